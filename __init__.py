@@ -1,0 +1,1 @@
+"""evq: the queue and the workers that machine-learning experiments run on."""

@@ -1,0 +1,280 @@
+"""From an address to the ports: connect, look at the server, make the streams that are missing."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import msgspec
+import nats.errors
+from nats.aio.client import Client
+
+from ..errors import Denied, ServerTooOld, Unreachable
+from ..ports import BusAway
+from ..subjects import (
+    CODE_BUCKET,
+    LEVELS_BUCKET,
+    LIFECYCLE_STREAM,
+    LIFECYCLE_SUBJECTS,
+    PRESENCE_BUCKET,
+    TELEMETRY_STREAM,
+    TELEMETRY_SUBJECTS,
+)
+from .calls import NatsCalls
+from .hints import JetStreamHints
+from .objects import JetStreamObjects
+from .presence import JetStreamPresence
+from .requests import ApiError, Requests
+from .stream import SECOND, Stream
+
+API_LEVEL = 5
+"""JetStream's API level from which all that evq needs is there (nats-server 2.15)."""
+
+STREAM_EXISTS = 10058
+DAY = 86_400
+
+
+class Login(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the server is and who we are. Paths are to files; all but `server` is optional."""
+
+    server: str
+    user: str | None = None
+    password: str | None = None
+    token: str | None = None
+    creds: str | None = None
+    nkey: str | None = None
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    inbox_prefix: str | None = None
+
+
+class Bus:
+    """A connection and the ports on it."""
+
+    def __init__(self, client: Client, requests: Requests) -> None:
+        self.client = client
+        self.requests = requests
+        self.log = Stream(requests, LIFECYCLE_STREAM)
+        self.telemetry = Stream(requests, TELEMETRY_STREAM)
+        self.hints = JetStreamHints(requests, Stream(requests, f"KV_{LEVELS_BUCKET}"))
+        self.presence = JetStreamPresence(requests, Stream(requests, f"KV_{PRESENCE_BUCKET}"))
+        self.objects = JetStreamObjects(client.jetstream(), Stream(requests, f"OBJ_{CODE_BUCKET}"))
+        self.calls = NatsCalls(requests)
+        self.since = asyncio.get_running_loop().time()
+        """When, on the loop's clock, the present connection began."""
+        self.on_error: Callable[[Exception], None] | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection stands, as far as we know."""
+        return self.client.is_connected
+
+    async def _disconnected(self) -> None:
+        self.requests.fail_all("the connection is gone")
+
+    async def _reconnected(self) -> None:
+        self.since = asyncio.get_running_loop().time()
+        await self.hints.wake()
+
+    async def _error(self, error: Exception) -> None:
+        if self.on_error:
+            self.on_error(error)
+
+    async def prepare(self) -> None:
+        """Check that the server can do what evq needs, and make the streams that are missing."""
+        await self._check_server()
+        for config in _streams():
+            await self._ensure(config)
+
+    async def _check_server(self) -> None:
+        answer = msgspec.json.decode(await self.requests.api("INFO"))
+        level = answer.get("api", {}).get("level", 0)
+        if level < API_LEVEL:
+            version = self.client.connected_server_version
+            raise ServerTooOld(
+                f"the NATS server at {_public(self.client)} is too old",
+                why=f"it is {version} with JetStream API level {level}, evq needs {API_LEVEL}",
+                fix="upgrade it to nats-server 2.15.1 or later",
+            )
+
+    async def _ensure(self, config: dict[str, Any]) -> None:
+        try:
+            await self.requests.api(f"STREAM.CREATE.{config['name']}", config, timeout=15)
+        except ApiError as error:
+            # Somebody made it, perhaps with other limits: theirs count.
+            if error.err_code != STREAM_EXISTS:
+                raise
+
+
+def _streams() -> list[dict[str, Any]]:
+    """The streams' configurations; docs/architecture.md says why they are so."""
+    return [
+        {
+            "name": LIFECYCLE_STREAM,
+            "subjects": [LIFECYCLE_SUBJECTS],
+            "retention": "limits",
+            "storage": "file",
+            "num_replicas": 1,
+            "discard": "old",
+            "max_msgs": -1,
+            "max_bytes": -1,
+            "max_age": 0,
+            "deny_delete": True,
+            "allow_direct": True,
+            "allow_msg_schedules": True,
+            "allow_rollup_hdrs": True,
+            "allow_atomic": True,
+            "duplicate_window": 600 * SECOND,
+            "max_consumers": 100_000,
+        },
+        {
+            "name": TELEMETRY_STREAM,
+            "subjects": [TELEMETRY_SUBJECTS],
+            "storage": "file",
+            "num_replicas": 1,
+            "discard": "old",
+            "max_age": 30 * DAY * SECOND,
+            "max_bytes": -1,
+            "allow_direct": True,
+            "persist_mode": "async",
+            "duplicate_window": 1800 * SECOND,
+        },
+        {
+            "name": f"KV_{PRESENCE_BUCKET}",
+            "subjects": [f"$KV.{PRESENCE_BUCKET}.>"],
+            "storage": "memory",
+            "num_replicas": 1,
+            "max_msgs_per_subject": 1,
+            "discard": "new",
+            "allow_rollup_hdrs": True,
+            "allow_direct": True,
+            "allow_msg_ttl": True,
+        },
+        {
+            "name": f"KV_{LEVELS_BUCKET}",
+            "subjects": [f"$KV.{LEVELS_BUCKET}.>"],
+            "storage": "file",
+            "num_replicas": 1,
+            "max_msgs_per_subject": 1,
+            "discard": "new",
+            "allow_rollup_hdrs": True,
+            "allow_direct": True,
+        },
+        {
+            "name": f"OBJ_{CODE_BUCKET}",
+            "subjects": [f"$O.{CODE_BUCKET}.C.>", f"$O.{CODE_BUCKET}.M.>"],
+            "storage": "file",
+            "num_replicas": 1,
+            "discard": "new",
+            "allow_rollup_hdrs": True,
+            "allow_direct": True,
+        },
+    ]
+
+
+def _public(client: Client) -> str:
+    url = client.connected_url
+    return f"{url.hostname}:{url.port}" if url else "?"
+
+
+def _tls(login: Login) -> ssl.SSLContext | None:
+    if not (login.ca or login.cert or login.server.startswith("tls://")):
+        return None
+    context = ssl.create_default_context(cafile=login.ca)
+    if login.cert:
+        context.load_cert_chain(login.cert, login.key)
+    return context
+
+
+@asynccontextmanager
+async def connect(login: Login, name: str, patience: float = 2.0) -> AsyncIterator[Bus]:
+    """The ports on a server, for as long as the block runs.
+
+    `patience` is how many seconds the first connection may take; once it stood, a lost one is
+    sought again for ever. Raises `Unreachable` or `Denied`.
+    """
+    client = Client()
+    bus: Bus | None = None
+
+    async def disconnected() -> None:
+        if bus:
+            await bus._disconnected()
+
+    async def reconnected() -> None:
+        if bus:
+            await bus._reconnected()
+
+    last_error: list[Exception] = []
+
+    async def failed(error: Exception) -> None:
+        last_error[:] = [error]
+        if bus:
+            await bus._error(error)
+
+    options: dict[str, Any] = {
+        "servers": login.server.split(","),
+        "name": name,
+        "user": login.user,
+        "password": login.password,
+        "token": login.token,
+        "user_credentials": login.creds,
+        "nkeys_seed": login.nkey,
+        "tls": _tls(login),
+        "inbox_prefix": (login.inbox_prefix or "_INBOX").encode(),
+        "disconnected_cb": disconnected,
+        "reconnected_cb": reconnected,
+        "error_cb": failed,
+        "connect_timeout": patience,
+        "allow_reconnect": True,
+        "max_reconnect_attempts": -1,
+        "reconnect_time_wait": 0.25,
+        "ping_interval": 10,
+        "max_outstanding_pings": 2,
+        # With a buffer, a publish that was reported as failed would be sent after a reconnect.
+        "pending_size": 0,
+    }
+    try:
+        async with asyncio.timeout(patience):
+            await client.connect(**{key: value for key, value in options.items() if value is not None})
+    except (TimeoutError, OSError, nats.errors.Error) as error:
+        with suppress(Exception):
+            await client.close()
+        raise _why(login, last_error[0] if last_error else error) from error
+    try:
+        requests = Requests(client)
+        await requests.start()
+        bus = Bus(client, requests)
+        yield bus
+    finally:
+        with suppress(Exception):
+            await client.close()
+
+
+def _why(login: Login, error: Exception) -> Exception:
+    where = ",".join(server.rpartition("@")[2] for server in login.server.split(","))
+    text = str(error).lower()
+    if isinstance(error, nats.errors.AuthorizationError) or "authorization" in text:
+        return Denied(
+            f"the NATS server at {where} does not let us in",
+            why=str(error),
+            fix="check the token, credentials or NKEY: evq config",
+        )
+    return Unreachable(
+        f"cannot reach a NATS server at {where}",
+        why=str(error) or type(error).__name__,
+        fix="evq up starts one on this machine; evq config shows where the address came from",
+    )
+
+
+async def wait_connected(bus: Bus) -> None:
+    """Return when the connection stands."""
+    while not bus.connected:
+        await asyncio.sleep(0.05)
+
+
+__all__ = ["Bus", "BusAway", "Login", "connect", "wait_connected"]
+

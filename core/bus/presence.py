@@ -1,0 +1,64 @@
+"""Who is there: one message per name, which the server itself removes when it is not renewed."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import AsyncIterator, Mapping
+
+import msgspec
+from nats.aio.msg import Msg
+
+from ..ports import BusAway
+from ..subjects import PRESENCE_BUCKET
+from .requests import Requests, publish, raise_for_error, status
+from .stream import Stream
+
+_PREFIX = f"$KV.{PRESENCE_BUCKET}."
+
+
+class JetStreamPresence:
+    """Presence in a key-value bucket whose messages have a time to live; see `ports.Presence`."""
+
+    def __init__(self, requests: Requests, stream: Stream) -> None:
+        self._requests = requests
+        self._stream = stream
+
+    async def put(self, name: str, value: bytes, seconds: float) -> None:
+        headers = {"Nats-TTL": f"{max(1, math.ceil(seconds))}s"}
+        answer = await self._requests.request(_PREFIX + name, value, headers, timeout=seconds)
+        raise_for_error(answer.data)
+
+    async def get(self, name: str) -> bytes | None:
+        stored = await self._stream.last(_PREFIX + name)
+        return stored.data if stored and stored.data else None
+
+    async def remove(self, name: str) -> None:
+        headers = {"KV-Operation": "PURGE", "Nats-Rollup": "sub", "Nats-TTL": "1s"}
+        raise_for_error((await self._requests.request(_PREFIX + name, b"", headers)).data)
+
+    async def all(self) -> Mapping[str, bytes]:
+        return {
+            message.headers["Nats-Subject"].removeprefix(_PREFIX): message.data
+            async for message in self._multi_last()
+            if message.headers and message.data
+        }
+
+    async def _multi_last(self) -> AsyncIterator[Msg]:
+        client = self._requests.client
+        inbox = f"{client.new_inbox()}.{secrets.token_hex(4)}"
+        subscription = await client.subscribe(inbox)
+        try:
+            request = {"multi_last": [_PREFIX + ">"], "batch": 10_000}
+            subject = f"$JS.API.DIRECT.GET.{self._stream.name}"
+            await publish(client, subject, msgspec.json.encode(request), inbox)
+            while True:
+                try:
+                    message = await subscription.next_msg(timeout=5)
+                except TimeoutError as error:
+                    raise BusAway("no answer from the agents' bucket") from error
+                if status(message):
+                    return
+                yield message
+        finally:
+            await subscription.unsubscribe()

@@ -1,0 +1,130 @@
+"""Requests over one shared inbox, with a typed end for each: an answer, a refusal, or silence.
+
+nats-py's own `request` costs several times as much and hides errors of the JetStream API in a
+second layer; this is what everything else in this folder stands on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from ..ports import BusAway
+
+TIMEOUT = 5.0
+
+
+class ApiError(Exception):
+    """JetStream refused a request; `err_code` is NATS's own, stable number."""
+
+    def __init__(self, err_code: int, description: str) -> None:
+        super().__init__(f"{description} ({err_code})")
+        self.err_code = err_code
+
+
+class _Error(msgspec.Struct):
+    code: int
+    err_code: int = 0
+    description: str = ""
+
+
+class _Reply(msgspec.Struct):
+    error: _Error | None = None
+
+
+_reply = msgspec.json.Decoder(_Reply)
+
+
+def status(message: Msg) -> str:
+    """The status of a message that is one (`404`, `408`, `503` …), else the empty string."""
+    headers = message.headers
+    return headers.get("Status", "") if headers else ""
+
+
+class Requests:
+    """Sends requests and hands each answer to the one who waits for it."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._inbox = client.new_inbox()
+        self._waiting: dict[str, asyncio.Future[Msg]] = {}
+        self._count = 0
+
+    async def start(self) -> None:
+        """Subscribe to the inbox; needed once."""
+        await self.client.subscribe(self._inbox + ".*", cb=self._answered)
+
+    async def _answered(self, message: Msg) -> None:
+        waiting = self._waiting.pop(message.subject[len(self._inbox) + 1 :], None)
+        if waiting and not waiting.done():
+            waiting.set_result(message)
+
+    def fail_all(self, why: str) -> None:
+        """Tell everybody who waits that no answer will come."""
+        waiting, self._waiting = self._waiting, {}
+        for future in waiting.values():
+            if not future.done():
+                future.set_exception(BusAway(why))
+
+    async def request(
+        self,
+        subject: str,
+        data: bytes = b"",
+        headers: dict[str, str] | None = None,
+        timeout: float = TIMEOUT,
+    ) -> Msg:
+        """The answer to a request. Raises `BusAway` on silence, or if nobody listens."""
+        loop = asyncio.get_running_loop()
+        self._count += 1
+        token = str(self._count)
+        future: asyncio.Future[Msg] = loop.create_future()
+        self._waiting[token] = future
+        timer = loop.call_later(timeout, _expire, future, subject, timeout)
+        try:
+            await publish(self.client, subject, data, f"{self._inbox}.{token}", headers)
+            message = await future
+        finally:
+            timer.cancel()
+            self._waiting.pop(token, None)
+        if not message.data and status(message) == "503":
+            raise BusAway(f"nobody answers on {subject}")
+        return message
+
+    async def api(self, endpoint: str, payload: Any = None, timeout: float = TIMEOUT) -> bytes:
+        """The answer of the JetStream API. Raises `ApiError` if it is a refusal."""
+        data = b"" if payload is None else msgspec.json.encode(payload)
+        answer = (await self.request(f"$JS.API.{endpoint}", data, timeout=timeout)).data
+        raise_for_error(answer)
+        return answer
+
+
+def raise_for_error(answer: bytes) -> None:
+    """Raise `ApiError` if a JetStream answer holds an error."""
+    if b'"error"' in answer:
+        error = _reply.decode(answer).error
+        if error:
+            raise ApiError(error.err_code, error.description)
+
+
+def _expire(future: asyncio.Future[Msg], subject: str, timeout: float) -> None:
+    if not future.done():
+        future.set_exception(BusAway(f"no answer on {subject} in {timeout:g} s"))
+
+
+async def publish(
+    client: Client,
+    subject: str,
+    data: bytes,
+    reply: str = "",
+    headers: dict[str, str] | None = None,
+) -> None:
+    """Publish; a connection that is away raises `BusAway` and nothing is kept for later."""
+    try:
+        await client.publish(subject, data, reply, headers)
+    except (nats.errors.Error, OSError) as error:
+        raise BusAway(str(error) or type(error).__name__) from error

@@ -1,0 +1,295 @@
+"""What may happen next: a task and a command give one event, or `Rejected`.
+
+Every decision is one event, so that one compare-and-swap on the task's subject makes it or
+does not. There is no clock and no randomness here; whoever calls knows both.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from . import events, state
+from .errors import Conflict
+from .events import Cause, Outcome, Usage
+from .retry import delay_after
+from .state import Attempt, Task
+
+
+class Rejected(Conflict):
+    """The task's present state forbids the command."""
+
+
+class ClaimLost(Rejected):
+    """The attempt that speaks is no longer the live one: it must end and say nothing more."""
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """An agent wants to run the task."""
+
+    agent: str
+    instance: str
+    slot: int
+    hint: int
+    lease: float
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Who speaks for an attempt; commands from anyone else are refused."""
+
+    instance: str
+    attempt: int
+
+
+class BeginPhase(msgspec.Struct, frozen=True):
+    """A step of the attempt begins."""
+
+    holder: Holder
+    name: str
+
+
+class EndPhase(msgspec.Struct, frozen=True):
+    """A step of the attempt ended after `seconds`."""
+
+    holder: Holder
+    name: str
+    seconds: float
+    cached: bool | None
+    detail: str = ""
+
+
+class TellEnvironment(msgspec.Struct, frozen=True):
+    """The environment is there."""
+
+    holder: Holder
+    environment: state.EnvironmentRecord
+
+
+class Start(msgspec.Struct, frozen=True):
+    """The command was started."""
+
+    holder: Holder
+    pid: int
+    argv: tuple[str, ...]
+    host: str
+    folder: str
+
+
+class Finish(msgspec.Struct, frozen=True):
+    """The attempt ended; whether the task did is decided here."""
+
+    holder: Holder
+    outcome: Outcome
+    exit_code: int | None = None
+    cause: Cause | None = None
+    evidence: str = ""
+    usage: Usage | None = None
+
+
+class GiveBack(msgspec.Struct, frozen=True):
+    """An agent that is being stopped gives the task to the others."""
+
+    holder: Holder
+    why: str
+
+
+class DeclareLost(msgspec.Struct, frozen=True):
+    """Somebody saw the attempt's lease run out."""
+
+    attempt: int
+    why: str
+
+
+class Abort(msgspec.Struct, frozen=True):
+    """Somebody wants the task to end."""
+
+    reason: str
+
+
+class Requeue(msgspec.Struct, frozen=True):
+    """Somebody wants a task that ended to run again."""
+
+    reason: str
+
+
+Command = (
+    Claim
+    | BeginPhase
+    | EndPhase
+    | TellEnvironment
+    | Start
+    | Finish
+    | GiveBack
+    | DeclareLost
+    | Abort
+    | Requeue
+)
+
+RETRIABLE = frozenset({Outcome.FAILED, Outcome.TIMED_OUT})
+"""Outcomes after which a task with budget left runs again."""
+
+
+def decide(task: Task, command: Command) -> events.Lifecycle:
+    """The event that `command` leads to. Raises `Rejected`, or `ClaimLost` for a zombie."""
+    if task.unknown:
+        raise Rejected(
+            f"task {task.id} has {task.unknown} events from a newer evq",
+            why="this version cannot tell what they mean, so it does not decide",
+            fix="upgrade evq on this machine",
+        )
+    match command:
+        case Claim():
+            return _claim(task, command)
+        case BeginPhase(holder, name):
+            return events.Phase(attempt=_held(task, holder).number, name=name)
+        case EndPhase(holder, name, seconds, cached, detail):
+            number = _held(task, holder).number
+            return events.Phase(
+                attempt=number, name=name, seconds=seconds, cached=cached, detail=detail
+            )
+        case TellEnvironment(holder, found):
+            return events.Environment(
+                attempt=_held(task, holder).number,
+                manager=found.manager,
+                python=found.python,
+                key=found.key,
+                packages=found.packages,
+            )
+        case Start():
+            return _start(task, command)
+        case Finish():
+            return _finish(task, command)
+        case GiveBack(holder, why):
+            return events.Lost(
+                attempt=_held(task, holder).number, cause=Cause.DRAINED, why=why
+            )
+        case DeclareLost():
+            return _declare_lost(task, command)
+        case Abort(reason):
+            return _abort(task, reason)
+        case Requeue(reason):
+            return _requeue(task, reason)
+
+
+def _claim(task: Task, command: Claim) -> events.Lifecycle:
+    match task.state:
+        case state.Queued():
+            return events.Claimed(
+                attempt=len(task.past) + 1,
+                agent=command.agent,
+                instance=command.instance,
+                slot=command.slot,
+                hint=command.hint,
+                lease=command.lease,
+            )
+        case state.Claimed(attempt) | state.Running(attempt):
+            raise Rejected(f"task {task.id} is held by agent {attempt.agent}")
+        case state.Ended(outcome=outcome):
+            raise Rejected(f"task {task.id} has {outcome.value}")
+
+
+def _held(task: Task, holder: Holder) -> Attempt:
+    attempt = task.live
+    if attempt and (attempt.instance, attempt.number) == (holder.instance, holder.attempt):
+        return attempt
+    raise ClaimLost(f"attempt {holder.attempt} of task {task.id} is no longer the live one")
+
+
+def _start(task: Task, command: Start) -> events.Lifecycle:
+    attempt = _held(task, command.holder)
+    if attempt.launch:
+        raise Rejected(f"attempt {attempt.number} of task {task.id} has started already")
+    return events.Started(
+        attempt=attempt.number,
+        pid=command.pid,
+        argv=command.argv,
+        host=command.host,
+        folder=command.folder,
+    )
+
+
+def _finish(task: Task, command: Finish) -> events.Lifecycle:
+    attempt = _held(task, command.holder)
+    outcome, cause = command.outcome, command.cause
+    if task.abort and outcome is not Outcome.COMPLETED:
+        outcome, cause = Outcome.ABORTED, Cause.ABORT
+    if cause is Cause.INFRASTRUCTURE and task.losses < task.spec.losses:
+        return events.Lost(attempt=attempt.number, cause=cause, why=command.evidence)
+    if outcome in RETRIABLE and task.failures < task.spec.retries and not task.abort:
+        return events.Retry(
+            attempt=attempt.number,
+            outcome=outcome,
+            delay=delay_after(task.failures + 1),
+            exit_code=command.exit_code,
+            cause=cause,
+            evidence=command.evidence,
+            usage=command.usage,
+        )
+    evidence = command.evidence
+    if outcome is Outcome.ABORTED and task.abort:
+        evidence = task.abort.reason
+    return events.Finished(
+        attempt=attempt.number,
+        outcome=outcome,
+        exit_code=command.exit_code,
+        cause=cause,
+        evidence=evidence,
+        usage=command.usage,
+    )
+
+
+def _declare_lost(task: Task, command: DeclareLost) -> events.Lifecycle:
+    """An attempt that was lost runs again, until the budget says that the task is poison."""
+    attempt = task.live
+    if attempt is None or attempt.number != command.attempt:
+        raise Rejected(f"attempt {command.attempt} of task {task.id} is not live")
+    if task.abort:
+        return events.Finished(
+            attempt=attempt.number,
+            outcome=Outcome.ABORTED,
+            cause=Cause.ABORT,
+            evidence=f"{task.abort.reason}; then {command.why}",
+        )
+    if task.losses >= task.spec.losses:
+        return events.Finished(
+            attempt=attempt.number,
+            outcome=Outcome.FAILED,
+            cause=Cause.LOST_AGENT,
+            evidence=f"lost {task.losses + 1} times, so it may be what ends its agents; "
+            + command.why,
+        )
+    return events.Lost(attempt=attempt.number, cause=Cause.LOST_AGENT, why=command.why)
+
+
+def _abort(task: Task, reason: str) -> events.Lifecycle:
+    match task.state:
+        case state.Queued():
+            return events.Aborted(reason)
+        case state.Claimed() | state.Running():
+            if task.abort:
+                raise Rejected(
+                    f"task {task.id} is being aborted already", why=task.abort.reason
+                )
+            return events.AbortRequested(reason)
+        case state.Ended(outcome=outcome):
+            raise Rejected(f"task {task.id} has ended already", why=f"it {_past(outcome)}")
+
+
+def _requeue(task: Task, reason: str) -> events.Lifecycle:
+    match task.state:
+        case state.Ended():
+            return events.Requeued(reason)
+        case state.Queued() | state.Claimed() | state.Running():
+            raise Rejected(
+                f"task {task.id} has not ended",
+                why=f"it is {task.name_of_state}",
+                fix=f"evq abort {task.id}, or evq clone {task.id} to run it a second time",
+            )
+
+
+def _past(outcome: Outcome) -> str:
+    return {
+        Outcome.COMPLETED: "completed",
+        Outcome.FAILED: "failed",
+        Outcome.ABORTED: "was aborted",
+        Outcome.TIMED_OUT: "ran out of time",
+    }[outcome]

@@ -1,0 +1,137 @@
+"""Everything that can go wrong and that a person can act on.
+
+    EvqError                     E00  exit 1
+    ├── UsageError               E01  exit 2   the request itself is wrong
+    │   ├── SnapshotRefused      E10  exit 2   a file must not or cannot be sent
+    │   └── SettingsError        E11  exit 2   a settings file or variable is wrong
+    ├── Unreachable              E02  exit 3   no server answers
+    │   ├── ServerTooOld         E20  exit 3   the server lacks what evq stands on
+    │   └── ProjectorAway        E21  exit 3   nobody answers questions
+    ├── NotFound                 E03  exit 4   no such task, queue, agent
+    ├── Conflict                 E04  exit 5   the state forbids it
+    │   └── AlreadyUp            E22  exit 5   this store is already served
+    ├── Denied                   E05  exit 6   the server refuses permission
+    ├── CodeFailed               E30  exit 1   the code cannot be put in place
+    ├── EnvironmentFailed        E31  exit 1   the environment cannot be built
+    ├── SpawnFailed              E32  exit 1   the command cannot be started
+    ├── QueryFailed              E40  exit 1   a query is wrong, refused or over its limits
+    └── ServerFull               E41  exit 1   the server has no room for another event
+
+An error says four things: what happened, why (facts that were checked), what to do
+(a command to copy), and its code. The code and the exit status never change.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class EvqError(Exception):
+    """The request could not be carried out."""
+
+    code: ClassVar[str] = "E00"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, *, why: str = "", fix: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.what} ({self.why})" if self.why else self.what
+
+
+class UsageError(EvqError):
+    """The request itself is wrong: an option, a name, a value."""
+
+    code = "E01"
+    exit_code = 2
+
+
+class Unreachable(EvqError):
+    """No NATS server answers at the address in use."""
+
+    code = "E02"
+    exit_code = 3
+
+
+class NotFound(EvqError):
+    """There is no such task, queue or agent."""
+
+    code = "E03"
+    exit_code = 4
+
+
+class Conflict(EvqError):
+    """The present state forbids the request."""
+
+    code = "E04"
+    exit_code = 5
+
+
+class Denied(EvqError):
+    """The server refuses this user the permission."""
+
+    code = "E05"
+    exit_code = 6
+
+
+class SnapshotRefused(UsageError):
+    """A file in the work tree must not or cannot be sent with the task."""
+
+    code = "E10"
+
+
+class SettingsError(UsageError):
+    """A settings file, variable or option holds a value that cannot be used."""
+
+    code = "E11"
+
+
+class ServerTooOld(Unreachable):
+    """The NATS server lacks features that evq stands on."""
+
+    code = "E20"
+
+
+class ProjectorAway(Unreachable):
+    """No projector answers questions."""
+
+    code = "E21"
+
+
+class AlreadyUp(Conflict):
+    """This store is already served by another `evq up`."""
+
+    code = "E22"
+
+
+class CodeFailed(EvqError):
+    """The task's code cannot be put in place on this machine."""
+
+    code = "E30"
+
+
+class EnvironmentFailed(EvqError):
+    """The task's environment cannot be built."""
+
+    code = "E31"
+
+
+class SpawnFailed(EvqError):
+    """The task's command cannot be started."""
+
+    code = "E32"
+
+
+class QueryFailed(EvqError):
+    """A query is wrong, refused, or went over its limits."""
+
+    code = "E40"
+
+
+class ServerFull(EvqError):
+    """The server has no room for another event."""
+
+    code = "E41"

@@ -1,0 +1,298 @@
+"""Every fact that evq stores, as a closed union of tagged Structs.
+
+A lifecycle event belongs to one task and changes its state; `evolve` folds them. An agent event
+tells of an agent. A telemetry record is what a task said: many records travel in one message, on
+a stream of its own. Times are integers, microseconds since 1970 in UTC, read from the writer's
+clock and meant for people: the order is the stream's sequence.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from .spec import Spec
+
+
+class Outcome(StrEnum):
+    """How an attempt, and so a task, can end."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    ABORTED = "aborted"
+    TIMED_OUT = "timed_out"
+
+
+class Cause(StrEnum):
+    """Why an attempt did not complete. The list is closed, so that queries can count on it."""
+
+    CODE = "code"
+    """The command ended with an exit status of its own that is not 0."""
+    SIGNAL = "signal"
+    """A signal ended the command and evq did not send it."""
+    OOM_HOST = "oom_host"
+    """The kernel ended it for want of memory."""
+    SOURCE = "source"
+    """The code could not be put in place."""
+    ENVIRONMENT = "environment"
+    """The environment could not be built."""
+    SPAWN = "spawn"
+    """The command could not be started."""
+    TIME = "time"
+    """It ran longer than its time limit."""
+    ABORT = "abort"
+    """Somebody asked for its end."""
+    LOST_AGENT = "lost_agent"
+    """Its agent went silent for longer than the lease."""
+    DRAINED = "drained"
+    """Its agent was stopped and gave the task back."""
+    INFRASTRUCTURE = "infrastructure"
+    """The agent could not do its part, for example for want of disk space."""
+
+
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an attempt used: wall and CPU time in seconds, peak memory in bytes."""
+
+    wall: float
+    cpu: float = 0.0
+    max_rss: int = 0
+
+
+class Package(msgspec.Struct, frozen=True, array_like=True):
+    """One installed distribution."""
+
+    name: str
+    version: str
+
+
+# --- lifecycle --------------------------------------------------------------------------------
+
+
+class Enqueued(msgspec.Struct, frozen=True, tag_field="kind", tag="enqueued"):
+    """A user asked for a task. This event is the queue message, too."""
+
+    task: str
+    spec: Spec
+
+
+class Claimed(msgspec.Struct, frozen=True, tag_field="kind", tag="claimed", kw_only=True):
+    """An agent took the task. The event's sequence is the fencing token of the attempt.
+
+    `hint` is the sequence of the queue message that led to the claim, `lease` is in seconds.
+    """
+
+    attempt: int
+    agent: str
+    instance: str
+    slot: int
+    hint: int
+    lease: float
+
+
+class Phase(msgspec.Struct, frozen=True, tag_field="kind", tag="phase", omit_defaults=True, kw_only=True):
+    """A step of the attempt began (`seconds` is null) or ended.
+
+    `cached` says whether a cache spared the work; `detail` what was done, in a few words.
+    """
+
+    attempt: int
+    name: str
+    seconds: float | None = None
+    cached: bool | None = None
+    detail: str = ""
+
+
+class Environment(msgspec.Struct, frozen=True, tag_field="kind", tag="environment", omit_defaults=True, kw_only=True):
+    """What the attempt's environment is made of."""
+
+    attempt: int
+    manager: str
+    python: str | None = None
+    key: str | None = None
+    packages: tuple[Package, ...] = ()
+
+
+class Started(msgspec.Struct, frozen=True, tag_field="kind", tag="started", kw_only=True):
+    """The command runs."""
+
+    attempt: int
+    pid: int
+    argv: tuple[str, ...]
+    host: str
+    folder: str
+
+
+class Finished(msgspec.Struct, frozen=True, tag_field="kind", tag="finished", omit_defaults=True, kw_only=True):
+    """The attempt ended, and with it the task.
+
+    `exit_code` is the command's status, or the negative number of the signal that ended it.
+    """
+
+    attempt: int
+    outcome: Outcome
+    exit_code: int | None = None
+    cause: Cause | None = None
+    evidence: str = ""
+    usage: Usage | None = None
+
+
+class Retry(msgspec.Struct, frozen=True, tag_field="kind", tag="retry", omit_defaults=True, kw_only=True):
+    """The attempt ended without success; the task waits `delay` seconds and runs again."""
+
+    attempt: int
+    outcome: Outcome
+    delay: float
+    exit_code: int | None = None
+    cause: Cause | None = None
+    evidence: str = ""
+    usage: Usage | None = None
+
+
+class Lost(msgspec.Struct, frozen=True, tag_field="kind", tag="lost", kw_only=True):
+    """The attempt's agent went silent or gave the task back; the task waits again."""
+
+    attempt: int
+    cause: Cause
+    why: str
+
+
+class AbortRequested(msgspec.Struct, frozen=True, tag_field="kind", tag="abort_requested"):
+    """Somebody wants the running attempt to end."""
+
+    reason: str
+
+
+class Aborted(msgspec.Struct, frozen=True, tag_field="kind", tag="aborted"):
+    """The task ended while no attempt was running."""
+
+    reason: str
+
+
+class Requeued(msgspec.Struct, frozen=True, tag_field="kind", tag="requeued"):
+    """A task that had ended waits again, with fresh budgets."""
+
+    reason: str
+
+
+Lifecycle = (
+    Enqueued
+    | Claimed
+    | Phase
+    | Environment
+    | Started
+    | Finished
+    | Retry
+    | Lost
+    | AbortRequested
+    | Aborted
+    | Requeued
+)
+
+
+class Again(msgspec.Struct, frozen=True, tag_field="kind", tag="again"):
+    """The queue message of a requeued task: look at `task`, whose spec stands at `origin`.
+
+    It is a hint, not a fact about the task: no fold reads it.
+    """
+
+    task: str
+    origin: int
+
+
+# --- agents -----------------------------------------------------------------------------------
+
+
+class AgentUp(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_up", kw_only=True):
+    """An agent started. `memory` is in bytes."""
+
+    agent: str
+    instance: str
+    host: str
+    pid: int
+    queues: tuple[str, ...]
+    order: str
+    slots: int
+    version: str
+    cpus: int
+    memory: int
+    platform: str
+    python: str
+
+
+class AgentDraining(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_draining"):
+    """An agent claims nothing more and ends when its attempts have ended."""
+
+    agent: str
+    instance: str
+    reason: str
+
+
+class AgentDown(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_down"):
+    """An agent ended in order."""
+
+    agent: str
+    instance: str
+    reason: str
+
+
+AgentEvent = AgentUp | AgentDraining | AgentDown
+
+Event = Lifecycle | Again | AgentEvent
+
+
+# --- telemetry --------------------------------------------------------------------------------
+
+
+class Log(msgspec.Struct, frozen=True, tag_field="kind", tag="log", kw_only=True):
+    """Lines of an attempt, in order, in columns of equal length.
+
+    `first` is the number of the first line in the attempt, from 0; `stream` holds one letter a
+    line: o (stdout), e (stderr), s (set-up), a (the agent's own words).
+    """
+
+    attempt: int
+    claim: int
+    first: int
+    at: tuple[int, ...]
+    stream: str
+    text: tuple[str, ...]
+
+
+class Metric(msgspec.Struct, frozen=True, tag_field="kind", tag="metric", kw_only=True):
+    """Points of an attempt's metrics, in columns of equal length."""
+
+    attempt: int
+    claim: int
+    at: tuple[int, ...]
+    name: tuple[str, ...]
+    step: tuple[int | None, ...]
+    value: tuple[float, ...]
+
+
+class Progress(msgspec.Struct, frozen=True, tag_field="kind", tag="progress", kw_only=True):
+    """How far an attempt is: `done` of `total`, in a unit of the task's choice."""
+
+    attempt: int
+    claim: int
+    at: int
+    done: float
+    total: float | None = None
+    text: str = ""
+
+
+Telemetry = Log | Metric | Progress
+
+
+class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A fact with what everybody wants to know of it.
+
+    `id` is unique and also the message id on the stream, `at` the writer's clock, `by` who wrote
+    it (`user@host`, or an agent's name), `v` the version of this format.
+    """
+
+    id: str
+    at: int
+    by: str
+    event: Event
+    v: int = 1

@@ -1,0 +1,153 @@
+"""The one fold: a task and its next event give the task after it. Everybody uses this.
+
+It never raises: what stands in the log has happened. An event that does not fit the state (which
+the compare-and-swap on the task's subject keeps out of the log) changes nothing but `seq`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from . import events, state
+from .events import Outcome
+from .state import Attempt, Task
+from .wire import Unknown
+
+
+def create(seq: int, at: int, by: str, event: events.Enqueued) -> Task:
+    """The task that an `enqueued` event at sequence `seq` brings into the world."""
+    return Task(event.task, event.spec, by, at, seq, state.Queued(at))
+
+
+def fold(
+    task: Task, history: Iterable[tuple[int, int, str, events.Lifecycle | Unknown]]
+) -> Task:
+    """`task` after all of `history`, given as (seq, at, by, event) in the stream's order."""
+    for seq, at, by, event in history:
+        task = evolve(task, seq, at, by, event)
+    return task
+
+
+def evolve(task: Task, seq: int, at: int, by: str, event: events.Lifecycle | Unknown) -> Task:
+    """`task` after one more event."""
+    match event:
+        case events.Enqueued():
+            return task
+        case events.Claimed():
+            return _claimed(task, seq, at, event)
+        case events.Phase():
+            return _phase(task, seq, at, event)
+        case events.Environment():
+            return _environment(task, seq, event)
+        case events.Started():
+            return _started(task, seq, at, event)
+        case events.Finished():
+            return _finished(task, seq, at, event)
+        case events.Retry():
+            return _retry(task, seq, at, event)
+        case events.Lost():
+            return _lost(task, seq, at, event)
+        case events.AbortRequested(reason):
+            return replace(task, seq=seq, abort=state.AbortWish(at, by, reason))
+        case events.Aborted(reason):
+            ended = state.Ended(at, Outcome.ABORTED, 0, events.Cause.ABORT, reason, None)
+            return replace(task, seq=seq, state=ended)
+        case events.Requeued():
+            queued = state.Queued(at)
+            return replace(task, seq=seq, state=queued, failures=0, losses=0, abort=None)
+        case Unknown():
+            return replace(task, seq=seq, unknown=task.unknown + 1)
+
+
+def _claimed(task: Task, seq: int, at: int, event: events.Claimed) -> Task:
+    attempt = Attempt(
+        number=event.attempt,
+        agent=event.agent,
+        instance=event.instance,
+        slot=event.slot,
+        claim=seq,
+        hint=event.hint,
+        lease=event.lease,
+        claimed=at,
+    )
+    return replace(task, seq=seq, state=state.Claimed(attempt))
+
+
+def _live(task: Task, number: int) -> Attempt | None:
+    """The live attempt if it has that number."""
+    attempt = task.live
+    return attempt if attempt is not None and attempt.number == number else None
+
+
+def _with_attempt(task: Task, seq: int, attempt: Attempt) -> Task:
+    kind = state.Running if attempt.launch else state.Claimed
+    return replace(task, seq=seq, state=kind(attempt))
+
+
+def _phase(task: Task, seq: int, at: int, event: events.Phase) -> Task:
+    attempt = _live(task, event.attempt)
+    if attempt is None:
+        return replace(task, seq=seq)
+    began = at
+    before = attempt.phases
+    if event.seconds is not None:
+        began = at - round(event.seconds * 1e6)
+        if before and before[-1].name == event.name and before[-1].seconds is None:
+            began, before = before[-1].began, before[:-1]
+    record = state.PhaseRecord(event.name, began, event.seconds, event.cached, event.detail)
+    return _with_attempt(task, seq, replace(attempt, phases=(*before, record)))
+
+
+def _environment(task: Task, seq: int, event: events.Environment) -> Task:
+    attempt = _live(task, event.attempt)
+    if attempt is None:
+        return replace(task, seq=seq)
+    record = state.EnvironmentRecord(event.manager, event.python, event.key, event.packages)
+    return _with_attempt(task, seq, replace(attempt, environment=record))
+
+
+def _started(task: Task, seq: int, at: int, event: events.Started) -> Task:
+    attempt = _live(task, event.attempt)
+    if attempt is None:
+        return replace(task, seq=seq)
+    launch = state.Launch(at, event.pid, event.argv, event.host, event.folder)
+    return _with_attempt(task, seq, replace(attempt, launch=launch))
+
+
+def _end(task: Task, number: int, end: state.End) -> tuple[Attempt, ...] | None:
+    """The past attempts once the live one has ended, or None if `number` is not the live one."""
+    attempt = _live(task, number)
+    return None if attempt is None else (*task.past, replace(attempt, end=end))
+
+
+def _finished(task: Task, seq: int, at: int, event: events.Finished) -> Task:
+    end = state.End(at, event.outcome, event.cause, event.evidence, event.exit_code, event.usage)
+    past = _end(task, event.attempt, end)
+    if past is None:
+        return replace(task, seq=seq)
+    ended = state.Ended(
+        at, event.outcome, event.attempt, event.cause, event.evidence, event.exit_code
+    )
+    return replace(task, seq=seq, state=ended, past=past)
+
+
+def _retry(task: Task, seq: int, at: int, event: events.Retry) -> Task:
+    end = state.End(at, event.outcome, event.cause, event.evidence, event.exit_code, event.usage)
+    past = _end(task, event.attempt, end)
+    if past is None:
+        return replace(task, seq=seq)
+    queued = state.Queued(at, event.delay)
+    return replace(task, seq=seq, state=queued, past=past, failures=task.failures + 1)
+
+
+def _lost(task: Task, seq: int, at: int, event: events.Lost) -> Task:
+    end = state.End(at, None, event.cause, event.why, None, None)
+    past = _end(task, event.attempt, end)
+    if past is None:
+        return replace(task, seq=seq)
+    spent = 0 if event.cause is events.Cause.DRAINED else 1
+    return replace(
+        task, seq=seq, state=state.Queued(at), past=past, losses=task.losses + spent, abort=None
+    )

@@ -1,0 +1,221 @@
+"""What evq needs from the world, as small protocols.
+
+Each has two implementations, `bus.memory` and `bus.jetstream`, and one suite of cases in
+`tests/contract` that runs on both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from .subjects import Level
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A message as the stream holds it."""
+
+    seq: int
+    subject: str
+    data: bytes
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A message to be stored.
+
+    `id` makes a second append of the same message harmless within the stream's window.
+    `expect` is the sequence that the last message on the subject must have (0: there is none);
+    null stores it in any case.
+    """
+
+    subject: str
+    data: bytes
+    id: str
+    expect: int | None = None
+
+
+class WrongSequence(Exception):
+    """Another message came first: the expectation of an `Entry` does not hold."""
+
+
+class BusAway(Exception):
+    """The server did not answer in time or the connection is gone; the outcome is unknown."""
+
+
+class Log(Protocol):
+    """The lifecycle stream."""
+
+    async def append(self, entry: Entry) -> int:
+        """Store durably and return the sequence. Raises `WrongSequence` or `BusAway`."""
+        ...
+
+    async def append_all(self, entries: Sequence[Entry]) -> int:
+        """Store up to 1000 entries, all or none, and return the last sequence."""
+        ...
+
+    async def get(self, seq: int) -> Stored | None:
+        """The message at `seq`, if it is there."""
+        ...
+
+    async def last(self, subject: str) -> Stored | None:
+        """The last message on `subject`, which may hold wildcards."""
+        ...
+
+    async def history(self, subject: str, after: int = 0) -> list[Stored]:
+        """The messages on `subject` with a sequence above `after`, in order."""
+        ...
+
+    async def last_seq(self) -> int:
+        """The sequence of the stream's last message, 0 if it is empty."""
+        ...
+
+    def follow(
+        self, start: int, subjects: Sequence[str] = ()
+    ) -> AbstractAsyncContextManager[AsyncIterator[list[Stored]]]:
+        """Batches of messages from sequence `start` on, then new ones as they come, without end."""
+        ...
+
+
+class Delivery(Protocol):
+    """A queue message that was handed to us. It is a hint that there may be work."""
+
+    @property
+    def level(self) -> Level: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def seq(self) -> int:
+        """The message's sequence in the log."""
+        ...
+
+    @property
+    def redelivered(self) -> bool:
+        """Whether somebody had it before."""
+        ...
+
+    @property
+    def data(self) -> bytes: ...
+
+    async def done(self) -> None:
+        """The message is of no more use to anybody."""
+        ...
+
+    async def later(self, delay: float) -> None:
+        """Hand it out again in `delay` seconds."""
+        ...
+
+    async def working(self) -> None:
+        """Do not hand it to anyone else for another lease."""
+        ...
+
+
+class Hints(Protocol):
+    """The queues: shared durable consumers, one per level."""
+
+    async def ensure(self, level: Level) -> None:
+        """Make the level exist, and known to the agents that watch its queue."""
+        ...
+
+    async def levels(self) -> list[Level]:
+        """All levels there are."""
+        ...
+
+    def watch(
+        self, queues: Sequence[str]
+    ) -> AbstractAsyncContextManager[AsyncIterator[Level]]:
+        """The levels of these queues: those there are, then new ones as they come."""
+        ...
+
+    async def take(self, level: Level, limit: int) -> list[Delivery]:
+        """Up to `limit` deliveries that wait now; does not wait for more."""
+        ...
+
+    async def take_first(self, levels: Sequence[Level], seconds: float) -> Delivery | None:
+        """The first delivery that comes on any of the levels within `seconds`."""
+        ...
+
+    async def wake(self) -> None:
+        """End a `take_first` that waits, so that its caller can look at the world anew."""
+        ...
+
+    async def waiting(self, level: Level) -> int:
+        """How many messages no agent has been given yet; some may be of no more use."""
+        ...
+
+
+class Presence(Protocol):
+    """Who is there: values that vanish when they are not renewed."""
+
+    async def put(self, name: str, value: bytes, seconds: float) -> None:
+        """Say `value` for the next `seconds`. Raises `BusAway` if the server did not take it."""
+        ...
+
+    async def get(self, name: str) -> bytes | None:
+        """The value, unless it has run out."""
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Take it back at once."""
+        ...
+
+    async def all(self) -> Mapping[str, bytes]:
+        """Every value that has not run out."""
+        ...
+
+
+class Objects(Protocol):
+    """Files by name. A name is derived from the content, so an object never changes."""
+
+    async def has(self, name: str) -> bool: ...
+
+    async def put(self, name: str, source: Path) -> None:
+        """Store the file. Storing a name that is there already does nothing."""
+        ...
+
+    async def get(self, name: str, target: Path) -> None:
+        """Write the object to `target`, whole or not at all. Raises `NotFound`."""
+        ...
+
+
+class Telemetry(Protocol):
+    """The telemetry stream."""
+
+    async def publish(self, subject: str, data: bytes, id: str) -> None:
+        """Store the record. Raises `BusAway`."""
+        ...
+
+    def follow(
+        self, start: int, subjects: Sequence[str] = ()
+    ) -> AbstractAsyncContextManager[AsyncIterator[list[Stored]]]:
+        """Batches of records from sequence `start` on, then new ones as they come, without end."""
+        ...
+
+
+class Calls(Protocol):
+    """Short words between processes that may be lost: commands to agents, and questions."""
+
+    async def tell(self, subject: str, data: bytes = b"") -> None:
+        """Send and forget."""
+        ...
+
+    def ask(self, subject: str, data: bytes, timeout: float) -> AsyncIterator[bytes]:
+        """The parts of somebody's answer, as they come.
+
+        `timeout` is how many seconds a part may take. Raises `ProjectorAway` if nobody serves
+        the subject, or the error that the one who serves it raised.
+        """
+        ...
+
+    def serve(
+        self, subject: str, answer: Callable[[bytes], AsyncIterator[bytes]]
+    ) -> AbstractAsyncContextManager[None]:
+        """Answer what others ask on `subject`; a part is made when the one before was taken."""
+        ...
+
+    def listen(self, subject: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """What others tell on `subject` from now on."""
+        ...

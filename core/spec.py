@@ -1,0 +1,127 @@
+"""What a user asks for: the command, its code, its environment, its limits."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from .errors import UsageError
+from .ids import check_name
+
+PRIORITIES = range(10)
+"""Priorities of a task inside its queue; a higher one runs sooner."""
+
+DEFAULT_PRIORITY = 5
+DEFAULT_LOSSES = 3
+
+
+class Script(msgspec.Struct, frozen=True, tag_field="kind", tag="script"):
+    """A file of the task's code, run by Python, by a shell (`.sh`) or by itself."""
+
+    path: str
+    args: tuple[str, ...] = ()
+
+
+class Module(msgspec.Struct, frozen=True, tag_field="kind", tag="module"):
+    """A Python module, run as `python -m`."""
+
+    name: str
+    args: tuple[str, ...] = ()
+
+
+class Command(msgspec.Struct, frozen=True, tag_field="kind", tag="command"):
+    """Any command, run as it is."""
+
+    argv: tuple[str, ...]
+
+
+Entry = Script | Module | Command
+
+
+class Code(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The exact code of a task: a snapshot in the object store, and where it came from.
+
+    `blobs` are the names of the git bundles that hold `snapshot`, in the order in which they
+    are to be read; `folder` is where in the tree the task runs. The rest is for people:
+    the commit the author had checked out, and how far the disk was from it.
+    """
+
+    snapshot: str
+    blobs: tuple[str, ...]
+    folder: str = "."
+    commit: str | None = None
+    branch: str | None = None
+    remote: str | None = None
+    changes: dict[str, int] = {}
+    unpushed: int | None = None
+
+
+class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Everything an agent needs to know to run a task.
+
+    `retries` is how often the task may run again after a failure of its own, `losses` after an
+    attempt that was lost with its agent: the two budgets are apart. `timeout` and `grace` are
+    in seconds; `timeout` counts from the start of the command, `grace` from SIGTERM to SIGKILL.
+    """
+
+    entry: Entry
+    name: str
+    queue: str
+    priority: int = DEFAULT_PRIORITY
+    tags: tuple[str, ...] = ()
+    code: Code | None = None
+    manager: Literal["auto", "uv", "none"] = "auto"
+    requirements: tuple[str, ...] = ()
+    python: str | None = None
+    variables: dict[str, str] = {}
+    params: dict[str, str] = {}
+    retries: int = 0
+    losses: int = DEFAULT_LOSSES
+    timeout: float | None = None
+    grace: float | None = None
+    key: str | None = None
+    parent: str | None = None
+    user: str = ""
+    host: str = ""
+
+
+def check_spec(spec: Spec) -> Spec:
+    """Return `spec` if an agent can act on it, else raise `UsageError`."""
+    check_name(spec.queue, "queue")
+    if spec.priority not in PRIORITIES:
+        raise UsageError(
+            f"priority {spec.priority} is out of range",
+            why=f"priorities are {PRIORITIES[0]} to {PRIORITIES[-1]}, a higher one runs sooner",
+            fix=f"--priority {DEFAULT_PRIORITY}",
+        )
+    if spec.retries < 0 or spec.losses < 0:
+        raise UsageError("a number of retries cannot be negative", fix="--retries 0")
+    for name, seconds in (("timeout", spec.timeout), ("grace", spec.grace)):
+        if seconds is not None and seconds <= 0:
+            raise UsageError(f"{name} must be longer than nothing", fix=f"--{name} 30s")
+    if isinstance(spec.entry, Command) and not spec.entry.argv:
+        raise UsageError("there is no command to run", fix="evq enqueue -- COMMAND ARGS")
+    _check_variables(spec.variables)
+    return spec
+
+
+def _check_variables(variables: dict[str, str]) -> None:
+    for name, value in variables.items():
+        if not name or "=" in name or "\0" in name or "\0" in value:
+            raise UsageError(
+                f"{name!r} cannot be set as an environment variable",
+                why="a name must not be empty nor hold '=', and neither may hold a NUL",
+                fix="--setenv NAME=VALUE",
+            )
+
+
+def argv_text(entry: Entry) -> str:
+    """The entry as one line for people, such as `train.py --lr 0.1`."""
+    match entry:
+        case Script(path, args):
+            return " ".join((path, *args))
+        case Module(name, args):
+            return " ".join(("-m", name, *args))
+        case Command(argv):
+            return " ".join(argv)

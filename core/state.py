@@ -1,0 +1,157 @@
+"""A task as its events made it. States carry their data: none can be written without it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from .events import Cause, Outcome, Package, Usage
+from .spec import Spec
+
+
+class PhaseRecord(msgspec.Struct, frozen=True):
+    """A step of an attempt: `seconds` is null while it goes on."""
+
+    name: str
+    began: int
+    seconds: float | None
+    cached: bool | None
+    detail: str
+
+
+class EnvironmentRecord(msgspec.Struct, frozen=True):
+    """What an attempt ran in."""
+
+    manager: str
+    python: str | None
+    key: str | None
+    packages: tuple[Package, ...]
+
+
+class Launch(msgspec.Struct, frozen=True):
+    """The command as it was started, at `at`."""
+
+    at: int
+    pid: int
+    argv: tuple[str, ...]
+    host: str
+    folder: str
+
+
+class End(msgspec.Struct, frozen=True):
+    """How an attempt ended. A lost one has no outcome: nobody saw it end."""
+
+    at: int
+    outcome: Outcome | None
+    cause: Cause | None
+    evidence: str
+    exit_code: int | None
+    usage: Usage | None
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One try by one agent. `claim` is its fencing token, `hint` the message that led to it."""
+
+    number: int
+    agent: str
+    instance: str
+    slot: int
+    claim: int
+    hint: int
+    lease: float
+    claimed: int
+    phases: tuple[PhaseRecord, ...] = ()
+    environment: EnvironmentRecord | None = None
+    launch: Launch | None = None
+    end: End | None = None
+
+
+class Queued(msgspec.Struct, frozen=True, tag="queued"):
+    """It waits since `since`; after a failure, for `delay` seconds at least."""
+
+    since: int
+    delay: float = 0.0
+
+
+class Claimed(msgspec.Struct, frozen=True, tag="claimed"):
+    """An agent has it and prepares it."""
+
+    attempt: Attempt
+
+
+class Running(msgspec.Struct, frozen=True, tag="running"):
+    """Its command runs."""
+
+    attempt: Attempt
+
+
+class Ended(msgspec.Struct, frozen=True, tag="ended"):
+    """It will not run again unless somebody asks. `attempt` is 0 if none ended it."""
+
+    at: int
+    outcome: Outcome
+    attempt: int
+    cause: Cause | None
+    evidence: str
+    exit_code: int | None
+
+
+State = Queued | Claimed | Running | Ended
+
+
+class AbortWish(msgspec.Struct, frozen=True):
+    """Somebody wants the running attempt to end."""
+
+    at: int
+    by: str
+    reason: str
+
+
+class Task(msgspec.Struct, frozen=True):
+    """A task, folded from its events.
+
+    `enqueued` is when, `origin` the sequence of the `enqueued` event, `seq` that of the last
+    lifecycle event after it (0 if there is none): what the next one must expect. `past` are the
+    attempts that ended; `failures` and `losses` count against the two budgets since the task was
+    last enqueued or requeued. `unknown` counts events from a newer version.
+    """
+
+    id: str
+    spec: Spec
+    by: str
+    enqueued: int
+    origin: int
+    state: State
+    seq: int = 0
+    past: tuple[Attempt, ...] = ()
+    failures: int = 0
+    losses: int = 0
+    abort: AbortWish | None = None
+    unknown: int = 0
+
+    @property
+    def name_of_state(self) -> str:
+        """The state in one word: queued, claimed, running, or the outcome."""
+        match self.state:
+            case Queued():
+                return "queued"
+            case Claimed():
+                return "claimed"
+            case Running():
+                return "running"
+            case Ended(outcome=outcome):
+                return outcome.value
+
+    @property
+    def live(self) -> Attempt | None:
+        """The attempt that an agent has now, if any."""
+        match self.state:
+            case Claimed(attempt) | Running(attempt):
+                return attempt
+            case Queued() | Ended():
+                return None
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """All attempts, in order."""
+        live = self.live
+        return (*self.past, live) if live else self.past

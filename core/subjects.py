@@ -1,0 +1,122 @@
+"""The subject grammar: how facts are addressed, and which streams hold them.
+
+    evq.q.<queue>.<priority>.<class>.<task>   a queue message: `enqueued`, or `again`
+    evq.t.<queue>.<task>                      lifecycle of one task, its compare-and-swap anchor
+    evq.x.agent.<agent>                       agents that come and go
+    evqtel.<queue>.<task>.<agent>             what a task says
+    evqcmd.<agent>                            "look at the log now", lost without harm
+    evqsvc.<endpoint>                         questions for a projector
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+LIFECYCLE_STREAM = "EVQ"
+LIFECYCLE_SUBJECTS = "evq.>"
+TELEMETRY_STREAM = "EVQTEL"
+TELEMETRY_SUBJECTS = "evqtel.>"
+PRESENCE_BUCKET = "evq-agents"
+LEVELS_BUCKET = "evq-queues"
+CODE_BUCKET = "evq-code"
+
+ANY_SIZE = "c0"
+"""The resource class of a task that asks for nothing but a slot."""
+
+
+class Level(msgspec.Struct, frozen=True, order=True):
+    """What one durable consumer serves: a queue's tasks of one priority and resource class."""
+
+    queue: str
+    priority: int
+    size: str = ANY_SIZE
+
+    @property
+    def consumer(self) -> str:
+        """The name of the durable consumer."""
+        return f"q-{self.queue}-p{self.priority}-{self.size}"
+
+    @property
+    def filter(self) -> str:
+        """The subjects of the level's queue messages."""
+        return f"evq.q.{self.queue}.{self.priority}.{self.size}.*"
+
+    @property
+    def key(self) -> str:
+        """The key that announces the level to agents."""
+        return f"{self.queue}.{self.priority}.{self.size}"
+
+    @classmethod
+    def from_key(cls, key: str) -> Level:
+        """The level that `key` announces."""
+        queue, priority, size = key.split(".")
+        return cls(queue, int(priority), size)
+
+
+class Hint(msgspec.Struct, frozen=True):
+    """The address of a queue message."""
+
+    level: Level
+    task: str
+
+
+def hint(level: Level, task: str) -> str:
+    """The subject of a task's queue messages."""
+    return f"evq.q.{level.queue}.{level.priority}.{level.size}.{task}"
+
+
+def any_hint(task: str) -> str:
+    """The pattern of a task's queue messages when its queue is not known."""
+    return f"evq.q.*.*.*.{task}"
+
+
+def lifecycle(queue: str, task: str) -> str:
+    """The subject of a task's lifecycle events."""
+    return f"evq.t.{queue}.{task}"
+
+
+def agent_events(agent: str) -> str:
+    """The subject of an agent's own events."""
+    return f"evq.x.agent.{agent}"
+
+
+def telemetry(queue: str, task: str, agent: str) -> str:
+    """The subject of what a task says by way of an agent."""
+    return f"evqtel.{queue}.{task}.{agent}"
+
+
+def commands(agent: str) -> str:
+    """The subject on which an agent is told to look at the log now."""
+    return f"evqcmd.{agent}"
+
+
+def question(endpoint: str) -> str:
+    """The subject of one of the projector's endpoints."""
+    return f"evqsvc.{endpoint}"
+
+
+def parse_hint(subject: str) -> Hint | None:
+    """The parts of a queue message's subject, or None for another subject."""
+    match subject.split("."):
+        case ["evq", "q", queue, priority, size, task] if priority.isdigit():
+            return Hint(Level(queue, int(priority), size), task)
+        case _:
+            return None
+
+
+def parse_lifecycle(subject: str) -> tuple[str, str] | None:
+    """(queue, task) of a lifecycle subject, or None for another subject."""
+    match subject.split("."):
+        case ["evq", "t", queue, task]:
+            return queue, task
+        case _:
+            return None
+
+
+def parse_telemetry(subject: str) -> tuple[str, str, str] | None:
+    """(queue, task, agent) of a telemetry subject, or None for another subject."""
+    match subject.split("."):
+        case ["evqtel", queue, task, agent]:
+            return queue, task, agent
+        case _:
+            return None
