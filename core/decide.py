@@ -159,9 +159,7 @@ def decide(task: Task, command: Command) -> events.Lifecycle:
         case Finish():
             return _finish(task, command)
         case GiveBack(holder, why):
-            return events.Lost(
-                attempt=_held(task, holder).number, cause=Cause.DRAINED, why=why
-            )
+            return events.Lost(attempt=_held(task, holder).number, cause=Cause.DRAINED, why=why)
         case DeclareLost():
             return _declare_lost(task, command)
         case Abort(reason):
@@ -266,9 +264,7 @@ def _abort(task: Task, reason: str) -> events.Lifecycle:
             return events.Aborted(reason)
         case state.Claimed() | state.Running():
             if task.abort:
-                raise Rejected(
-                    f"task {task.id} is being aborted already", why=task.abort.reason
-                )
+                raise Rejected(f"task {task.id} is being aborted already", why=task.abort.reason)
             return events.AbortRequested(reason)
         case state.Ended(outcome=outcome):
             raise Rejected(f"task {task.id} has ended already", why=f"it {_past(outcome)}")

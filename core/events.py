@@ -90,7 +90,9 @@ class Claimed(msgspec.Struct, frozen=True, tag_field="kind", tag="claimed", kw_o
     lease: float
 
 
-class Phase(msgspec.Struct, frozen=True, tag_field="kind", tag="phase", omit_defaults=True, kw_only=True):
+class Phase(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="phase", omit_defaults=True, kw_only=True
+):
     """A step of the attempt began (`seconds` is null) or ended.
 
     `cached` says whether a cache spared the work; `detail` what was done, in a few words.
@@ -103,7 +105,14 @@ class Phase(msgspec.Struct, frozen=True, tag_field="kind", tag="phase", omit_def
     detail: str = ""
 
 
-class Environment(msgspec.Struct, frozen=True, tag_field="kind", tag="environment", omit_defaults=True, kw_only=True):
+class Environment(
+    msgspec.Struct,
+    frozen=True,
+    tag_field="kind",
+    tag="environment",
+    omit_defaults=True,
+    kw_only=True,
+):
     """What the attempt's environment is made of."""
 
     attempt: int
@@ -123,7 +132,9 @@ class Started(msgspec.Struct, frozen=True, tag_field="kind", tag="started", kw_o
     folder: str
 
 
-class Finished(msgspec.Struct, frozen=True, tag_field="kind", tag="finished", omit_defaults=True, kw_only=True):
+class Finished(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="finished", omit_defaults=True, kw_only=True
+):
     """The attempt ended, and with it the task.
 
     `exit_code` is the command's status, or the negative number of the signal that ended it.
@@ -137,7 +148,9 @@ class Finished(msgspec.Struct, frozen=True, tag_field="kind", tag="finished", om
     usage: Usage | None = None
 
 
-class Retry(msgspec.Struct, frozen=True, tag_field="kind", tag="retry", omit_defaults=True, kw_only=True):
+class Retry(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="retry", omit_defaults=True, kw_only=True
+):
     """The attempt ended without success; the task waits `delay` seconds and runs again."""
 
     attempt: int

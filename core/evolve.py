@@ -21,9 +21,7 @@ def create(seq: int, at: int, by: str, event: events.Enqueued) -> Task:
     return Task(event.task, event.spec, by, at, seq, state.Queued(at))
 
 
-def fold(
-    task: Task, history: Iterable[tuple[int, int, str, events.Lifecycle | Unknown]]
-) -> Task:
+def fold(task: Task, history: Iterable[tuple[int, int, str, events.Lifecycle | Unknown]]) -> Task:
     """`task` after all of `history`, given as (seq, at, by, event) in the stream's order."""
     for seq, at, by, event in history:
         task = evolve(task, seq, at, by, event)

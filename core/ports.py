@@ -124,9 +124,7 @@ class Hints(Protocol):
         """All levels there are."""
         ...
 
-    def watch(
-        self, queues: Sequence[str]
-    ) -> AbstractAsyncContextManager[AsyncIterator[Level]]:
+    def watch(self, queues: Sequence[str]) -> AbstractAsyncContextManager[AsyncIterator[Level]]:
         """The levels of these queues: those there are, then new ones as they come."""
         ...
 

@@ -1,11 +1,11 @@
 """The subject grammar: how facts are addressed, and which streams hold them.
 
-    evq.q.<queue>.<priority>.<class>.<task>   a queue message: `enqueued`, or `again`
-    evq.t.<queue>.<task>                      lifecycle of one task, its compare-and-swap anchor
-    evq.x.agent.<agent>                       agents that come and go
-    evqtel.<queue>.<task>.<agent>             what a task says
-    evqcmd.<agent>                            "look at the log now", lost without harm
-    evqsvc.<endpoint>                         questions for a projector
+evq.q.<queue>.<priority>.<class>.<task>   a queue message: `enqueued`, or `again`
+evq.t.<queue>.<task>                      lifecycle of one task, its compare-and-swap anchor
+evq.x.agent.<agent>                       agents that come and go
+evqtel.<queue>.<task>.<agent>             what a task says
+evqcmd.<agent>                            "look at the log now", lost without harm
+evqsvc.<endpoint>                         questions for a projector
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class _Outline(msgspec.Struct):
 _encoder = msgspec.json.Encoder()
 _envelope = msgspec.json.Decoder(Envelope)
 _outline = msgspec.json.Decoder(_Outline)
-_telemetry = msgspec.json.Decoder(Telemetry)
+_telemetry: msgspec.json.Decoder[Telemetry] = msgspec.json.Decoder(Telemetry)
 
 
 def encode(envelope: Envelope) -> bytes:

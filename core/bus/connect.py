@@ -13,7 +13,6 @@ import nats.errors
 from nats.aio.client import Client
 
 from ..errors import Denied, ServerTooOld, Unreachable
-from ..ports import BusAway
 from ..subjects import (
     CODE_BUCKET,
     LEVELS_BUCKET,
@@ -64,6 +63,9 @@ class Bus:
         self.presence = JetStreamPresence(requests, Stream(requests, f"KV_{PRESENCE_BUCKET}"))
         self.objects = JetStreamObjects(client.jetstream(), Stream(requests, f"OBJ_{CODE_BUCKET}"))
         self.calls = NatsCalls(requests)
+        self.standing = asyncio.Event()
+        """Set while the connection stands."""
+        self.standing.set()
         self.since = asyncio.get_running_loop().time()
         """When, on the loop's clock, the present connection began."""
         self.on_error: Callable[[Exception], None] | None = None
@@ -74,10 +76,12 @@ class Bus:
         return self.client.is_connected
 
     async def _disconnected(self) -> None:
+        self.standing.clear()
         self.requests.fail_all("the connection is gone")
 
     async def _reconnected(self) -> None:
         self.since = asyncio.get_running_loop().time()
+        self.standing.set()
         await self.hints.wake()
 
     async def _error(self, error: Exception) -> None:
@@ -239,7 +243,9 @@ async def connect(login: Login, name: str, patience: float = 2.0) -> AsyncIterat
     }
     try:
         async with asyncio.timeout(patience):
-            await client.connect(**{key: value for key, value in options.items() if value is not None})
+            await client.connect(
+                **{key: value for key, value in options.items() if value is not None}
+            )
     except (TimeoutError, OSError, nats.errors.Error) as error:
         with suppress(Exception):
             await client.close()
@@ -268,13 +274,3 @@ def _why(login: Login, error: Exception) -> Exception:
         why=str(error) or type(error).__name__,
         fix="evq up starts one on this machine; evq config shows where the address came from",
     )
-
-
-async def wait_connected(bus: Bus) -> None:
-    """Return when the connection stands."""
-    while not bus.connected:
-        await asyncio.sleep(0.05)
-
-
-__all__ = ["Bus", "BusAway", "Login", "connect", "wait_connected"]
-

@@ -153,9 +153,7 @@ class JetStreamHints:
             await self._let_go(subscription, outstanding=len(found) < limit)
         return found
 
-    async def take_first(
-        self, levels: Sequence[Level], seconds: float
-    ) -> JetStreamDelivery | None:
+    async def take_first(self, levels: Sequence[Level], seconds: float) -> JetStreamDelivery | None:
         loop = asyncio.get_running_loop()
         first: asyncio.Future[JetStreamDelivery] = loop.create_future()
         self._wake = loop.create_future()

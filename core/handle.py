@@ -1,0 +1,147 @@
+"""The one loop that changes a task: fold, decide, append with the expected sequence, or try again.
+
+It knows ports only. Time and ids come in by `Author`, because the heart has neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from . import subjects, wire
+from .decide import Command, decide
+from .errors import NotFound
+from .events import Again, AgentEvent, Enqueued, Envelope, Lifecycle
+from .evolve import create, evolve
+from .ports import BusAway, Entry, Log, Stored, WrongSequence
+from .state import Task
+from .wire import Broken, Unknown
+
+_T = TypeVar("_T")
+
+
+class Author(Protocol):
+    """Who writes events: gives them an id, a time and a name."""
+
+    def envelope(self, event: Lifecycle | Again | AgentEvent) -> Envelope: ...
+
+
+class Written(msgspec.Struct, frozen=True):
+    """An event that is in the log now, and the task after it."""
+
+    task: Task
+    event: Lifecycle
+
+
+def from_hint(stored: Stored) -> tuple[str, Task | None, int]:
+    """What a queue message says: the task's id, the task if its spec is inside, its origin."""
+    message = wire.decode(stored.data)
+    if isinstance(message, Envelope):
+        event = message.event
+        if isinstance(event, Enqueued):
+            task = create(stored.seq, message.at, message.by, event)
+            return task.id, task, stored.seq
+        if isinstance(event, Again):
+            return event.task, None, event.origin
+    raise NotFound(
+        f"the queue message {stored.seq} names no task",
+        why="it was written by a newer evq" if isinstance(message, Unknown) else "it is damaged",
+        fix="upgrade evq on this machine",
+    )
+
+
+async def load(log: Log, origin: int) -> Task:
+    """The task that was enqueued at `origin`, as of now. Raises `NotFound`."""
+    stored = await log.get(origin)
+    if stored is None:
+        raise NotFound(f"there is no event {origin} in the log")
+    _, task, _ = from_hint(stored)
+    if task is None:
+        raise NotFound(f"event {origin} enqueued no task")
+    return await refresh(log, task)
+
+
+async def find(log: Log, task_id: str) -> Task:
+    """The task with this whole id, as of now. Raises `NotFound`."""
+    hints = await log.history(subjects.any_hint(task_id))
+    if not hints:
+        raise NotFound(
+            f"there is no task {task_id}",
+            why="no event in the log names it",
+            fix="evq ls shows the tasks there are",
+        )
+    return await load(log, hints[0].seq)
+
+
+async def refresh(log: Log, task: Task) -> Task:
+    """The task after what happened since it was folded."""
+    subject = subjects.lifecycle(task.spec.queue, task.id)
+    for stored in await log.history(subject, task.seq):
+        task = absorb(task, stored)
+    return task
+
+
+def absorb(task: Task, stored: Stored) -> Task:
+    """The task after one stored lifecycle event; bytes that are no event count as unknown."""
+    message = wire.decode(stored.data)
+    match message:
+        case Envelope(event=event, at=at, by=by):
+            if isinstance(event, Again | AgentEvent):
+                return task
+            return evolve(task, stored.seq, at, by, event)
+        case Unknown(at=at, by=by):
+            return evolve(task, stored.seq, at, by, message)
+        case Broken():
+            return evolve(task, stored.seq, 0, "", Unknown("", 0, "", "broken", 0))
+
+
+async def handle(
+    log: Log,
+    author: Author,
+    task: Task,
+    command: Command,
+    patience: Callable[[BusAway], Awaitable[None]] | None = None,
+) -> Written:
+    """Carry `command` out on `task`.
+
+    If somebody was faster, the task is folded anew and the decision made again, until it stands
+    in the log or is `Rejected`. When the server is away, `patience` waits for it, or raises to
+    give up; without it `BusAway` is raised, and whether the event was stored is unknown.
+    """
+    while True:
+        event = decide(task, command)
+        envelope = author.envelope(event)
+        entry = Entry(
+            subjects.lifecycle(task.spec.queue, task.id),
+            wire.encode(envelope),
+            envelope.id,
+            expect=task.seq,
+        )
+        try:
+            seq = await _append(log, entry, patience)
+        except WrongSequence:
+            task = await _patiently(partial(refresh, log, task), patience)
+            continue
+        return Written(evolve(task, seq, envelope.at, envelope.by, event), event)
+
+
+async def _append(
+    log: Log, entry: Entry, patience: Callable[[BusAway], Awaitable[None]] | None
+) -> int:
+    """Append the very same entry until its outcome is known: its id makes that harmless."""
+    return await _patiently(lambda: log.append(entry), patience)
+
+
+async def _patiently(
+    act: Callable[[], Awaitable[_T]], patience: Callable[[BusAway], Awaitable[None]] | None
+) -> _T:
+    while True:
+        try:
+            return await act()
+        except BusAway as away:
+            if patience is None:
+                raise
+            await patience(away)

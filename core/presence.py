@@ -1,0 +1,38 @@
+"""What an agent says of itself while it lives, renewed several times a lease."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class AgentPresence(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent that is there now. `claims` are the fencing tokens of its live attempts."""
+
+    agent: str
+    instance: str
+    host: str
+    pid: int
+    queues: tuple[str, ...]
+    order: str
+    slots: int
+    claims: tuple[int, ...] = ()
+    draining: bool = False
+    since: int = 0
+
+
+_decoder = msgspec.json.Decoder(AgentPresence)
+
+
+def encode_presence(presence: AgentPresence) -> bytes:
+    """The presence as bytes."""
+    return msgspec.json.encode(presence)
+
+
+def decode_presence(data: bytes | None) -> AgentPresence | None:
+    """The presence in `data`; None if there is none or it cannot be read."""
+    if not data:
+        return None
+    try:
+        return _decoder.decode(data)
+    except msgspec.DecodeError:
+        return None

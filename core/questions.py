@@ -1,0 +1,44 @@
+"""What one may ask a projector, and the parts of its answers.
+
+A question goes to `evqsvc.named` or `evqsvc.sql` as JSON. The first part of an answer is a
+`Head`, each later one a list of rows, a row being a list of values in the head's order.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Named(msgspec.Struct, frozen=True):
+    """A question that the projector knows by name, with its parameters."""
+
+    name: str
+    params: dict[str, Any] = {}
+
+
+class Sql(msgspec.Struct, frozen=True):
+    """A query of the user's own; it is read-only and bounded in time (seconds) and rows."""
+
+    text: str
+    timeout: float = 30.0
+    rows: int = 100_000
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column of an answer and its DuckDB type."""
+
+    name: str
+    type: str
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What is to come, and how fresh it is.
+
+    `seq` is the last lifecycle event that the answer knows of; `behind` how many more there were.
+    """
+
+    columns: tuple[Column, ...]
+    seq: int
+    behind: int = 0

@@ -1,0 +1,218 @@
+"""What a user can ask of evq, as a Python object. The command line stands on it.
+
+async with open_client(Login(server="nats://127.0.0.1:4222")) as client:
+    receipt = await client.enqueue(spec)
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from .. import subjects, wire
+from ..bus.connect import Bus, Login, connect
+from ..decide import Abort, Requeue, decide
+from ..errors import Conflict, NotFound, UsageError
+from ..events import AbortRequested, Again, Enqueued
+from ..handle import find, handle, load, refresh
+from ..ids import TASK_ID_LENGTH, is_task_id, is_task_prefix, task_id_for_key
+from ..ports import BusAway, Entry, WrongSequence
+from ..presence import AgentPresence, decode_presence
+from ..questions import Head, Named, Sql
+from ..spec import Spec, check_spec
+from ..state import Task
+from ..subjects import Level
+from .author import Author, new_task_id
+
+ANSWER_SECONDS = 35.0
+BATCH = 500
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """An enqueued task. `new` is false when its idempotency key had been used before."""
+
+    task: str
+    seq: int
+    new: bool
+
+
+class Client:
+    """A connection to evq. Every method may raise an `EvqError` that says what to do."""
+
+    def __init__(self, bus: Bus, author: Author | None = None) -> None:
+        self.bus = bus
+        self.author = author or Author()
+
+    # --- enqueue ------------------------------------------------------------------------------
+
+    async def enqueue(self, spec: Spec) -> Receipt:
+        """Enqueue one task. When this returns, the server has it on disk."""
+        check_spec(spec)
+        task = task_id_for_key(spec.key) if spec.key else new_task_id()
+        level = Level(spec.queue, spec.priority)
+        await self._ensure(level)
+        if spec.key and (known := await self._known(task)):
+            return known
+        entry = self._entry(level, task, spec)
+        try:
+            return Receipt(task, await self._append(entry), True)
+        except WrongSequence:
+            known = await self._known(task)
+            if known is None:
+                raise Conflict(f"task id {task} is taken", fix="enqueue again") from None
+            return known
+
+    async def enqueue_many(self, specs: Sequence[Spec]) -> list[Receipt]:
+        """Enqueue many tasks in a few atomic batches; keys are not allowed here."""
+        if any(spec.key for spec in specs):
+            raise UsageError("a batch of tasks cannot carry idempotency keys")
+        levels = {Level(spec.queue, spec.priority) for spec in specs}
+        for level in levels:
+            await self._ensure(level)
+        receipts: list[Receipt] = []
+        for start in range(0, len(specs), BATCH):
+            part = [check_spec(spec) for spec in specs[start : start + BATCH]]
+            tasks = [new_task_id() for _ in part]
+            last = await self.bus.log.append_all(
+                [
+                    self._entry(Level(spec.queue, spec.priority), task, spec)
+                    for task, spec in zip(tasks, part, strict=True)
+                ]
+            )
+            first = last - len(part) + 1
+            receipts += [Receipt(task, first + n, True) for n, task in enumerate(tasks)]
+        return receipts
+
+    def _entry(self, level: Level, task: str, spec: Spec) -> Entry:
+        envelope = self.author.envelope(Enqueued(task, spec))
+        data = wire.encode(envelope)
+        if len(data) > 512 * 1024:
+            raise UsageError(
+                f"the task's description is too long ({len(data) // 1024} KiB)",
+                why="arguments, variables and parameters may be 512 KiB together",
+                fix="put them into a file of the task's code",
+            )
+        return Entry(subjects.hint(level, task), data, f"enqueue-{task}", expect=0)
+
+    async def _ensure(self, level: Level) -> None:
+        try:
+            await self.bus.hints.ensure(level)
+        except BusAway:
+            # A server that evq has not used before has no streams yet, and answers nothing.
+            await self.bus.prepare()
+            await self.bus.hints.ensure(level)
+
+    async def _append(self, entry: Entry) -> int:
+        try:
+            return await self.bus.log.append(entry)
+        except BusAway:
+            # The id and the expectation make the repetition harmless.
+            return await self.bus.log.append(entry)
+
+    async def _known(self, task: str) -> Receipt | None:
+        hints = await self.bus.log.history(subjects.any_hint(task))
+        return Receipt(task, hints[0].seq, False) if hints else None
+
+    async def agents(self) -> list[AgentPresence]:
+        """The agents that are there now."""
+        try:
+            values = await self.bus.presence.all()
+        except BusAway:
+            return []
+        found = [decode_presence(value) for value in values.values()]
+        return sorted((agent for agent in found if agent), key=lambda agent: agent.agent)
+
+    # --- one task -----------------------------------------------------------------------------
+
+    async def resolve(self, selector: str) -> str:
+        """The whole id that `selector` means: an id, or a prefix that only one id has."""
+        text = selector.lower()
+        if is_task_id(text):
+            return text
+        if not is_task_prefix(text):
+            raise UsageError(
+                f"{selector!r} is no task",
+                why=f"a task id has {TASK_ID_LENGTH} letters and digits; a prefix will do",
+                fix="evq ls, or @ for the last task you enqueued",
+            )
+        rows = [row async for row in self.rows(Named("resolve", {"prefix": text}))]
+        if not rows:
+            raise NotFound(f"no task's id begins with {text}", fix="evq ls")
+        if len(rows) > 1:
+            some = ", ".join(str(row["task"]) for row in rows[:5])
+            raise UsageError(
+                f"{text} is the beginning of several task ids", why=some, fix="type one more letter"
+            )
+        return str(rows[0]["task"])
+
+    async def get(self, task: str) -> Task:
+        """The task with this whole id, folded from the log as of now."""
+        return await find(self.bus.log, task)
+
+    async def abort(self, task: str, reason: str) -> Task:
+        """End a task: at once if it waits, by a word to its agent if it runs."""
+        written = await handle(self.bus.log, self.author, await self.get(task), Abort(reason))
+        live = written.task.live
+        if isinstance(written.event, AbortRequested) and live:
+            # The log is the truth and is looked at anyway; this word only makes it sooner.
+            await self.bus.calls.tell(subjects.commands(live.agent), task.encode())
+        return written.task
+
+    async def retry(self, task: str, reason: str) -> Task:
+        """Put a task that has ended back into its queue, with fresh budgets."""
+        known = await self.get(task)
+        level = Level(known.spec.queue, known.spec.priority)
+        await self._ensure(level)
+        while True:
+            event = self.author.envelope(decide(known, Requeue(reason)))
+            again = self.author.envelope(Again(known.id, known.origin))
+            subject = subjects.lifecycle(known.spec.queue, known.id)
+            entries = [
+                Entry(subject, wire.encode(event), event.id, expect=known.seq),
+                Entry(subjects.hint(level, known.id), wire.encode(again), again.id),
+            ]
+            try:
+                await self.bus.log.append_all(entries)
+            except WrongSequence:
+                known = await refresh(self.bus.log, known)
+                continue
+            return await load(self.bus.log, known.origin)
+
+    # --- questions ----------------------------------------------------------------------------
+
+    async def answer(self, question: Named | Sql) -> AsyncIterator[Head | list[list[Any]]]:
+        """A projector's answer: a head, then lists of rows."""
+        endpoint = "named" if isinstance(question, Named) else "sql"
+        timeout = ANSWER_SECONDS
+        if isinstance(question, Sql):
+            timeout = max(timeout, question.timeout + 5)
+        parts = self.bus.calls.ask(
+            subjects.question(endpoint), msgspec.json.encode(question), timeout
+        )
+        head: Head | None = None
+        async for part in parts:
+            if head is None:
+                head = msgspec.json.decode(part, type=Head)
+                yield head
+            else:
+                yield msgspec.json.decode(part, type=list[list[Any]])
+
+    async def rows(self, question: Named | Sql) -> AsyncIterator[dict[str, Any]]:
+        """A projector's answer, a dict for each row."""
+        names: list[str] = []
+        async for part in self.answer(question):
+            if isinstance(part, Head):
+                names = [column.name for column in part.columns]
+                continue
+            for row in part:
+                yield dict(zip(names, row, strict=True))
+
+
+@asynccontextmanager
+async def open_client(login: Login, name: str = "evq") -> AsyncIterator[Client]:
+    """A client on the server that `login` names. Raises `Unreachable` or `Denied`."""
+    async with connect(login, name) as bus:
+        yield Client(bus)

@@ -1,0 +1,331 @@
+"""Every setting of evq: its meaning, what it may hold, where it came from, who wins.
+
+Layers are merged from the weakest to the strongest. A login (token, user, creds, nkey) belongs
+to the server it was written for: a layer that names another server drops the logins of all the
+layers below it, so that no password ever travels to a server its owner did not mean.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
+
+import msgspec
+
+from . import units
+from .errors import EvqError, SettingsError
+from .ids import check_name
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings in force. Durations are seconds, sizes are bytes, paths are absolute."""
+
+    server: str | None = None
+    token: str | None = None
+    user: str | None = None
+    password: str | None = None
+    creds: str | None = None
+    nkey: str | None = None
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    domain: str | None = None
+    inbox_prefix: str | None = None
+    store: str
+    state_dir: str
+    cache_dir: str
+    queue: str = "default"
+    lease: float = 10.0
+    grace: float = 30.0
+    on_disconnect: Literal["freeze", "run", "stop"] = "freeze"
+    spool_bytes: int = 1024**3
+    log_bytes: int = 256 * 1024**2
+    sync: Literal["always"] | float = "always"
+    nats_server: str | None = None
+    color: Literal["auto", "always", "never"] = "auto"
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The addresses in `server`: one, or several of the same cluster."""
+        return tuple(self.server.split(",")) if self.server else ()
+
+    @property
+    def heartbeat(self) -> float:
+        """Seconds between two signs of life of a running attempt."""
+        return self.lease / 4
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known about one field of `Settings`.
+
+    `parse` turns what was written into the value or raises; `allowed` says what it accepts;
+    `variables` are the environment names besides `EVQ_<NAME>`.
+    """
+
+    parse: Callable[[object], object]
+    allowed: str
+    meaning: str
+    variables: tuple[str, ...] = ()
+    secret: bool = False
+    show: Callable[[object], str] = str
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a value came from, as `evq config` says it: `environment NATS_URL`."""
+
+    kind: Literal["default", "file", "nats context", "environment", "option", "running store"]
+    where: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.where}".rstrip()
+
+
+class Given(msgspec.Struct, frozen=True):
+    """A parsed value, and who gave it."""
+
+    value: object
+    origin: Origin
+
+
+Layer = Mapping[str, Given]
+"""What one source gives, by the names of the settings."""
+
+
+class Configuration(msgspec.Struct, frozen=True):
+    """The settings in force and the origin of each."""
+
+    settings: Settings
+    origins: Mapping[str, Origin]
+
+
+def _text(written: object) -> str:
+    if not isinstance(written, str) or not written.strip():
+        raise ValueError
+    return written.strip()
+
+
+def _url(written: object) -> str:
+    return ",".join(_one_url(part.strip()) for part in _text(written).split(","))
+
+
+_ADDRESS = re.compile(
+    r"(?:(?P<scheme>nats|tls|ws|wss)://)?(?P<login>[^@/\s]+@)?"
+    r"(?P<host>[\w.-]+|\[[0-9a-fA-F:.]+\])(?::(?P<port>\d{1,5}))?/?\Z"
+)
+
+
+def _one_url(written: str) -> str:
+    found = _ADDRESS.match(written)
+    if found is None or not 0 < int(found["port"] or 4222) < 65536:
+        raise ValueError
+    return f"{found['scheme'] or 'nats'}://{found['login'] or ''}{found['host']}" + (
+        f":{found['port']}" if found["port"] else ":4222" if not found["scheme"] else ""
+    )
+
+
+def _queue(written: object) -> str:
+    return check_name(_text(written), "queue")
+
+
+def _duration(least: float) -> Callable[[object], float]:
+    def parse(written: object) -> float:
+        if isinstance(written, bool) or not isinstance(written, str | int | float):
+            raise ValueError
+        value = units.seconds(str(written))
+        if value < least:
+            raise ValueError
+        return value
+
+    return parse
+
+
+def _size(written: object) -> int:
+    if isinstance(written, bool) or not isinstance(written, str | int):
+        raise ValueError
+    return units.size(str(written))
+
+
+def _one_of(*words: str) -> Callable[[object], str]:
+    def parse(written: object) -> str:
+        if written not in words:
+            raise ValueError
+        return str(written)
+
+    return parse
+
+
+def _sync(written: object) -> object:
+    return "always" if written == "always" else _duration(0.1)(written)
+
+
+def _show_duration(value: object) -> str:
+    return units.duration_text(value) if isinstance(value, float) else str(value)
+
+
+def _show_size(value: object) -> str:
+    return units.size_text(value) if isinstance(value, int) else str(value)
+
+
+def _show_url(value: object) -> str:
+    return re.sub(r"//[^@/]+@", "//********@", str(value))
+
+
+def _path(meaning: str, *variables: str) -> Setting:
+    return Setting(parse=_text, allowed="a path", meaning=meaning, variables=variables)
+
+
+def _word(allowed: str, meaning: str, *variables: str, secret: bool = False) -> Setting:
+    return Setting(
+        parse=_text, allowed=allowed, meaning=meaning, variables=variables, secret=secret
+    )
+
+
+def _period(meaning: str, least: float) -> Setting:
+    allowed = f"{units.DURATION_FORMS}, at least {units.duration_text(least)}"
+    return Setting(parse=_duration(least), allowed=allowed, meaning=meaning, show=_show_duration)
+
+
+def _amount(meaning: str) -> Setting:
+    return Setting(parse=_size, allowed=units.SIZE_FORMS, meaning=meaning, show=_show_size)
+
+
+def _choice(meaning: str, *words: str) -> Setting:
+    return Setting(parse=_one_of(*words), allowed=" or ".join(words), meaning=meaning)
+
+
+SETTINGS: Mapping[str, Setting] = {
+    "server": Setting(
+        parse=_url,
+        allowed="a NATS address such as nats://host:4222, or several with commas between",
+        meaning="the NATS server to talk to; without it, the running store's own",
+        variables=("NATS_URL",),
+        show=_show_url,
+    ),
+    "token": _word("a text", "login by token", "NATS_TOKEN", secret=True),
+    "user": _word("a text", "login by user and password", "NATS_USER"),
+    "password": _word("a text", "the password of `user`", "NATS_PASSWORD", secret=True),
+    "creds": _path("login by a NATS credentials file", "NATS_CREDS"),
+    "nkey": _path("login by the file that holds an NKEY seed", "NATS_NKEY"),
+    "ca": _path("the authority that signed the server's certificate", "NATS_CA"),
+    "cert": _path("this client's TLS certificate", "NATS_CERT"),
+    "key": _path("the private key of `cert`", "NATS_KEY"),
+    "domain": _word("a name", "the JetStream domain to use"),
+    "inbox_prefix": _word("a subject", "where replies go, if the server limits that"),
+    "store": _path("the folder of the server, log and database that `evq up` runs"),
+    "state_dir": _path("what an agent must find again after a crash"),
+    "cache_dir": _path("environments and code that can be made again"),
+    "queue": Setting(
+        parse=_queue,
+        allowed="a name of 1 to 64 characters out of A-Z a-z 0-9 _ -",
+        meaning="the queue when none is named",
+    ),
+    "lease": _period("how long an agent may be silent before its task runs elsewhere", 0.5),
+    "grace": _period("from SIGTERM to SIGKILL when a task is told to end", 0.0),
+    "on_disconnect": _choice(
+        "what a task does while its agent cannot reach the server", "freeze", "run", "stop"
+    ),
+    "spool_bytes": _amount("what an agent keeps on disk of logs and metrics not yet sent"),
+    "log_bytes": _amount("how much log of one attempt is kept"),
+    "sync": Setting(
+        parse=_sync,
+        allowed=f"always, or {units.DURATION_FORMS}, at least 100ms",
+        meaning="when the server of `evq up` forces events to the disk",
+        show=_show_duration,
+    ),
+    "nats_server": _path(
+        "the nats-server program of `evq up`; without it, the one that came along"
+    ),
+    "color": _choice("colours in the output", "auto", "always", "never"),
+}
+
+PATHS = frozenset(name for name, setting in SETTINGS.items() if setting.allowed == "a path")
+
+_LOGINS = (("token",), ("user", "password"), ("creds",), ("nkey",))
+
+
+def variable(name: str) -> str:
+    """The environment variable that sets `name`."""
+    return f"EVQ_{name.upper()}"
+
+
+def layer(values: Mapping[str, object], origin: Origin) -> Layer:
+    """What one source gives. Raises `SettingsError` for unknown names and wrong values."""
+    return {name: given(name, written, origin) for name, written in values.items()}
+
+
+def given(name: str, written: object, origin: Origin) -> Given:
+    """What was written for `name`, parsed. Raises `SettingsError` if it cannot be used."""
+    if name not in SETTINGS:
+        raise _unknown(name, origin)
+    setting = SETTINGS[name]
+    try:
+        return Given(setting.parse(written), origin)
+    except (ValueError, EvqError) as error:
+        shown = "the value" if setting.secret else setting.show(repr(written))
+        raise SettingsError(
+            f"{name} cannot be {shown}",
+            why=f"it comes from {origin}; allowed is {setting.allowed}",
+            fix=f"correct it there, or set {variable(name)}",
+        ) from error
+
+
+def _unknown(name: str, origin: Origin) -> SettingsError:
+    import difflib  # 25 ms that only a mistake pays
+
+    near = difflib.get_close_matches(name, SETTINGS, n=1)
+    return SettingsError(
+        f"there is no setting {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
+        why=f"it stands in {origin}; known are {', '.join(SETTINGS)}",
+        fix=f"write {near[0]} instead" if near else f"take {name} out",
+    )
+
+
+def merge(layers: Iterable[Layer]) -> Configuration:
+    """The settings in force, from the weakest layer to the strongest."""
+    chosen: dict[str, Given] = {}
+    for stronger in layers:
+        for name in _outdated(stronger):
+            chosen.pop(name, None)
+        chosen.update(stronger)
+    _check_together(chosen)
+    settings = msgspec.convert({name: one.value for name, one in chosen.items()}, Settings)
+    default = Origin("default")
+    origins = {n: chosen[n].origin if n in chosen else default for n in SETTINGS}
+    return Configuration(settings, origins)
+
+
+def _outdated(stronger: Layer) -> list[str]:
+    """The logins below that `stronger` makes void: of another server, or of another kind."""
+    if not any(name in stronger for name in ("server", *(n for kind in _LOGINS for n in kind))):
+        return []
+    kept = [] if "server" in stronger else [k for k in _LOGINS if any(n in stronger for n in k)]
+    return [name for kind in _LOGINS if kind not in kept for name in kind]
+
+
+def _check_together(chosen: Layer) -> None:
+    logins = [kind[0] for kind in _LOGINS if any(name in chosen for name in kind)]
+    if len(logins) > 1:
+        raise SettingsError(
+            f"{' and '.join(logins)} are set, one login is enough",
+            why="they come from " + _origins(chosen, logins),
+            fix=f"take out all but one, for example keep {logins[0]}",
+        )
+    for one, other in (("cert", "key"), ("key", "cert"), ("password", "user")):
+        if one in chosen and other not in chosen:
+            raise SettingsError(
+                f"{one} is set but {other} is not",
+                why=f"{one} comes from {chosen[one].origin}; it means nothing without {other}",
+                fix=f"set {variable(other)} too",
+            )
+
+
+def _origins(chosen: Layer, names: list[str]) -> str:
+    return " and ".join(str(one.origin) for name, one in chosen.items() if name in names)
+
+
+def shown(name: str, value: object) -> str:
+    """`value` of the setting `name` for people; secrets are masked."""
+    if value is None:
+        return ""
+    return "********" if SETTINGS[name].secret else SETTINGS[name].show(value)
