@@ -9,6 +9,7 @@ clock and meant for people: the order is the stream's sequence.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 
@@ -273,14 +274,18 @@ class Log(msgspec.Struct, frozen=True, tag_field="kind", tag="log", kw_only=True
 
 
 class Metric(msgspec.Struct, frozen=True, tag_field="kind", tag="metric", kw_only=True):
-    """Points of an attempt's metrics, in columns of equal length."""
+    """Points of an attempt's metrics, in columns of equal length.
+
+    JSON has no NaN and no infinity: such values are the words `nan`, `inf` and `-inf`, which
+    `float()` reads.
+    """
 
     attempt: int
     claim: int
     at: tuple[int, ...]
     name: tuple[str, ...]
     step: tuple[int | None, ...]
-    value: tuple[float, ...]
+    value: tuple[float | Literal["nan", "inf", "-inf"], ...]
 
 
 class Progress(msgspec.Struct, frozen=True, tag_field="kind", tag="progress", kw_only=True):

@@ -1,8 +1,8 @@
 """Every setting of evq: its meaning, what it may hold, where it came from, who wins.
 
-Layers are merged from the weakest to the strongest. A login (token, user, creds, nkey) belongs
-to the server it was written for: a layer that names another server drops the logins of all the
-layers below it, so that no password ever travels to a server its owner did not mean.
+Layers are merged from the weakest to the strongest. A login belongs to the server it was written
+for: when a layer names another server than the layers below it, their logins are dropped, so that
+no password travels to a server that its owner did not mean.
 """
 
 from __future__ import annotations
@@ -243,6 +243,11 @@ PATHS = frozenset(name for name, setting in SETTINGS.items() if setting.allowed 
 
 _LOGINS = (("token",), ("user", "password"), ("creds",), ("nkey",))
 
+OF_A_SERVER = frozenset(
+    ("token", "user", "password", "creds", "nkey", "ca", "cert", "key", "domain", "inbox_prefix")
+)
+"""The settings that only mean something for the server they were written for."""
+
 
 def variable(name: str) -> str:
     """The environment variable that sets `name`."""
@@ -285,7 +290,7 @@ def merge(layers: Iterable[Layer]) -> Configuration:
     """The settings in force, from the weakest layer to the strongest."""
     chosen: dict[str, Given] = {}
     for stronger in layers:
-        for name in _outdated(stronger):
+        for name in list(_outdated(chosen, stronger)):
             chosen.pop(name, None)
         chosen.update(stronger)
     _check_together(chosen)
@@ -295,12 +300,13 @@ def merge(layers: Iterable[Layer]) -> Configuration:
     return Configuration(settings, origins)
 
 
-def _outdated(stronger: Layer) -> list[str]:
-    """The logins below that `stronger` makes void: of another server, or of another kind."""
-    if not any(name in stronger for name in ("server", *(n for kind in _LOGINS for n in kind))):
-        return []
-    kept = [] if "server" in stronger else [k for k in _LOGINS if any(n in stronger for n in k)]
-    return [name for kind in _LOGINS if kind not in kept for name in kind]
+def _outdated(chosen: Layer, stronger: Layer) -> Iterable[str]:
+    """What `stronger` makes void: all about another server, logins of another kind."""
+    before, now = chosen.get("server"), stronger.get("server")
+    if before and now and before.value != now.value:
+        yield from OF_A_SERVER
+    if given_kinds := [kind for kind in _LOGINS if any(name in stronger for name in kind)]:
+        yield from (name for kind in _LOGINS if kind not in given_kinds for name in kind)
 
 
 def _check_together(chosen: Layer) -> None:

@@ -13,6 +13,7 @@ import nats.errors
 from nats.aio.client import Client
 
 from ..errors import Denied, ServerTooOld, Unreachable
+from ..ports import BusAway
 from ..subjects import (
     CODE_BUCKET,
     LEVELS_BUCKET,
@@ -34,6 +35,7 @@ API_LEVEL = 5
 
 STREAM_EXISTS = 10058
 DAY = 86_400
+SILENCE_SECONDS = 0.2
 
 
 class Login(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +76,13 @@ class Bus:
     def connected(self) -> bool:
         """Whether the connection stands, as far as we know."""
         return self.client.is_connected
+
+    async def wait(self, away: BusAway) -> None:
+        """Wait until it makes sense to try again after `away`."""
+        if self.standing.is_set():
+            # The connection stands but the server was silent: it may be starting, or overloaded.
+            await asyncio.sleep(SILENCE_SECONDS)
+        await self.standing.wait()
 
     async def _disconnected(self) -> None:
         self.standing.clear()

@@ -35,27 +35,37 @@ def is_object_id(text: str) -> bool:
     return bool(_OBJECT_ID.match(text))
 
 
-def make_repository(folder: Path, *, head: str = "ref: refs/heads/evq") -> None:
-    """Write the least that git takes for a repository, 10 ms sooner than `git init` would.
+def shown(path: str) -> str:
+    """`path` as it can be written in a message: what is not UTF-8 in a name becomes `?`."""
+    return path.encode(errors="replace").decode()
 
-    `head` is where HEAD stands: a commit id, whose length says how objects are named.
+
+def make_repository(folder: Path, *, head: str = "", sha256: bool = False) -> None:
+    """Write the least that git takes for a repository, sooner than `git init` would.
+
+    `head` is the commit at which HEAD stands; without one there is no commit yet.
     """
     (folder / "objects" / "pack").mkdir(parents=True)
     (folder / REF).mkdir(parents=True)
-    (folder / "HEAD").write_text(head + "\n")
-    (folder / "config").write_text(_config(sha256=is_object_id(head) and len(head) == 64))
+    (folder / "HEAD").write_text(f"{head or 'ref: refs/heads/evq'}\n")
+    (folder / "config").write_text(_config(sha256))
 
 
-def _config(*, sha256: bool) -> str:
-    version = "[core]\n\trepositoryformatversion = 1\n\tbare = false\n"
-    return version + ("[extensions]\n\tobjectFormat = sha256\n" if sha256 else "")
+def is_sha256(object_id: str) -> bool:
+    """Whether `object_id` comes from a repository that names its objects by SHA-256."""
+    return len(object_id) == 64
+
+
+def _config(sha256: bool) -> str:
+    core = "[core]\n\trepositoryformatversion = 1\n\tbare = false\n"
+    return core + ("[extensions]\n\tobjectFormat = sha256\n" if sha256 else "")
 
 
 def write_commit(repository: Path, tree: str, parent: str | None) -> str:
     """Store the one commit that stands for `tree` after `parent`, name it, and return its id."""
     body = commit_text(tree, parent)
     stored = b"commit %d\0" % len(body) + body
-    commit = hashlib.new("sha256" if len(tree) == 64 else "sha1", stored).hexdigest()
+    commit = hashlib.new("sha256" if is_sha256(tree) else "sha1", stored).hexdigest()
     path = repository / "objects" / commit[:2] / commit[2:]
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(zlib.compress(stored))

@@ -15,6 +15,7 @@ from pathlib import Path
 from stat import S_ISREG
 
 from ..errors import SnapshotRefused
+from .git import shown
 
 MIB = 1024 * 1024
 
@@ -81,30 +82,32 @@ def refuse_unfit(
     Paths are relative to `top`; sizes are in bytes. `start` is the folder below `top` in which
     the user stands: the fix names files as they are seen from there.
     """
-    total, biggest = 0, (0, "")
-    for path in untracked:
-        size = _file_size(top / path)
-        if what := secret_name(path) or _secret_inside(top / path, path, size):
-            raise SnapshotRefused(
-                f"{path} must not be sent with the task",
-                why=f"it looks like {what}, and git does not track it",
-                fix=_fix(path, start),
-            )
-        if size > max_file:
-            raise SnapshotRefused(
-                f"{path} is too big to be sent with the task",
-                why=f"it has {size / MIB:.1f} MiB, an untracked file may have {max_file / MIB:g}",
-                fix=_fix(path, start),
-            )
-        total += size
-        biggest = max(biggest, (size, path))
-    if total > max_total:
+    sizes = {path: _file_size(top / path) for path in untracked}
+    unfit = {path: why for path in sizes if (why := _unfit(top, path, sizes[path], max_file))}
+    if unfit:
+        path, *others = unfit
+        more = f"; not fit either: {', '.join(map(shown, others[:9]))}" if others else ""
+        raise SnapshotRefused(
+            f"{shown(path)} must not be sent with the task",
+            why=unfit[path] + more + (f" and {len(others) - 9} more" if len(others) > 9 else ""),
+            fix=_fix(path, start),
+        )
+    if (total := sum(sizes.values())) > max_total:
+        path = max(sizes, key=lambda path: sizes[path])
         raise SnapshotRefused(
             "the untracked files are too big to be sent with the task",
             why=f"they have {total / MIB:.1f} MiB together, the limit is {max_total / MIB:g}; "
-            f"the biggest is {biggest[1]} with {biggest[0] / MIB:.1f} MiB",
-            fix=f"add {_ignore_pattern(biggest[1])} to .gitignore",
+            f"the biggest is {shown(path)} with {sizes[path] / MIB:.1f} MiB",
+            fix=f"add {_ignore_pattern(path)} to .gitignore",
         )
+
+
+def _unfit(top: Path, path: str, size: int, max_file: int) -> str | None:
+    if what := secret_name(path) or _secret_inside(top / path, path, size):
+        return f"it looks like {what}, and git does not track it"
+    if size > max_file:
+        return f"it has {size / MIB:.1f} MiB, and an untracked file may have {max_file / MIB:g}"
+    return None
 
 
 def _first_match(name: str, patterns: Iterable[str]) -> str | None:
@@ -130,9 +133,9 @@ def _secret_inside(file: Path, path: str, size: int) -> str | None:
 
 
 def _fix(path: str, start: str) -> str:
-    here = shlex.quote(os.path.relpath(path, start))
+    here = shlex.quote(shown(os.path.relpath(path, start)))
     return f"add {_ignore_pattern(path)} to .gitignore, or send it on purpose: --include {here}"
 
 
 def _ignore_pattern(path: str) -> str:
-    return "/" + re.sub(r"([\\*?\[ ])", r"\\\1", path)
+    return "/" + re.sub(r"([\\*?\[ ])", r"\\\1", shown(path))

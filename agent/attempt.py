@@ -1,0 +1,349 @@
+"""One attempt, from its claim to its end, as one pipe: code, environment, command, record.
+
+Whatever happens, an attempt ends in one of a closed list of ways, and its end is decided by
+`core.decide`. If the claim turns out to be lost, it ends its processes and says nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from enum import Enum, auto
+from pathlib import Path
+
+from ..core import events, state
+from ..core.decide import (
+    BeginPhase,
+    ClaimLost,
+    Command,
+    EndPhase,
+    Finish,
+    GiveBack,
+    Holder,
+    Rejected,
+    Start,
+    TellEnvironment,
+)
+from ..core.errors import CodeFailed, EnvironmentFailed, EvqError, SpawnFailed
+from ..core.events import Cause, Outcome, Usage
+from ..core.handle import handle, refresh
+from ..core.ports import BusAway, Delivery
+from ..core.state import Task
+from . import launch
+from .channel import Channel
+from .command import Run
+from .environments.base import Environment
+from .execution import Execution
+from .forkserver import Exit, Supervisor
+from .means import Means
+from .results import Result
+from .telemetry import Recorder
+
+log = logging.getLogger(__name__)
+
+
+class Ending(Enum):
+    """Why somebody other than the command itself ends it."""
+
+    ABORT = auto()
+    TIME = auto()
+    LOST = auto()
+    GIVE_BACK = auto()
+
+
+class Stopped(Exception):
+    """The attempt was told to end between two of its commands."""
+
+
+class Attempt:
+    """A claimed task on its way through one slot."""
+
+    def __init__(self, means: Means, task: Task, delivery: Delivery, channel: Channel) -> None:
+        live = task.live
+        assert live is not None
+        self.task = task
+        self.claim = live.claim
+        self.holder = Holder(means.instance, live.number)
+        self._means = means
+        self._delivery = delivery
+        self._channel = channel
+        self._ending: Ending | None = None
+        self._supervisor: Supervisor | None = None
+        self._frozen = False
+        self._recorder = Recorder(
+            means.outbox,
+            task.spec.queue,
+            task.id,
+            means.config.name,
+            live.number,
+            live.claim,
+            means.config.log_bytes,
+        )
+        self._execution: Execution | None = None
+        self._environment: Environment | None = None
+        self._work = means.config.state / "work" / f"{task.id}-{live.number}"
+
+    # --- the pipe -----------------------------------------------------------------------------
+
+    async def run(self) -> Finish | GiveBack | None:
+        """Everything up to the end of the last process; the end itself is `record`'s."""
+        means = self._means
+        self._supervisor = supervisor = await means.forkserver.supervisor()
+        supervisor.on_frozen = self._froze
+        self.renew(means.keeper.deadline)
+        means.keeper.hold(self)
+        self._channel.attach(self._recorder.heard, self._recorder.garbled)
+        self._execution = Execution(supervisor, self._recorder)
+        try:
+            return await self._prepare_and_run()
+        except (ClaimLost, Stopped):
+            return self._ended_early()
+        except (CodeFailed, EnvironmentFailed, SpawnFailed) as error:
+            return self._failed_by(error)
+        except OSError as error:
+            return self._finish(Outcome.FAILED, cause=Cause.INFRASTRUCTURE, evidence=str(error))
+        finally:
+            self._supervisor = None
+            means.forkserver.release(supervisor)
+            if self._environment:
+                self._environment.release()
+            self._channel.detach()
+            self._recorder.close()
+            await launch.remove(self._work)
+
+    async def _prepare_and_run(self) -> Finish | GiveBack | None:
+        tree = await self._put_code()
+        return await self._run_command(tree, await self._build_environment(tree))
+
+    async def _put_code(self) -> Path:
+        code = self.task.spec.code
+        if code is None:
+            self._work.mkdir(parents=True)
+            return self._work
+        async with self._phase("code") as phase:
+            run = self._setup_runner()
+            phase.cached = await launch.put_code(self._means, code, self._work, run)
+            phase.detail = code.snapshot[:12]
+        return self._work
+
+    async def _build_environment(self, tree: Path) -> launch.Built:
+        recipe = launch.recipe(self.task.spec, tree)
+        if recipe is None:
+            return launch.Built()
+        async with self._phase("environment") as phase:
+            built = await launch.build(self._means, recipe, tree, self._setup_runner())
+            self._environment = built.environment
+            phase.cached = built.environment.cached if built.environment else None
+            phase.detail = built.detail
+        if built.record:
+            await self._write(TellEnvironment(self.holder, built.record))
+        return built
+
+    async def _run_command(self, tree: Path, built: launch.Built) -> Finish | GiveBack | None:
+        self._stop_if_told()
+        spec = self.task.spec
+        command = launch.command(spec, tree, built)
+        variables = launch.variables(
+            self._means, self.task, self.holder.attempt, built, self._channel.path
+        )
+        assert self._execution is not None
+        execution = self._execution
+        began = time.monotonic()
+        pid = await execution.spawn(command, cwd=launch.folder(spec, tree), env=variables)
+        started = asyncio.ensure_future(
+            self._write(Start(self.holder, pid, tuple(command), self._means.host, str(tree)))
+        )
+        timer = self._arm_timeout(spec.timeout)
+        try:
+            exit = await execution.wait()
+        finally:
+            if timer:
+                timer.cancel()
+        try:
+            await started
+        except ClaimLost:
+            return None
+        return self._classify(exit, time.monotonic() - began)
+
+    def _arm_timeout(self, seconds: float | None) -> asyncio.TimerHandle | None:
+        if seconds is None:
+            return None
+        return asyncio.get_running_loop().call_later(seconds, self._stop, Ending.TIME)
+
+    def _classify(self, exit: Exit, wall: float) -> Finish | GiveBack | None:
+        """From how the command ended to one of the closed list of ends."""
+        usage = Usage(round(wall, 6), round(exit.cpu_seconds, 6), exit.max_rss_bytes)
+        code = exit.exit_code
+        match self._ending:
+            case Ending.LOST:
+                return None
+            case Ending.GIVE_BACK:
+                return GiveBack(self.holder, "its agent was stopped")
+            case Ending.ABORT:
+                return self._finish(Outcome.ABORTED, code, Cause.ABORT, usage=usage)
+            case Ending.TIME:
+                limit = f"it ran longer than {self.task.spec.timeout:g} s"
+                return self._finish(Outcome.TIMED_OUT, code, Cause.TIME, limit, usage)
+            case None:
+                pass
+        if exit.supervisor_lost:
+            why = "its supervisor was killed, and its processes with it"
+            return self._finish(Outcome.FAILED, None, Cause.INFRASTRUCTURE, why, usage)
+        if code == 0:
+            return self._finish(Outcome.COMPLETED, 0, usage=usage)
+        if code < 0:
+            why = f"ended by {launch.signal_name(-code)}, which evq did not send"
+            return self._finish(Outcome.FAILED, code, Cause.SIGNAL, why, usage)
+        return self._finish(Outcome.FAILED, code, Cause.CODE, f"exit status {code}", usage)
+
+    def _finish(
+        self,
+        outcome: Outcome,
+        exit_code: int | None = None,
+        cause: Cause | None = None,
+        evidence: str = "",
+        usage: Usage | None = None,
+    ) -> Finish:
+        return Finish(self.holder, outcome, exit_code, cause, evidence, usage)
+
+    def _failed_by(self, error: EvqError) -> Finish | GiveBack | None:
+        """The end after a step of set-up failed, or was ended."""
+        if self._ending:
+            return self._ended_early()
+        self._recorder.say(f"error[{error.code}]: {error.what}")
+        for line in (error.why, error.fix and f"fix: {error.fix}"):
+            for part in line.splitlines():
+                self._recorder.say(f"  {part}")
+        causes = {CodeFailed: Cause.SOURCE, EnvironmentFailed: Cause.ENVIRONMENT}
+        cause = causes.get(type(error), Cause.SPAWN)
+        evidence = f"[{error.code}] {error}"[:2000]
+        return self._finish(Outcome.FAILED, cause=cause, evidence=evidence)
+
+    def failed_here(self) -> Finish:
+        """The end of an attempt that the agent itself could not carry through."""
+        why = "the agent failed; its own log says how"
+        return self._finish(Outcome.FAILED, cause=Cause.INFRASTRUCTURE, evidence=why)
+
+    def _ended_early(self) -> Finish | GiveBack | None:
+        match self._ending:
+            case Ending.ABORT:
+                return self._finish(Outcome.ABORTED, cause=Cause.ABORT)
+            case Ending.GIVE_BACK:
+                return GiveBack(self.holder, "its agent was stopped")
+            case Ending.LOST | Ending.TIME | None:
+                return None
+
+    async def record(self, end: Finish | GiveBack | None) -> None:
+        """Bring the end into the log, after all that the attempt said, and settle the hint."""
+        means = self._means
+        try:
+            if end is None:
+                log.info(
+                    "task %s: attempt %d is not ours any more", self.task.id, self.holder.attempt
+                )
+                return
+            await means.outbox.arrived(self._recorder.subject)
+            await self._settle(await self._write(end, keep_result=True))
+        except Rejected as error:
+            log.info("task %s: the end was refused: %s", self.task.id, error)
+        finally:
+            means.results.forget(self._work.name)
+            means.keeper.let_go(self)
+
+    async def _settle(self, event: events.Lifecycle) -> None:
+        """The hint has done its work, or is wanted again."""
+        match event:
+            case events.Retry(delay=delay):
+                await self._delivery.later(delay)
+            case events.Lost():
+                await self._delivery.later(0.1)
+            case _:
+                await self._delivery.done()
+
+    # --- writing ------------------------------------------------------------------------------
+
+    async def _write(self, command: Command, keep_result: bool = False) -> events.Lifecycle:
+        """Carry a command out on the task; waits for the server as long as it takes."""
+
+        async def patience(away: BusAway) -> None:
+            if keep_result and isinstance(command, Finish):
+                self._means.results.keep(self._work.name, Result(self.task.origin, command))
+            await self._means.bus.wait(away)
+
+        written = await handle(
+            self._means.bus.log, self._means.author, self.task, command, patience
+        )
+        self.task = written.task
+        return written.event
+
+    @asynccontextmanager
+    async def _phase(self, name: str) -> AsyncIterator[launch.PhaseNotes]:
+        """A step of set-up: its begin and its end are events."""
+        self._stop_if_told()
+        await self._write(BeginPhase(self.holder, name))
+        notes = launch.PhaseNotes()
+        began = time.monotonic()
+        try:
+            yield notes
+        except EvqError as error:
+            notes.detail = error.what
+            raise
+        finally:
+            if self._ending is None:
+                seconds = round(time.monotonic() - began, 6)
+                await self._write(EndPhase(self.holder, name, seconds, notes.cached, notes.detail))
+        self._stop_if_told()
+
+    def _setup_runner(self) -> Run:
+        assert self._execution is not None
+        return self._execution.setup
+
+    def _stop_if_told(self) -> None:
+        if self._ending:
+            raise Stopped
+
+    # --- the lease ----------------------------------------------------------------------------
+
+    def renew(self, deadline: float) -> None:
+        """Tell the supervisor until when the command may run."""
+        if self._supervisor:
+            self._supervisor.lease(deadline, self._means.config.on_disconnect)
+
+    def _froze(self) -> None:
+        """The supervisor saw the deadline pass. Only a look at the log may thaw it."""
+        self._frozen = True
+        self._recorder.say("frozen: the server has been out of reach for most of a lease")
+
+    async def check(self) -> None:
+        """Hear from the log whether the claim still stands and whether an end is wanted."""
+        await self._delivery.working()
+        fresh = await refresh(self._means.bus.log, self.task)
+        live = fresh.live
+        if live is None or live.claim != self.claim:
+            if isinstance(self.task.state, state.Claimed | state.Running):
+                self._stop(Ending.LOST)
+        elif fresh.abort:
+            self._stop(Ending.ABORT)
+        elif self._frozen and self._supervisor:
+            self._frozen = False
+            self._supervisor.thaw()
+            self._recorder.say("thawed: the claim still stands")
+
+    def give_back(self) -> None:
+        """End the attempt so that another agent can run the task."""
+        self._stop(Ending.GIVE_BACK)
+
+    def _stop(self, why: Ending) -> None:
+        """End the command; the first reason counts, but a lost claim overrules all."""
+        if self._ending is Ending.LOST or (self._ending and why is not Ending.LOST):
+            return
+        self._ending = why
+        if self._supervisor is None:
+            return
+        if why is Ending.LOST:
+            self._supervisor.kill()
+        else:
+            self._supervisor.stop(self.task.spec.grace or self._means.config.grace)

@@ -1,0 +1,146 @@
+"""From a hint to a claim: may this agent run the task, and does the log agree?
+
+A hint is only a hint. The truth is the task's own subject in the log, and the claim is an append
+there that names the event it expects to follow. See docs/decisions/0001.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from ..core import state
+from ..core.bus.connect import Bus
+from ..core.decide import Claim, DeclareLost, Rejected
+from ..core.errors import NotFound
+from ..core.handle import Author, from_hint, handle, load, refresh
+from ..core.ports import BusAway, Delivery, Stored
+from ..core.presence import decode_presence
+from ..core.state import Attempt, Task
+from .config import Config
+
+_T = TypeVar("_T")
+
+log = logging.getLogger(__name__)
+
+LOOK_AGAIN = 1.0
+"""Seconds until the next look at a task whose holder may be about to vanish."""
+
+
+def presence_key(agent: str, instance: str) -> str:
+    """Where an agent's instance says that it lives. A restarted agent has another key, so that
+    the silence of the one before is not covered up."""
+    return f"{agent}.{instance}"
+
+
+class Claimer:
+    """Turns hints into claims for one agent."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        author: Author,
+        config: Config,
+        instance: str,
+        clock: Callable[[], float],
+    ) -> None:
+        """`clock` gives seconds that never go back; it is also the clock of `bus.since`."""
+        self._bus = bus
+        self._author = author
+        self._config = config
+        self._instance = instance
+        self._clock = clock
+        self._unlisted: dict[int, float] = {}
+
+    async def claim(self, delivery: Delivery, slot: int) -> Task | None:
+        """The task, claimed for `slot`; None if there is nothing to run for this hint.
+
+        A hint that is of no use is acknowledged, one that may be of use later is put off.
+        """
+        try:
+            task = await self._patiently(lambda: self._look(delivery))
+        except NotFound as error:
+            log.warning("hint %d of task %s: %s", delivery.seq, delivery.task, error)
+            await delivery.later(self._config.lease)
+            return None
+        while True:
+            match task.state:
+                case state.Ended():
+                    await delivery.done()
+                    return None
+                case state.Claimed(attempt) | state.Running(attempt):
+                    if not await self._take_over(delivery, task, attempt):
+                        return None
+                    task = await self._declare_lost(task, attempt)
+                case state.Queued():
+                    claim = Claim(
+                        self._config.name,
+                        self._instance,
+                        slot,
+                        delivery.seq,
+                        self._config.lease,
+                    )
+                    try:
+                        written = await handle(self._bus.log, self._author, task, claim, self._wait)
+                        return written.task
+                    except Rejected as error:
+                        fresh = await self._patiently(lambda: refresh(self._bus.log, task))  # noqa: B023
+                        if isinstance(fresh.state, state.Queued):
+                            log.warning("task %s cannot be claimed: %s", task.id, error)
+                            await delivery.later(self._config.lease)
+                            return None
+                        task = fresh
+
+    async def _look(self, delivery: Delivery) -> Task:
+        """The task as the log has it; a first delivery's own spec is enough to try a claim."""
+        _, task, origin = from_hint(Stored(delivery.seq, "", delivery.data))
+        if task is None or delivery.redelivered:
+            return await load(self._bus.log, origin)
+        return task
+
+    async def _declare_lost(self, task: Task, attempt: Attempt) -> Task:
+        why = f"agent {attempt.agent} went silent for longer than its lease"
+        command = DeclareLost(attempt.number, why)
+        try:
+            return (await handle(self._bus.log, self._author, task, command, self._wait)).task
+        except Rejected:
+            return await self._patiently(lambda: refresh(self._bus.log, task))
+
+    async def _take_over(self, delivery: Delivery, task: Task, attempt: Attempt) -> bool:
+        """Whether a task that somebody holds is ours to take; if not, the hint is dealt with."""
+        if attempt.hint != delivery.seq:
+            # The holder keeps another hint alive. Two hints for one task that both led to a
+            # takeover would take it over from each other for ever.
+            await delivery.done()
+            return False
+        verdict = await self._patiently(lambda: self._is_silent(delivery, attempt))
+        if not verdict:
+            await delivery.later(LOOK_AGAIN)
+        return verdict
+
+    async def _is_silent(self, delivery: Delivery, attempt: Attempt) -> bool:
+        if not delivery.redelivered or self._clock() - self._bus.since < attempt.lease:
+            # After a server's restart everybody gets a lease to come back.
+            return False
+        key = presence_key(attempt.agent, attempt.instance)
+        presence = decode_presence(await self._bus.presence.get(key))
+        if presence is None:
+            self._unlisted.pop(attempt.claim, None)
+            return True
+        if attempt.claim in presence.claims:
+            self._unlisted.pop(attempt.claim, None)
+            return False
+        # It lives but does not name this claim: it may have made it since it last spoke.
+        first_seen = self._unlisted.setdefault(attempt.claim, self._clock())
+        return self._clock() - first_seen > attempt.lease
+
+    async def _wait(self, away: BusAway) -> None:
+        await self._bus.wait(away)
+
+    async def _patiently(self, act: Callable[[], Awaitable[_T]]) -> _T:
+        while True:
+            try:
+                return await act()
+            except BusAway as away:
+                await self._bus.wait(away)

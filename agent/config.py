@@ -1,0 +1,43 @@
+"""What an agent is told when it is started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+OnDisconnect = Literal["freeze", "run", "stop"]
+
+FREEZE_SHARE = 0.8
+"""The part of a lease after which a silent server means: freeze. The rest is the safety margin
+between the last process that may run here and the first that may run elsewhere."""
+
+RENEW_SHARE = 0.25
+"""The part of a lease after which it is renewed."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent's settings; times are in seconds, sizes in bytes."""
+
+    name: str
+    queues: tuple[str, ...]
+    order: str = "strict"
+    slots: int = 1
+    lease: float = 10.0
+    grace: float = 30.0
+    on_disconnect: OnDisconnect = "freeze"
+    state: Path
+    cache: Path
+    log_bytes: int = 64 * 2**20
+    spool_bytes: int = 256 * 2**20
+
+    @property
+    def renew_every(self) -> float:
+        """Seconds between two renewals of the lease."""
+        return self.lease * RENEW_SHARE
+
+    @property
+    def safe_for(self) -> float:
+        """Seconds after a renewal for which a task may surely run."""
+        return self.lease * FREEZE_SHARE

@@ -1,0 +1,134 @@
+"""What every manager of environments offers, and what it is asked.
+
+A manager reads the task's code and says what it would make (`detect`, a `Recipe`), then makes
+it (`prepare`, an `Environment`). The two are apart so that the first can be shown, tested and
+asked before anything is built.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, Protocol
+
+import msgspec
+
+from ...core.events import Package
+from ..command import Run
+from .locks import Hold
+
+Kind = Literal[
+    "explicit", "script", "script-lock", "lock", "pylock", "project", "requirements", "bare", "none"
+]
+"""Where a recipe comes from; `docs/decisions/0004` has the order in which they are looked for."""
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What the task asks for.
+
+    `script` is the path of the entry script and `folder` where the task runs, both relative to
+    the tree. `requirements` are paths relative to the tree, or PEP 508 requirements. `python`
+    is a version ("3.12"), a specifier (">=3.11"), or another request that the manager knows.
+    """
+
+    manager: str = "auto"
+    script: str | None = None
+    folder: str = "."
+    requirements: tuple[str, ...] = ()
+    python: str | None = None
+
+
+class Local(msgspec.Struct, frozen=True):
+    """A package whose code is in the tree itself: it is imported from there, never installed.
+
+    `folder` is relative to the tree. `entry_points` is as in `importlib.metadata`: by group, the
+    name of each and what it stands for.
+    """
+
+    name: str
+    version: str
+    folder: str
+    entry_points: dict[str, dict[str, str]] = {}
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be made, and the digest of everything read to decide it.
+
+    `source` names the file for people ("uv.lock"). `folder`, `files` and `script` are relative
+    to the tree. `private` says that the outcome depends on code in the tree that has to be
+    built, so that it serves this attempt only.
+    """
+
+    manager: str
+    kind: Kind
+    source: str
+    folder: str = "."
+    files: tuple[str, ...] = ()
+    specs: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    python: str | None = None
+    local: tuple[Local, ...] = ()
+    digest: str = ""
+    private: bool = False
+    notes: tuple[str, ...] = ()
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """An environment that is ready, and stays so while `hold` is held.
+
+    `path` is the folder of the environment, None when the machine is used as it is. `variables`
+    are to be set, `bin_path` and `python_path` to be put in front of PATH and PYTHONPATH (or
+    let `apply` do all three). `cached` says that nothing had to be built.
+    """
+
+    manager: str
+    key: str
+    path: Path | None = None
+    variables: dict[str, str] = {}
+    bin_path: tuple[str, ...] = ()
+    python_path: tuple[str, ...] = ()
+    python: str | None = None
+    packages: tuple[Package, ...] = ()
+    notes: tuple[str, ...] = ()
+    cached: bool = False
+    hold: Hold | None = None
+
+    def apply(self, base: Mapping[str, str]) -> dict[str, str]:
+        """The variables of a process that is to run in this environment."""
+        variables = {**base, **self.variables}
+        if self.path is not None:
+            variables.pop("PYTHONHOME", None)
+        for name, front in (("PATH", self.bin_path), ("PYTHONPATH", self.python_path)):
+            if entries := [*front, *filter(None, [variables.get(name)])]:
+                variables[name] = os.pathsep.join(entries)
+        return variables
+
+    def release(self) -> None:
+        """Say that this environment is no longer in use, so that it may be pruned."""
+        if self.hold is not None:
+            self.hold.release()
+
+
+class Manager(Protocol):
+    """One way to make environments: uv, none; later pip, poetry, conda, system."""
+
+    name: str
+
+    def detect(self, tree: Path, request: Request) -> Recipe | None:
+        """What this manager would make, or None if the request is not for it.
+
+        Reads files inside `tree` only. Raises `EnvironmentFailed` if a file that decides is
+        missing, wrong, or leads out of the tree.
+        """
+        ...
+
+    async def prepare(
+        self, recipe: Recipe, *, tree: Path, cache: Path, run: Run, base_env: Mapping[str, str]
+    ) -> Environment:
+        """Make the environment, or find it in `cache`; the caller releases it after use.
+
+        `base_env` is what its commands see of the machine. Raises `EnvironmentFailed`, or
+        `SpawnFailed` from `run`.
+        """
+        ...

@@ -1,0 +1,59 @@
+"""What is in an environment on the disk."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...core.events import Package
+from .base import Local
+
+
+def describe_local(packages: Sequence[Local], environment: Path) -> None:
+    """Record the packages of the tree as installed: their metadata, without their code.
+
+    So `importlib.metadata.version("mine")` and entry points work, while the code comes from
+    the work tree of each attempt by PYTHONPATH.
+    """
+    for local in packages:
+        name = re.sub(r"[-_.]+", "_", local.name)
+        folder = _site_packages(environment) / f"{name}-{local.version}.dist-info"
+        folder.mkdir(exist_ok=True)
+        (folder / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {local.name}\nVersion: {local.version}\n", "utf-8"
+        )
+        (folder / "INSTALLER").write_text("evq\n", "utf-8")
+        sections = (
+            "\n".join(
+                [f"[{group}]", *(f"{point} = {value}" for point, value in points.items()), ""]
+            )
+            for group, points in local.entry_points.items()
+        )
+        (folder / "entry_points.txt").write_text("\n".join(sections), "utf-8")
+
+
+def _site_packages(folder: Path) -> Path:
+    return next((folder / "lib").glob("*/site-packages"))
+
+
+def packages_of(folder: Path) -> tuple[Package, ...]:
+    """What is installed, by name."""
+    # By the names of the folders: `uv pip list` would be one more process for the same facts.
+    found = (
+        info.name.removesuffix(".dist-info") for info in _site_packages(folder).glob("*.dist-info")
+    )
+    pairs = (name.rpartition("-") for name in found)
+    return tuple(
+        sorted(
+            (Package(re.sub(r"[-_.]+", "-", name).lower(), version) for name, _, version in pairs),
+            key=lambda package: package.name,
+        )
+    )
+
+
+def python_version(folder: Path) -> str:
+    """The version of the interpreter, such as "3.12.1"."""
+    settings = (folder / "pyvenv.cfg").read_text("utf-8")
+    found = re.search(r"^version_info = (\S+)", settings, re.MULTILINE)
+    return found[1] if found else ""

@@ -1,0 +1,195 @@
+"""From a task's spec to what is run: its code, its environment, its command, its variables."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from ..core.errors import CodeFailed, NotFound
+from ..core.ports import BusAway
+from ..core.spec import Code, Command, Module, Script, Spec
+from ..core.state import EnvironmentRecord, Task
+from . import environments, workdir
+from .command import Run
+from .environments.base import Environment, Recipe, Request
+from .means import Means
+
+HIDDEN_PREFIXES = ("EVQ_", "NATS_")
+"""Variables of the agent that a task does not see: they say how to reach the server, and as
+whom."""
+
+
+@dataclass
+class PhaseNotes:
+    """What a step of set-up tells about itself."""
+
+    cached: bool | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Built:
+    """An environment with what is recorded of it."""
+
+    environment: Environment | None = None
+    record: EnvironmentRecord | None = None
+    detail: str = ""
+    base: dict[str, str] = field(default_factory=dict)
+
+
+def machine_variables() -> dict[str, str]:
+    """The agent's own variables without those that are its own business."""
+    return {
+        name: value for name, value in os.environ.items() if not name.startswith(HIDDEN_PREFIXES)
+    }
+
+
+async def put_code(means: Means, code: Code, target: Path, run: Run) -> bool:
+    """Make `target` the work tree of the task's snapshot; whether the cache had it."""
+    cache = means.config.cache
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if workdir.has(cache, code.snapshot):
+        await workdir.checkout((), code.snapshot, cache=cache, target=target, run=run)
+        return True
+    with tempfile.TemporaryDirectory(prefix="blobs-", dir=target.parent) as folder:
+        blobs = [Path(folder) / f"{number}.bundle" for number in range(len(code.blobs))]
+        for name, path in zip(code.blobs, blobs, strict=True):
+            await _fetch(means, name, path)
+        await workdir.checkout(blobs, code.snapshot, cache=cache, target=target, run=run)
+    return False
+
+
+async def _fetch(means: Means, name: str, path: Path) -> None:
+    while True:
+        try:
+            return await means.bus.objects.get(name, path)
+        except BusAway as away:
+            await means.bus.wait(away)
+        except NotFound as error:
+            raise CodeFailed(error.what, why=error.why, fix=error.fix) from error
+
+
+def recipe(spec: Spec, tree: Path) -> Recipe | None:
+    """The environment that the task needs; None if it runs with what the machine has."""
+    plain = isinstance(spec.entry, Command)
+    asks = spec.manager != "auto" or spec.requirements or spec.python
+    if spec.manager == "none" or (plain and spec.code is None and not asks):
+        return None
+    found = environments.detect(
+        tree,
+        Request(
+            manager=spec.manager,
+            script=_script_in_tree(spec),
+            folder=spec.code.folder if spec.code else ".",
+            requirements=spec.requirements,
+            python=spec.python,
+        ),
+    )
+    return None if plain and not asks and found.kind == "bare" else found
+
+
+def _script_in_tree(spec: Spec) -> str | None:
+    if not isinstance(spec.entry, Script):
+        return None
+    folder = spec.code.folder if spec.code else "."
+    return os.path.normpath(os.path.join(folder, spec.entry.path))
+
+
+async def build(means: Means, recipe: Recipe, tree: Path, run: Run) -> Built:
+    """Make the environment of `recipe`, or find it in the cache."""
+    environment = await environments.prepare(
+        recipe, tree=tree, cache=means.config.cache, run=run, base_env=machine_variables()
+    )
+    record = EnvironmentRecord(
+        environment.manager, environment.python, environment.key, environment.packages
+    )
+    detail = f"{environment.manager} ({recipe.source}), Python {environment.python}"
+    if environment.python is None:
+        detail = f"{environment.manager} ({recipe.source})"
+    return Built(environment, record, detail)
+
+
+def folder(spec: Spec, tree: Path) -> Path:
+    """Where in the tree the command runs."""
+    return tree / spec.code.folder if spec.code else tree
+
+
+def command(spec: Spec, tree: Path, built: Built) -> list[str]:
+    """The command line of the task's entry, for the PATH of its environment."""
+    # Debian has no `python` outside of a virtual environment.
+    python = "python" if built.environment and built.environment.path else "python3"
+    match spec.entry:
+        case Command(argv):
+            return list(argv)
+        case Module(name, args):
+            return [python, "-m", name, *args]
+        case Script(path, args):
+            return [*_interpreter(folder(spec, tree) / path, path, python), *args]
+
+
+def _interpreter(file: Path, path: str, python: str) -> list[str]:
+    """How a script is run: by its kind, else by its own first line."""
+    if not file.is_file():
+        raise CodeFailed(
+            f"there is no {path} in the task's code",
+            why="the snapshot holds what git does not ignore",
+            fix="check .gitignore, or add the file: git add -f",
+        )
+    if file.suffix == ".py":
+        return [python, path]
+    if file.suffix in (".sh", ".bash"):
+        return ["bash", path]
+    return [str(file)] if _executable(file) else [python, path]
+
+
+def _executable(file: Path) -> bool:
+    return os.access(file, os.X_OK)
+
+
+def variables(means: Means, task: Task, attempt: int, built: Built, socket: Path) -> dict[str, str]:
+    """The variables of the task's command, the user's own last so that they win."""
+    spec = task.spec
+    base = machine_variables()
+    if built.environment:
+        base = built.environment.apply(base)
+    path = [str(means.sdk), *filter(None, [base.get("PYTHONPATH")])]
+    base |= {
+        "PYTHONPATH": os.pathsep.join(path),
+        "PYTHONUNBUFFERED": "1",
+        "EVQ_TASK_ID": task.id,
+        "EVQ_ATTEMPT": str(attempt),
+        "EVQ_QUEUE": spec.queue,
+        "EVQ_NAME": spec.name,
+        "EVQ_AGENT": means.config.name,
+        "EVQ_AGENT_FOLDER": str(means.config.state),
+        "EVQ_SOCKET": str(socket),
+    }
+    if spec.params:
+        base["EVQ_PARAMS"] = msgspec.json.encode(spec.params).decode()
+    if spec.code and spec.code.commit:
+        base["EVQ_COMMIT"] = spec.code.commit
+    return {**base, **spec.variables}
+
+
+def signal_name(number: int) -> str:
+    """A signal's name, such as SIGKILL."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+async def remove(folder: Path) -> None:
+    """Remove a work folder; an empty one at once, another one beside the event loop."""
+    try:
+        os.rmdir(folder)
+    except FileNotFoundError:
+        return
+    except OSError:
+        await asyncio.to_thread(workdir.remove, folder)

@@ -1,0 +1,209 @@
+"""The agent: takes hints while it has slots, and sends each claimed task through its pipe."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from ..core.events import AgentDown, AgentDraining, AgentUp
+from ..core.ports import BusAway, Delivery, Entry
+from ..core.presence import AgentPresence
+from ..core.sdk.author import now
+from ..core.subjects import Level, agent_events, commands
+from ..core.wire import encode
+from .attempt import Attempt
+from .channel import Channel
+from .claim import Claimer
+from .means import Means
+from .order import make_order
+
+log = logging.getLogger(__name__)
+
+LINGER_SECONDS = 20.0
+
+
+class Agent:
+    """One worker. `run` returns when it was told to stop and has nothing left to do."""
+
+    def __init__(self, means: Means, up: AgentUp, channels: list[Channel]) -> None:
+        self._means = means
+        self._up = up
+        self._channels = channels
+        self._order = make_order(means.config.order, means.config.queues)
+        self._free = list(reversed(range(means.config.slots)))
+        self._slot_freed = asyncio.Event()
+        self._levels: set[Level] = set()
+        self._attempts: dict[str, Attempt] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._draining = asyncio.Event()
+        self._since = now()
+        loop = asyncio.get_running_loop()
+        self._claimer = Claimer(means.bus, means.author, means.config, means.instance, loop.time)
+        means.keeper.presence = self._presence
+
+    def _presence(self, claims: tuple[int, ...]) -> AgentPresence:
+        config = self._means.config
+        return AgentPresence(
+            agent=config.name,
+            instance=self._means.instance,
+            host=self._means.host,
+            pid=self._up.pid,
+            queues=config.queues,
+            order=config.order,
+            slots=config.slots,
+            claims=claims,
+            draining=self._draining.is_set(),
+            since=self._since,
+        )
+
+    # --- life ---------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Work until `drain`, then end what runs and say goodbye."""
+        means = self._means
+        await means.keeper.renew()
+        await means.results.hand_in(means.bus, means.author)
+        await self._tell(self._up)
+        background = [
+            asyncio.ensure_future(part)
+            for part in (
+                means.keeper.run(),
+                means.outbox.run(),
+                self._watch_levels(),
+                self._hear_commands(),
+            )
+        ]
+        taking = asyncio.ensure_future(self._take_hints())
+        draining = asyncio.ensure_future(self._draining.wait())
+        try:
+            # A background part never ends by itself: if one does, the error is ours to show.
+            await asyncio.wait((taking, draining, *background), return_when=asyncio.FIRST_COMPLETED)
+            for part in (taking, *background):
+                if part.done():
+                    part.result()
+            await self._end_in_order(taking)
+        finally:
+            for part in (taking, draining, *background):
+                part.cancel()
+            await asyncio.gather(taking, draining, *background, return_exceptions=True)
+
+    async def _end_in_order(self, taking: asyncio.Task[None]) -> None:
+        await self._tell(AgentDraining(self._up.agent, self._up.instance, "told to stop"))
+        self._means.keeper.nudge()
+        await self._means.bus.hints.wake()
+        await asyncio.gather(taking, return_exceptions=True)
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._tell(AgentDown(self._up.agent, self._up.instance, "told to stop"))
+        await self._means.keeper.vanish()
+
+    def drain(self) -> None:
+        """Claim nothing more; `run` returns when the running attempts have ended."""
+        self._draining.set()
+        self._slot_freed.set()
+
+    def give_back(self) -> None:
+        """End the running attempts, too, so that other agents can run their tasks."""
+        self.drain()
+        for attempt in self._attempts.values():
+            attempt.give_back()
+
+    async def _tell(self, event: AgentUp | AgentDraining | AgentDown) -> None:
+        envelope = self._means.author.envelope(event)
+        entry = Entry(agent_events(self._up.agent), encode(envelope), envelope.id)
+        try:
+            await self._means.bus.log.append(entry)
+        except BusAway as away:
+            log.warning("could not be told: %s: %s", type(event).__name__, away)
+
+    # --- hints --------------------------------------------------------------------------------
+
+    async def _watch_levels(self) -> None:
+        async with self._means.bus.hints.watch(self._means.config.queues) as levels:
+            async for level in levels:
+                if level not in self._levels:
+                    self._levels.add(level)
+                    await self._means.bus.hints.wake()
+
+    async def _take_hints(self) -> None:
+        while not self._draining.is_set():
+            if not self._free:
+                self._slot_freed.clear()
+                await self._slot_freed.wait()
+                continue
+            await self._means.bus.standing.wait()
+            if not self._means.keeper.fresh:
+                # Whoever could not renew its lease lately must not begin anything.
+                self._means.keeper.nudge()
+                await asyncio.sleep(0.05)
+                continue
+            try:
+                for delivery in await self._next():
+                    await self._begin(delivery)
+            except BusAway as away:
+                log.info("no hints: %s", away)
+                await self._means.bus.wait(away)
+
+    async def _next(self) -> list[Delivery]:
+        """What waits in the queues now, else the first thing to come."""
+        hints = self._means.bus.hints
+        levels = self._order.arrange(list(self._levels))
+        limit = 1 if self._order.one_at_a_time else len(self._free)
+        for level in levels:
+            if found := await hints.take(level, limit):
+                return list(found)
+        first = await hints.take_first(levels, LINGER_SECONDS)
+        return [first] if first else []
+
+    async def _begin(self, delivery: Delivery) -> None:
+        if self._draining.is_set() or not self._free:
+            await delivery.later(0)
+            return
+        self._order.took(delivery.level.queue)
+        slot = self._free.pop()
+        self._spawn(self._work(delivery, slot))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _work(self, delivery: Delivery, slot: int) -> None:
+        attempt: Attempt | None = None
+        end = None
+        try:
+            claimed = await self._claimer.claim(delivery, slot)
+            if claimed is None:
+                return
+            attempt = Attempt(self._means, claimed, delivery, self._channels[slot])
+            self._attempts[claimed.id] = attempt
+            end = await attempt.run()
+        except Exception:
+            log.exception("task %s: the agent failed", delivery.task)
+            if attempt:
+                end = attempt.failed_here()
+        finally:
+            # The last process is dead: the slot is free before the log has been told.
+            self._free.append(slot)
+            self._slot_freed.set()
+        if attempt:
+            try:
+                await attempt.record(end)
+            finally:
+                if self._attempts.get(attempt.task.id) is attempt:
+                    del self._attempts[attempt.task.id]
+
+    async def _hear_commands(self) -> None:
+        async with self._means.bus.calls.listen(commands(self._means.config.name)) as words:
+            async for word in words:
+                attempt = self._attempts.get(word.decode(errors="replace"))
+                if attempt:
+                    self._spawn(self._look(attempt))
+
+    async def _look(self, attempt: Attempt) -> None:
+        try:
+            await attempt.check()
+        except BusAway:
+            return  # the next renewal looks again

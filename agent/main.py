@@ -1,0 +1,216 @@
+"""The agent's process: options in, signals handled, everything closed at the end.
+
+The login comes in the environment variable EVQ_LOGIN, because arguments can be read by every
+user of the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import logging
+import os
+import platform
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+from ..core.bus.connect import Login, connect
+from ..core.errors import Conflict, EvqError
+from ..core.events import AgentUp
+from ..core.ids import check_name
+from ..core.sdk import task as task_sdk
+from ..core.sdk.author import Author, host_name
+from . import probe
+from .channel import Channel
+from .config import Config
+from .forkserver import Forkserver
+from .lease import LeaseKeeper
+from .loop import Agent
+from .means import Means
+from .outbox import Outbox
+from .results import Results
+from .spool import Spool
+
+log = logging.getLogger("evq.agent")
+
+
+def parse(argv: list[str] | None) -> Config:
+    """The configuration out of the command line, which `evq agent` has checked and completed."""
+    parser = argparse.ArgumentParser(prog="evq agent")
+    parser.add_argument("--queues", required=True)
+    parser.add_argument("--order", default="strict")
+    parser.add_argument("--slots", type=int, default=1)
+    parser.add_argument("--name")
+    parser.add_argument("--lease", type=float, default=10.0)
+    parser.add_argument("--grace", type=float, default=30.0)
+    parser.add_argument("--on-disconnect", choices=("freeze", "run", "stop"), default="freeze")
+    parser.add_argument("--state-dir", type=Path, required=True)
+    parser.add_argument("--cache-dir", type=Path, required=True)
+    parser.add_argument("--log-bytes", type=int, default=64 * 2**20)
+    parser.add_argument("--spool-bytes", type=int, default=256 * 2**20)
+    options = parser.parse_args(argv)
+    queues = tuple(dict.fromkeys(check_name(q, "queue") for q in options.queues.split(",")))
+    return Config(
+        name=options.name or "",
+        queues=queues,
+        order=options.order,
+        slots=options.slots,
+        lease=options.lease,
+        grace=options.grace,
+        on_disconnect=options.on_disconnect,
+        state=options.state_dir.absolute(),
+        cache=options.cache_dir.absolute(),
+        log_bytes=options.log_bytes,
+        spool_bytes=options.spool_bytes,
+    )
+
+
+@contextmanager
+def named(config: Config) -> Iterator[Config]:
+    """The configuration with a name that no other agent on this machine has, and its own folder.
+
+    Without `--name` the host's name is taken, with a number behind it from the second agent on.
+    """
+    host = host_name()
+    names = [config.name] if config.name else [host, *(f"{host}-{n}" for n in range(2, 1000))]
+    for name in names:
+        check_name(name, "agent")
+        folder = config.state / "agents" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "lock").open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            yield msgspec.structs.replace(config, name=name, state=folder)
+            return
+    raise Conflict(
+        f"an agent named {names[0]} is running on this machine",
+        why=f"it holds {config.state / 'agents' / names[0] / 'lock'}",
+        fix="choose another --name, or leave it out",
+    )
+
+
+def install_sdk(folder: Path) -> Path:
+    """Make a folder from which tasks import evq's words; see `core.sdk.task`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    source = Path(task_sdk.__file__)
+    partial = folder / f".evq.{os.getpid()}"
+    shutil.copyfile(source, partial)
+    os.replace(partial, folder / "evq.py")
+    return folder
+
+
+async def work(config: Config, login: Login) -> None:
+    """Be an agent until a signal says stop."""
+    instance = secrets.token_hex(6)
+    shutil.rmtree(config.state / "work", ignore_errors=True)
+    if ended := probe.end_leftovers("EVQ_AGENT_FOLDER", str(config.state)):
+        log.warning("ended %d processes that an earlier agent left", ended)
+    async with AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(connect(login, f"agent {config.name}"))
+        bus.on_error = lambda error: log.warning("NATS: %s", error)
+        await bus.prepare()
+        forkserver = await Forkserver.start()
+        stack.push_async_callback(forkserver.close)
+        await forkserver.warm(min(config.slots, 8))
+        sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="evq-")))
+        channels = [Channel(sockets / str(slot)) for slot in range(config.slots)]
+        for channel in channels:
+            stack.callback(channel.close)
+        outbox = Outbox(bus, Spool(config.state / "spool", config.spool_bytes))
+        stack.callback(outbox.close)
+        means = Means(
+            bus=bus,
+            author=Author(config.name),
+            config=config,
+            instance=instance,
+            host=host_name(),
+            forkserver=forkserver,
+            keeper=LeaseKeeper(bus, config, instance),
+            outbox=outbox,
+            results=Results(config.state / "results"),
+            sdk=install_sdk(config.state / "sdk"),
+        )
+        agent = Agent(means, describe(config, instance), channels)
+        obey_signals(agent)
+        log.info("agent %s serves %s", config.name, ", ".join(config.queues))
+        await agent.run()
+
+
+def describe(config: Config, instance: str) -> AgentUp:
+    """The agent and its machine, as it introduces itself."""
+    return AgentUp(
+        agent=config.name,
+        instance=instance,
+        host=host_name(),
+        pid=os.getpid(),
+        queues=config.queues,
+        order=config.order,
+        slots=config.slots,
+        version=version("evq"),
+        cpus=probe.cpus(),
+        memory=probe.memory_bytes(),
+        platform=probe.platform_text(),
+        python=platform.python_version(),
+    )
+
+
+def obey_signals(agent: Agent) -> None:
+    """The first SIGTERM or SIGINT drains, a second one gives the running tasks back."""
+    loop = asyncio.get_running_loop()
+    told = False
+
+    def stop() -> None:
+        nonlocal told
+        if told:
+            log.info("giving the running tasks back")
+            agent.give_back()
+        else:
+            log.info("draining; a second signal gives the running tasks back")
+            agent.drain()
+        told = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run an agent; returns the exit status."""
+    logging.basicConfig(
+        level=os.environ.get("EVQ_LOG_LEVEL", "INFO"),
+        format="%(asctime)s %(levelname)s %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        login = msgspec.json.decode(os.environ.get("EVQ_LOGIN", "{}"), type=Login)
+        with named(parse(argv)) as config, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(work(config, login))
+    except msgspec.ValidationError as error:
+        print(f"error[E11]: EVQ_LOGIN cannot be read\n  {error}", file=sys.stderr)
+        return 2
+    except EvqError as error:
+        print(f"error[{error.code}]: {error.what}", file=sys.stderr)
+        for line in filter(None, (error.why, error.fix and f"fix: {error.fix}")):
+            print(f"  {line}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    """uvloop halves the cost of every message; where it is not to be had, asyncio's own will do."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.Loop

@@ -1,0 +1,30 @@
+"""What every attempt of an agent works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..core.bus.connect import Bus
+from ..core.handle import Author
+from .config import Config
+from .forkserver import Forkserver
+from .lease import LeaseKeeper
+from .outbox import Outbox
+from .results import Results
+
+
+@dataclass(frozen=True)
+class Means:
+    """One set per agent process. `sdk` is the folder that makes `import evq` work in a task."""
+
+    bus: Bus
+    author: Author
+    config: Config
+    instance: str
+    host: str
+    forkserver: Forkserver
+    keeper: LeaseKeeper
+    outbox: Outbox
+    results: Results
+    sdk: Path

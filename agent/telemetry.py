@@ -1,0 +1,144 @@
+"""Gathers what one attempt says into records for the outbox."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from ..core.events import Log, Metric, Progress
+from ..core.sdk.author import now
+from ..core.subjects import telemetry
+from ..core.wire import encode_telemetry
+from .channel import Value, Words
+from .outbox import Outbox
+from .output import Line, LogBudget
+from .spool import Record
+
+FLUSH_SECONDS = 0.25
+FLUSH_BYTES = 96 * 1024
+FLUSH_POINTS = 1000
+LETTERS = {"out": "o", "err": "e", "setup": "s", "agent": "a"}
+
+
+class Recorder:
+    """Lines, metrics and progress of one attempt, in batches."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        queue: str,
+        task: str,
+        agent: str,
+        attempt: int,
+        claim: int,
+        limit: int,
+    ) -> None:
+        """`limit` is how many bytes of log the attempt may leave."""
+        self.subject = telemetry(queue, task, agent)
+        self._outbox = outbox
+        self._attempt = attempt
+        self._claim = claim
+        self._budget = LogBudget(limit)
+        self._lines: list[Line] = []
+        self._bytes = 0
+        self._written = 0
+        self._points: list[tuple[int, str, int | None, Value]] = []
+        self._progress: Progress | None = None
+        self._count = 0
+        self._thrown_away = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def lines(self, lines: Sequence[Line]) -> None:
+        """Take lines of output, within the attempt's budget."""
+        self._keep(self._budget.admit(lines))
+
+    def say(self, text: str) -> None:
+        """A line of the agent's own."""
+        self._keep([Line(now(), "agent", text)])
+
+    def _keep(self, lines: Sequence[Line]) -> None:
+        if not lines:
+            return
+        self._lines += lines
+        self._bytes += sum(len(line.text) for line in lines)
+        if self._bytes > FLUSH_BYTES:
+            self.flush()
+        else:
+            self._arm()
+
+    def heard(self, words: Words) -> None:
+        """Take what the task said on its channel."""
+        at = words.at or now()
+        for name, value in (words.metrics or {}).items():
+            self._points.append((at, name, words.step, value))
+        if words.progress:
+            told = words.progress
+            self._progress = Progress(
+                attempt=self._attempt,
+                claim=self._claim,
+                at=at,
+                done=told.done,
+                total=told.total,
+                text=told.text[:200],
+            )
+        if len(self._points) >= FLUSH_POINTS:
+            self.flush()
+        else:
+            self._arm()
+
+    def garbled(self, why: str) -> None:
+        """Tell the reader of the log that the task said something unreadable."""
+        self.say(f"a message on EVQ_SOCKET was not understood: {why}")
+
+    def _arm(self) -> None:
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(FLUSH_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Hand over what was gathered."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if self._lines:
+            lines, self._lines, self._bytes = self._lines, [], 0
+            self._flush_lines(lines)
+        if self._points:
+            points, self._points = self._points, []
+            self._flush_points(points)
+        if self._progress:
+            progress, self._progress = self._progress, None
+            self._send(encode_telemetry(progress))
+
+    def _flush_lines(self, lines: list[Line]) -> None:
+        record = Log(
+            attempt=self._attempt,
+            claim=self._claim,
+            first=self._written,
+            at=tuple(line.at_us for line in lines),
+            stream="".join(LETTERS[line.stream] for line in lines),
+            text=tuple(line.text for line in lines),
+        )
+        self._written += len(lines)
+        if not self._send(encode_telemetry(record)):
+            self._thrown_away += len(lines)
+        elif self._thrown_away:
+            lost, self._thrown_away = self._thrown_away, 0
+            self.say(f"{lost} lines were left out: there was no room while the server was away")
+
+    def _flush_points(self, points: list[tuple[int, str, int | None, Value]]) -> None:
+        at, name, step, value = zip(*points, strict=True)
+        record = Metric(
+            attempt=self._attempt, claim=self._claim, at=at, name=name, step=step, value=value
+        )
+        self._send(encode_telemetry(record))
+
+    def _send(self, data: bytes) -> bool:
+        self._count += 1
+        record = Record(self.subject, f"{self._claim}-{self._count}", data.decode())
+        return self._outbox.put(record)
+
+    def close(self) -> None:
+        """Hand over everything, also what the budget held back for the end."""
+        self._keep(self._budget.close(now()))
+        self.flush()

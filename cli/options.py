@@ -1,0 +1,75 @@
+"""Options that every verb takes, before or after its name, and what they were set to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+COLOR = click.Choice(["auto", "always", "never"])
+
+
+class Global:
+    """What was said about this run of evq as a whole."""
+
+    def __init__(self) -> None:
+        self.server: str | None = None
+        self.context: str | None = None
+        self.color: str | None = None
+        self.debug = bool(os.environ.get("EVQ_DEBUG"))
+
+    @property
+    def colors(self) -> bool | None:
+        """Whether to colour; None leaves it to each stream, which may be a terminal or not."""
+        return wanted_color(self.color, os.environ)
+
+
+THIS_RUN = Global()
+"""A process is one run of evq; errors are shown when Click's context is gone already."""
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    if value:
+        setattr(THIS_RUN, str(param.name), value)
+    ctx.color = THIS_RUN.colors
+
+
+def global_options(*, hidden: bool) -> list[click.Parameter]:
+    """A fresh set of the global options; a verb's help leaves them out."""
+
+    def option(name: str, help: str, **kind: Any) -> click.Option:
+        return click.Option(
+            [name],
+            help=help,
+            hidden=hidden,
+            expose_value=False,
+            is_eager=True,
+            callback=_keep,
+            **kind,
+        )
+
+    return [
+        option("--server", "The NATS server to talk to.", metavar="URL"),
+        option("--context", "The NATS context that names the server.", metavar="NAME"),
+        option("--color", "Colours: auto, always or never.", type=COLOR, metavar="WHEN"),
+        option("--debug", "Print a traceback with an error.", is_flag=True),
+    ]
+
+
+def wanted_color(wish: str | None, environ: Mapping[str, str]) -> bool | None:
+    """What an option or setting and the environment say of colours; see `Global.colors`."""
+    wish = wish or environ.get("EVQ_COLOR")
+    if wish in ("always", "never"):
+        return wish == "always"
+    if wish == "auto":
+        return None
+    if environ.get("NO_COLOR") or environ.get("CLICOLOR") == "0":
+        return False
+    if environ.get("FORCE_COLOR") or environ.get("CLICOLOR_FORCE", "0") not in ("", "0"):
+        return True
+    return None
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")

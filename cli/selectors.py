@@ -1,0 +1,61 @@
+"""What a person types to name a task: an id, the beginning of one, `@` or `@~2`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from ..core.errors import NotFound, ProjectorAway, UsageError
+from ..core.questions import Named
+from ..core.sdk.author import user_name
+from ..core.sdk.client import Client
+from .recent import recent
+from .session import settings
+
+_BACK = re.compile(r"@(?:~(\d+))?\Z")
+
+FORMS = "an id, its first letters, @ for the last task you enqueued, @~1 for the one before it"
+
+
+async def resolve(client: Client, selector: str) -> str:
+    """The whole id of the task that `selector` names. Raises `NotFound` or `UsageError`."""
+    back = _BACK.match(selector)
+    if back:
+        return await _enqueued(client, int(back[1] or 0))
+    if selector.startswith("@"):
+        raise UsageError(f"{selector!r} names no task", why=f"allowed is {FORMS}", fix="@~1")
+    return await client.resolve(_typed(selector))
+
+
+async def resolve_all(client: Client, selectors: Sequence[str]) -> list[str]:
+    """The ids of several tasks, each once, in the order in which they were named."""
+    return list(dict.fromkeys([await resolve(client, one) for one in selectors]))
+
+
+def _typed(selector: str) -> str:
+    """A prefix made whole from the tasks enqueued here, so that no projector needs to be asked.
+
+    Only if it is long: a short one may be the beginning of somebody else's task, too.
+    """
+    if not 6 <= len(selector) < 12:
+        return selector
+    near = {task for task in recent(settings().server or "") if task.startswith(selector.lower())}
+    return near.pop() if len(near) == 1 else selector
+
+
+async def _enqueued(client: Client, back: int) -> str:
+    here = recent(settings().server or "")
+    if back < len(here):
+        return here[back]
+    question = Named("latest", {"user": user_name(), "offset": back, "limit": 1})
+    try:
+        rows = [row async for row in client.rows(question)]
+    except ProjectorAway:
+        rows = []
+    if rows:
+        return str(rows[0]["task"])
+    raise NotFound(
+        "you have not enqueued that many tasks" if back else "you have not enqueued any task yet",
+        why=f"{len(here)} were enqueued from this machine to this server",
+        fix="evq ls, or evq enqueue SCRIPT",
+    )

@@ -1,0 +1,63 @@
+"""Every verb: where it is, and what it is for. `evq --help` reads this and loads no verb."""
+
+from __future__ import annotations
+
+SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "Run tasks": {
+        "run": ("run:run", "Enqueue a task, follow it, and end with its exit code."),
+        "enqueue": ("enqueue:enqueue", "Enqueue a task: your code as it is now, and a command."),
+        "wait": ("wait:wait", "Wait until tasks have ended."),
+        "abort": ("change:abort", "End tasks, whether they wait or run."),
+        "retry": ("change:retry", "Put tasks that have ended back into their queue."),
+        "clone": ("clone:clone", "Enqueue a task again, with changes."),
+    },
+    "Look at tasks": {
+        "ls": ("ls:ls", "List tasks, the newest first."),
+        "show": ("show:show", "Everything about a task."),
+        "logs": ("logs:logs", "What a task wrote; -f follows it."),
+        "events": ("events:events", "What happened, event by event."),
+        "why": ("why:why", "Why a task is in the state it is in."),
+        "sql": ("sql:sql", "Ask the database of tasks, metrics and events in SQL."),
+    },
+    "Fleet": {
+        "queues": ("fleet:queues", "The queues, and who serves them."),
+        "workers": ("fleet:workers", "The agents that are there, and what they do."),
+        "agent": ("agent:agent", "Run tasks on this machine until told to stop."),
+        "projector": ("projector:projector", "Keep the database, and answer questions."),
+    },
+    "System": {
+        "up": ("up:up", "Start all of evq on this machine."),
+        "down": ("up:down", "Stop what `evq up` started; what is stored stays."),
+        "status": ("up:status", "What runs here, and which server is in use."),
+        "doctor": ("doctor:doctor", "Check that everything evq needs is in order."),
+        "config": ("config:config", "Each setting, its value, and where it came from."),
+        "completion": ("completion:completion", "Completion for bash, zsh or fish."),
+    },
+}
+
+PLACES = {name: place for verbs in SECTIONS.values() for name, (place, _) in verbs.items()}
+MEANINGS = {name: text for verbs in SECTIONS.values() for name, (_, text) in verbs.items()}
+
+OTHER_WORDS = {
+    "add": "enqueue",
+    "cancel": "abort",
+    "describe": "show",
+    "info": "show",
+    "inspect": "show",
+    "kill": "abort",
+    "list": "ls",
+    "log": "logs",
+    "nodes": "workers",
+    "ps": "ls",
+    "query": "sql",
+    "queue": "queues",
+    "rerun": "retry",
+    "rm": "abort",
+    "start": "up",
+    "stop": "abort",
+    "submit": "enqueue",
+    "tail": "logs",
+    "tasks": "ls",
+    "worker": "agent",
+}
+"""What other tools call our verbs; only used to suggest the right one."""

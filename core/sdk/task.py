@@ -1,0 +1,140 @@
+"""What a task can say while it runs: metrics, progress, and the parameters it was given.
+
+    import evq
+
+    for step in range(100):
+        evq.log({"loss": loss}, step=step)
+        evq.progress(step + 1, 100)
+
+This file is all that `import evq` brings into a task whose environment knows nothing of evq: the
+agent puts it on the task's path. So it uses the standard library only, runs on any Python 3 a
+task may ask for, and does nothing at all outside a task. Any other language can write the same
+lines of JSON to the Unix socket named by `EVQ_SOCKET`:
+
+    {"metrics": {"loss": 0.1}, "step": 3}
+    {"progress": {"done": 3, "total": 100, "text": "epoch 1"}}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+_Number = TypeVar("_Number", int, float)
+
+_PATIENCE = 5.0  # seconds that a stalled agent may hold the task up before lines are dropped
+
+
+class _Channel:
+    """The way to the agent; opened at the first word, closed for good when it breaks."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._pid = 0
+        self._dead = False
+
+    def say(self, words: dict[str, Any]) -> None:
+        path = os.environ.get("EVQ_SOCKET")
+        if not path:
+            return
+        words["at"] = time.time_ns() // 1000
+        line = json.dumps(words, separators=(",", ":")).encode() + b"\n"
+        with self._lock:
+            if self._pid != os.getpid():
+                # A forked worker must not write into the middle of its parent's lines.
+                self._socket, self._pid, self._dead = None, os.getpid(), False
+            if self._dead:
+                return
+            try:
+                if self._socket is None:
+                    self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                    self._socket.settimeout(_PATIENCE)
+                    self._socket.connect(path)
+                self._socket.sendall(line)
+            except OSError:
+                # A part of a line may be out: nothing after it could be read.
+                self._dead = True
+                if self._socket is not None:
+                    self._socket.close()
+
+
+_channel = _Channel()
+
+
+def log(metrics: Mapping[str, Any], step: int | None = None) -> None:
+    """Record numbers by name, such as `{"loss": 0.1}`, at a step (an integer) if there is one.
+
+    Values are anything that `float()` takes, so also numpy scalars and one-element tensors.
+    Raises TypeError or ValueError for a value that is no number.
+    """
+    values = {str(name): float(value) for name, value in metrics.items()}
+    words: dict[str, Any] = {"metrics": {name: _plain(value) for name, value in values.items()}}
+    if step is not None:
+        words["step"] = int(step)
+    _channel.say(words)
+
+
+def progress(done: float, total: float | None = None, text: str = "") -> None:
+    """Say how far the task is: `done` of `total`, in any unit."""
+    words: dict[str, Any] = {"done": float(done), "text": str(text)}
+    if total is not None:
+        words["total"] = float(total)
+    _channel.say({"progress": words})
+
+
+def _plain(value: float) -> float | str:
+    """JSON has no NaN and no infinity; they travel as words."""
+    if value != value:
+        return "nan"
+    if value in (float("inf"), float("-inf")):
+        return "inf" if value > 0 else "-inf"
+    return value
+
+
+class _Params(dict):  # type: ignore[type-arg]
+    """The parameters of the task, as given by `--set NAME=VALUE`: text by name."""
+
+    def number(self, name: str, default: _Number) -> _Number:
+        """The parameter as the type of `default` (int or float), or `default` if not given."""
+        return type(default)(self[name]) if name in self else default
+
+
+def _read_params() -> _Params:
+    try:
+        return _Params(json.loads(os.environ.get("EVQ_PARAMS", "{}")))
+    except ValueError:
+        return _Params()
+
+
+params = _read_params()
+
+
+def _step_aside() -> None:
+    """Make room for an evq that is installed in the task's own environment.
+
+    The folder of this file stands first on the task's path, and would hide the real package
+    from tasks that use evq's Python interface themselves.
+    """
+    import importlib.machinery
+    import sys
+
+    here = os.path.dirname(os.path.abspath(__file__))
+    path = [entry for entry in sys.path if os.path.abspath(entry or ".") != here]
+    spec = importlib.machinery.PathFinder.find_spec("evq", path)
+    if spec is None or spec.loader is None:
+        return
+    module = sys.modules["evq"]
+    module.__spec__ = spec
+    module.__file__ = spec.origin
+    module.__path__ = spec.submodule_search_locations or []
+    spec.loader.exec_module(module)
+
+
+if __name__ == "evq":
+    _step_aside()
