@@ -100,7 +100,7 @@ async def _admit(blob: Path, cache: Path, run: Run) -> None:
         repository = scratch / ".git"
         make_repository(repository, sha256=is_sha256(header.tip))
         for commit in header.needs:
-            _link_packs(cache, commit, repository)
+            await asyncio.to_thread(_link_packs, cache, commit, repository)
             (repository / REF / commit).write_text(commit + "\n")
         # By its id, not by a name in the bundle: so git checks that this very commit came, and
         # that nothing is missing below it.
@@ -118,7 +118,7 @@ async def _materialise(commit: str, cache: Path, target: Path, run: Run) -> None
     await asyncio.to_thread(remove, part)
     try:
         make_repository(part / ".git", head=commit, sha256=is_sha256(commit))
-        _link_packs(cache, commit, part / ".git")
+        await asyncio.to_thread(_link_packs, cache, commit, part / ".git")
         # Not `reset` nor `checkout`: those write a log of HEAD, and ask the network for the name
         # of this host to sign it.
         await _git(run, part, "read-tree", "-m", "-u", commit)

@@ -4,26 +4,40 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import TypeVar
 
-from ..core.bus.connect import Login
+from click import get_current_context
+
+from ..core.bus.connect import Login, connect
 from ..core.bus.requests import ApiError
 from ..core.errors import Denied, EvqError, SettingsError, Unreachable
 from ..core.ports import BusAway
-from ..core.sdk.client import Client, open_client
-from ..core.settings import Settings
+from ..core.sdk.client import Client
+from ..core.settings import Configuration, Settings
 from .options import THIS_RUN
 from .settings import load
 
 _T = TypeVar("_T")
 
 NO_SUCH_STREAM = 10059
+PATIENCE = 2.0
 
 
-def settings(**options: object) -> Settings:
-    """The settings in force, the global options and `options` included."""
-    given = {"server": THIS_RUN.server, "color": THIS_RUN.color, **options}
-    return load(given, context=THIS_RUN.context).settings
+@cache
+def configuration() -> Configuration:
+    """The settings in force for this run, and where they came from."""
+    given = {"server": THIS_RUN.server, "color": THIS_RUN.color}
+    found = load(given, context=THIS_RUN.context)
+    THIS_RUN.color = found.settings.color
+    if ctx := get_current_context(silent=True):
+        ctx.color = THIS_RUN.colors
+    return found
+
+
+def settings() -> Settings:
+    """The settings in force for this run."""
+    return configuration().settings
 
 
 def login(known: Settings) -> Login:
@@ -55,15 +69,21 @@ def login(known: Settings) -> Login:
     )
 
 
-def call(work: Callable[[Client], Awaitable[_T]]) -> _T:
-    """Do `work` with a client on the server that the settings name."""
-    return asyncio.run(_with_client(work, login(settings())))
+def call(work: Callable[[Client], Awaitable[_T]], patience: float = PATIENCE) -> _T:
+    """Do `work` with a client on the server that the settings name.
+
+    `patience` is how many seconds the connection may take.
+    """
+    return asyncio.run(_with_client(work, login(settings()), patience))
 
 
-async def _with_client(work: Callable[[Client], Awaitable[_T]], where: Login) -> _T:
+async def _with_client(
+    work: Callable[[Client], Awaitable[_T]], where: Login, patience: float
+) -> _T:
     refused: list[Exception] = []
-    async with open_client(where, "evq-cli") as client:
-        client.bus.on_error = refused.append
+    async with connect(where, "evq-cli", patience) as bus:
+        client = Client(bus)
+        bus.on_error = refused.append
         try:
             return await work(client)
         except BusAway as away:

@@ -47,6 +47,9 @@ class _Outline(msgspec.Struct):
     v: int = 1
 
 
+# Bytes that are no UTF-8 are not a DecodeError for msgspec.
+_STRANGE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 _encoder = msgspec.json.Encoder()
 _envelope = msgspec.json.Decoder(Envelope)
 _outline = msgspec.json.Decoder(_Outline)
@@ -62,7 +65,7 @@ def decode(data: bytes) -> Envelope | Unknown | Broken:
     """The envelope in `data`, by the policy above."""
     try:
         envelope = _envelope.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _STRANGE as error:
         return _decode_outline(data, error)
     if envelope.v > VERSION:
         return _decode_outline(data, None)
@@ -73,7 +76,7 @@ def _decode_outline(data: bytes, error: Exception | None) -> Unknown | Broken:
     """Tell an event from the future from plain garbage, by the outline that never changes."""
     try:
         seen = _outline.decode(data)
-    except (msgspec.DecodeError, RecursionError):
+    except _STRANGE:
         return Broken(str(error))
     if error is not None and seen.v <= VERSION and seen.event.kind in KINDS:
         return Broken(str(error))
@@ -89,7 +92,7 @@ def decode_telemetry(data: bytes) -> Telemetry | Broken:
     """The telemetry record in `data`; anything else is `Broken`, unknown kinds too."""
     try:
         return _telemetry.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _STRANGE as error:
         return Broken(str(error))
 
 

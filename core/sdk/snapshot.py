@@ -105,15 +105,13 @@ def take(
     with tempfile.TemporaryDirectory(prefix="evq-snapshot-") as scratch:
         work = _open(start, entry, Path(scratch) / "git", include_folder=include_folder)
         index, status = work.read_index(), work.status()
-
         folder = _below(work.top, start) if start.is_relative_to(work.top) else "."
         script = _below(work.top, start / entry) if entry else None
+
         named = {_below(work.top, start / path) for path in include}
         if script and not (work.top / script).is_dir():
             named.add(script)
-        known = {*index.tracked, *status.untracked}
-        added = [path for name in sorted(named) for path in _files(work.top, name)]
-        added = [path for path in added if path not in known]
+        added = _unseen(work.top, named, known={*index.tracked, *status.untracked})
         unasked = [path for path in (*status.untracked, *added) if path not in named]
         refuse_unfit(work.top, unasked, start=folder, max_file=max_file, max_total=max_total)
 
@@ -179,6 +177,12 @@ def _below(top: Path, path: Path) -> str:
             fix="rename it",
         )
     return below
+
+
+def _unseen(top: Path, named: set[str], known: set[str]) -> list[str]:
+    """The files `named`, or in folders named, that git would not send by itself."""
+    files = {file for path in named for file in _files(top, path)}
+    return sorted(files - known)
 
 
 def _files(top: Path, path: str) -> Iterator[str]:

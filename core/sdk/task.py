@@ -121,12 +121,13 @@ def _step_aside() -> None:
     The folder of this file stands first on the task's path, and would hide the real package
     from tasks that use evq's Python interface themselves.
     """
-    import importlib.machinery
     import sys
 
     here = os.path.dirname(os.path.abspath(__file__))
     path = [entry for entry in sys.path if os.path.abspath(entry or ".") != here]
-    spec = importlib.machinery.PathFinder.find_spec("evq", path)
+    # Every finder, because an editable installation brings one of its own.
+    found = (finder.find_spec("evq", path) for finder in sys.meta_path)
+    spec = next((spec for spec in found if spec is not None), None)
     if spec is None or spec.loader is None:
         return
     module = sys.modules["evq"]

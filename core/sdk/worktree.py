@@ -47,7 +47,7 @@ class Status(msgspec.Struct, frozen=True):
         return bool(self.staged or self.updated or self.deleted or self.untracked)
 
 
-def read_status(raw: bytes) -> Status:
+def read_status(said: str) -> Status:
     """The meaning of `git status --porcelain=v2 --branch -z --no-renames`."""
     commit = branch = None
     staged = 0
@@ -55,7 +55,7 @@ def read_status(raw: bytes) -> Status:
     deleted: list[str] = []
     untracked: list[str] = []
     nested: list[str] = []
-    for line in os.fsdecode(raw).split("\0"):
+    for line in said.split("\0"):
         kind, _, rest = line.partition(" ")
         if kind == "#":
             header, _, value = rest.partition(" ")
@@ -117,14 +117,11 @@ class WorkTree(msgspec.Struct, frozen=True):
         """How the disk differs from the last commit, and the index of `store` refreshed."""
         if self.kind == "none":
             return Status()
-        return read_status(
-            os.fsencode(
-                self.git(
-                    *("status", "--porcelain=v2", "--branch", "-z", "--no-renames"),
-                    *("--untracked-files=all", "--ignore-submodules=all"),
-                )
-            )
+        said = self.git(
+            *("status", "--porcelain=v2", "--branch", "-z", "--no-renames", "--no-ahead-behind"),
+            *("--untracked-files=all", "--ignore-submodules=all"),
         )
+        return read_status(said)
 
     def read_index(self) -> Index:
         """What git tracks; it is made to look at files it was told to assume unchanged."""

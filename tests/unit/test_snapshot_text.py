@@ -77,7 +77,7 @@ def test_reading_the_status_of_git():
             "",
         ]
     )
-    assert read_status(raw.encode()) == Status(
+    assert read_status(raw) == Status(
         commit=ID,
         branch="main",
         staged=3,
@@ -86,7 +86,7 @@ def test_reading_the_status_of_git():
         untracked=("branch.oid\nx",),
         nested=("nested/",),
     )
-    assert read_status(b"# branch.oid (initial)\0# branch.head (detached)\0") == Status()
+    assert read_status("# branch.oid (initial)\0# branch.head (detached)\0") == Status()
 
 
 def test_a_commit_depends_on_its_content_alone(tmp_path):

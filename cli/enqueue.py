@@ -1,0 +1,152 @@
+"""`evq enqueue`, and the part of `evq run` before the task runs."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from ..core.presence import AgentPresence
+from ..core.sdk.client import Client, Receipt
+from ..core.sdk.snapshot import Snapshot
+from ..core.spec import Spec, argv_text, check_spec
+from . import output
+from .document import code_facts, spec_facts
+from .options import json_option
+from .recent import remember
+from .render import code_text
+from .request import TaskCommand, Wish, make_entry, make_spec, make_wish, task_options
+from .sending import send, with_code
+from .session import call, settings
+
+
+class Submission(msgspec.Struct, frozen=True):
+    """A task that the server has: what was sent for it, and who may run it."""
+
+    receipt: Receipt
+    spec: Spec
+    sent: int | None
+    agents: tuple[AgentPresence, ...]
+
+    @property
+    def served(self) -> bool:
+        """Whether an agent that takes new tasks serves the queue."""
+        return any(self.spec.queue in one.queues and not one.draining for one in self.agents)
+
+
+@click.command(cls=TaskCommand)
+@task_options
+@click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
+@click.option("--quiet", is_flag=True, help="Print the task's id, and nothing else.")
+@json_option
+def enqueue(dry_run: bool, quiet: bool, as_json: bool, **options: Any) -> None:
+    """Enqueue a task: your code as it is on disk now, and what to run in it.
+
+    In a git repository the whole work tree travels, with changes that are not committed and
+    files that are not tracked, but without what .gitignore names.
+
+    \b
+    Examples:
+      evq enqueue train.py -- --lr 0.1
+      evq enqueue -q gpu --timeout 2h -m pkg.train -- --epochs 3
+      evq enqueue -- python -c "print('hello')"
+    """
+    wish = make_wish(options)
+    spec = first_draft(wish)
+    with with_code(spec, wish, Path.cwd()) as (complete, snapshot):
+        if dry_run:
+            _show_plan(complete, snapshot, as_json)
+            return
+        done = call(lambda client: submit(client, complete, snapshot))
+    if as_json:
+        output.say_json(_facts(done))
+    elif quiet:
+        output.say(done.receipt.task)
+    else:
+        _show(done, snapshot)
+
+
+def first_draft(wish: Wish) -> Spec:
+    """What the command line asks for, its code still left out. Raises `UsageError`."""
+    return check_spec(make_spec(wish, make_entry(wish, Path.cwd()), settings().queue))
+
+
+async def submit(client: Client, spec: Spec, snapshot: Snapshot | None) -> Submission:
+    """Send the code, enqueue the task, and see who may run it."""
+    sent = await send(client, snapshot) if snapshot else None
+    receipt, agents = await asyncio.gather(client.enqueue(spec), client.agents())
+    remember(settings().server or "", [receipt.task])
+    return Submission(receipt, spec, sent, tuple(agents))
+
+
+def _facts(done: Submission) -> dict[str, Any]:
+    receipt = done.receipt
+    facts = {"task": receipt.task, "seq": receipt.seq, "new": receipt.new, "served": done.served}
+    return facts | spec_facts(done.spec) | {"sent_bytes": done.sent}
+
+
+def _show_plan(spec: Spec, snapshot: Snapshot | None, as_json: bool) -> None:
+    if as_json:
+        output.say_json({"task": None} | spec_facts(spec))
+        return
+    output.say(f"would enqueue {argv_text(spec.entry)} on queue {spec.queue}")
+    if snapshot:
+        output.say(f"  code   {code_text(snapshot.code)}")
+        warn_of_code(snapshot)
+    else:
+        output.say("  code   none is sent")
+
+
+def _show(done: Submission, snapshot: Snapshot | None) -> None:
+    """On a terminal everything goes to it; else stdout gets the id, so that `$(…)` just works."""
+    task = done.receipt.task
+    if output.on_terminal():
+        for line in summary(done):
+            output.say(line)
+    else:
+        output.say(task)
+        for line in summary(done):
+            output.note(line)
+    if snapshot:
+        warn_of_code(snapshot)
+    warn_of_queue(done)
+    output.note(
+        f"  {output.dim('follow')} evq logs {task} -f    {output.dim('stop')} evq abort {task}"
+    )
+
+
+def summary(done: Submission) -> list[str]:
+    """The task in two or three lines."""
+    receipt, spec = done.receipt, done.spec
+    head = f"task {output.bold(receipt.task)}  {argv_text(spec.entry)}"
+    lines = [f"{head}  {output.dim('queue')} {spec.queue}"]
+    if not receipt.new:
+        lines.append(f"  {output.dim('key')}    {spec.key} was used before: this is that task")
+    elif spec.code:
+        lines.append(f"  {output.dim('code')}   {code_text(spec.code, done.sent)}")
+    return lines
+
+
+def warn_of_code(snapshot: Snapshot) -> None:
+    """Say what does not travel as one might expect."""
+    for sentence in snapshot.warnings:
+        output.warn(sentence)
+
+
+def warn_of_queue(done: Submission) -> None:
+    """Say so if nobody would take the task; a queue's name may have been mistyped."""
+    queue = done.spec.queue
+    if done.served or not done.receipt.new:
+        return
+    import difflib
+
+    names = {name for agent in done.agents for name in agent.queues}
+    near = difflib.get_close_matches(queue, names, n=1)
+    output.warn(
+        f"no agent serves queue {queue!r}, so the task waits"
+        + (f"; did you mean {near[0]!r}?" if near else ""),
+        f"{output.dim('serve it')} evq agent --queues {queue}",
+    )

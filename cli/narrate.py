@@ -1,0 +1,69 @@
+"""A task's events as short lines: `claimed by gpu-01`, `environment 0.9s (cached)`."""
+
+from __future__ import annotations
+
+from ..core import events
+from ..core.events import Envelope
+from ..core.spec import argv_text
+from ..core.wire import Broken, Unknown
+from .render import end_text, span
+
+
+def narrate(message: Envelope | Unknown | Broken) -> str:
+    """What happened, in a few words. Total: an event of a newer evq is told, too."""
+    if isinstance(message, Unknown):
+        return f"{message.kind} (from a newer evq)"
+    if isinstance(message, Broken):
+        return f"damaged: {message.error}"
+    return _words(message.event)
+
+
+def _words(event: events.Event) -> str:
+    match event:
+        case events.Enqueued(_, spec):
+            return f"enqueued on {spec.queue}: {argv_text(spec.entry)}"
+        case events.Claimed():
+            return f"claimed by {event.agent}, attempt {event.attempt}"
+        case events.Phase():
+            return phase_text(event.name, event.seconds, event.cached, event.detail)
+        case events.Environment():
+            python = f", Python {event.python}" if event.python else ""
+            return f"environment by {event.manager}: {len(event.packages)} packages{python}"
+        case events.Started():
+            return f"started on {event.host}, pid {event.pid}"
+        case events.Finished():
+            return _end(event.outcome.value, event.exit_code, event.cause, event.evidence)
+        case events.Retry():
+            words = _end(event.outcome.value, event.exit_code, event.cause, event.evidence)
+            return f"{words}; runs again in {span(event.delay)}"
+        case events.Lost():
+            return f"attempt {event.attempt} lost: {event.why}; waits again"
+        case events.AbortRequested(reason):
+            return f"abort asked for: {reason}"
+        case events.Aborted(reason):
+            return f"aborted before it ran: {reason}"
+        case events.Requeued(reason):
+            return f"put back into its queue: {reason}"
+        case events.Again(task):
+            return f"{task} is in its queue again"
+        case events.AgentUp():
+            queues = ", ".join(event.queues)
+            return f"agent {event.agent} is up on {event.host}: {event.slots} slots for {queues}"
+        case events.AgentDraining():
+            return f"agent {event.agent} drains: {event.reason}"
+        case events.AgentDown():
+            return f"agent {event.agent} is down: {event.reason}"
+
+
+def _end(outcome: str, exit_code: int | None, cause: str | None, evidence: str) -> str:
+    how = end_text(exit_code, cause)
+    words = f"{outcome} ({how})" if how else outcome
+    return f"{words}: {evidence}" if evidence and evidence != how else words
+
+
+def phase_text(name: str, seconds: float | None, cached: bool | None, detail: str) -> str:
+    """A step of an attempt: `environment 0.9s (cached) uv.lock`."""
+    if seconds is None:
+        return f"{name} …"
+    words = [name, span(seconds), "(cached)" if cached else "", detail]
+    return " ".join(word for word in words if word)

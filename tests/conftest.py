@@ -1,0 +1,225 @@
+"""What tests share: a real nats-server, a clean bus on it, and the one way to wait.
+
+`until` is the only place where a test looks again and again, for what announces itself by
+nothing; everything else waits for an event, a process's end or a line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import select
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import psutil
+import pytest
+
+from evq.cli import embedded
+from evq.core.bus.connect import Bus, Login, connect
+from evq.core.bus.requests import ApiError
+
+T = TypeVar("T")
+Condition = Callable[[], T | Awaitable[T]]
+
+PATIENCE = 30.0
+LOOK_EVERY = 0.005
+STREAMS = ("EVQ", "EVQTEL", "KV_evq-agents", "KV_evq-queues", "OBJ_evq-code")
+
+
+async def _until(condition: Condition[T], timeout: float = PATIENCE) -> T:
+    """What `condition` gives (it may be async) as soon as that is true. Fails after `timeout`."""
+    end = time.monotonic() + timeout
+    while True:
+        found = condition()
+        value: Any = await found if inspect.isawaitable(found) else found
+        if value:
+            return value
+        assert time.monotonic() < end, f"still not so after {timeout:g} s: {condition}"
+        await asyncio.sleep(LOOK_EVERY)
+
+
+@pytest.fixture
+def until() -> Callable[..., Awaitable[Any]]:
+    """`await until(condition, timeout=30)` gives the first true value of `condition()`."""
+    return _until
+
+
+class NatsServer:
+    """A nats-server with the house's nats.conf, on a port of its own that outlives restarts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = folder / "store"
+        self.log = folder / "log"
+        self._port = embedded.Port(embedded.Address("127.0.0.1", 0))
+        self.port = self._port.number
+        self.url = f"nats://127.0.0.1:{self.port}"
+        self.login = Login(server=self.url, token="test")
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it, and return when it answers."""
+        variables = embedded.server_variables(
+            embedded.Address("127.0.0.1", self.port),
+            name="evq-test",
+            token="test",
+            folder=self.store,
+            log=self.log,
+            # A test kills the server, never the kernel: what was written stays without a sync.
+            sync=60.0,
+        )
+        argv = embedded.server_argv(embedded.find_server(None).path, None)
+        self._process = subprocess.Popen(argv, env={**os.environ, **variables})
+        end = time.monotonic() + PATIENCE
+        while not self._answers():
+            assert self._process.poll() is None, self.log.read_text()
+            assert time.monotonic() < end, self.log.read_text()
+            select.select([], [], [], LOOK_EVERY)
+
+    def _answers(self) -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port)) as door:
+            return door.recv(4) == b"INFO"
+        return False
+
+    def kill(self) -> None:
+        """kill -9, and wait for its end."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """kill -9, and start on the same store and port."""
+        self.kill()
+        self.start()
+
+    def pause(self) -> None:
+        """Stop it in its tracks: connections stand, and nobody answers."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(how)
+            process.send_signal(signal.SIGCONT)
+            process.wait(PATIENCE)
+
+    def close(self) -> None:
+        self._end(signal.SIGTERM)
+        self._port.release()
+
+
+class Wire:
+    """A stretch of wire to a server: it can be cut, or swallow what the server says."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._ends: set[asyncio.StreamWriter] = set()
+        self._listener: asyncio.Server | None = None
+        self.mute = False
+        """Set: what the server says is lost. It hears everything."""
+
+    async def open(self) -> str:
+        """Begin; the address at which the server now can be reached."""
+        self._listener = await asyncio.start_server(self._joined, "127.0.0.1", 0)
+        return f"nats://127.0.0.1:{self._listener.sockets[0].getsockname()[1]}"
+
+    async def _joined(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        except OSError:
+            writer.close()
+            return
+        self._ends |= {writer, far_writer}
+        await asyncio.gather(
+            self._carry(reader, far_writer, answers=False),
+            self._carry(far_reader, writer, answers=True),
+        )
+
+    async def _carry(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answers: bool
+    ) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                if not (answers and self.mute):
+                    writer.write(data)
+        writer.close()
+        self._ends.discard(writer)
+
+    def cut(self) -> None:
+        """End all connections; new ones are let through."""
+        for end in self._ends:
+            end.transport.abort()
+
+    async def close(self) -> None:
+        self.cut()
+        assert self._listener is not None
+        self._listener.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_left() -> Iterator[None]:
+    """At the very end nobody whom the tests started may be there."""
+    yield
+    left = psutil.Process().children(recursive=True)
+    assert not left, left
+
+
+@pytest.fixture(scope="session")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """The server that all tests of this process share; they leave it running."""
+    server = NatsServer(tmp_path_factory.mktemp("nats"))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def own_nats_server(tmp_path: Path) -> Iterator[NatsServer]:
+    """A server for one test, which may kill it."""
+    folder = tmp_path / "nats"
+    folder.mkdir()
+    server = NatsServer(folder)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+async def wire(nats_server: NatsServer) -> AsyncIterator[tuple[Wire, Login]]:
+    """A wire to the shared server that can be cut, and the login for its near end."""
+    wire = Wire(nats_server.port)
+    url = await wire.open()
+    yield wire, msgspec.structs.replace(nats_server.login, server=url)
+    await wire.close()
+
+
+@pytest.fixture
+async def jetstream_bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
+    """A connected bus on the shared server, whose streams are new and empty."""
+    async with connect(nats_server.login, "test", patience=PATIENCE) as bus:
+        for stream in STREAMS:
+            with suppress(ApiError):
+                await bus.requests.api(f"STREAM.DELETE.{stream}")
+        await bus.prepare()
+        yield bus
+
+
+@pytest.fixture
+def bus(jetstream_bus: Bus) -> Bus:
+    """The bus that a test uses; the contract's cases have a second kind of it."""
+    return jetstream_bus
