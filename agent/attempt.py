@@ -189,6 +189,9 @@ class Attempt:
                 return self._finish(Outcome.TIMED_OUT, code, Cause.TIME, limit, usage)
             case None:
                 pass
+        if exit.lease_ran_out:
+            why = "ended because the server was out of reach for most of a lease"
+            return self._finish(Outcome.FAILED, code, Cause.INFRASTRUCTURE, why, usage)
         if exit.supervisor_lost:
             why = "its supervisor was killed, and its processes with it"
             return self._finish(Outcome.FAILED, None, Cause.INFRASTRUCTURE, why, usage)

@@ -7,6 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from ..core.sdk.author import now
 from .command import Completed
@@ -26,7 +27,7 @@ DRAIN_SECONDS = 1.0
 class Pump:
     """Reads one output of a command, line by line, in the event loop."""
 
-    def __init__(self, stream: str, sink: Callable[[list[Line]], None]) -> None:
+    def __init__(self, stream: Literal["out", "err", "setup"], sink: Callable[[list[Line]], None]) -> None:
         self._splitter = LineSplitter(stream)
         self._sink = sink
         self._loop = asyncio.get_running_loop()

@@ -76,7 +76,7 @@ class Agent:
             )
         ]
         taking = asyncio.ensure_future(self._take_hints())
-        draining = asyncio.ensure_future(self._draining.wait())
+        draining = asyncio.ensure_future(self._until_draining())
         try:
             # A background part never ends by itself: if one does, the error is ours to show.
             await asyncio.wait((taking, draining, *background), return_when=asyncio.FIRST_COMPLETED)
@@ -103,6 +103,9 @@ class Agent:
         """Claim nothing more; `run` returns when the running attempts have ended."""
         self._draining.set()
         self._slot_freed.set()
+
+    async def _until_draining(self) -> None:
+        await self._draining.wait()
 
     def give_back(self) -> None:
         """End the running attempts, too, so that other agents can run their tasks."""

@@ -21,8 +21,8 @@ BUDGET_SECONDS = 0.3
 OFFERED = 50
 
 _INSTALL = {
-    "bash": "add to ~/.bashrc:   eval \"$(evq completion bash)\"",
-    "zsh": "add to ~/.zshrc:   eval \"$(evq completion zsh)\"",
+    "bash": 'add to ~/.bashrc:   eval "$(evq completion bash)"',
+    "zsh": 'add to ~/.zshrc:   eval "$(evq completion zsh)"',
     "fish": "evq completion fish > ~/.config/fish/completions/evq.fish",
 }
 

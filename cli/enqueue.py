@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from ..core.presence import AgentPresence
-from ..core.sdk.client import Client, Receipt
 from ..core.sdk.snapshot import Snapshot
 from ..core.spec import Spec, argv_text, check_spec
 from . import output
-from .document import code_facts, spec_facts
+from .document import spec_facts
 from .options import json_option
 from .recent import remember
 from .render import code_text
 from .request import TaskCommand, Wish, make_entry, make_spec, make_wish, task_options
 from .sending import send, with_code
-from .session import call, settings
+from .session import call, settings, warm_up
+
+if TYPE_CHECKING:
+    from ..core.sdk.client import Client, Receipt
 
 
 class Submission(msgspec.Struct, frozen=True):
@@ -54,6 +56,7 @@ def enqueue(dry_run: bool, quiet: bool, as_json: bool, **options: Any) -> None:
       evq enqueue -q gpu --timeout 2h -m pkg.train -- --epochs 3
       evq enqueue -- python -c "print('hello')"
     """
+    warm_up()
     wish = make_wish(options)
     spec = first_draft(wish)
     with with_code(spec, wish, Path.cwd()) as (complete, snapshot):
@@ -62,7 +65,7 @@ def enqueue(dry_run: bool, quiet: bool, as_json: bool, **options: Any) -> None:
             return
         done = call(lambda client: submit(client, complete, snapshot))
     if as_json:
-        output.say_json(_facts(done))
+        output.say_json(facts_of(done))
     elif quiet:
         output.say(done.receipt.task)
     else:
@@ -82,7 +85,8 @@ async def submit(client: Client, spec: Spec, snapshot: Snapshot | None) -> Submi
     return Submission(receipt, spec, sent, tuple(agents))
 
 
-def _facts(done: Submission) -> dict[str, Any]:
+def facts_of(done: Submission) -> dict[str, Any]:
+    """What `--json` prints of a task that was enqueued."""
     receipt = done.receipt
     facts = {"task": receipt.task, "seq": receipt.seq, "new": receipt.new, "served": done.served}
     return facts | spec_facts(done.spec) | {"sent_bytes": done.sent}

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from ..core import subjects
 from ..core.events import Envelope
+from ..core.handle import absorb
 from ..core.ports import Stored
-from ..core.sdk.client import Client
+from ..core.state import Ended, Task
 from ..core.wire import Broken, decode
 from . import output
 from .completion import complete_task
@@ -23,8 +23,10 @@ from .render import clock, iso
 from .selectors import resolve
 from .session import call
 
+if TYPE_CHECKING:
+    from ..core.sdk.client import Client
+
 NEWEST = 50
-SECRET_FREE = ("id", "v")
 
 
 @click.command()
@@ -54,29 +56,74 @@ def events(task: str | None, following: bool, limit: int | None, as_json: bool) 
 async def _events(
     client: Client, selector: str | None, following: bool, limit: int | None, as_json: bool
 ) -> None:
-    start, filters = 1, []
     if selector is None:
-        limit = limit or NEWEST
-        # Agents look at the log, they do not fill it: the last sequences are the last events.
-        start = max(1, await client.bus.log.last_seq() - limit + 1)
+        seq = await client.bus.log.last_seq()
+        past = await _up_to(client, max(1, seq - (limit or NEWEST) + 1), seq)
+        task = None
     else:
         task = await client.get(await resolve(client, selector))
+        past = await _history(client, task)
+        seq = past[-1].seq
+    for stored in past[-limit:] if limit else past:
+        _print(stored, as_json, task is None)
+    if following:
+        await _follow(client, task, seq, as_json)
+
+
+async def _up_to(client: Client, start: int, last: int) -> list[Stored]:
+    found: list[Stored] = []
+    if start > last:
+        return found
+    async with client.bus.log.follow(start) as batches:
+        async for batch in batches:
+            found += [stored for stored in batch if stored.seq <= last]
+            if batch[-1].seq >= last:
+                break
+    return found
+
+
+async def _history(client: Client, task: Task) -> list[Stored]:
+    found = await client.bus.log.history(subjects.any_hint(task.id))
+    found += await client.bus.log.history(subjects.lifecycle(task.spec.queue, task.id))
+    return sorted(found, key=lambda stored: stored.seq)
+
+
+async def _follow(client: Client, task: Task | None, seq: int, as_json: bool) -> None:
+    """What happens after `seq`; for one task, until it has ended."""
+    filters = []
+    if task:
         filters = [subjects.lifecycle(task.spec.queue, task.id), subjects.any_hint(task.id)]
-    async with aclosing(_read(client, start, filters, following)) as batches:
-        batch: list[Stored] = []
-        async for batch, complete in batches:
-            if not complete:
-                continue
-            for stored in batch[-limit:] if limit else batch:
-                _print(stored, as_json, whole=selector is None)
-            limit = None
+    if task and isinstance(task.state, Ended):
+        return
+    async with client.bus.log.follow(seq + 1, filters) as batches:
+        async for batch in batches:
+            for stored in batch:
+                _print(stored, as_json, task is None)
+                if task and subjects.parse_lifecycle(stored.subject):
+                    task = absorb(task, stored)
+            sys.stdout.flush()
+            if task and isinstance(task.state, Ended):
+                return
 
 
-async def _read(
-    client: Client, start: int, filters: Sequence[str], following: bool
-) -> AsyncIterator[tuple[list[Stored], bool]]:
-    """Everything there is as one batch, then, if one follows, what comes."""
-    last = await client.bus.log.last_seq()
-    gathered: list[Stored] = []
-    yield gathered, False
-    raise NotImplementedError
+def _print(stored: Stored, as_json: bool, of_all: bool) -> None:
+    message = decode(stored.data)
+    if as_json:
+        print(msgspec.json.encode(_facts(stored)).decode())
+        return
+    at = clock(message.at) if not isinstance(message, Broken) else ""
+    by = "" if isinstance(message, Broken) else message.by
+    who = f"{stored.subject.rpartition('.')[2]}  " if of_all else ""
+    # The words come last: they alone have no bounds.
+    head = output.stdout_dim()(f"{at}  {by:<20}")
+    print(f"{stored.seq:>7}  {head}  {who}{narrate(message)}")
+
+
+def _facts(stored: Stored) -> dict[str, Any]:
+    """The event as it is stored, with its address; `event` is null if it cannot be read."""
+    facts: dict[str, Any] = {"seq": stored.seq, "subject": stored.subject}
+    message = decode(stored.data)
+    if isinstance(message, Broken):
+        return facts | {"at": None, "by": None, "id": None, "event": None, "error": message.error}
+    event = message.event if isinstance(message, Envelope) else {"kind": message.kind}
+    return facts | {"at": iso(message.at), "by": message.by, "id": message.id, "event": event}

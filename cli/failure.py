@@ -31,9 +31,7 @@ def from_click(error: click.ClickException) -> EvqError:
     what = error.format_message().rstrip(".")
     what = what[:1].lower() + what[1:]
     usage = " ".join(ctx.command.collect_usage_pieces(ctx)) if ctx else ""
-    return UsageError(
-        what, why=f"usage: {path} {usage}" if usage else "", fix=f"{path} --help"
-    )
+    return UsageError(what, why=f"usage: {path} {usage}" if usage else "", fix=f"{path} --help")
 
 
 def from_bug(error: BaseException) -> EvqError:

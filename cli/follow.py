@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..core.bus.connect import Bus
-from ..core.bus.stream import Stream
 from ..core.events import Log, Telemetry
 from ..core.handle import absorb, from_hint, load
 from ..core.ports import BusAway, Stored
 from ..core.state import Attempt, Ended, Task
 from ..core.subjects import lifecycle
 from ..core.wire import Broken, decode_telemetry
+
+if TYPE_CHECKING:
+    from ..core.bus.connect import Bus
+    from ..core.bus.stream import Stream
+
+    Arrival = tuple[Stream, list[Stored] | Exception]
 
 
 class Happened(msgspec.Struct, frozen=True):
@@ -41,8 +46,6 @@ class Said(msgspec.Struct, frozen=True):
 
 Item = Happened | Said
 
-Arrival = tuple[Stream, list[Stored] | Exception]
-
 
 def telemetry_of(task: Task) -> str:
     """The pattern of the subjects on which the task's attempts speak."""
@@ -56,7 +59,7 @@ async def newborn(bus: Bus, origin: int) -> Task:
     return task or await load(bus.log, origin)
 
 
-async def follow(bus: Bus, task: Task) -> AsyncIterator[Item]:
+async def follow(bus: Bus, task: Task) -> AsyncGenerator[Item, None]:
     """What happens to `task` from where it is folded to, until it has ended and all it said
     has been read. `newborn` gives the whole story."""
     teller = _Teller(task)

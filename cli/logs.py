@@ -7,13 +7,13 @@ import sys
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from ..core.errors import NotFound, UsageError
 from ..core.events import Log
-from ..core.sdk.client import Client
 from ..core.state import Attempt, Ended, Task
 from ..core.wire import decode_telemetry
 from . import output
@@ -24,6 +24,9 @@ from .options import json_option
 from .render import clock, colored, iso, marked
 from .selectors import resolve
 from .session import call
+
+if TYPE_CHECKING:
+    from ..core.sdk.client import Client
 
 STREAMS = {"o": "stdout", "e": "stderr", "s": "setup", "a": "agent"}
 
@@ -61,8 +64,9 @@ class Wanted(msgspec.Struct, frozen=True):
             facts = {"attempt": line.attempt, "line": line.number, "at": iso(line.at)}
             said = {"stream": STREAMS.get(line.stream, line.stream), "text": line.text}
             return msgspec.json.encode(facts | said).decode()
-        text = line.text if line.stream in "oe" else output.dim(line.text)
-        return f"{output.dim(clock(line.at))} {text}" if self.timestamps else text
+        dim = output.stdout_dim()
+        text = line.text if line.stream in "oe" else dim(line.text)
+        return f"{dim(clock(line.at))} {text}" if self.timestamps else text
 
 
 @click.command()
@@ -183,9 +187,7 @@ def lines_of(record: Log) -> Iterator[Line]:
         yield Line(record.attempt, number, at, stream, text)
 
 
-async def _follow(
-    client: Client, task: Task, wanted: Wanted, first: int, tail: int | None
-) -> None:
+async def _follow(client: Client, task: Task, wanted: Wanted, first: int, tail: int | None) -> None:
     """From the attempt `first` on, and every one after it; `tail` cuts what is there already."""
     skip = 0
     if tail is not None:

@@ -13,6 +13,8 @@ from typing import Any
 import click
 import msgspec
 
+from .options import THIS_RUN
+
 GAP = "  "
 
 
@@ -48,6 +50,12 @@ def bold(text: str) -> str:
     return click.style(text, bold=True)
 
 
+def stdout_dim() -> Callable[[str], str]:
+    """`dim` if stdout takes colours, for what is printed without Click, line by line."""
+    colors = sys.stdout.isatty() if THIS_RUN.colors is None else THIS_RUN.colors
+    return dim if colors else str
+
+
 def on_terminal() -> bool:
     """Whether a person reads stdout."""
     return sys.stdout.isatty()
@@ -76,19 +84,34 @@ class Column(msgspec.Struct, frozen=True):
     style: Callable[[str], str] | None = None
 
 
-def say_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows in columns; on a terminal no line is longer than the terminal is wide."""
+def say_table(
+    columns: Sequence[Column],
+    rows: Iterable[Sequence[object]],
+    widths: list[int] | None = None,
+) -> list[int]:
+    """Print rows in columns; on a terminal no line is longer than the terminal is wide.
+
+    Returns the columns' widths: given to the next call, its rows go on below, without a head.
+    """
     cells = [[_one_line(value) for value in row] for row in rows]
+    lines: list[str] = []
+    if widths is None:
+        widths = _widths(columns, cells)
+        plain = [Column(column.title, column.right, style=dim) for column in columns]
+        lines.append(_line(plain, [column.title for column in columns], widths))
+    lines += [_line(columns, row, widths) for row in cells]
+    click.echo("\n".join(lines))
+    return widths
+
+
+def _widths(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
     widths = [
         max([width(column.title), *(width(row[number]) for row in cells)])
         for number, column in enumerate(columns)
     ]
-    if on_terminal():
-        widths = fit(widths, [column.soft for column in columns], terminal_width())
-    plain = [Column(column.title, column.right, style=dim) for column in columns]
-    lines = [_line(plain, [column.title for column in columns], widths)]
-    lines += [_line(columns, row, widths) for row in cells]
-    click.echo("\n".join(lines))
+    if not on_terminal():
+        return widths
+    return fit(widths, [column.soft for column in columns], terminal_width())
 
 
 def fit(widths: Sequence[int], soft: Sequence[bool], limit: int) -> list[int]:
@@ -108,7 +131,7 @@ def fit(widths: Sequence[int], soft: Sequence[bool], limit: int) -> list[int]:
 def _line(columns: Sequence[Column], cells: Sequence[str], widths: Sequence[int]) -> str:
     shown = []
     for column, cell, space in zip(columns, cells, widths, strict=True):
-        text = cut(cell, space)
+        text = cut(cell, space) if on_terminal() else cell
         padding = " " * (space - width(text))
         styled = column.style(text) if column.style else text
         shown.append(padding + styled if column.right else styled + padding)

@@ -47,6 +47,14 @@ def iso(at: int | None) -> str | None:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def timestamp(written: str | int | None) -> int | None:
+    """Microseconds since 1970 of a time in a projector's answer, which is in UTC."""
+    if not isinstance(written, str):
+        return written
+    moment = datetime.fromisoformat(written)
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e6)
+
+
 def clock(at: int) -> str:
     """A time of this day, or a date and time, by the reader's clock."""
     moment = datetime.fromtimestamp(at / 1e6)

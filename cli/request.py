@@ -238,7 +238,8 @@ def pairs(written: Sequence[str], option: str) -> dict[str, str]:
         name, sign, value = word.partition("=")
         if not sign or not name:
             raise UsageError(
-                f"{option} {word} sets nothing", why="it wants a name, = and a value",
+                f"{option} {word} sets nothing",
+                why="it wants a name, = and a value",
                 fix=f"{option} {name or 'NAME'}=VALUE",
             )
         found[name] = value

@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..core import events
 from ..core.events import Envelope, Log, Metric, Progress
-from ..core.sdk.client import Client
 from ..core.sdk.snapshot import Snapshot
 from ..core.spec import Spec
 from ..core.state import Attempt, Ended, Task
@@ -25,8 +24,11 @@ from .narrate import narrate, phase_text
 from .render import colored, end_text, marked, span
 from .request import TaskCommand, make_wish, task_options
 from .sending import with_code
-from .session import call
+from .session import call, warm_up
 from .statusline import StatusLine
+
+if TYPE_CHECKING:
+    from ..core.sdk.client import Client
 
 
 @click.command(cls=TaskCommand)
@@ -45,6 +47,7 @@ def run(**options: Any) -> None:
       evq run train.py -- --lr 0.1
       evq run -q gpu -r requirements.txt train.py
     """
+    warm_up()
     wish = make_wish(options)
     enqueued: list[str] = []
     try:
@@ -57,9 +60,7 @@ def run(**options: Any) -> None:
     raise SystemExit(exit_status(task))
 
 
-async def _run(
-    client: Client, spec: Spec, snapshot: Snapshot | None, enqueued: list[str]
-) -> Task:
+async def _run(client: Client, spec: Spec, snapshot: Snapshot | None, enqueued: list[str]) -> Task:
     done = await submit(client, spec, snapshot)
     enqueued.append(done.receipt.task)
     for line in summary(done):
@@ -101,7 +102,7 @@ class Show:
             case Log():
                 self._lines(item.record)
             case Metric(name=names, value=values):
-                self._metrics.update(zip(names, values, strict=True))
+                self._metrics.update(zip(names, map(float, values), strict=True))
                 self._line.show(self._status())
             case Progress() as progress:
                 self._progress = progress_text(progress)
@@ -122,9 +123,11 @@ class Show:
             case events.Environment() | events.Finished():
                 pass
             case events.Claimed(agent=agent, attempt=number):
-                waited = span((item.task.live.claimed - item.before.enqueued) / 1e6) if (
-                    item.task.live and number == 1
-                ) else ""
+                waited = (
+                    span((item.task.live.claimed - item.before.enqueued) / 1e6)
+                    if (item.task.live and number == 1)
+                    else ""
+                )
                 self._step(
                     f"claimed by {agent}"
                     + (f" after {waited}" if waited else f", attempt {number}")
@@ -174,9 +177,8 @@ def ending(task: Task) -> list[str]:
     if state.evidence and state.evidence != how:
         lines.append(f"  {state.evidence}")
     if task.name_of_state != "completed":
-        lines.append(
-            f"  {output.dim('more')} evq show {task.id}    {output.dim('again')} evq retry {task.id}"
-        )
+        more, again = output.dim("more"), output.dim("again")
+        lines.append(f"  {more} evq show {task.id}    {again} evq retry {task.id}")
     return lines
 
 

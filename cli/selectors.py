@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..core.errors import NotFound, ProjectorAway, UsageError
 from ..core.questions import Named
 from ..core.sdk.author import user_name
-from ..core.sdk.client import Client
 from .recent import recent
 from .session import settings
+
+if TYPE_CHECKING:
+    from ..core.sdk.client import Client
 
 _BACK = re.compile(r"@(?:~(\d+))?\Z")
 
@@ -24,7 +27,14 @@ async def resolve(client: Client, selector: str) -> str:
         return await _enqueued(client, int(back[1] or 0))
     if selector.startswith("@"):
         raise UsageError(f"{selector!r} names no task", why=f"allowed is {FORMS}", fix="@~1")
-    return await client.resolve(_typed(selector))
+    try:
+        return await client.resolve(_typed(selector))
+    except ProjectorAway as away:
+        raise ProjectorAway(
+            f"cannot tell which task {selector!r} is the beginning of",
+            why=f"{away.what}: {away.why}",
+            fix="type the whole id, or start a projector: evq projector",
+        ) from away
 
 
 async def resolve_all(client: Client, selectors: Sequence[str]) -> list[str]:

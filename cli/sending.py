@@ -9,15 +9,18 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from ..core.errors import UsageError
 from ..core.ports import BusAway
-from ..core.sdk.client import Client
 from ..core.sdk.snapshot import Snapshot, take
 from ..core.spec import Module, Script, Spec
 from .request import Wish
+
+if TYPE_CHECKING:
+    from ..core.sdk.client import Client
 
 
 @contextmanager

@@ -46,6 +46,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     projector: bool = True
     agent: bool = True
     queues: tuple[str, ...] = ("default",)
+    order: str = "strict"
     slots: int | None = None
     grace: float = 30.0
     state_dir: Path | None = None
@@ -62,7 +63,7 @@ def members(plan: Plan, door: Door) -> list[Process]:
     projector = Process(name="projector", argv=evq("projector"), env=env, stop_order=2)
     agent = Process(
         name="agent",
-        argv=evq("agent", "--queues", ",".join(plan.queues), *slots),
+        argv=evq("agent", "--queues", ",".join(plan.queues), "--order", plan.order, *slots),
         env=env,
         stop_order=1,
         stop=(

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from functools import cache
-from typing import TypeVar
+from importlib import import_module
+from threading import Thread
+from typing import TYPE_CHECKING, TypeVar
 
 from click import get_current_context
 
-from ..core.bus.connect import Login, connect
-from ..core.bus.requests import ApiError
 from ..core.errors import Denied, EvqError, SettingsError, Unreachable
 from ..core.ports import BusAway
-from ..core.sdk.client import Client
 from ..core.settings import Configuration, Settings
 from .options import THIS_RUN
 from .settings import load
+
+if TYPE_CHECKING:
+    from ..core.bus.connect import Login
+    from ..core.bus.requests import ApiError
+    from ..core.sdk.client import Client
 
 _T = TypeVar("_T")
 
@@ -42,6 +45,8 @@ def settings() -> Settings:
 
 def login(known: Settings) -> Login:
     """How to reach the server that the settings name. Raises `Unreachable` if they name none."""
+    from ..core.bus.connect import Login
+
     if known.server is None:
         raise Unreachable(
             "no NATS server is known",
@@ -69,17 +74,28 @@ def login(known: Settings) -> Login:
     )
 
 
+def warm_up() -> None:
+    """Begin to load the client, which takes 0.2 s, while something else is waited for."""
+    Thread(target=import_module, args=("evq.core.sdk.client",), daemon=True).start()
+
+
 def call(work: Callable[[Client], Awaitable[_T]], patience: float = PATIENCE) -> _T:
     """Do `work` with a client on the server that the settings name.
 
     `patience` is how many seconds the connection may take.
     """
+    import asyncio
+
     return asyncio.run(_with_client(work, login(settings()), patience))
 
 
 async def _with_client(
     work: Callable[[Client], Awaitable[_T]], where: Login, patience: float
 ) -> _T:
+    from ..core.bus.connect import connect
+    from ..core.bus.requests import ApiError
+    from ..core.sdk.client import Client
+
     refused: list[Exception] = []
     async with connect(where, "evq-cli", patience) as bus:
         client = Client(bus)

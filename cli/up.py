@@ -29,6 +29,12 @@ store_option = click.option(
 @click.option("--listen", metavar="HOST:PORT", help="Where the server listens; port 0 is any.")
 @store_option
 @click.option("--queues", metavar="A,B", help="What the agent serves, the most urgent first.")
+@click.option(
+    "--order",
+    type=click.Choice(["strict", "round-robin"]),
+    default="strict",
+    help="All of the first queue first, or one of each in turn.",
+)
 @click.option("--slots", type=click.IntRange(min=1), help="How many tasks run at a time.")
 @click.option("--no-agent", is_flag=True, help="Run no tasks on this machine.")
 @click.option("--no-projector", is_flag=True, help="Answer no questions from this machine.")
@@ -66,6 +72,7 @@ def _plan(
     *,
     listen: str | None,
     queues: str | None,
+    order: str,
     slots: int | None,
     no_agent: bool,
     no_projector: bool,
@@ -92,6 +99,7 @@ def _plan(
         projector=not no_projector,
         agent=not no_agent,
         queues=tuple(check_name(name, "queue") for name in named),
+        order=order,
         slots=slots,
         grace=settings.grace,
         state_dir=Path(settings.state_dir) if chosen_state else None,
@@ -104,6 +112,7 @@ def _arguments(plan: Plan) -> list[str]:
         "--store": str(plan.store),
         "--listen": str(plan.listen) if plan.listen else None,
         "--queues": ",".join(plan.queues),
+        "--order": plan.order,
         "--slots": None if plan.slots is None else str(plan.slots),
         "--sync": plan.sync if isinstance(plan.sync, str) else f"{plan.sync:g}s",
         "--tls-cert": plan.tls and plan.tls.cert,

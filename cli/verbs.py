@@ -28,6 +28,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "System": {
         "up": ("up:up", "Start all of evq on this machine."),
         "down": ("up:down", "Stop what `evq up` started; what is stored stays."),
+        "demo": ("demo:demo", "See all of it at work once, in under a minute."),
         "status": ("up:status", "What runs here, and which server is in use."),
         "doctor": ("doctor:doctor", "Check that everything evq needs is in order."),
         "config": ("config:config", "Each setting, its value, and where it came from."),

@@ -32,6 +32,7 @@ Condition = Callable[[], T | Awaitable[T]]
 
 PATIENCE = 30.0
 LOOK_EVERY = 0.005
+NO_SUCH_STREAM = 10059
 STREAMS = ("EVQ", "EVQTEL", "KV_evq-agents", "KV_evq-queues", "OBJ_evq-code")
 
 
@@ -213,8 +214,10 @@ async def jetstream_bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
     """A connected bus on the shared server, whose streams are new and empty."""
     async with connect(nats_server.login, "test", patience=PATIENCE) as bus:
         for stream in STREAMS:
-            with suppress(ApiError):
+            try:
                 await bus.requests.api(f"STREAM.DELETE.{stream}")
+            except ApiError as error:
+                assert error.err_code == NO_SUCH_STREAM, error
         await bus.prepare()
         yield bus
 

@@ -8,10 +8,12 @@ buffer. The last part carries the header `Evq-End`, an error `Evq-Error`.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 
 import msgspec
+import nats.errors
 from nats.aio.msg import Msg
 
 from .. import errors
@@ -19,9 +21,12 @@ from ..errors import EvqError, ProjectorAway
 from ..ports import BusAway
 from .requests import Requests, publish, status
 
+log = logging.getLogger(__name__)
+
 END = "Evq-End"
 ERROR = "Evq-Error"
 PART_TAKEN_SECONDS = 30.0
+SETTLE_SECONDS = 2
 
 Answer = Callable[[bytes], AsyncIterator[bytes]]
 
@@ -46,6 +51,7 @@ class NatsCalls:
     @asynccontextmanager
     async def listen(self, subject: str) -> AsyncIterator[AsyncIterator[bytes]]:
         subscription = await self._client.subscribe(subject)
+        await self._settle()
 
         async def words() -> AsyncIterator[bytes]:
             async for message in subscription.messages:
@@ -55,6 +61,11 @@ class NatsCalls:
             yield words()
         finally:
             await subscription.unsubscribe()
+
+    async def _settle(self) -> None:
+        """Return when the server knows what we subscribe to; a new connection brings it along."""
+        with suppress(nats.errors.Error, OSError):
+            await self._client.flush(SETTLE_SECONDS)
 
     async def ask(self, subject: str, data: bytes, timeout: float) -> AsyncIterator[bytes]:
         arrived: asyncio.Queue[Msg] = asyncio.Queue()
@@ -98,10 +109,12 @@ class NatsCalls:
             task.add_done_callback(tasks.discard)
 
         subscription = await self._client.subscribe(subject, queue="q", cb=asked)
+        await self._settle()
         try:
             yield
         finally:
             await subscription.unsubscribe()
+            await self._settle()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -116,12 +129,29 @@ class NatsCalls:
         except BusAway:
             return  # whoever asked has gone
         except EvqError as error:
-            words = _ErrorWords(type(error).__name__, error.what, error.why, error.fix)
-            headers = {ERROR: msgspec.json.encode(words).decode()}
+            headers = {ERROR: _words(error)}
+        except Exception as error:
+            # Silence would look as if nobody were there.
+            log.exception("no answer to a question on %s", question.subject)
+            headers = {ERROR: _words(mistake(error))}
         try:
             await publish(self._client, to, b"", headers=headers)
         except BusAway:
             return
+
+
+def mistake(error: Exception) -> EvqError:
+    """What to tell the one who asked when the one who serves made a mistake."""
+    return EvqError(
+        "the question could not be answered",
+        why=f"{type(error).__name__}: {error}",
+        fix="this is a mistake in evq; the log of the process that answers says where",
+    )
+
+
+def _words(error: EvqError) -> str:
+    words = _ErrorWords(type(error).__name__, error.what, error.why, error.fix)
+    return msgspec.json.encode(words).decode()
 
 
 def _revive(text: str) -> EvqError:

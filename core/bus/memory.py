@@ -17,10 +17,9 @@ from pathlib import Path
 
 from ..errors import EvqError, NotFound, ProjectorAway
 from ..ports import BusAway
+from .calls import Answer, mistake
 from .memory_hints import MemoryHints, Queues
 from .memory_stream import Link, MemoryStream, Messages
-
-Answer = Callable[[bytes], AsyncIterator[bytes]]
 
 
 class MemoryServer:
@@ -138,6 +137,8 @@ class MemoryCalls:
                 except EvqError as error:
                     # A new error, as if it had travelled without the other side's frames.
                     raise type(error)(error.what, why=error.why, fix=error.fix) from None
+                except Exception as error:
+                    raise mistake(error) from error
                 yield part
 
 

@@ -7,6 +7,7 @@ second layer; this is what everything else in this folder stands on.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -54,6 +55,8 @@ class Requests:
         self._inbox = client.new_inbox()
         self._waiting: dict[str, asyncio.Future[Msg]] = {}
         self._count = 0
+        self.on_lost: set[Callable[[], None]] = set()
+        """Called when the connection is gone."""
 
     async def start(self) -> None:
         """Subscribe to the inbox; needed once."""
@@ -65,7 +68,9 @@ class Requests:
             waiting.set_result(message)
 
     def fail_all(self, why: str) -> None:
-        """Tell everybody who waits that no answer will come."""
+        """Tell everybody who waits that no answer will come: the connection is gone."""
+        for lost in list(self.on_lost):
+            lost()
         waiting, self._waiting = self._waiting, {}
         for future in waiting.values():
             if not future.done():

@@ -26,6 +26,7 @@ NO_SUCH_CONSUMER = 10014
 PULL_MESSAGES = 4000
 PULL_BYTES = 8 * 2**20
 PULL_SECONDS = 20.0
+RESTART_SECONDS = 0.2
 SECOND = 1_000_000_000
 
 
@@ -203,7 +204,8 @@ class _Follower:
         self._subjects = list(subjects)
         self._batch: list[Stored] = []
         self._arrived = asyncio.Event()
-        self._broken = False
+        self._broken = True
+        self._delivered = 0
         self._pulls: deque[tuple[str, int]] = deque()
         self._pull_count = 0
         self._inbox = ""
@@ -211,15 +213,19 @@ class _Follower:
         self._subscription: Any = None
 
     async def batches(self) -> AsyncIterator[list[Stored]]:
+        self._requests.on_lost.add(self._lost)
         while True:
-            if self._subscription is None or self._broken:
+            if self._broken:
                 await self._restart()
             await self._top_up()
+            if self._broken:
+                await asyncio.sleep(RESTART_SECONDS)
+                continue
             try:
                 async with asyncio.timeout(PULL_SECONDS * 2):
                     await self._arrived.wait()
             except TimeoutError:
-                # Two pulls' lives without even a status: the connection or the consumer is gone.
+                # Two pulls' lives without even a status: the consumer is gone.
                 self._broken = True
                 continue
             self._arrived.clear()
@@ -227,9 +233,15 @@ class _Follower:
                 batch, self._batch = self._batch, []
                 yield batch
 
+    def _lost(self) -> None:
+        """The connection is gone, the pulls with it, and perhaps messages on their way to us."""
+        self._broken = True
+        self._arrived.set()
+
     async def _restart(self) -> None:
-        await self.close()
+        await self._drop_consumer()
         self._broken = False
+        self._delivered = 0
         self._pulls.clear()
         self._inbox = self._requests.client.new_inbox()
         self._consumer = "f-" + secrets.token_hex(8)
@@ -257,7 +269,6 @@ class _Follower:
             )
         except BusAway:
             self._broken = True
-            await asyncio.sleep(0.2)
 
     async def _top_up(self) -> None:
         while len(self._pulls) < 2 and not self._broken:
@@ -278,19 +289,27 @@ class _Follower:
                 )
             except BusAway:
                 self._broken = True
-                await asyncio.sleep(0.2)
 
     async def _received(self, message: Msg) -> None:
+        if self._broken:
+            return  # the next consumer brings it again
         answer = "" if message.reply else status(message)
         if answer:
             self._status(message.subject.rsplit(".", 1)[1], answer)
         else:
-            seq = _sequence(message.reply)
-            if seq >= self._next:
-                self._next = seq + 1
-                self._batch.append(Stored(seq, message.subject, message.data))
-            self._count_one()
+            self._take(message)
         self._arrived.set()
+
+    def _take(self, message: Msg) -> None:
+        seq, delivered = _sequences(message.reply)
+        if delivered != self._delivered + 1:
+            # The server sent one that never arrived: what follows it would hide the gap.
+            self._broken = True
+            return
+        self._delivered = delivered
+        self._next = seq + 1
+        self._batch.append(Stored(seq, message.subject, message.data))
+        self._count_one()
 
     def _count_one(self) -> None:
         if self._pulls:
@@ -312,6 +331,10 @@ class _Follower:
         self._pulls = deque(pull for pull in self._pulls if pull[0] != token)
 
     async def close(self) -> None:
+        self._requests.on_lost.discard(self._lost)
+        await self._drop_consumer()
+
+    async def _drop_consumer(self) -> None:
         subscription, self._subscription = self._subscription, None
         if subscription is None:
             return
@@ -322,7 +345,8 @@ class _Follower:
             await self._requests.api(f"CONSUMER.DELETE.{self._stream}.{self._consumer}", timeout=1)
 
 
-def _sequence(reply: str) -> int:
-    """The stream sequence in an ack subject, in its old and its new (longer) form."""
+def _sequences(reply: str) -> tuple[int, int]:
+    """The stream's and the consumer's sequence in an ack subject, in its old or longer form."""
     parts = reply.split(".")
-    return int(parts[5] if len(parts) == 9 else parts[7])
+    at = 5 if len(parts) == 9 else 7
+    return int(parts[at]), int(parts[at + 1])

@@ -68,6 +68,12 @@ def world(request: pytest.FixtureRequest) -> World:
 
 
 @pytest.fixture
+def ack_wait() -> float:
+    """Seconds of silence after which these worlds hand a queue message to others."""
+    return ACK_WAIT
+
+
+@pytest.fixture
 async def bus(world: World) -> AnyBus:
     """A client."""
     return await world.client()

@@ -294,4 +294,24 @@ async def test_many_appends_under_a_killed_server_are_one_message_each(
         await writing[0]
         await asyncio.to_thread(server.restart)
         assert sorted(await asyncio.gather(*writing)) == list(range(1, 301))
-        assert await bus.log.last_seq() == 300
+    async with connect(server.login, "reader", 30) as reader:
+        assert await reader.log.last_seq() == 300
+
+
+async def test_follow_leaves_no_gap_where_messages_were_lost_on_the_wire(
+    jetstream_bus: Any, wire: Any, until: Any
+) -> None:
+    cable, login = wire
+    writer = jetstream_bus
+    async with connect(login, "test", 30) as bus, bus.log.follow(1) as batches:
+        await fill(writer.log, ["evq.t.q.a"] * 3)
+        seen = await collect(batches, 3)
+        cable.mute = True
+        for number in (4, 5, 6):
+            await writer.log.append(entry("evq.t.q.a", number))
+        cable.cut()
+        await until(lambda: not bus.connected)
+        cable.mute = False
+        await writer.log.append(entry("evq.t.q.a", 7))
+        seen += await collect(batches, 4)
+        assert seqs(seen) == [1, 2, 3, 4, 5, 6, 7]

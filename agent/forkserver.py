@@ -1,0 +1,164 @@
+"""Where an agent gets its supervisors.
+
+The process behind it is in `supervisor`, and so is the story of how no process gets away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import SpawnFailed, UsageError
+from .control import Control
+from .supervised import Exit, Supervisor
+
+__all__ = ["Exit", "Forkserver", "Supervisor"]
+
+BOOT = """
+import sys
+package = sys.modules["agent"] = type(sys)("agent")
+package.__path__ = [sys.argv[1]]
+from agent.supervisor import main
+main(int(sys.argv[2]))
+"""
+"""Runs `supervisor` out of its folder as a package of its own: without evq's other modules, and
+without site-packages, a supervisor is small and quick to fork."""
+
+FORK_TRIES = 3
+KEEP = ("LD_LIBRARY_PATH",)
+
+
+class Server:
+    """One forkserver process."""
+
+    def __init__(self) -> None:
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.supervisors: dict[int, Supervisor] = {}
+        self._control = Control(self._heard, self._ended)
+        fd = self._control.theirs.fileno()
+        options = ("-I", "-S", "-E", "-X", "frozen_modules=on")
+        folder = str(Path(__file__).parent)
+        self._process = subprocess.Popen(
+            [sys.executable, *options, "-c", BOOT, folder, str(fd)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=(fd,),
+            # ^C in a terminal goes to the agent, which knows what to do about it.
+            start_new_session=True,
+            # The agent's variables may hold secrets, and a command's are given with each.
+            env={name: os.environ[name] for name in KEEP if name in os.environ},
+        )
+        self._control.theirs.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still forks, and cleans up after its supervisors."""
+        return self._control.open
+
+    def fork(self, supervisor: Supervisor, number: int, control: Control) -> None:
+        """Order the process behind `supervisor`."""
+        self.supervisors[number] = supervisor
+        self._control.send("fork", number, fds=(control.theirs.fileno(),))
+        control.theirs.close()
+
+    def _heard(self, message: tuple[Any, ...]) -> None:
+        match message:
+            case ("gone", number) if number in self.supervisors:
+                self.supervisors[number].buried()
+
+    def _ended(self) -> None:
+        self._control.close()
+        # Its sockets are closed by the kernel when it is dead but for the last microseconds.
+        self._process.wait()
+        for supervisor in list(self.supervisors.values()):
+            supervisor.bury_alone()
+        self.over.set_result(None)
+
+    async def close(self) -> None:
+        """End all supervisors and the forkserver, and wait until they are gone."""
+        supervisors = list(self.supervisors.values())
+        for supervisor in supervisors:
+            supervisor.end()
+        for supervisor in supervisors:
+            await supervisor.over
+        self._control.shut()
+        await self.over
+
+
+class Forkserver:
+    """Where an agent gets its supervisors."""
+
+    def __init__(self) -> None:
+        self._servers = [Server()]
+        self._idle: list[Supervisor] = []
+        self._numbers = itertools.count(1)
+
+    @classmethod
+    async def start(cls) -> Forkserver:
+        """Start the forkserver's process. Raises `UsageError` where there is no Linux."""
+        if sys.platform != "linux":
+            raise UsageError(
+                "an agent cannot run here",
+                why=f"containing a task's processes needs Linux, and this is {sys.platform}",
+                fix="run the agent on Linux, in a virtual machine or a container",
+            )
+        return cls()
+
+    async def supervisor(self) -> Supervisor:
+        """A supervisor without a command: a warm one if there is one, else a new one.
+
+        Raises `SpawnFailed` when this machine lets us start no process.
+        """
+        while self._idle:
+            supervisor = self._idle.pop()
+            if supervisor.usable:
+                return supervisor
+            supervisor.end()
+        return await self._fork()
+
+    async def warm(self, count: int) -> None:
+        """Have `count` supervisors ready. Raises `SpawnFailed`."""
+        missing = range(count - len(self._idle))
+        self._idle += await asyncio.gather(*(self._fork() for _ in missing))
+
+    def release(self, supervisor: Supervisor) -> None:
+        """Hand a supervisor back. What still runs in it is killed first."""
+        if supervisor.busy:
+            supervisor.kill()
+            supervisor.when_free(lambda: self.release(supervisor))
+        elif supervisor.usable:
+            supervisor.rest()
+            self._idle.append(supervisor)
+        else:
+            supervisor.end()
+
+    async def close(self) -> None:
+        """Kill what still runs, end all processes of ours, and wait until they are gone."""
+        for server in self._servers:
+            await server.close()
+
+    async def _fork(self) -> Supervisor:
+        for _ in range(FORK_TRIES):
+            supervisor = Supervisor(self._living_server(), next(self._numbers))
+            try:
+                if await supervisor.ready:
+                    return supervisor
+            except asyncio.CancelledError:
+                supervisor.end()
+                raise
+        raise SpawnFailed(
+            "no supervisor could be started",
+            why=f"{FORK_TRIES} tries failed; the agent's log says more",
+            fix="check the limits on processes and memory: ulimit -a; free -h",
+        )
+
+    def _living_server(self) -> Server:
+        if not self._servers[-1].alive:
+            self._servers = [server for server in self._servers if server.supervisors]
+            self._servers.append(Server())
+        return self._servers[-1]

@@ -1,0 +1,198 @@
+"""Processes: starting one, finding, stopping and killing all below one. Standard library only.
+
+Nothing here keeps a state. `supervisor` decides when what is done.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import math
+import os
+import signal
+import time
+from collections.abc import Collection, Iterable, Iterator
+
+TO_DEFAULT = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+"""A command must not inherit what its supervisor ignores."""
+
+HAS_CHILDREN_FILE = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
+"""Whether the kernel lists children (CONFIG_PROC_CHILDREN); nearly all do."""
+
+# --- starting ---------------------------------------------------------------------------------
+
+
+def find(name: str, path: str) -> str:
+    """The file that a command name means. Raises `FileNotFoundError`."""
+    if "/" in name:
+        return name
+    for folder in path.split(":"):
+        candidate = f"{folder or '.'}/{name}"
+        if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
+            return candidate
+    raise FileNotFoundError(errno.ENOENT, name)
+
+
+def spawn(argv: list[str], env: dict[str, str], out: int, err: int) -> int:
+    """Start a command in a session of its own, with nothing inherited but the working folder.
+
+    Raises `OSError`, and `ValueError` for what no command line can hold.
+    """
+    return os.posix_spawn(
+        find(argv[0], env.get("PATH", os.defpath)),
+        argv,
+        env,
+        file_actions=(
+            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, out, 1),
+            (os.POSIX_SPAWN_DUP2, err, 2),
+        ),
+        setsid=True,
+        setsigmask=(),
+        setsigdef=TO_DEFAULT,
+    )
+
+
+# --- finding ----------------------------------------------------------------------------------
+
+
+def every_process() -> Iterator[tuple[int, list[bytes]]]:
+    """Each pid with its /proc/PID/stat from the state on: state, parent, group, session, …"""
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat", "rb", 0) as file:
+                # The name in parentheses may hold anything, also spaces and parentheses.
+                yield int(name), file.read().rpartition(b")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+
+
+def children(pid: int) -> list[int]:
+    """The children of a process; of one that is gone, none."""
+    if not HAS_CHILDREN_FILE:
+        return [child for child, stat in every_process() if int(stat[1]) == pid]
+    found: list[int] = []
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except (FileNotFoundError, ProcessLookupError):
+        return found
+    for thread in threads:
+        try:
+            with open(f"/proc/{pid}/task/{thread}/children", "rb", 0) as file:
+                found += map(int, file.read().split())
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+def descendants(root: int, besides: Collection[int] = ()) -> list[int]:
+    """All processes below `root`, parents first, without `besides` and what is below those."""
+    found = [root]
+    # The list grows while it is read: every process found is asked for its children in turn.
+    for pid in found:
+        found += [child for child in children(pid) if child not in besides]
+    return found[1:]
+
+
+def session(leader: int) -> list[int]:
+    """The living processes of a session."""
+    number = str(leader).encode()
+    return [pid for pid, stat in every_process() if stat[3] == number and stat[0] not in b"ZX"]
+
+
+# --- signals ----------------------------------------------------------------------------------
+
+
+def signal_all(pids: Iterable[int], number: int) -> None:
+    """Send a signal to processes; those gone or another user's are passed over."""
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except (ProcessLookupError, PermissionError):
+            continue
+
+
+def halt(root: int, besides: Collection[int] = ()) -> list[int]:
+    """Stop (SIGSTOP) all processes below `root`; returns them, parents first.
+
+    A process with a signal pending cannot fork: the round that finds nobody new was the last.
+    """
+    halted: dict[int, None] = {}
+    while fresh := [pid for pid in descendants(root, besides) if pid not in halted]:
+        signal_all(fresh, signal.SIGSTOP)
+        halted.update(dict.fromkeys(fresh))
+    return list(halted)
+
+
+def resume(pids: Iterable[int]) -> None:
+    """Let processes run again, children before parents, so that no shell sees a stopped job."""
+    signal_all(reversed(list(pids)), signal.SIGCONT)
+
+
+def terminate(root: int) -> list[int]:
+    """SIGTERM for all below `root`; not for what they start in answer, such as a last save."""
+    halted = halt(root)
+    signal_all(halted, signal.SIGTERM)
+    resume(halted)
+    return halted
+
+
+def kill(root: int, besides: Collection[int] = ()) -> list[int]:
+    """SIGKILL for all below `root`, halted first so that none can fork away from it."""
+    halted = halt(root, besides)
+    signal_all(halted, signal.SIGKILL)
+    return halted
+
+
+# --- the kernel's services --------------------------------------------------------------------
+
+_libc = ctypes.CDLL(None)
+_PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 15, 36
+_QUIET = os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def become_subreaper(name: bytes) -> int:
+    """Take a name (15 bytes at most) and all orphans below; returns what rings as children die."""
+    _libc.prctl(_PR_SET_NAME, name)
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    reader, writer = os.pipe2(_QUIET)
+    inherited = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    if inherited >= 0:
+        os.close(inherited)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    return reader
+
+
+def boot_seconds() -> float:
+    """Now, on the clock that goes on while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Timer:
+    """A descriptor that rings at a point of CLOCK_BOOTTIME.
+
+    A timeout of poll() would stand still while the machine sleeps, and a lease does not.
+    """
+
+    def __init__(self) -> None:
+        self.fd: int = _libc.timerfd_create(time.CLOCK_BOOTTIME, _QUIET)
+        self._at = math.inf
+
+    def set(self, at: float) -> None:
+        """Ring at `at`, at once if that is over, never if it is infinite."""
+        if at == self._at:
+            return
+        self._at = at
+        # Zero would disarm it.
+        seconds, rest = (0.0, 0.0) if at == math.inf else divmod(max(at, 0.001), 1)
+        _libc.timerfd_settime(
+            self.fd, 1, (ctypes.c_long * 4)(0, 0, int(seconds), int(rest * 1e9)), None
+        )
+
+
+def silence(fd: int) -> None:
+    """Make a descriptor that rang ready to ring again."""
+    try:
+        os.read(fd, 4096)
+    except BlockingIOError:
+        return

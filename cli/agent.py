@@ -1,0 +1,81 @@
+"""`evq agent`: run tasks on this machine."""
+
+from __future__ import annotations
+
+import click
+
+from ..core import units
+from ..core.errors import UsageError
+from ..core.ids import check_name
+from .completion import complete_queue
+from .launch import become
+from .session import settings
+
+
+@click.command()
+@click.option(
+    "--queues",
+    metavar="A,B",
+    shell_complete=complete_queue,
+    help="The queues to serve, the most urgent first.  [the setting queue]",
+)
+@click.option(
+    "--order",
+    type=click.Choice(["strict", "round-robin"]),
+    default="strict",
+    metavar="KIND",
+    help="strict empties the first queue first; round-robin takes turns.  [strict]",
+)
+@click.option("--slots", type=click.IntRange(min=1), metavar="N", help="Tasks at a time.")
+@click.option("--name", help="The agent's name.  [this machine's name]")
+@click.option(
+    "--on-disconnect",
+    type=click.Choice(["freeze", "run", "stop"]),
+    metavar="KIND",
+    help="What a task does while the server is away: freeze, run or stop.",
+)
+@click.option("--lease", metavar="TIME", help="How long the agent may be silent.")
+@click.option("--grace", metavar="TIME", help="From SIGTERM to SIGKILL.")
+@click.option("--state-dir", metavar="DIR", help="What must be found again after a crash.")
+@click.option("--cache-dir", metavar="DIR", help="Environments and code.")
+def agent(
+    queues: str | None,
+    order: str,
+    slots: int | None,
+    name: str | None,
+    on_disconnect: str | None,
+    lease: str | None,
+    grace: str | None,
+    state_dir: str | None,
+    cache_dir: str | None,
+) -> None:
+    """Run tasks on this machine, until SIGTERM or ^C.
+
+    \b
+    Examples:
+      evq agent
+      evq agent --queues urgent,default --slots 2
+      evq --server nats://head:4222 agent --queues gpu --name gpu-01
+    """
+    known = settings()
+    names = [check_name(one.strip(), "queue") for one in (queues or known.queue).split(",")]
+    if len(set(names)) != len(names):
+        raise UsageError("a queue is named twice", why=", ".join(names), fix="name each once")
+    arguments = {
+        "--queues": ",".join(names),
+        "--order": order,
+        "--slots": str(slots) if slots else None,
+        "--name": check_name(name, "agent") if name else None,
+        "--on-disconnect": on_disconnect or known.on_disconnect,
+        "--lease": _seconds(lease, known.lease),
+        "--grace": _seconds(grace, known.grace),
+        "--state-dir": state_dir or known.state_dir,
+        "--cache-dir": cache_dir or known.cache_dir,
+        "--log-bytes": str(known.log_bytes),
+        "--spool-bytes": str(known.spool_bytes),
+    }
+    become("evq.agent", [w for name, value in arguments.items() if value for w in (name, value)])
+
+
+def _seconds(written: str | None, setting: float) -> str:
+    return f"{units.seconds(written) if written else setting:g}"

@@ -1,0 +1,28 @@
+"""How the command line becomes another room's process: the agent, the projector.
+
+This room may not import those; it replaces itself by them. The login travels in the
+environment, because everybody on the machine can read a command line.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import msgspec
+
+from .session import login, settings
+
+LOGIN = "EVQ_LOGIN"
+
+
+def become(module: str, arguments: Sequence[str]) -> NoReturn:
+    """Go on as `python -m MODULE ARGUMENTS`, logged in as the settings say."""
+    environment = {**os.environ, LOGIN: msgspec.json.encode(login(settings())).decode()}
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # -P: a `queue.py` in the folder where the user happens to be must not replace Python's.
+    argv = [sys.executable, "-P", "-m", module, *arguments]
+    os.execve(sys.executable, argv, environment)

@@ -1,0 +1,264 @@
+"""A batch of messages, folded: which tasks and agents changed, and what else is to be written.
+
+Pure: the tasks and claims that a batch speaks of are looked up before and come in as mappings.
+The policy for strange messages is that of `core.handle.absorb`, so that every reader of the log
+ends with the same task; what cannot be attributed to anything becomes a dead letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from ..core import wire
+from ..core.events import Again, AgentEvent, Enqueued, Envelope, Log, Metric, Progress, Telemetry
+from ..core.evolve import create, evolve
+from ..core.ports import Stored
+from ..core.state import Attempt, Task
+from ..core.subjects import (
+    LIFECYCLE_STREAM,
+    TELEMETRY_STREAM,
+    parse_hint,
+    parse_lifecycle,
+    parse_telemetry,
+)
+from ..core.wire import Broken, Unknown
+from .rows import AgentRow, DeadLetter, EventRow, agent_row, time
+
+_AGENT_SUBJECT = "evq.x.agent."
+
+
+class _Body(msgspec.Struct):
+    event: msgspec.Raw
+
+
+_body = msgspec.json.Decoder(_Body)
+
+
+class Strange(Exception):
+    """A message that tells nothing; the text says why."""
+
+
+class Folded(msgspec.Struct):
+    """What a batch of the lifecycle stream makes of what was known before."""
+
+    tasks: dict[str, Task] = {}
+    agents: dict[str, AgentRow] = {}
+    events: list[EventRow] = []
+    dead: list[DeadLetter] = []
+
+
+def task_of(subject: str) -> str | None:
+    """The task that a message of the lifecycle stream speaks of, if any."""
+    parts = subject.split(".")
+    return parts[-1] if parts[1:2] in (["t"], ["q"]) else None
+
+
+def fold_lifecycle(
+    messages: Iterable[Stored],
+    tasks: Mapping[str, Task],
+    agents: Mapping[str, AgentRow],
+    seen: int,
+) -> Folded:
+    """Fold the messages; `seen` (microseconds) is the time that dead letters get."""
+    folded = Folded()
+    for stored in messages:
+        message = wire.decode(stored.data)
+        try:
+            if not isinstance(message, Broken):
+                _fold_one(folded, stored, message, tasks, agents)
+                continue
+            _fold_broken(folded, stored, tasks)
+            raise Strange(message.error)
+        except Strange as strange:
+            folded.dead.append(dead_letter(LIFECYCLE_STREAM, stored, str(strange), seen))
+    return folded
+
+
+def _fold_one(
+    folded: Folded,
+    stored: Stored,
+    message: Envelope | Unknown,
+    tasks: Mapping[str, Task],
+    agents: Mapping[str, AgentRow],
+) -> None:
+    subject = stored.subject
+    if place := parse_lifecycle(subject):
+        task = _known(folded, tasks, *place)
+        folded.tasks[task.id] = _absorb(task, stored.seq, message)
+        folded.events.append(_event_row(stored, message, task.id))
+    elif hint := parse_hint(subject):
+        if isinstance(message, Envelope) and isinstance(message.event, Again):
+            return
+        if isinstance(message, Envelope):
+            _enqueue(folded, stored.seq, message, hint.task, tasks)
+        folded.events.append(_event_row(stored, message, hint.task))
+    elif subject.startswith(_AGENT_SUBJECT):
+        if isinstance(message, Envelope):
+            _fold_agent(folded, message, agents)
+        folded.events.append(_event_row(stored, message, None))
+    else:
+        raise Strange("no such subject is known")
+
+
+def _known(folded: Folded, tasks: Mapping[str, Task], queue: str, name: str) -> Task:
+    task = folded.tasks.get(name) or tasks.get(name)
+    if task is None:
+        raise Strange(f"task {name} was never enqueued")
+    if task.spec.queue != queue:
+        # Whoever folds the task from the log reads the subject of its own queue only.
+        raise Strange(f"task {name} is in queue {task.spec.queue}, not in {queue}")
+    return task
+
+
+def _absorb(task: Task, seq: int, message: Envelope | Unknown) -> Task:
+    if isinstance(message, Unknown):
+        return evolve(task, seq, message.at, message.by, message)
+    if isinstance(message.event, Again | AgentEvent):
+        raise Strange(f"{_kind(message)} is no event of a task's life")
+    return evolve(task, seq, message.at, message.by, message.event)
+
+
+def _fold_broken(folded: Folded, stored: Stored, tasks: Mapping[str, Task]) -> None:
+    """Bytes that are no event still count in the fold: as one that nobody understands."""
+    if place := parse_lifecycle(stored.subject):
+        task = _known(folded, tasks, *place)
+        nothing = Unknown("", 0, "", "broken", 0)
+        folded.tasks[task.id] = evolve(task, stored.seq, 0, "", nothing)
+
+
+def _enqueue(
+    folded: Folded, seq: int, envelope: Envelope, name: str, tasks: Mapping[str, Task]
+) -> None:
+    event = envelope.event
+    if not isinstance(event, Enqueued):
+        raise Strange(f"{_kind(envelope)} is no queue message")
+    if event.task != name:
+        raise Strange(f"it enqueues {event.task} under the name of {name}")
+    if name in folded.tasks or name in tasks:
+        return  # the same idempotency key, used in two queues at once: the first one counts
+    folded.tasks[name] = create(seq, envelope.at, envelope.by, event)
+
+
+def _fold_agent(folded: Folded, envelope: Envelope, agents: Mapping[str, AgentRow]) -> None:
+    event = envelope.event
+    if not isinstance(event, AgentEvent):
+        raise Strange(f"{_kind(envelope)} is no event of an agent's life")
+    before = folded.agents.get(event.agent) or agents.get(event.agent)
+    row = agent_row(before, envelope.at, event)
+    if row:
+        folded.agents[event.agent] = row
+
+
+def _kind(message: Envelope | Unknown) -> str:
+    if isinstance(message, Unknown):
+        return message.kind
+    return str(message.event.__struct_config__.tag)
+
+
+def _event_row(stored: Stored, message: Envelope | Unknown, task: str | None) -> EventRow:
+    event = None if isinstance(message, Unknown) else message.event
+    return EventRow(
+        stored.seq,
+        time(message.at),
+        task,
+        _kind(message),
+        message.by,
+        getattr(event, "attempt", None),
+        bytes(_body.decode(stored.data).event).decode(errors="replace"),
+    )
+
+
+def dead_letter(stream: str, stored: Stored, error: str, seen: int) -> DeadLetter:
+    """A message that could not be understood, as it is kept."""
+    return DeadLetter(stream, stored.seq, stored.subject, error, stored.data, seen)
+
+
+# --- attempts that changed --------------------------------------------------------------------
+
+
+def changed_attempts(before: Task | None, after: Task) -> tuple[list[Attempt], list[int]]:
+    """The attempts of `after` that `before` had not or had otherwise, and the claims it lost.
+
+    The fold keeps what it does not change, so that identity tells.
+    """
+    known = {attempt.claim: attempt for attempt in before.attempts} if before else {}
+    changed = [
+        attempt for attempt in after.attempts if known.pop(attempt.claim, None) is not attempt
+    ]
+    return changed, list(known)
+
+
+# --- telemetry --------------------------------------------------------------------------------
+
+Heard = tuple[Stored, Telemetry | Broken]
+Claims = Mapping[int, tuple[str, int]]
+
+
+class Said(msgspec.Struct):
+    """What a batch of telemetry says, in rows of lists: see `projection` for their columns."""
+
+    metrics: list[tuple[object, ...]] = []
+    logs: list[tuple[object, ...]] = []
+    progress: dict[int, tuple[object, ...]] = {}
+    dead: list[DeadLetter] = []
+
+
+def hear(messages: Sequence[Stored], known: int, horizon: int) -> Iterator[Heard]:
+    """The records whose attempt can be judged, in order, up to the first that cannot yet.
+
+    An attempt's claim is in the lifecycle stream before its telemetry is sent, but the two are
+    read apart. `known` is the sequence up to which the lifecycle stream is folded, `horizon` how
+    far it reached after these messages were read: what lies between is about to come.
+    """
+    for stored in messages:
+        record = wire.decode_telemetry(stored.data)
+        if not isinstance(record, Broken) and known < record.claim <= horizon:
+            return
+        yield stored, record
+
+
+def sort_telemetry(heard: Iterable[Heard], claims: Claims, seen: int) -> Said:
+    """The records as rows. One that speaks for no attempt of its task becomes a dead letter."""
+    said = Said()
+    for stored, record in heard:
+        try:
+            _sort_one(said, stored, record, claims)
+        except Strange as strange:
+            said.dead.append(dead_letter(TELEMETRY_STREAM, stored, str(strange), seen))
+    return said
+
+
+def _sort_one(said: Said, stored: Stored, record: Telemetry | Broken, claims: Claims) -> None:
+    place = parse_telemetry(stored.subject)
+    if isinstance(record, Broken):
+        raise Strange(record.error)
+    if place is None:
+        raise Strange("no such subject is known")
+    task = place[1]
+    if claims.get(record.claim) != (task, record.attempt):
+        raise Strange(f"no attempt {record.attempt} of task {task} has the claim {record.claim}")
+    who = (stored.seq, record.claim, task, record.attempt)
+    match record:
+        case Metric(at=at, name=names, step=steps, value=values):
+            _same_length(at, names, steps, values)
+            said.metrics.append((*who, _times(at), names, steps, _floats(values)))
+        case Log(first=first, at=at, stream=streams, text=text):
+            _same_length(at, streams, text)
+            said.logs.append((*who, first, _times(at), list(streams), text))
+        case Progress(at=when, done=done, total=total, text=words):
+            said.progress[record.claim] = (record.claim, stored.seq, time(when), done, total, words)
+
+
+def _same_length(*columns: Sequence[object]) -> None:
+    if len({len(column) for column in columns}) != 1:
+        raise Strange("its columns are not of equal length")
+
+
+def _times(at: tuple[int, ...]) -> Sequence[int]:
+    return at if 0 <= min(at, default=0) and max(at, default=0) < 2**52 else [*map(time, at)]
+
+
+def _floats(values: Sequence[float | str]) -> Sequence[float]:
+    return [float(value) for value in values]

@@ -1,0 +1,313 @@
+"""From the streams into the database: read both, gather, write, and say how far it is.
+
+All work with the database is done by one thread, so that the event loop never waits for a disk.
+After any failure of the database the file is opened again, and reading goes on from the position
+that it names: what was written is not written again, and what was not is read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from ..core.bus.connect import Bus
+from ..core.bus.requests import ApiError
+from ..core.bus.stream import Stream, StreamInfo
+from ..core.errors import Conflict
+from ..core.ports import BusAway, Stored
+from .projection import FAR, Batch, Projection
+from .store import REBUILD, Database, Failed, Position, room
+
+T = TypeVar("T")
+Say = Callable[[str], None]
+
+FLUSH_SECONDS = 0.25
+FLUSH_MESSAGES = 20_000
+FLUSH_BYTES = 32 * 2**20
+ANSWER_SECONDS = 2.0
+LOOK_SECONDS = 2.0
+LEAST_ROOM = 2**30
+_NO_ROOM_SECONDS = 5.0
+_REOPEN_SECONDS = 1.0
+
+
+class Rhythm(msgspec.Struct, frozen=True):
+    """How much is gathered before it is written, and how much WAL there may be."""
+
+    seconds: float = FLUSH_SECONDS
+    messages: int = FLUSH_MESSAGES
+    size: int = FLUSH_BYTES
+    checkpoint: str = "64MB"
+
+
+class _Inbox:
+    """What was read of a stream and is not in the database yet."""
+
+    def __init__(self, stream: Stream, rhythm: Rhythm) -> None:
+        self.stream = stream
+        self.messages: list[Stored] = []
+        self.size = 0
+        self.has_room = asyncio.Event()
+        self._rhythm = rhythm
+
+    @property
+    def full(self) -> bool:
+        return self.size >= self._rhythm.size or len(self.messages) >= self._rhythm.messages
+
+    def put(self, batch: Sequence[Stored]) -> None:
+        self.messages += batch
+        self.size += sum(len(stored.data) for stored in batch)
+        if self.full:
+            self.has_room.clear()
+
+    def take(self) -> list[Stored]:
+        taken, self.messages, self.size = self.messages, [], 0
+        self.has_room.set()
+        return taken
+
+
+class Follower:
+    """Keeps the database at the end of the streams. Only `run` brings it forward."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        path: Path,
+        say: Say,
+        rhythm: Rhythm | None = None,
+        free: Callable[[Path], int] = room,
+    ) -> None:
+        self._bus = bus
+        self._path = path
+        self._say = say
+        self._rhythm = rhythm or Rhythm()
+        self._free = free
+        self._thread = ThreadPoolExecutor(1, "duckdb")
+        self._projection: Projection | None = None
+        self._created: dict[str, str] = {}
+        self._arrived = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._moved = asyncio.Event()
+        self.position = (0, 0)
+        """How far the lifecycle and the telemetry stream are in the database."""
+
+    # --- the database's thread ----------------------------------------------------------------
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        future = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            # What was begun is finished, or the next to use the thread would find it half done.
+            with suppress(Exception):
+                await future
+            raise
+
+    async def open(self) -> None:
+        """Open the file and look at the streams. Raises `Conflict` if they do not fit together."""
+        streams = {
+            stream.name: Position(info.created, info.state.last_seq)
+            for stream, info in await self._look()
+        }
+        self._created = {name: position.created for name, position in streams.items()}
+        self._projection = await self._in_thread(lambda: self._open(streams))
+        self._tell_position()
+
+    def _open(self, streams: dict[str, Position]) -> Projection:
+        database = Database(self._path, checkpoint=self._rhythm.checkpoint)
+        try:
+            known = database.positions()
+            with database.transaction():
+                for name, position in streams.items():
+                    if name not in known:
+                        database.start(name, position.created)
+            for name, position in known.items():
+                check_identity(name, position, streams[name])
+            return Projection(database)
+        except BaseException:
+            database.close()
+            raise
+
+    async def close(self) -> None:
+        """Close the file."""
+        projection, self._projection = self._projection, None
+        if projection:
+            await self._in_thread(projection.database.close)
+        self._thread.shutdown()
+
+    async def read(self, work: Callable[[Database], T]) -> tuple[int, T]:
+        """What `work` makes of the database, and the lifecycle sequence that it saw."""
+
+        def reading() -> tuple[int, T]:
+            if self._projection is None:
+                raise Conflict("the database is being opened again", fix="ask again in a moment")
+            return self._projection.lifecycle, work(self._projection.database)
+
+        return await self._in_thread(reading)
+
+    # --- following ----------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Follow both streams until cancelled. Raises `Conflict` if a stream is another one now."""
+        while True:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    inboxes = self._inboxes()
+                    starts = (self.position[0] + 1, self.position[1] + 1)
+                    for inbox, start in zip(inboxes, starts, strict=True):
+                        group.create_task(self._pump(inbox, start))
+                    group.create_task(self._watch())
+                    group.create_task(self._flush(*inboxes))
+            except* Conflict as conflicts:
+                raise conflicts.exceptions[0] from None
+            except* Failed as failures:
+                self._say(f"the database failed and is opened again: {failures.exceptions[0]}")
+            await self._reopen()
+
+    def _inboxes(self) -> tuple[_Inbox, _Inbox]:
+        self._arrived.clear()
+        return _Inbox(self._bus.log, self._rhythm), _Inbox(self._bus.telemetry, self._rhythm)
+
+    async def _reopen(self) -> None:
+        projection, self._projection = self._projection, None
+        if projection:
+            await self._in_thread(projection.database.close)
+        while self._projection is None:
+            try:
+                await self.open()
+            except (Failed, BusAway) as error:
+                self._say(f"the database cannot be opened yet: {error}")
+                await asyncio.sleep(_REOPEN_SECONDS)
+
+    async def _pump(self, inbox: _Inbox, start: int) -> None:
+        async with inbox.stream.follow(start) as batches:
+            async for batch in batches:
+                inbox.put(batch)
+                self._arrived.set()
+                if inbox.full:
+                    self._hurry.set()
+                    await inbox.has_room.wait()
+
+    async def _flush(self, lifecycle: _Inbox, telemetry: _Inbox) -> None:
+        early: Sequence[Stored] = ()
+        horizon = FAR
+        while True:
+            await self._arrived.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._rhythm.seconds):
+                    await self._hurry.wait()
+            await self._wait_for_room()
+            self._arrived.clear()
+            self._hurry.clear()
+            # What is early goes first and alone: the horizon was measured after it was read.
+            batch = Batch(lifecycle.take(), early or telemetry.take(), horizon)
+            early = await self._apply(batch)
+            horizon = await self._horizon() if early else FAR
+            if lifecycle.messages or telemetry.messages or horizon <= self.position[0]:
+                self._arrived.set()
+
+    async def _apply(self, batch: Batch) -> Sequence[Stored]:
+        projection = self._projection
+        assert projection is not None
+        early = await self._in_thread(lambda: projection.apply(batch))
+        self._tell_position()
+        return early
+
+    async def _horizon(self) -> int:
+        """How far the lifecycle stream reaches, for telemetry that names an event beyond ours."""
+        try:
+            return await self._bus.log.last_seq()
+        except (BusAway, ApiError):
+            return FAR
+
+    def _tell_position(self) -> None:
+        assert self._projection is not None
+        self.position = (self._projection.lifecycle, self._projection.telemetry)
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    async def _wait_for_room(self) -> None:
+        said = False
+        while (free := self._free(self._path)) < LEAST_ROOM:
+            if not said:
+                self._say(
+                    f"only {free // 2**20} MiB are free for {self._path}: the projection waits for"
+                    f" {LEAST_ROOM // 2**20} MiB; the log keeps what is to come"
+                )
+            said = True
+            await asyncio.sleep(_NO_ROOM_SECONDS)
+
+    # --- freshness and identity ---------------------------------------------------------------
+
+    async def catch_up(self) -> int:
+        """Wait until all that the streams hold now is in the database, for two seconds at most.
+
+        Returns the sequence of the lifecycle stream's last event, which may be further.
+        """
+        try:
+            ends = [info.state.last_seq for _, info in await self._look()]
+        except (BusAway, ApiError):
+            return self.position[0]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                while any(own < end for own, end in zip(self.position, ends, strict=True)):
+                    moved = self._moved
+                    self._hurry.set()
+                    await moved.wait()
+        return ends[0]
+
+    async def _look(self) -> Sequence[tuple[Stream, StreamInfo]]:
+        streams = (self._bus.log, self._bus.telemetry)
+        infos = await asyncio.gather(*(stream.info() for stream in streams))
+        return list(zip(streams, infos, strict=True))
+
+    async def _watch(self) -> None:
+        """Notice when a stream was made anew: its messages would seem to be old ones."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            seqs = self.position
+            for seq, (stream, info) in zip(seqs, await self._patient_look(), strict=True):
+                ours = Position(self._created[stream.name], seq)
+                check_identity(stream.name, ours, Position(info.created, info.state.last_seq))
+
+    async def _patient_look(self) -> Sequence[tuple[Stream, StreamInfo]]:
+        while True:
+            try:
+                return await self._look()
+            except (BusAway, ApiError):
+                await asyncio.sleep(LOOK_SECONDS)
+
+
+def check_identity(name: str, known: Position, now: Position) -> None:
+    """Raise `Conflict` unless a stream is the one that was read before."""
+    if known.created == now.created and known.seq <= now.seq:
+        return
+    why = (
+        f"it was made at {now.created}, the one that was read at {known.created}"
+        if known.created != now.created
+        else f"it ends at {now.seq}, and {known.seq} was read already"
+    )
+    raise Conflict(
+        f"the stream {name} is not the one that the database was made from",
+        why=why,
+        fix=f"{REBUILD} makes a new database from this stream",
+    )
+
+
+@asynccontextmanager
+async def following(
+    bus: Bus, path: Path, say: Say, rhythm: Rhythm | None = None
+) -> AsyncIterator[Follower]:
+    """A follower with its file open; whoever wants it to go forward calls `run`."""
+    follower = Follower(bus, path, say, rhythm)
+    try:
+        await follower.open()
+        yield follower
+    finally:
+        await follower.close()

@@ -1,0 +1,151 @@
+"""`evq projector`: one process that owns the database, follows the log and answers questions."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from ..core.bus.connect import Bus, Login, connect
+from ..core.errors import EvqError, UsageError
+from ..core.subjects import question
+from .answers import Answers
+from .cells import Cells
+from .follow import Follower, following
+from .rebuild import rebuild_database
+from .snapshots import Snapshots, clone
+from .store import Database, database_file
+from .verify import verify_database
+
+OnReady = Callable[[], None]
+
+
+async def run(
+    login: Login,
+    store: Path,
+    *,
+    rebuild: bool = False,
+    verify: bool = False,
+    on_ready: OnReady | None = None,
+) -> int:
+    """Project until SIGTERM or SIGINT; returns the exit status.
+
+    `store` is the folder of the database. `rebuild` makes a new database from the log, puts it
+    in the place of the old one and returns; `verify` compares the database with the log and
+    returns 1 if they differ. Raises `Conflict` if another process holds the database or if it
+    does not belong to the log, and whatever `connect` raises.
+    """
+    store.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = database_file(store)
+    async with connect(login, "evq-projector", patience=10) as bus, _stopping() as stop:
+        await bus.prepare()
+        if rebuild:
+            return await _until(stop, rebuild_database(bus, path, _say))
+        if verify:
+            return await _until(stop, verify_database(bus, path, _say))
+        async with following(bus, path, _say) as follower:
+            return await _until(stop, _serve(bus, follower, path, on_ready))
+
+
+async def _serve(bus: Bus, follower: Follower, path: Path, on_ready: OnReady | None) -> int:
+    async def copy(target: Path) -> tuple[int, int]:
+        def copying(database: Database) -> tuple[int, int]:
+            database.copy(target, clone)
+            return follower.position
+
+        return (await follower.read(copying))[1]
+
+    snapshots, cells = Snapshots(path.with_name("snapshots"), copy), Cells()
+    answers = Answers(follower, snapshots, cells)
+    cells.warm()
+    try:
+        async with (
+            bus.calls.serve(question("named"), answers.named),
+            bus.calls.serve(question("sql"), answers.sql),
+        ):
+            if on_ready:
+                on_ready()
+            await follower.run()
+    finally:
+        await cells.close()
+        snapshots.close()
+    return 0
+
+
+@asynccontextmanager
+async def _stopping() -> AsyncIterator[asyncio.Event]:
+    """An event that SIGTERM and SIGINT set."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def _until(stop: asyncio.Event, work: object) -> int:
+    """The status that `work` returns, or 0 as soon as `stop` is set; the work is then undone."""
+    working = asyncio.ensure_future(work)  # type: ignore[call-overload]
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return int(working.result()) if working.done() else 0
+    finally:
+        stopping.cancel()
+        working.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await working
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run with `--store DIR`, `--rebuild` or `--verify`; the login is EVQ_SERVER and EVQ_TOKEN."""
+    try:
+        store, flags = _parse(arguments)
+        login = Login(
+            server=os.environ.get("EVQ_SERVER", "nats://127.0.0.1:4222"),
+            token=os.environ.get("EVQ_TOKEN"),
+        )
+        work = run(
+            login,
+            store,
+            rebuild="--rebuild" in flags,
+            verify="--verify" in flags,
+            on_ready=lambda: _say("the projector answers"),
+        )
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            return runner.run(work)
+    except EvqError as error:
+        _say("\n  ".join(filter(None, (f"{error.code} {error.what}", error.why, error.fix))))
+        return error.exit_code
+
+
+def _parse(arguments: Sequence[str]) -> tuple[Path, set[str]]:
+    store, flags = Path("."), set()
+    rest = iter(arguments)
+    for word in rest:
+        if word == "--store":
+            store = Path(next(rest, "."))
+        elif word in ("--rebuild", "--verify"):
+            flags.add(word)
+        else:
+            raise UsageError(f"{word} is no option of the projector", fix="--store DIR")
+    return store, flags
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's loops if it is installed: reading the streams takes half the time there."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -1,0 +1,109 @@
+-- What one may ask by name. `-- name:` begins a question and gives its parameters; one with a
+-- value may be left out. answers.py reads this file; docs/views.md lists the questions.
+
+-- name: resolve(prefix)
+SELECT task, queue, name, state FROM _tasks
+WHERE starts_with(task, $prefix) ORDER BY origin DESC LIMIT 10;
+
+-- name: latest(user=null, offset=0, limit=1)
+SELECT task, name, queue, state, enqueued FROM _tasks
+WHERE $user::VARCHAR IS NULL OR "user" = $user
+ORDER BY origin DESC LIMIT least($limit, 10000) OFFSET $offset;
+
+-- name: tasks(states=null, queue=null, user=null, limit=100, offset=0)
+WITH chosen AS (
+    SELECT * FROM tasks
+    WHERE ($states::VARCHAR[] IS NULL OR list_contains($states, state))
+        AND ($queue::VARCHAR IS NULL OR queue = $queue)
+        AND ($user::VARCHAR IS NULL OR "user" = $user)
+    ORDER BY origin DESC LIMIT least($limit, 10000) OFFSET $offset),
+said AS (
+    SELECT task, string_agg(name || '=' || format('{:.4g}', value), ' ' ORDER BY name) AS metrics
+    FROM metric_latest WHERE task IN (SELECT task FROM chosen) GROUP BY task)
+SELECT chosen.* EXCLUDE (params, evidence), evidence[:200] AS evidence, metrics
+FROM chosen LEFT JOIN said USING (task) ORDER BY origin DESC;
+
+-- name: show(task)
+SELECT t.fold, CASE WHEN t.state = 'queued' THEN 1 + (
+    SELECT count(*) FROM _tasks o
+    WHERE o.queue = t.queue AND o.state = 'queued'
+        AND (o.priority > t.priority OR o.priority = t.priority AND o.origin < t.origin)) END
+    AS position,
+    p.done AS progress_done, p.total AS progress_total, p.text AS progress_text
+FROM _tasks t LEFT JOIN _progress p ON p.claim = t.claim WHERE t.task = $task;
+
+-- name: why(task)
+WITH t AS (SELECT * FROM _tasks WHERE task = $task),
+ahead AS (
+    SELECT count(*) AS n FROM _tasks o, t
+    WHERE o.queue = t.queue AND o.state = 'queued'
+        AND (o.priority > t.priority OR o.priority = t.priority AND o.origin < t.origin)),
+recent AS (
+    SELECT epoch_us(ended) - epoch_us(started) AS run FROM _tasks
+    WHERE queue = (SELECT queue FROM t) AND started IS NOT NULL AND ended IS NOT NULL
+    ORDER BY origin DESC LIMIT 100),
+serving AS (
+    SELECT count(*) AS n, sum(slots) AS slots, list(agent ORDER BY agent) AS names FROM _agents
+    WHERE state = 'up' AND list_contains(queues, (SELECT queue FROM t)))
+SELECT t.task, t.state, t.queue, t.priority, t.delay, t.since,
+    CASE WHEN t.state = 'queued' THEN ahead.n + 1 END AS position,
+    CASE WHEN t.state = 'queued' THEN ahead.n END AS ahead,
+    (SELECT count(*) FROM _tasks o
+        WHERE o.queue = t.queue AND o.state IN ('claimed', 'running')) AS running,
+    serving.n AS agents, coalesce(serving.slots, 0)::BIGINT AS slots,
+    coalesce(serving.names, []) AS agent_names,
+    (SELECT median(run) / 1e6 FROM recent) AS median_run_seconds
+FROM t, ahead, serving;
+
+-- name: metrics(task)
+SELECT name, step, value, first, value AS last, min, max, n, ts FROM metric_latest
+WHERE task = $task ORDER BY name;
+
+-- name: curve(task, name, points=500)
+WITH ordered AS (
+    SELECT ts, step, value, attempt, place,
+        ntile(greatest($points::BIGINT, 1)) OVER (ORDER BY place) AS part
+    FROM _metrics WHERE task = $task AND name = $name)
+SELECT max(step) AS step, max(ts) AS ts, arg_max(value, place) AS value,
+    min(value) FILTER (isfinite(value)) AS low, max(value) FILTER (isfinite(value)) AS high,
+    count(*) AS n, max(attempt) AS attempt
+FROM ordered GROUP BY part ORDER BY part;
+
+-- name: logs(task, attempt=null, after=-1, limit=1000)
+SELECT attempt, line, ts, stream, text FROM _logs
+WHERE task = $task AND line > $after
+    AND attempt = coalesce($attempt::INTEGER,
+        (SELECT max(attempt) FROM _attempts WHERE task = $task))
+ORDER BY line LIMIT least($limit, 10000);
+
+-- name: events(task=null, after=0, limit=1000)
+SELECT seq, ts, task, kind, "by", attempt, data FROM _events
+WHERE seq > $after AND ($task::VARCHAR IS NULL OR task = $task)
+ORDER BY seq LIMIT least($limit, 10000);
+
+-- name: agents()
+SELECT * FROM agents ORDER BY agent;
+
+-- name: queues()
+SELECT * FROM queues ORDER BY queue;
+
+-- name: dead_letters(after=0, limit=100)
+SELECT stream, seq, subject, error, payload[:1000] AS payload, seen FROM _dead_letters
+WHERE seq > $after ORDER BY seen, seq LIMIT least($limit, 10000);
+
+-- name: status()
+SELECT
+    (SELECT max(seq) FROM _positions WHERE stream = 'EVQ') AS lifecycle_seq,
+    (SELECT max(seq) FROM _positions WHERE stream = 'EVQTEL') AS telemetry_seq,
+    (SELECT count(*) FROM _tasks) AS tasks,
+    (SELECT count(*) FROM _tasks WHERE state IN ('queued', 'claimed', 'running')) AS live,
+    (SELECT count(*) FROM _events) AS events,
+    (SELECT count(*) FROM _metrics) AS metrics,
+    (SELECT count(*) FROM _logs) AS log_lines,
+    (SELECT count(*) FROM _dead_letters) AS dead_letters,
+    (SELECT max(stream || ' ' || seq || ': ' || error) FROM _dead_letters
+        WHERE seen = (SELECT max(seen) FROM _dead_letters)) AS last_dead_letter,
+    (SELECT block_size * total_blocks FROM pragma_database_size()
+        WHERE database_name = current_database()) AS database_bytes,
+    (SELECT max(version) FROM _version) AS schema_version,
+    version() AS duckdb;

@@ -1,0 +1,322 @@
+"""Facts as rows: pure functions from folded tasks and messages to rows of the tables.
+
+The fields of a row Struct are the columns of its table in `schema.sql`, in the same order. Times
+are microseconds since 1970 here and become timestamps on their way into the database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import msgspec
+
+from ..core import events
+from ..core.events import Package
+from ..core.spec import argv_text
+from ..core.state import Attempt, Ended, Queued, Task
+
+LATEST_TIME = 253_402_300_799_999_999
+"""The end of the year 9999: what comes after it is no timestamp."""
+
+_encoder = msgspec.json.Encoder()
+_task_decoder = msgspec.json.Decoder(Task)
+
+
+class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `_tasks`; `fold` is the task itself, from which everything else here follows."""
+
+    origin: int
+    seq: int
+    task: str
+    name: str
+    queue: str
+    priority: int
+    state: str
+    submitter: str
+    user: str
+    host: str
+    tags: tuple[str, ...]
+    params: str
+    entry: str
+    commit: str | None
+    branch: str | None
+    snapshot: str | None
+    key: str | None
+    parent: str | None
+    retries: int
+    timeout: float | None
+    attempts: int
+    failures: int
+    losses: int
+    agent: str | None
+    claim: int | None
+    since: int | None
+    delay: float | None
+    enqueued: int
+    first_claimed: int | None
+    claimed: int | None
+    started: int | None
+    ended: int | None
+    exit_code: int | None
+    outcome: str | None
+    cause: str | None
+    evidence: str | None
+    abort_reason: str | None
+    unknown: int
+    fold: str
+
+
+class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `_attempts`; `packages` names a set of packages."""
+
+    claim: int
+    task: str
+    attempt: int
+    agent: str
+    instance: str
+    slot: int
+    claimed: int
+    started: int | None
+    ended: int | None
+    outcome: str | None
+    cause: str | None
+    evidence: str | None
+    exit_code: int | None
+    pid: int | None
+    host: str | None
+    folder: str | None
+    manager: str | None
+    python: str | None
+    environment: str | None
+    packages: str | None
+    wall_seconds: float | None
+    cpu_seconds: float | None
+    max_rss_bytes: int | None
+
+
+class PhaseRow(msgspec.Struct, frozen=True):
+    """A row of `_phases`."""
+
+    claim: int
+    task: str
+    attempt: int
+    place: int
+    name: str
+    began: int
+    seconds: float | None
+    cached: bool | None
+    detail: str
+
+
+class PackageRow(msgspec.Struct, frozen=True):
+    """A row of `_packages`."""
+
+    packages: str
+    name: str
+    version: str
+
+
+class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `_agents`. An agent that was first seen when it went has no more than that."""
+
+    agent: str
+    instance: str
+    host: str | None = None
+    pid: int | None = None
+    state: str
+    queues: tuple[str, ...] = ()
+    queue_order: str | None = None
+    slots: int | None = None
+    version: str | None = None
+    cpus: int | None = None
+    memory: int | None = None
+    platform: str | None = None
+    python: str | None = None
+    started: int | None = None
+    last_event: int
+    reason: str | None = None
+
+
+class EventRow(msgspec.Struct, frozen=True):
+    """A row of `_events`; `data` is the event's own JSON."""
+
+    seq: int
+    ts: int
+    task: str | None
+    kind: str
+    by: str
+    attempt: int | None
+    data: str
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A row of `_dead_letters`: a message that could not be understood, and why."""
+
+    stream: str
+    seq: int
+    subject: str
+    error: str
+    payload: bytes
+    seen: int
+
+
+def time(at: int) -> int:
+    """A writer's clock as a time that the database can hold."""
+    return min(max(at, 0), LATEST_TIME)
+
+
+def _time(at: int | None) -> int | None:
+    return None if at is None else time(at)
+
+
+def unfold(fold: str) -> Task:
+    """The task in a `fold` column."""
+    return _task_decoder.decode(fold)
+
+
+def task_row(task: Task) -> TaskRow:
+    """The row of a task."""
+    spec, code, state = task.spec, task.spec.code, task.state
+    attempts = task.attempts
+    last = attempts[-1] if attempts else None
+    queued = state if isinstance(state, Queued) else None
+    ended = state if isinstance(state, Ended) else None
+    current = task.live or (last if ended and ended.attempt else None)
+    return TaskRow(
+        origin=task.origin,
+        seq=task.seq,
+        task=task.id,
+        name=spec.name,
+        queue=spec.queue,
+        priority=spec.priority,
+        state=task.name_of_state,
+        submitter=task.by,
+        user=spec.user,
+        host=spec.host,
+        tags=spec.tags,
+        params=_encoder.encode(spec.params).decode(),
+        entry=argv_text(spec.entry),
+        commit=code.commit if code else None,
+        branch=code.branch if code else None,
+        snapshot=code.snapshot if code else None,
+        key=spec.key,
+        parent=spec.parent,
+        retries=spec.retries,
+        timeout=spec.timeout,
+        attempts=len(attempts),
+        failures=task.failures,
+        losses=task.losses,
+        agent=last.agent if last else None,
+        claim=last.claim if last else None,
+        since=time(queued.since) if queued else None,
+        delay=queued.delay if queued else None,
+        enqueued=time(task.enqueued),
+        first_claimed=time(attempts[0].claimed) if attempts else None,
+        claimed=time(current.claimed) if current else None,
+        started=_time(current.launch.at) if current and current.launch else None,
+        ended=time(ended.at) if ended else None,
+        exit_code=ended.exit_code if ended else None,
+        outcome=ended.outcome.value if ended else None,
+        cause=ended.cause.value if ended and ended.cause else None,
+        evidence=ended.evidence or None if ended else None,
+        abort_reason=_abort_reason(task),
+        unknown=task.unknown,
+        fold=_encoder.encode(task).decode(),
+    )
+
+
+def _abort_reason(task: Task) -> str | None:
+    if task.abort:
+        return task.abort.reason
+    state = task.state
+    if isinstance(state, Ended) and state.outcome is events.Outcome.ABORTED:
+        return state.evidence
+    return None
+
+
+def attempt_row(task: str, attempt: Attempt) -> AttemptRow:
+    """The row of an attempt."""
+    launch, end, environment = attempt.launch, attempt.end, attempt.environment
+    usage = end.usage if end else None
+    return AttemptRow(
+        claim=attempt.claim,
+        task=task,
+        attempt=attempt.number,
+        agent=attempt.agent,
+        instance=attempt.instance,
+        slot=attempt.slot,
+        claimed=time(attempt.claimed),
+        started=time(launch.at) if launch else None,
+        ended=time(end.at) if end else None,
+        outcome=(end.outcome.value if end.outcome else "lost") if end else None,
+        cause=end.cause.value if end and end.cause else None,
+        evidence=end.evidence or None if end else None,
+        exit_code=end.exit_code if end else None,
+        pid=launch.pid if launch else None,
+        host=launch.host if launch else None,
+        folder=launch.folder if launch else None,
+        manager=environment.manager if environment else None,
+        python=environment.python if environment else None,
+        environment=environment.key if environment else None,
+        packages=set_name(environment.packages) if environment else None,
+        wall_seconds=usage.wall if usage else None,
+        cpu_seconds=usage.cpu if usage else None,
+        max_rss_bytes=usage.max_rss if usage else None,
+    )
+
+
+def phase_rows(task: str, attempt: Attempt) -> Iterable[PhaseRow]:
+    """The rows of an attempt's phases."""
+    for place, phase in enumerate(attempt.phases):
+        yield PhaseRow(
+            attempt.claim,
+            task,
+            attempt.number,
+            place,
+            phase.name,
+            time(phase.began),
+            phase.seconds,
+            phase.cached,
+            phase.detail,
+        )
+
+
+def set_name(packages: tuple[Package, ...]) -> str | None:
+    """The name of a set of packages, made from what is in it; null for none."""
+    if not packages:
+        return None
+    return hashlib.blake2b(_encoder.encode(packages), digest_size=12).hexdigest()
+
+
+def agent_row(before: AgentRow | None, at: int, event: events.AgentEvent) -> AgentRow | None:
+    """An agent's row after an event; null if the event is of an instance that was replaced."""
+    when = time(at)
+    match event:
+        case events.AgentUp():
+            return AgentRow(
+                agent=event.agent,
+                instance=event.instance,
+                host=event.host,
+                pid=event.pid,
+                state="up",
+                queues=event.queues,
+                queue_order=event.order,
+                slots=event.slots,
+                version=event.version,
+                cpus=event.cpus,
+                memory=event.memory,
+                platform=event.platform,
+                python=event.python,
+                started=when,
+                last_event=when,
+            )
+        case events.AgentDraining(agent, instance, reason):
+            state = "draining"
+        case events.AgentDown(agent, instance, reason):
+            state = "down"
+    if before is None:
+        before = AgentRow(agent=agent, instance=instance, state=state, last_event=when)
+    if before.instance != instance:
+        return None
+    return msgspec.structs.replace(before, state=state, last_event=when, reason=reason)

@@ -1,0 +1,131 @@
+-- The projector's tables and the views that users see. docs/views.md describes every column of a
+-- view, and a test holds the two together. Raise the version in store.py with every change here:
+-- an older file is then rebuilt from the log.
+--
+-- The projector is the only writer, so nothing here needs an index or a primary key: they would
+-- cost half of the writing speed and of the disk. Rows are found by `origin` and `claim`, which
+-- grow with the log, so that zone maps skip what is old.
+
+CREATE TABLE IF NOT EXISTS _positions (
+    stream VARCHAR NOT NULL, created VARCHAR NOT NULL, seq BIGINT NOT NULL);
+
+CREATE TABLE IF NOT EXISTS _tasks (
+    origin BIGINT, seq BIGINT, task VARCHAR, name VARCHAR, queue VARCHAR, priority INTEGER,
+    state VARCHAR, submitter VARCHAR, "user" VARCHAR, host VARCHAR, tags VARCHAR[], params JSON,
+    entry VARCHAR, "commit" VARCHAR, branch VARCHAR, snapshot VARCHAR, key VARCHAR,
+    parent VARCHAR, retries INTEGER, timeout DOUBLE, attempts INTEGER, failures INTEGER,
+    losses INTEGER, agent VARCHAR, claim BIGINT, since TIMESTAMP, delay DOUBLE,
+    enqueued TIMESTAMP, first_claimed TIMESTAMP, claimed TIMESTAMP, started TIMESTAMP,
+    ended TIMESTAMP, exit_code BIGINT, outcome VARCHAR, cause VARCHAR, evidence VARCHAR,
+    abort_reason VARCHAR, unknown INTEGER, fold VARCHAR);
+
+CREATE TABLE IF NOT EXISTS _attempts (
+    claim BIGINT, task VARCHAR, attempt INTEGER, agent VARCHAR, instance VARCHAR, slot INTEGER,
+    claimed TIMESTAMP, started TIMESTAMP, ended TIMESTAMP, outcome VARCHAR, cause VARCHAR,
+    evidence VARCHAR, exit_code BIGINT, pid BIGINT, host VARCHAR, folder VARCHAR,
+    manager VARCHAR, python VARCHAR, environment VARCHAR, packages VARCHAR,
+    wall_seconds DOUBLE, cpu_seconds DOUBLE, max_rss_bytes BIGINT);
+
+CREATE TABLE IF NOT EXISTS _phases (
+    claim BIGINT, task VARCHAR, attempt INTEGER, place INTEGER, name VARCHAR, began TIMESTAMP,
+    seconds DOUBLE, cached BOOLEAN, detail VARCHAR);
+
+-- A set of packages stands here once, however many attempts ran with it.
+CREATE TABLE IF NOT EXISTS _packages (packages VARCHAR, name VARCHAR, version VARCHAR);
+
+CREATE TABLE IF NOT EXISTS _agents (
+    agent VARCHAR, instance VARCHAR, host VARCHAR, pid BIGINT, state VARCHAR, queues VARCHAR[],
+    queue_order VARCHAR, slots INTEGER, version VARCHAR, cpus INTEGER, memory BIGINT,
+    platform VARCHAR, python VARCHAR, started TIMESTAMP, last_event TIMESTAMP, reason VARCHAR);
+
+CREATE TABLE IF NOT EXISTS _events (
+    seq BIGINT, ts TIMESTAMP, task VARCHAR, kind VARCHAR, "by" VARCHAR, attempt INTEGER,
+    data JSON);
+
+CREATE TABLE IF NOT EXISTS _dead_letters (
+    stream VARCHAR, seq BIGINT, subject VARCHAR, error VARCHAR, payload BLOB, seen TIMESTAMP);
+
+-- `place` is the message's sequence and the point's number in it: the order of all points.
+CREATE TABLE IF NOT EXISTS _metrics (
+    place BIGINT, claim BIGINT, task VARCHAR, attempt INTEGER, ts TIMESTAMP, name VARCHAR,
+    step BIGINT, value DOUBLE);
+
+-- `min`, `max` are over finite values only: a NaN is bigger than everything in DuckDB.
+CREATE TABLE IF NOT EXISTS _metric_latest (
+    claim BIGINT, task VARCHAR, name VARCHAR, place BIGINT, ts TIMESTAMP, step BIGINT,
+    value DOUBLE, first DOUBLE, min DOUBLE, max DOUBLE, n BIGINT);
+
+CREATE TABLE IF NOT EXISTS _logs (
+    seq BIGINT, claim BIGINT, task VARCHAR, attempt INTEGER, line BIGINT, ts TIMESTAMP,
+    stream VARCHAR, text VARCHAR);
+
+CREATE TABLE IF NOT EXISTS _progress (
+    claim BIGINT, seq BIGINT, ts TIMESTAMP, done DOUBLE, total DOUBLE, text VARCHAR);
+
+-- Views ------------------------------------------------------------------------------------------
+
+CREATE OR REPLACE MACRO _now() AS make_timestamp(epoch_us(now()));
+
+CREATE OR REPLACE MACRO _seconds(earlier, later) AS (epoch_us(later) - epoch_us(earlier)) / 1e6;
+
+CREATE OR REPLACE VIEW tasks AS
+SELECT t.task, t.name, t.queue, t.priority, t.state, t."user", t.host, t.tags, t.params, t.entry,
+    t."commit", t.branch, t.snapshot, t.key, t.parent, t.retries, t.timeout, t.attempts,
+    t.failures, t.losses, t.agent, t.enqueued, t.claimed, t.started, t.ended,
+    _seconds(t.enqueued, coalesce(t.first_claimed, t.ended, _now())) AS wait_seconds,
+    _seconds(t.started, coalesce(t.ended, _now())) AS run_seconds,
+    t.exit_code, t.outcome, t.cause, t.evidence, t.abort_reason,
+    p.done AS progress_done, p.total AS progress_total, p.text AS progress_text, t.origin
+FROM _tasks t LEFT JOIN _progress p ON p.claim = t.claim;
+
+CREATE OR REPLACE VIEW attempts AS
+SELECT task, attempt, agent, instance, slot, claimed, started, ended, outcome, cause, evidence,
+    exit_code, pid, host, folder, manager, python, environment, wall_seconds, cpu_seconds,
+    max_rss_bytes, claim
+FROM _attempts;
+
+CREATE OR REPLACE VIEW phases AS
+SELECT task, attempt, place, name, began, seconds, cached, detail FROM _phases;
+
+CREATE OR REPLACE VIEW packages AS
+SELECT a.task, a.attempt, p.name, p.version FROM _attempts a JOIN _packages p USING (packages);
+
+CREATE OR REPLACE VIEW metrics AS SELECT task, attempt, ts, name, step, value FROM _metrics;
+
+CREATE OR REPLACE VIEW metric_latest AS
+SELECT task, name, arg_max(ts, place) AS ts, arg_max_null(step, place) AS step,
+    arg_max(value, place) AS value, arg_min(first, place) AS first, min(min) AS min,
+    max(max) AS max, sum(n)::BIGINT AS n
+FROM _metric_latest GROUP BY task, name;
+
+CREATE OR REPLACE VIEW logs AS SELECT task, attempt, line, ts, stream, text FROM _logs;
+
+CREATE OR REPLACE VIEW agents AS
+SELECT agent, instance, host, pid, state, queues, queue_order, slots, version, cpus, memory,
+    platform, python, started, last_event, reason
+FROM _agents;
+
+CREATE OR REPLACE VIEW queues AS
+WITH served AS (
+    SELECT unnest(queues) AS queue, count(*) AS agents FROM _agents WHERE state = 'up'
+    GROUP BY ALL),
+filled AS (
+    SELECT queue, count(*) FILTER (state = 'queued') AS queued,
+        count(*) FILTER (state = 'claimed') AS claimed,
+        count(*) FILTER (state = 'running') AS running,
+        count(*) FILTER (state = 'completed') AS completed,
+        count(*) FILTER (state = 'failed') AS failed,
+        count(*) FILTER (state = 'aborted') AS aborted,
+        count(*) FILTER (state = 'timed_out') AS timed_out,
+        _seconds(min(since), _now()) AS oldest_wait_seconds
+    FROM _tasks GROUP BY queue)
+SELECT queue, coalesce(queued, 0) AS queued, coalesce(claimed, 0) AS claimed,
+    coalesce(running, 0) AS running, coalesce(completed, 0) AS completed,
+    coalesce(failed, 0) AS failed, coalesce(aborted, 0) AS aborted,
+    coalesce(timed_out, 0) AS timed_out, oldest_wait_seconds, coalesce(agents, 0) AS agents
+FROM filled FULL JOIN served USING (queue);
+
+CREATE OR REPLACE VIEW events AS SELECT seq, ts, task, kind, "by", attempt, data FROM _events;
+
+CREATE OR REPLACE VIEW dead_letters AS
+SELECT stream, seq, subject, error, octet_length(payload) AS bytes, seen FROM _dead_letters;

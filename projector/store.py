@@ -1,0 +1,249 @@
+"""The DuckDB file: opened by one process, used by one thread.
+
+A position in a stream is kept in the same transaction as the rows that follow from it. So after
+any exception, and after any crash, it is enough to open the file again and to go on from the
+position that it names.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+
+from ..core.errors import Conflict, EvqError
+
+VERSION = 1
+"""Raised with every change of `schema.sql`; a file of another version is rebuilt."""
+
+FILE = "evq.duckdb"
+REBUILD = "evq projector --rebuild"
+
+Failed = duckdb.Error
+"""What any method of `Database` may raise: the file must then be opened again."""
+
+Unfit = (duckdb.DataError, OverflowError, TypeError, ValueError)
+"""What a value that the database cannot hold raises."""
+
+_HOLDER = re.compile(r"PID (\d+)")
+_MEMORY = "2GB"
+
+
+class Position(msgspec.Struct, frozen=True):
+    """How far a stream was read. `created` tells it from a later stream of the same name."""
+
+    created: str
+    seq: int
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The result of a query: columns as (name, type), and rows."""
+
+    columns: list[tuple[str, str]]
+    rows: list[tuple[Any, ...]]
+
+
+def database_file(store: Path) -> Path:
+    """Where a store keeps its database."""
+    return store / FILE
+
+
+class Database:
+    """An open file. Not thread-safe; every method may raise `Failed`."""
+
+    def __init__(self, path: Path, *, checkpoint: str = "64MB") -> None:
+        """Open the file, or make it. `checkpoint` is how much WAL there may be.
+
+        Raises `Conflict` if another process holds it or if its schema is of another version.
+        """
+        self.path = path
+        self._connection = _open(path, {"checkpoint_threshold": checkpoint})
+        try:
+            self._prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _prepare(self) -> None:
+        with suppress(duckdb.CatalogException):
+            found = self.rows("SELECT version FROM _version")
+            if found != [(VERSION,)]:
+                raise Conflict(
+                    f"{self.path} was written by another version of evq",
+                    why=f"its tables have version {found[0][0]}, this evq's have {VERSION}",
+                    fix=f"{REBUILD} makes a new one from the log",
+                )
+            self._types = self._read_types()
+            return
+        with self.transaction():
+            self._connection.execute(
+                resources.files(__package__).joinpath("schema.sql").read_text("utf-8")
+            )
+            self._connection.execute(f"CREATE TABLE _version AS SELECT {VERSION} AS version")
+        self._types = self._read_types()
+
+    def _read_types(self) -> dict[str, dict[str, str]]:
+        types: dict[str, dict[str, str]] = {}
+        for table, column, kind in self.rows(
+            "SELECT table_name, column_name, data_type FROM duckdb_columns()"
+            " WHERE table_name LIKE '\\_%' ESCAPE '\\' ORDER BY table_name, column_index"
+        ):
+            types.setdefault(table, {})[column] = kind
+        return types
+
+    def close(self) -> None:
+        """Close the file; whatever goes wrong then has been committed before."""
+        with suppress(duckdb.Error):
+            self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing of what is done in the block."""
+        self._connection.begin()
+        try:
+            yield
+            self._connection.commit()
+        except BaseException:
+            with suppress(duckdb.Error):
+                self._connection.rollback()
+            raise
+
+    def rows(self, sql: str, parameters: object = None) -> list[tuple[Any, ...]]:
+        """The rows of a query."""
+        return self._connection.execute(sql, parameters).fetchall()  # type: ignore[no-any-return]
+
+    def execute(self, sql: str, parameters: object = None) -> None:
+        """Carry out a statement."""
+        self._connection.execute(sql, parameters)
+
+    def answer(self, sql: str, parameters: Mapping[str, Any]) -> Answer:
+        """The result of a query, with its columns."""
+        result = self._connection.execute(sql, dict(parameters))
+        columns = [(column[0], str(column[1])) for column in result.description]
+        return Answer(columns, result.fetchall())
+
+    def append(self, table: str, rows: Sequence[msgspec.Struct]) -> None:
+        """Add rows, whose fields are the table's columns in order."""
+        if not rows:
+            return
+        types = self._types[table]
+        columns = ", ".join(_select(name, kind) for name, kind in types.items())
+        self.append_by(
+            f"INSERT INTO {table} SELECT {columns} FROM appender_data",
+            {name: _RAW.get(kind, kind) for name, kind in types.items()},
+            [msgspec.structs.astuple(row) for row in rows],
+        )
+
+    def append_by(
+        self, sql: str, types: Mapping[str, str], rows: Sequence[tuple[object, ...]]
+    ) -> None:
+        """Hand rows with these columns to a statement that reads them from `appender_data`."""
+        if not rows:
+            return
+        appender = self._connection.query_appender(sql, dict(types))
+        appender.append_rows(rows)
+        appender.flush()
+
+    def delete(self, table: str, key: str, keys: Sequence[int] | Sequence[str]) -> None:
+        """Delete the rows whose column `key` is one of `keys`."""
+        if keys:
+            kind = self._types[table][key]
+            self.execute(
+                f"DELETE FROM {table} WHERE {key} IN (SELECT unnest($1::{kind}[]))", [keys]
+            )
+
+    # --- positions ----------------------------------------------------------------------------
+
+    def positions(self) -> dict[str, Position]:
+        """How far each stream was read."""
+        found = self.rows("SELECT stream, created, seq FROM _positions")
+        return {stream: Position(created, seq) for stream, created, seq in found}
+
+    def start(self, stream: str, created: str) -> None:
+        """Begin to read a stream."""
+        self.execute("INSERT INTO _positions VALUES ($1, $2, 0)", [stream, created])
+
+    def move(self, stream: str, seq: int) -> None:
+        """Set a stream's position; in the transaction of the rows that follow from it."""
+        self.execute("UPDATE _positions SET seq = $2 WHERE stream = $1", [stream, seq])
+
+    # --- the file -----------------------------------------------------------------------------
+
+    def checkpoint(self) -> None:
+        """Write everything into the file itself."""
+        self._connection.execute("CHECKPOINT")
+
+    def copy(self, target: Path, clone: Callable[[Path, Path], object] = shutil.copyfile) -> None:
+        """A copy of all that is committed, as a file that stands for itself."""
+        self.checkpoint()
+        clone(self.path, target)
+
+
+def room(path: Path) -> int:
+    """How many bytes are free where the file is."""
+    return shutil.disk_usage(path.parent).free
+
+
+# How a column's values arrive, where that differs from how they are stored.
+_RAW = {"TIMESTAMP": "BIGINT", "JSON": "VARCHAR"}
+
+
+def _select(name: str, kind: str) -> str:
+    if kind == "TIMESTAMP":
+        return f'make_timestamp("{name}")'
+    if kind == "JSON":
+        # What this version did not understand may be JSON for msgspec only.
+        return f'TRY_CAST("{name}" AS JSON)'
+    return f'"{name}"'
+
+
+def _open(path: Path, config: dict[str, Any]) -> duckdb.DuckDBPyConnection:
+    try:
+        return _connect(path, config)
+    except duckdb.Error as error:
+        _raise_if_held(path, error)
+        text = str(error)
+        if "WAL" in text and ("orrupt" in text or "checksum" in text or "replay" in text):
+            # All that the file holds without its WAL agrees with the position in it: what the
+            # WAL held is read from the stream again.
+            _move_wal_away(path)
+            return _connect(path, config)
+        raise EvqError(
+            f"the database {path} cannot be opened",
+            why=text.splitlines()[0],
+            fix=f"{REBUILD} makes a new one from the log",
+        ) from error
+
+
+def _connect(path: Path, config: dict[str, Any]) -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(
+        str(path),
+        config={"memory_limit": _MEMORY, "autoinstall_known_extensions": "false", **config},
+    )
+
+
+def _raise_if_held(path: Path, error: duckdb.Error) -> None:
+    text = str(error)
+    if "lock" not in text:
+        return
+    holder = _HOLDER.search(text)
+    raise Conflict(
+        f"another process holds the database {path}",
+        why=f"process {holder[1]} has it open" if holder else text.splitlines()[0],
+        fix=f"stop it (kill {holder[1]}), or give this one a --store of its own"
+        if holder
+        else "stop it, or give this one a --store of its own",
+    ) from error
+
+
+def _move_wal_away(path: Path) -> None:
+    wal = path.with_name(path.name + ".wal")
+    wal.rename(wal.with_name(f"{wal.name}.corrupt-{time.time_ns()}"))

@@ -1,0 +1,76 @@
+"""The port `Presence`: values that vanish when nobody renews them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+async def test_put_is_seen_by_all(bus: Any, peer: Any) -> None:
+    assert await bus.presence.get("w1") is None
+    assert await bus.presence.all() == {}
+    await bus.presence.put("w1", b"one", 60)
+    await bus.presence.put("w2.x-1", b"two", 60)
+    assert await peer.presence.get("w1") == b"one"
+    assert await peer.presence.all() == {"w1": b"one", "w2.x-1": b"two"}
+
+
+async def test_the_last_value_counts(bus: Any, peer: Any) -> None:
+    for number in range(10):
+        await bus.presence.put("w1", b"%d" % number, 60)
+    assert await peer.presence.get("w1") == b"9"
+    assert await peer.presence.all() == {"w1": b"9"}
+
+
+async def test_what_is_not_renewed_vanishes(world: Any, bus: Any, until: Any) -> None:
+    await bus.presence.put("brief", b"x", 1)
+    await bus.presence.put("long", b"y", 60)
+    assert await bus.presence.get("brief") == b"x"
+    world.pass_time(2)
+
+    async def gone() -> bool:
+        return await bus.presence.get("brief") is None
+
+    await until(gone)
+    assert await bus.presence.all() == {"long": b"y"}
+
+
+async def test_renewing_keeps_it(world: Any, bus: Any, until: Any) -> None:
+    """The one that is renewed outlives one that was put at the same time."""
+    await bus.presence.put("renewed", b"x", 1)
+    await bus.presence.put("silent", b"x", 1)
+    await bus.presence.put("renewed", b"x", 60)
+    world.pass_time(2)
+
+    async def gone() -> bool:
+        return await bus.presence.get("silent") is None
+
+    await until(gone)
+    assert await bus.presence.all() == {"renewed": b"x"}
+
+
+async def test_remove_is_at_once_and_not_for_ever(bus: Any, peer: Any) -> None:
+    await bus.presence.put("w1", b"one", 60)
+    await bus.presence.remove("w1")
+    assert await peer.presence.get("w1") is None
+    assert await peer.presence.all() == {}
+    await bus.presence.remove("w1")
+    await bus.presence.put("w1", b"again", 60)
+    assert await peer.presence.all() == {"w1": b"again"}
+
+
+async def test_the_mark_of_a_removal_takes_nothing_with_it(
+    world: Any, bus: Any, until: Any
+) -> None:
+    """A removed value that is put again stays when the mark of its removal has run out."""
+    await bus.presence.put("w1", b"one", 60)
+    await bus.presence.remove("w1")
+    await bus.presence.put("w1", b"again", 60)
+    await bus.presence.put("measure", b"", 1)
+    await bus.presence.put("later", b"x", 2)
+    world.pass_time(3)
+
+    async def gone() -> bool:
+        return await bus.presence.get("later") is None
+
+    await until(gone)
+    assert await bus.presence.get("w1") == b"again"
