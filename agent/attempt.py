@@ -112,7 +112,8 @@ class Attempt:
                 self._environment.release()
             self._channel.detach()
             self._recorder.close()
-            await launch.remove(self._work)
+            if self.task.spec.code:
+                await launch.remove(self._work)
 
     async def _prepare_and_run(self) -> Finish | GiveBack | None:
         tree = await self._put_code()
@@ -121,8 +122,8 @@ class Attempt:
     async def _put_code(self) -> Path:
         code = self.task.spec.code
         if code is None:
-            self._work.mkdir(parents=True)
-            return self._work
+            await launch.clear_scratch(self._channel.scratch)
+            return self._channel.scratch
         async with self._phase("code") as phase:
             run = self._setup_runner()
             phase.cached = await launch.put_code(self._means, code, self._work, run)

@@ -47,8 +47,10 @@ Garbled = Callable[[str], None]
 class Channel:
     """A listening socket and those who speak on it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, scratch: Path) -> None:
+        """`scratch` is the slot's folder for tasks that bring no code."""
         self.path = path
+        self.scratch = scratch
         self._heard: Heard | None = None
         self._garbled: Garbled | None = None
         self._speakers: dict[socket.socket, bytearray] = {}

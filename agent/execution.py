@@ -27,7 +27,9 @@ DRAIN_SECONDS = 1.0
 class Pump:
     """Reads one output of a command, line by line, in the event loop."""
 
-    def __init__(self, stream: Literal["out", "err", "setup"], sink: Callable[[list[Line]], None]) -> None:
+    def __init__(
+        self, stream: Literal["out", "err", "setup"], sink: Callable[[list[Line]], None]
+    ) -> None:
         self._splitter = LineSplitter(stream)
         self._sink = sink
         self._loop = asyncio.get_running_loop()

@@ -7,6 +7,7 @@ import os
 import signal
 import tempfile
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -43,11 +44,17 @@ class Built:
     base: dict[str, str] = field(default_factory=dict)
 
 
+@cache
+def _machine_variables() -> tuple[tuple[str, str], ...]:
+    # The agent's environment never changes, and reading it costs as much as an event.
+    return tuple(
+        (name, value) for name, value in os.environ.items() if not name.startswith(HIDDEN_PREFIXES)
+    )
+
+
 def machine_variables() -> dict[str, str]:
     """The agent's own variables without those that are its own business."""
-    return {
-        name: value for name, value in os.environ.items() if not name.startswith(HIDDEN_PREFIXES)
-    }
+    return dict(_machine_variables())
 
 
 async def put_code(means: Means, code: Code, target: Path, run: Run) -> bool:
@@ -186,10 +193,17 @@ def signal_name(number: int) -> str:
 
 
 async def remove(folder: Path) -> None:
-    """Remove a work folder; an empty one at once, another one beside the event loop."""
+    """Remove a work folder with all that is in it."""
+    await asyncio.to_thread(workdir.remove, folder)
+
+
+async def clear_scratch(folder: Path) -> None:
+    """Make a slot's folder empty again. A task that left nothing in it costs next to nothing."""
     try:
-        os.rmdir(folder)
+        with os.scandir(folder) as entries:
+            empty = next(entries, None) is None
     except FileNotFoundError:
-        return
-    except OSError:
-        await asyncio.to_thread(workdir.remove, folder)
+        empty = False
+    if not empty:
+        await remove(folder)
+        os.makedirs(folder)

@@ -11,6 +11,7 @@ from ..core.events import AgentDown, AgentDraining, AgentUp
 from ..core.ports import BusAway, Delivery, Entry
 from ..core.presence import AgentPresence
 from ..core.sdk.author import now
+from ..core.sdk.ready import tell_ready
 from ..core.subjects import Level, agent_events, commands
 from ..core.wire import encode
 from .attempt import Attempt
@@ -66,6 +67,7 @@ class Agent:
         await means.keeper.renew()
         await means.results.hand_in(means.bus, means.author)
         await self._tell(self._up)
+        tell_ready()
         background = [
             asyncio.ensure_future(part)
             for part in (

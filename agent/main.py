@@ -125,7 +125,10 @@ async def work(config: Config, login: Login) -> None:
         stack.push_async_callback(forkserver.close)
         await forkserver.warm(min(config.slots, 8))
         sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="evq-")))
-        channels = [Channel(sockets / str(slot)) for slot in range(config.slots)]
+        channels = [
+            Channel(sockets / str(slot), config.state / "work" / f"slot-{slot}")
+            for slot in range(config.slots)
+        ]
         for channel in channels:
             stack.callback(channel.close)
         outbox = Outbox(bus, Spool(config.state / "spool", config.spool_bytes))

@@ -33,9 +33,11 @@ class Results:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        self._kept: set[str] = set()
 
     def keep(self, name: str, result: Result) -> None:
         """Write the result down, whole or not at all."""
+        self._kept.add(name)
         path = self._folder / f"{name}.json"
         partial = path.with_suffix(".part")
         with partial.open("wb") as file:
@@ -46,7 +48,9 @@ class Results:
 
     def forget(self, name: str) -> None:
         """The log has it, or does not want it."""
-        (self._folder / f"{name}.json").unlink(missing_ok=True)
+        if name in self._kept:
+            self._kept.discard(name)
+            (self._folder / f"{name}.json").unlink(missing_ok=True)
 
     async def hand_in(self, bus: Bus, author: Author) -> None:
         """Append what an earlier process of this agent could not. Raises `BusAway`."""

@@ -59,19 +59,46 @@ Members = Callable[[Plan, Door], Sequence[Process]]
 def members(plan: Plan, door: Door) -> list[Process]:
     """The projector and the agent, as far as `plan` wants them."""
     env = child_environment(plan, door)
+    ears = {name: Ear() for name in ("projector", "agent")}
     slots = () if plan.slots is None else ("--slots", str(plan.slots))
-    projector = Process(name="projector", argv=evq("projector"), env=env, stop_order=2)
+    projector = Process(
+        name="projector",
+        argv=evq("projector"),
+        env={**env, "NOTIFY_SOCKET": ears["projector"].address},
+        stop_order=2,
+        ready=ears["projector"].heard,
+    )
     agent = Process(
         name="agent",
         argv=evq("agent", "--queues", ",".join(plan.queues), "--order", plan.order, *slots),
-        env=env,
+        env={**env, "NOTIFY_SOCKET": ears["agent"].address},
         stop_order=1,
+        ready=ears["agent"].heard,
         stop=(
             (signal.SIGTERM, DRAIN_SECONDS),
             (signal.SIGINT, plan.grace + _CLEAN_UP_SECONDS),
         ),
     )
     return [projector] * plan.projector + [agent] * plan.agent
+
+
+class Ear:
+    """Where a child says that it is ready; see `core.sdk.ready`.
+
+    The socket has a name the kernel chose, outside of the file system: nothing to clean up.
+    """
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._socket.bind("")
+        self.address = "@" + self._socket.getsockname()[1:].decode()
+
+    async def heard(self) -> bool:
+        """Whether the child has said so since it was last asked."""
+        try:
+            return b"READY=1" in self._socket.recv(4096)
+        except BlockingIOError:
+            return False
 
 
 def evq(*arguments: str) -> tuple[str, ...]:

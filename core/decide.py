@@ -158,8 +158,8 @@ def decide(task: Task, command: Command) -> events.Lifecycle:
             return _start(task, command)
         case Finish():
             return _finish(task, command)
-        case GiveBack(holder, why):
-            return events.Lost(attempt=_held(task, holder).number, cause=Cause.DRAINED, why=why)
+        case GiveBack():
+            return _give_back(task, command)
         case DeclareLost():
             return _declare_lost(task, command)
         case Abort(reason):
@@ -235,18 +235,30 @@ def _finish(task: Task, command: Finish) -> events.Lifecycle:
     )
 
 
+def _give_back(task: Task, command: GiveBack) -> events.Lifecycle:
+    attempt = _held(task, command.holder)
+    if task.abort:
+        return _abort_ended(attempt, task.abort, command.why)
+    return events.Lost(attempt=attempt.number, cause=Cause.DRAINED, why=command.why)
+
+
+def _abort_ended(attempt: Attempt, abort: state.AbortWish, why: str) -> events.Lifecycle:
+    """Nobody will see the attempt end, but its end was wished: the task must not run again."""
+    return events.Finished(
+        attempt=attempt.number,
+        outcome=Outcome.ABORTED,
+        cause=Cause.ABORT,
+        evidence=f"{abort.reason}; then {why}",
+    )
+
+
 def _declare_lost(task: Task, command: DeclareLost) -> events.Lifecycle:
     """An attempt that was lost runs again, until the budget says that the task is poison."""
     attempt = task.live
     if attempt is None or attempt.number != command.attempt:
         raise Rejected(f"attempt {command.attempt} of task {task.id} is not live")
     if task.abort:
-        return events.Finished(
-            attempt=attempt.number,
-            outcome=Outcome.ABORTED,
-            cause=Cause.ABORT,
-            evidence=f"{task.abort.reason}; then {command.why}",
-        )
+        return _abort_ended(attempt, task.abort, command.why)
     if task.losses >= task.spec.losses:
         return events.Finished(
             attempt=attempt.number,

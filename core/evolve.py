@@ -1,7 +1,8 @@
 """The one fold: a task and its next event give the task after it. Everybody uses this.
 
-It never raises: what stands in the log has happened. An event that does not fit the state (which
-the compare-and-swap on the task's subject keeps out of the log) changes nothing but `seq`.
+It never raises: what stands in the log has happened. The compare-and-swap on the task's subject
+keeps events that do not fit the state out of the log; the words of an attempt that is not live
+would change nothing but `seq`.
 """
 
 from __future__ import annotations

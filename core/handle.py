@@ -10,6 +10,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from . import subjects, wire
 from .decide import Command, decide
@@ -89,8 +90,9 @@ def absorb(task: Task, stored: Stored) -> Task:
     message = wire.decode(stored.data)
     match message:
         case Envelope(event=event, at=at, by=by):
-            if isinstance(event, Again | AgentEvent):
-                return task
+            if isinstance(event, Enqueued | Again | AgentEvent):
+                # It does not belong here; but who skips its sequence can never append again.
+                return replace(task, seq=stored.seq)
             return evolve(task, stored.seq, at, by, event)
         case Unknown(at=at, by=by):
             return evolve(task, stored.seq, at, by, message)

@@ -68,7 +68,8 @@ def parameters_for(question: Named) -> tuple[str, dict[str, Any]]:
         raise UsageError(
             f"{question.name} cannot be asked like this",
             why=" and ".join(
-                [f"{name} is missing" for name in missing] + [f"it has no {name}" for name in unknown]
+                [f"{name} is missing" for name in missing]
+                + [f"it has no {name}" for name in unknown]
             ),
             fix=f"{question.name} takes {names}",
         )

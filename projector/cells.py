@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -81,7 +81,7 @@ class Cells:
 
 async def ask(
     process: Process, snapshot: Path, question: Sql
-) -> AsyncIterator[tuple[Column, ...] | bytes]:
+) -> AsyncGenerator[tuple[Column, ...] | bytes]:
     """The query's columns, then its rows in parts. The process is killed when time is over.
 
     Raises `QueryFailed`.

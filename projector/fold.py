@@ -257,7 +257,7 @@ def _same_length(*columns: Sequence[object]) -> None:
 
 
 def _times(at: tuple[int, ...]) -> Sequence[int]:
-    return at if 0 <= min(at, default=0) and max(at, default=0) < 2**52 else [*map(time, at)]
+    return at if min(at, default=0) >= 0 and max(at, default=0) < 2**52 else [*map(time, at)]
 
 
 def _floats(values: Sequence[float | str]) -> Sequence[float]:

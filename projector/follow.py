@@ -256,11 +256,16 @@ class Follower:
             return self.position[0]
         with suppress(TimeoutError):
             async with asyncio.timeout(ANSWER_SECONDS):
-                while any(own < end for own, end in zip(self.position, ends, strict=True)):
-                    moved = self._moved
-                    self._hurry.set()
-                    await moved.wait()
+                await self.reach(ends, hurry=True)
         return ends[0]
+
+    async def reach(self, ends: Sequence[int], *, hurry: bool = False) -> None:
+        """Wait until these sequences are in the database; `hurry` writes what came at once."""
+        while any(own < end for own, end in zip(self.position, ends, strict=True)):
+            moved = self._moved
+            if hurry:
+                self._hurry.set()
+            await moved.wait()
 
     async def _look(self) -> Sequence[tuple[Stream, StreamInfo]]:
         streams = (self._bus.log, self._bus.telemetry)

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from ..core.bus.connect import Bus, Login, connect
 from ..core.errors import EvqError, UsageError
+from ..core.sdk.ready import tell_ready
 from ..core.subjects import question
 from .answers import Answers
 from .cells import Cells
 from .follow import Follower, following
 from .rebuild import rebuild_database
-from .snapshots import Snapshots, clone
+from .snapshots import Snapshots
 from .store import Database, database_file
 from .verify import verify_database
 
@@ -39,7 +40,6 @@ async def run(
     returns 1 if they differ. Raises `Conflict` if another process holds the database or if it
     does not belong to the log, and whatever `connect` raises.
     """
-    store.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = database_file(store)
     async with connect(login, "evq-projector", patience=10) as bus, _stopping() as stop:
         await bus.prepare()
@@ -54,7 +54,7 @@ async def run(
 async def _serve(bus: Bus, follower: Follower, path: Path, on_ready: OnReady | None) -> int:
     async def copy(target: Path) -> tuple[int, int]:
         def copying(database: Database) -> tuple[int, int]:
-            database.copy(target, clone)
+            database.copy(target)
             return follower.position
 
         return (await follower.read(copying))[1]
@@ -107,6 +107,11 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def _ready() -> None:
+    _say("the projector answers")
+    tell_ready()
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run with `--store DIR`, `--rebuild` or `--verify`; the login is EVQ_SERVER and EVQ_TOKEN."""
     try:
@@ -120,7 +125,7 @@ def main(arguments: Sequence[str]) -> int:
             store,
             rebuild="--rebuild" in flags,
             verify="--verify" in flags,
-            on_ready=lambda: _say("the projector answers"),
+            on_ready=_ready,
         )
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             return runner.run(work)

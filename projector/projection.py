@@ -24,7 +24,9 @@ from .fold import (
 )
 from .rows import (
     AgentRow,
+    AttemptRow,
     PackageRow,
+    PhaseRow,
     attempt_row,
     phase_rows,
     set_name,
@@ -53,13 +55,13 @@ _METRIC_TYPES = _WHO | {
     "values": "DOUBLE[]",
 }
 
-_MERGE_LATEST = """
+MERGE_LATEST = """
 MERGE INTO _metric_latest AS old USING (
     SELECT claim, any_value(task) AS task, name, max(place) AS place, arg_max(ts, place) AS ts,
         arg_max_null(step, place) AS step, arg_max(value, place) AS value,
         arg_min(value, place) AS first, min(value) FILTER (isfinite(value)) AS min,
         max(value) FILTER (isfinite(value)) AS max, count(*) AS n
-    FROM _metrics WHERE place > $1 GROUP BY claim, name) AS new
+    FROM _metrics WHERE place >= $1 GROUP BY claim, name) AS new
 ON old.claim = new.claim AND old.name = new.name
 WHEN MATCHED THEN UPDATE SET place = new.place, ts = new.ts, step = new.step, value = new.value,
     min = least(old.min, new.min), max = greatest(old.max, new.max), n = old.n + new.n
@@ -137,7 +139,9 @@ class Projection:
         self._tasks.clear()
         self._claims.clear()
         self._agents = {row.agent: row for row in _read_agents(self.database)}
-        self._packages = {name for (name,) in self.database.rows("FROM (SELECT DISTINCT packages FROM _packages)")}
+        self._packages = {
+            name for (name,) in self.database.rows("FROM (SELECT DISTINCT packages FROM _packages)")
+        }
         positions = self.database.positions()
         self.lifecycle = positions[LIFECYCLE_STREAM].seq
         self.telemetry = positions[TELEMETRY_STREAM].seq
@@ -195,7 +199,9 @@ class Projection:
         folded = fold_lifecycle(messages, before, self._agents, _now())
         database = self.database
         changed = folded.tasks
-        database.delete("_tasks", "origin", [before[name].origin for name in changed.keys() & before.keys()])
+        database.delete(
+            "_tasks", "origin", [before[name].origin for name in changed.keys() & before.keys()]
+        )
         database.append("_tasks", [task_row(task) for task in changed.values()])
         self._write_attempts(before, folded.tasks)
         database.delete("_agents", "agent", list(folded.agents))
@@ -218,7 +224,9 @@ class Projection:
 
     def _write_attempts(self, before: dict[str, Task], after: dict[str, Task]) -> None:
         replaced: list[int] = []
-        attempts, phases, packages = [], [], []
+        attempts: list[AttemptRow] = []
+        phases: list[PhaseRow] = []
+        packages: list[PackageRow] = []
         for name, task in after.items():
             old = before.get(name)
             changed, gone = changed_attempts(old, task)
@@ -259,7 +267,7 @@ class Projection:
         if not heard:
             return
         said = sort_telemetry(heard, self._known_claims(heard), _now())
-        self._write_said(said)
+        self._write_said(said, heard[0][0].seq)
         self.database.move(TELEMETRY_STREAM, heard[-1][0].seq)
 
     def _known_claims(self, heard: Sequence[Heard]) -> dict[int, tuple[str, int]]:
@@ -268,17 +276,18 @@ class Projection:
             self._claims.clear()
         missing = [claim for claim in wanted if claim not in self._claims and 0 < claim < FAR]
         for claim, task, attempt in self.database.rows(
-            "SELECT claim, task, attempt FROM _attempts WHERE claim IN (SELECT unnest($1::BIGINT[]))",
+            "SELECT claim, task, attempt FROM _attempts"
+            " WHERE claim IN (SELECT unnest($1::BIGINT[]))",
             [missing],
         ):
             self._claims[claim] = (task, attempt)
         return self._claims
 
-    def _write_said(self, said: Said) -> None:
+    def _write_said(self, said: Said, first: int) -> None:
         database = self.database
         database.append_by(_INSERT_METRICS, _METRIC_TYPES, said.metrics)
         if said.metrics:
-            database.execute(_MERGE_LATEST, [(self.telemetry + 1 << 20) - 1])
+            database.execute(MERGE_LATEST, [first << 20])
         database.append_by(_INSERT_LOGS, _LOG_TYPES, said.logs)
         database.delete("_progress", "claim", list(said.progress))
         database.append_by(_INSERT_PROGRESS, _PROGRESS_TYPES, list(said.progress.values()))

@@ -9,12 +9,28 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..core.bus.connect import Bus
-from ..core.errors import Conflict, EvqError
 from .follow import Follower, Rhythm, Say, following
-from .store import Attached, Database, attach
+from .projection import MERGE_LATEST
+from .store import Database, Failed
 
 RHYTHM = Rhythm(seconds=0.5, messages=40_000, size=64 * 2**20, checkpoint="512MB")
 _TELL_SECONDS = 5.0
+
+# The tables of telemetry, and how to tell the rows from before the stream's first message.
+_OF_TELEMETRY = {
+    "_metrics": "place >> 20 < $1",
+    "_logs": "seq < $1",
+    "_progress": "seq < $1",
+    "_dead_letters": "stream = 'EVQTEL' AND seq < $1",
+}
+_COUNTED = {
+    "tasks": "_tasks",
+    "attempts": "_attempts",
+    "events": "_events",
+    "metric points": "_metrics",
+    "log lines": "_logs",
+    "dead letters": "_dead_letters",
+}
 
 
 async def rebuild_database(bus: Bus, path: Path, say: Say) -> int:
@@ -28,37 +44,53 @@ async def rebuild_database(bus: Bus, path: Path, say: Say) -> int:
     began = time.monotonic()
     try:
         async with following(bus, new, say, RHYTHM) as follower:
-            firsts = (await bus.telemetry.info()).state.first_seq
-            _, old = await follower.read(lambda database: _take_over(database, path, firsts, say))
+            first = (await bus.telemetry.info()).state.first_seq
+            _, held = await follower.read(lambda database: _take_over(database, path, first, say))
             await _reach_the_end(bus, follower, say)
-            _, counts = await follower.read(lambda database: _finish(database, old))
-            seqs = follower.position
-        _swap(new, path, held=old is not None)
-    except BaseException:
+            _, counts = await follower.read(lambda database: _replace(database, path, held))
+            messages = sum(follower.position)
+    finally:
         _remove(new)
-        raise
     seconds = time.monotonic() - began
     say(
-        f"rebuilt {path} from {sum(seqs):,} messages in {seconds:.1f} s"
-        f" ({sum(seqs) / seconds:,.0f}/s): " + ", ".join(f"{n:,} {what}" for what, n in counts)
+        f"rebuilt {path} from {messages:,} messages in {seconds:.1f} s"
+        f" ({messages / seconds:,.0f}/s): " + ", ".join(f"{n:,} {what}" for what, n in counts)
     )
     return 0
 
 
-def _take_over(database: Database, path: Path, first: int, say: Say) -> Attached | None:
-    """Hold the old database, and copy what only it still has."""
+def _take_over(database: Database, path: Path, first: int, say: Say) -> bool:
+    """Hold the old database, and copy what only it still has; false if there is none."""
     if not path.exists():
-        return None
+        return False
     try:
-        old = attach(database, path)
-    except Conflict:
-        raise
-    except EvqError as error:
-        say(f"the old database cannot be read, so nothing is taken over from it: {error}")
-        return None
-    for table, rows in old.copy_telemetry_before(first):
-        say(f"took over {rows:,} rows of {table} that the stream no longer holds")
-    return old
+        database.attach(path)
+    except Failed as error:
+        say(f"the old database cannot be read, and nothing is taken over from it: {error}")
+        return False
+    try:
+        if _same_streams(database):
+            _copy_telemetry(database, first, say)
+    except Failed as error:
+        say(f"the old database is too different, and nothing is taken over from it: {error}")
+    return True
+
+
+def _same_streams(database: Database) -> bool:
+    question = "SELECT stream, created FROM {}_positions ORDER BY stream"
+    return database.rows(question.format("")) == database.rows(question.format("old."))
+
+
+def _copy_telemetry(database: Database, first: int, say: Say) -> None:
+    with database.transaction():
+        for table, condition in _OF_TELEMETRY.items():
+            database.execute(
+                f"INSERT INTO {table} BY NAME SELECT * FROM old.{table} WHERE {condition}", [first]
+            )
+            rows = database.rows(f"SELECT count(*) FROM {table}")[0][0]
+            if rows:
+                say(f"took over {rows:,} rows of {table} that the stream no longer holds")
+        database.execute(MERGE_LATEST, [0])
 
 
 async def _reach_the_end(bus: Bus, follower: Follower, say: Say) -> None:
@@ -83,36 +115,25 @@ async def _reach_the_end(bus: Bus, follower: Follower, say: Say) -> None:
             await running
 
 
-def _finish(database: Database, old: Attached | None) -> list[tuple[str, int]]:
-    if old:
-        old.detach()
+def _replace(database: Database, path: Path, held: bool) -> list[tuple[str, int]]:
+    """Rename the new file while both are held, so that nobody can slip in between."""
+    if held:
+        database.checkpoint_old()
+    elif path.exists():
+        with suppress(Failed):
+            database.attach(path)  # made since we looked: whoever holds it must not lose it
     database.checkpoint()
-    return [
-        (name, database.rows(f"SELECT count(*) FROM {table}")[0][0])
-        for name, table in (
-            ("tasks", "_tasks"),
-            ("attempts", "_attempts"),
-            ("events", "_events"),
-            ("metric points", "_metrics"),
-            ("log lines", "_logs"),
-            ("dead letters", "_dead_letters"),
-        )
-    ]
-
-
-def _swap(new: Path, path: Path, held: bool) -> None:
-    if path.exists() and not held:
-        with suppress(EvqError):
-            # It cannot be read, or appeared meanwhile: whoever holds it must not lose it.
-            Database(path).close()
-    wal = path.with_name(path.name + ".wal")
-    wal.unlink(missing_ok=True)
-    new.replace(path)
+    path.with_name(path.name + ".wal").unlink(missing_ok=True)
+    database.path.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
+    return [
+        (what, database.rows(f"SELECT count(*) FROM {table}")[0][0])
+        for what, table in _COUNTED.items()
+    ]
 
 
 def _remove(new: Path) -> None:

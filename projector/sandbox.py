@@ -1,4 +1,4 @@
-"""A process that carries out one query of a user, and nothing else: `python -m evq.projector.sandbox`.
+"""A process that carries out one query of a user and ends: `python -m evq.projector.sandbox`.
 
 DuckDB has no privileges inside: a query may read files, and its limits of memory and time can be
 passed by in one line of SQL. So the process takes its own rights away before it reads a word of
@@ -206,9 +206,7 @@ def _without_time_zones(
 ) -> tuple[duckdb.DuckDBPyConnection, list[Column]]:
     """Times with a zone as times in UTC: the Python package wants pytz to read the former."""
     names = [f"c{number}" for number in range(len(columns))]
-    chosen = ", ".join(
-        _utc(name, column.type) for name, column in zip(names, columns, strict=True)
-    )
+    chosen = ", ".join(_utc(name, column.type) for name, column in zip(names, columns, strict=True))
     query = query.rstrip().rstrip(";")
     result = connection.execute(f"SELECT {chosen} FROM (\n{query}\n) AS q({', '.join(names)})")
     kinds = [str(column[1]) for column in result.description]
@@ -224,8 +222,7 @@ def _utc(name: str, kind: str) -> str:
 def _rows(result: duckdb.DuckDBPyConnection, limit: int) -> Iterator[tuple[Any, ...]]:
     count = 0
     while some := result.fetchmany(_ROWS_AT_ONCE):
-        for row in some[: limit - count]:
-            yield row
+        yield from some[: limit - count]
         count += len(some)
         if count > limit:
             raise QueryFailed(

@@ -107,8 +107,8 @@ FROM _agents;
 
 CREATE OR REPLACE VIEW queues AS
 WITH served AS (
-    SELECT unnest(queues) AS queue, count(*) AS agents FROM _agents WHERE state = 'up'
-    GROUP BY ALL),
+    SELECT queue, count(*) AS agents
+    FROM (SELECT unnest(queues) AS queue FROM _agents WHERE state = 'up') GROUP BY queue),
 filled AS (
     SELECT queue, count(*) FILTER (state = 'queued') AS queued,
         count(*) FILTER (state = 'claimed') AS claimed,

@@ -8,8 +8,6 @@ the projector's time, and what they see is at most so much old.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,7 +18,6 @@ import msgspec
 
 LEAST_SECONDS = 0.5
 PAUSE_PER_COPY = 20
-_FICLONE = 0x40049409
 
 
 class Snapshot(msgspec.Struct):
@@ -91,15 +88,3 @@ class Snapshots:
     def _drop(self, snapshot: Snapshot) -> None:
         if not snapshot.users:
             snapshot.path.unlink(missing_ok=True)
-
-
-def clone(source: Path, target: Path) -> None:
-    """Copy a file; at no cost where the file system can share blocks (XFS, Btrfs)."""
-    with source.open("rb") as old, target.open("wb") as new:
-        with contextlib.suppress(OSError, ImportError):
-            import fcntl
-
-            fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())
-            return
-        shutil.copyfileobj(old, new, 2**20)
-    os.utime(target)

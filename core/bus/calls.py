@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 
 import msgspec
-import nats.errors
 from nats.aio.msg import Msg
 
 from .. import errors
@@ -26,7 +25,6 @@ log = logging.getLogger(__name__)
 END = "Evq-End"
 ERROR = "Evq-Error"
 PART_TAKEN_SECONDS = 30.0
-SETTLE_SECONDS = 2
 
 Answer = Callable[[bytes], AsyncIterator[bytes]]
 
@@ -64,8 +62,8 @@ class NatsCalls:
 
     async def _settle(self) -> None:
         """Return when the server knows what we subscribe to; a new connection brings it along."""
-        with suppress(nats.errors.Error, OSError):
-            await self._client.flush(SETTLE_SECONDS)
+        with suppress(BusAway):
+            await self._requests.settle()
 
     async def ask(self, subject: str, data: bytes, timeout: float) -> AsyncIterator[bytes]:
         arrived: asyncio.Queue[Msg] = asyncio.Queue()

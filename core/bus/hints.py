@@ -1,8 +1,9 @@
 """The queues: one shared durable consumer per level, and a small puller of our own.
 
 A pull that waits costs the server almost nothing, so an idle agent leaves one on every level
-and is woken within a millisecond. nats-py's `fetch` hides errors and loses messages of a pull
-that was given up; this puller hands back whatever comes too late.
+and is woken within a millisecond. nats-py's `fetch` hides errors, and a pull whose subscription
+ends loses what was on its way: it would come again only after `ACK_WAIT`. So the pulls of
+`take_first` share one subscription that never ends, and what comes too late is handed back.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ MAX_WAITING = 100_000
 MAX_PENDING = 100_000
 CONSUMER_EXISTS = 10148
 PULL_ANSWER_SECONDS = 5.0
+PULL_SECONDS = 30.0
 
 
 class JetStreamDelivery:
@@ -74,8 +76,14 @@ class JetStreamHints:
         self._requests = requests
         self._client = requests.client
         self._levels = levels
-        self._wake: asyncio.Future[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._inbox = ""
+        self._taking: dict[str, _Taking] = {}
+        self._takes = 0
+        self._pulls: dict[str, float] = {}
+        """By consumer, until when on the loop's clock a pull of ours waits at the server."""
+        self._first: dict[asyncio.Future[JetStreamDelivery | None], frozenset[Level]] = {}
+        """Who waits in `take_first`, and for which levels."""
+        requests.on_lost.add(self._pulls.clear)
 
     async def ensure(self, level: Level) -> None:
         subject = f"$KV.{LEVELS_BUCKET}.{level.key}"
@@ -124,66 +132,76 @@ class JetStreamHints:
             yield _each_level(batches)
 
     async def take(self, level: Level, limit: int) -> list[JetStreamDelivery]:
-        found: list[JetStreamDelivery] = []
-        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        async def received(message: Msg) -> None:
-            if not message.reply and status(message):
-                _finish(over)
-                return
-            delivery = self._delivery(message)
-            if over.done():
-                await delivery.later(0)
-                return
-            found.append(delivery)
-            if len(found) == limit:
-                _finish(over)
-
-        inbox = self._client.new_inbox()
-        subscription = await self._client.subscribe(inbox, cb=received)
+        loop = asyncio.get_running_loop()
+        taking = _Taking(level, limit, loop.create_future())
+        self._takes += 1
+        token = f"take-{self._takes}"
+        self._taking[token] = taking
+        timer = loop.call_later(PULL_ANSWER_SECONDS, taking.finish)
         try:
-            await self._pull(level, {"batch": limit, "no_wait": True}, inbox)
-            async with asyncio.timeout(PULL_ANSWER_SECONDS):
-                await over
-        except TimeoutError as error:
-            if not found:
-                raise BusAway("no answer to a pull") from error
+            await self._pull(level, {"batch": limit, "no_wait": True}, token)
+            await taking.over
         finally:
-            _finish(over)
-            await self._let_go(subscription, outstanding=len(found) < limit)
-        return found
+            timer.cancel()
+            del self._taking[token]
+        return taking.found
 
     async def take_first(self, levels: Sequence[Level], seconds: float) -> JetStreamDelivery | None:
         loop = asyncio.get_running_loop()
-        first: asyncio.Future[JetStreamDelivery] = loop.create_future()
-        self._wake = loop.create_future()
-
-        async def received(message: Msg) -> None:
-            if not message.reply and status(message):
-                return
-            delivery = self._delivery(message)
-            if first.done():
-                await delivery.later(0)
-            else:
-                first.set_result(delivery)
-
-        inbox = self._client.new_inbox()
-        subscription = await self._client.subscribe(inbox, cb=received)
+        first: asyncio.Future[JetStreamDelivery | None] = loop.create_future()
+        self._first[first] = frozenset(levels)
+        end = loop.time() + seconds
         try:
-            for level in levels:
-                await self._pull(level, {"batch": 1, "expires": int(seconds * SECOND)}, inbox)
-            await asyncio.wait(
-                (first, self._wake), timeout=seconds, return_when=asyncio.FIRST_COMPLETED
-            )
+            while not first.done() and (now := loop.time()) < end:
+                for level in levels:
+                    await self._leave_pull(level, now)
+                over = min((end, *(self._pulls.get(level.consumer, end) for level in levels)))
+                await asyncio.wait((first,), timeout=over - now)
+        except BaseException:
+            if first.done() and (delivery := first.result()):
+                await delivery.later(0)
+            raise
         finally:
-            if not first.done():
-                first.cancel()
-            await self._let_go(subscription, outstanding=len(levels) > 1 or first.cancelled())
-        return None if first.cancelled() else first.result()
+            del self._first[first]
+        return first.result() if first.done() else None
+
+    async def _leave_pull(self, level: Level, now: float) -> None:
+        """See to it that a pull of ours waits at the server for the level's next message."""
+        if self._pulls.get(level.consumer, now) > now:
+            return
+        self._pulls[level.consumer] = now + PULL_SECONDS
+        request = {"batch": 1, "expires": int(PULL_SECONDS * SECOND)}
+        try:
+            await self._pull(level, request, level.consumer)
+        except BusAway:
+            self._pulls.pop(level.consumer, None)
+            raise
+
+    async def _received(self, message: Msg) -> None:
+        if not message.reply and (answer := status(message)):
+            token = message.subject.rpartition(".")[2]
+            if taking := self._taking.get(token):
+                taking.finish()
+            # Timeouts are known by our own clock: this one may be of a pull before the present.
+            elif answer != "408":
+                self._pulls.pop(token, None)
+            return
+        delivery = self._delivery(message)
+        # The server serves waiting pulls first, so this one is over, if there was one.
+        self._pulls.pop(delivery.level.consumer, None)
+        for taking in self._taking.values():
+            if taking.accepts(delivery):
+                return
+        for first, levels in self._first.items():
+            if delivery.level in levels and not first.done():
+                first.set_result(delivery)
+                return
+        await delivery.later(0)
 
     async def wake(self) -> None:
-        if self._wake and not self._wake.done():
-            self._wake.set_result(None)
+        for first in self._first:
+            if not first.done():
+                first.set_result(None)
 
     async def waiting(self, level: Level) -> int:
         answer = await self._requests.api(f"CONSUMER.INFO.{LIFECYCLE_STREAM}.{level.consumer}")
@@ -194,22 +212,41 @@ class JetStreamHints:
         assert hint is not None, message.subject
         return JetStreamDelivery(self._client, message, hint.level, hint.task)
 
-    async def _pull(self, level: Level, request: dict[str, Any], inbox: str) -> None:
+    async def _pull(self, level: Level, request: dict[str, Any], token: str) -> None:
+        # One subscription for all pulls: an own one for each would cost more than the pull.
+        if not self._inbox:
+            inbox = self._client.new_inbox()
+            await self._client.subscribe(inbox + ".*", cb=self._received)
+            self._inbox = inbox
         await publish(
             self._client,
             f"$JS.API.CONSUMER.MSG.NEXT.{LIFECYCLE_STREAM}.{level.consumer}",
             msgspec.json.encode(request),
-            inbox,
+            f"{self._inbox}.{token}",
         )
 
-    async def _let_go(self, subscription: Any, outstanding: bool) -> None:
-        """Drain a subscription whose pulls may still bring messages; `received` returns them."""
-        if not outstanding:
-            await subscription.unsubscribe()
-            return
-        task = asyncio.ensure_future(_drain(subscription))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+class _Taking:
+    """A `take` on its way: what came for it so far."""
+
+    def __init__(self, level: Level, limit: int, over: asyncio.Future[None]) -> None:
+        self.level = level
+        self.limit = limit
+        self.over = over
+        self.found: list[JetStreamDelivery] = []
+
+    def accepts(self, delivery: JetStreamDelivery) -> bool:
+        """Whether the delivery was for us; then it is ours."""
+        if delivery.level != self.level or self.over.done():
+            return False
+        self.found.append(delivery)
+        if len(self.found) == self.limit:
+            self.finish()
+        return True
+
+    def finish(self) -> None:
+        if not self.over.done():
+            self.over.set_result(None)
 
 
 class _ConsumerInfo(msgspec.Struct):
@@ -218,18 +255,6 @@ class _ConsumerInfo(msgspec.Struct):
 
 
 _consumer = msgspec.json.Decoder(_ConsumerInfo)
-
-
-def _finish(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
-async def _drain(subscription: Any) -> None:
-    try:
-        await subscription.drain()
-    except Exception:
-        return  # the connection is gone, and the pulls with it
 
 
 def _level(message: Stored) -> Level:

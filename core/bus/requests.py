@@ -7,7 +7,8 @@ second layer; this is what everything else in this folder stands on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -76,6 +77,29 @@ class Requests:
             if not future.done():
                 future.set_exception(BusAway(why))
 
+    @contextmanager
+    def _answer_to(self, subject: str, timeout: float) -> Iterator[tuple[str, asyncio.Future[Msg]]]:
+        loop = asyncio.get_running_loop()
+        self._count += 1
+        token = str(self._count)
+        answer: asyncio.Future[Msg] = loop.create_future()
+        self._waiting[token] = answer
+        timer = loop.call_later(timeout, _expire, answer, subject, timeout)
+        try:
+            yield f"{self._inbox}.{token}", answer
+        finally:
+            timer.cancel()
+            self._waiting.pop(token, None)
+
+    async def settle(self, timeout: float = TIMEOUT) -> None:
+        """Return when the server has taken in all that was sent before, subscriptions too.
+
+        `flush` of nats-py does not promise that: its ping overtakes what waits to be written.
+        """
+        with self._answer_to("our own inbox", timeout) as (inbox, echo):
+            await publish(self.client, inbox, b"")
+            await echo
+
     async def request(
         self,
         subject: str,
@@ -84,18 +108,9 @@ class Requests:
         timeout: float = TIMEOUT,
     ) -> Msg:
         """The answer to a request. Raises `BusAway` on silence, or if nobody listens."""
-        loop = asyncio.get_running_loop()
-        self._count += 1
-        token = str(self._count)
-        future: asyncio.Future[Msg] = loop.create_future()
-        self._waiting[token] = future
-        timer = loop.call_later(timeout, _expire, future, subject, timeout)
-        try:
-            await publish(self.client, subject, data, f"{self._inbox}.{token}", headers)
-            message = await future
-        finally:
-            timer.cancel()
-            self._waiting.pop(token, None)
+        with self._answer_to(subject, timeout) as (inbox, answer):
+            await publish(self.client, subject, data, inbox, headers)
+            message = await answer
         if not message.data and status(message) == "503":
             raise BusAway(f"nobody answers on {subject}")
         return message

@@ -1,5 +1,7 @@
 """Bytes become lines: whole, in order, within limits, however they are cut into reads."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,7 +48,7 @@ def test_the_other_line_end():
 def test_reads_may_be_cut_anywhere(lines, cuts):
     data = "".join(f"{line}\n" for line in lines).encode()
     edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
-    chunks = [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    chunks = [data[a:b] for a, b in pairwise(edges)]
     assert split(*chunks) == lines
 
 
