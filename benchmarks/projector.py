@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import random
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
-from evq.cli import embedded
+import ground
 from evq.core import events, subjects, wire
 from evq.core.bus.connect import Bus, Login, connect
 from evq.core.spec import Command, Spec
@@ -137,44 +135,18 @@ async def read_bare(login: Login) -> int:
     return sum(counts)
 
 
-@asynccontextmanager
-async def server(folder: Path) -> AsyncIterator[Login]:
-    """A private nats-server with the house's configuration, syncing now and then."""
-    port = embedded.Port(embedded.Address("127.0.0.1", 0))
-    variables = embedded.server_variables(
-        embedded.Address("127.0.0.1", port.number),
-        name="evq-bench",
-        token="bench",
-        folder=folder / "nats",
-        log=folder / "log",
-        sync=120.0,
-    )
-    argv = embedded.server_argv(embedded.find_server(None).path, None)
-    process = subprocess.Popen(argv, env=variables)
-    login = Login(server=f"nats://127.0.0.1:{port.number}", token="bench")
-    try:
-        for _ in range(200):
-            await asyncio.sleep(0.05)
-            if await embedded.greeting(embedded.Door("127.0.0.1", port.number, "bench", None)):
-                break
-        yield login
-    finally:
-        process.terminate()
-        process.wait()
-        port.release()
-
-
 def timed(name: str, login: Login, store: Path) -> float:
     """Seconds that this script's part `name` takes in a process of its own."""
     command = [sys.executable, __file__, "--part", name, login.server, str(store)]
+    environment = {**os.environ, "EVQ_TOKEN": login.token or ""}
     began = time.perf_counter()
-    subprocess.run(command, check=True)
+    subprocess.run(command, check=True, env=environment)
     return time.perf_counter() - began
 
 
 def part(name: str, address: str, store: Path) -> int:
     """One measured part."""
-    login = Login(server=address, token="bench")
+    login = Login(server=address, token=os.environ["EVQ_TOKEN"])
     with asyncio.Runner(loop_factory=projector.loop_factory()) as runner:
         if name == "read":
             return 0 if runner.run(read_bare(login)) else 1
@@ -186,7 +158,7 @@ async def bench(messages: int, folder: Path) -> None:
     """Fill, measure, print."""
     tasks = messages // MESSAGES_PER_TASK
     store = folder / "store"
-    async with server(folder) as login:
+    with ground.server(folder, "120s") as login:
         async with connect(login, "bench", patience=10) as bus:
             await bus.prepare()
             began = time.perf_counter()
@@ -197,7 +169,9 @@ async def bench(messages: int, folder: Path) -> None:
         measured = {"fill": filling}
         for name in ("read", "rebuild", "verify"):
             measured[name] = timed(name, login, store)
-    print(f"{tasks:,} tasks, {stored:,} messages, {tasks * 2 * (POINTS + LINES):,} points and lines")
+    print(
+        f"{tasks:,} tasks, {stored:,} messages, {tasks * 2 * (POINTS + LINES):,} points and lines"
+    )
     for name, seconds in measured.items():
         print(f"{name:10} {seconds:8.1f} s {stored / seconds:12,.0f} messages/s")
     path = database_file(store)
@@ -216,11 +190,8 @@ def main() -> int:
     if arguments.part:
         name, address, store = arguments.part
         return part(name, address, Path(store))
-    folder = Path(tempfile.mkdtemp(prefix="evq-bench-"))
-    try:
+    with ground.folder() as folder:
         asyncio.run(bench(arguments.messages, folder))
-    finally:
-        shutil.rmtree(folder)
     return 0
 
 

@@ -25,8 +25,8 @@ WIDTHS = (8, 32)
 SLOTS = 2
 
 BEST = """
-select t.name, t.queue, t.params.lr as lr, t.params.width as width,
-       m.last as loss, round(t.run_seconds, 1) as seconds
+select t.name, t.queue, t.params->>'lr' as lr, t.params->>'width' as width,
+       m.value as loss, round(t.run_seconds, 1) as seconds
 from tasks t join metric_latest m using (task)
 where m.name = 'loss' and t.state = 'completed'
 order by loss
@@ -136,16 +136,14 @@ async def _enqueue(client: Client) -> dict[str, str]:
     from ..core.spec import Script, Spec
     from .sending import send
 
-    script = Path(__file__).resolve().parent.parent / "examples" / "train.py"
     specs = []
-    with take(script.parent, script) as snapshot:
+    with _script_alone() as script, take(script.parent, script) as snapshot:
         await send(client, snapshot)
-        entry = snapshot.entry or script.name
         for number, (lr, width) in enumerate(itertools.product(LEARNING_RATES, WIDTHS)):
             for seed, queue in enumerate(QUEUES):
                 arguments = ("--lr", str(lr), "--width", str(width), "--seed", str(seed))
                 spec = Spec(
-                    entry=Script(entry, arguments),
+                    entry=Script(script.name, arguments),
                     name=f"spiral-{number}-{seed}",
                     queue=queue,
                     code=snapshot.code,
@@ -160,6 +158,17 @@ async def _enqueue(client: Client) -> dict[str, str]:
         " the first one builds an environment with numpy"
     )
     return {receipt.task: spec.name for receipt, spec in zip(receipts, specs, strict=True)}
+
+
+@contextmanager
+def _script_alone() -> Iterator[Path]:
+    """A copy of the example outside of any repository, so that it travels alone."""
+    import shutil
+    import tempfile
+
+    example = Path(__file__).resolve().parent.parent / "examples" / "train.py"
+    with tempfile.TemporaryDirectory(prefix="evq-demo-") as folder:
+        yield Path(shutil.copy(example, folder))
 
 
 async def _watch(client: Client, start: int, said: int, names: dict[str, str]) -> View:

@@ -106,11 +106,11 @@ def colored(text: str) -> str:
 
 
 def end_text(exit_code: int | None, cause: str | None) -> str:
-    """How a command ended, in a few words: `exit code 3`, `SIGKILL`."""
+    """How a command ended, in a few words: `exit status 3`, `SIGKILL`."""
     if exit_code is not None and exit_code < 0:
         return signal_name(-exit_code)
     if exit_code:
-        return f"exit code {exit_code}"
+        return f"exit status {exit_code}"
     return (cause or "").replace("_", " ")
 
 

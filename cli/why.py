@@ -46,7 +46,7 @@ def why(task: str, as_json: bool) -> None:
             }
         )
         return
-    output.say(f"task {output.bold(found.id)} is {sentence(found)}")
+    output.say(f"task {output.bold(found.id)}  {sentence(found)}")
     for ok, text in reasons:
         output.say(f"  {_mark(ok)} {text}")
     output.say(output.dim(next_commands(found)))

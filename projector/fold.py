@@ -197,7 +197,10 @@ Claims = Mapping[int, tuple[str, int]]
 
 
 class Said(msgspec.Struct):
-    """What a batch of telemetry says, in rows of lists: see `projection` for their columns."""
+    """What a batch of telemetry says: rows of (seq, claim, task, attempt, JSON of the record).
+
+    `progress` has the last row of each claim, in the columns of `_progress`.
+    """
 
     metrics: list[tuple[object, ...]] = []
     logs: list[tuple[object, ...]] = []
@@ -239,26 +242,19 @@ def _sort_one(said: Said, stored: Stored, record: Telemetry | Broken, claims: Cl
     task = place[1]
     if claims.get(record.claim) != (task, record.attempt):
         raise Strange(f"no attempt {record.attempt} of task {task} has the claim {record.claim}")
-    who = (stored.seq, record.claim, task, record.attempt)
+    text = stored.data.decode(errors="replace")
+    row = (stored.seq, record.claim, task, record.attempt, text)
     match record:
-        case Metric(at=at, name=names, step=steps, value=values):
-            _same_length(at, names, steps, values)
-            said.metrics.append((*who, _times(at), names, steps, _floats(values)))
-        case Log(first=first, at=at, stream=streams, text=text):
-            _same_length(at, streams, text)
-            said.logs.append((*who, first, _times(at), list(streams), text))
+        case Metric():
+            _same_length(record.at, record.name, record.step, record.value)
+            said.metrics.append(row)
+        case Log():
+            _same_length(record.at, record.stream, record.text)
+            said.logs.append(row)
         case Progress(at=when, done=done, total=total, text=words):
             said.progress[record.claim] = (record.claim, stored.seq, time(when), done, total, words)
 
 
 def _same_length(*columns: Sequence[object]) -> None:
-    if len({len(column) for column in columns}) != 1:
+    if len(set(map(len, columns))) != 1:
         raise Strange("its columns are not of equal length")
-
-
-def _times(at: tuple[int, ...]) -> Sequence[int]:
-    return at if min(at, default=0) >= 0 and max(at, default=0) < 2**52 else [*map(time, at)]
-
-
-def _floats(values: Sequence[float | str]) -> Sequence[float]:
-    return [float(value) for value in values]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -40,6 +41,8 @@ async def run(
     returns 1 if they differ. Raises `Conflict` if another process holds the database or if it
     does not belong to the log, and whatever `connect` raises.
     """
+    # Facts hold no cycles, and a collector that looks at each of them takes a seventh of the time.
+    gc.set_threshold(100_000, 20, 100)
     path = database_file(store)
     async with connect(login, "evq-projector", patience=10) as bus, _stopping() as stop:
         await bus.prepare()

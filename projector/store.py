@@ -31,7 +31,7 @@ REBUILD = "evq projector --rebuild"
 Failed = duckdb.Error
 """What any method of `Database` may raise: the file must then be opened again."""
 
-Unfit = (duckdb.DataError, OverflowError, TypeError, ValueError)
+Unfit = (duckdb.DataError, duckdb.InvalidInputException, OverflowError, TypeError, ValueError)
 """What a value that the database cannot hold raises."""
 
 _HOLDER = re.compile(r"PID (\d+)")

@@ -9,7 +9,7 @@ ends loses what was on its way: it would come again only after `ACK_WAIT`. So th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -32,6 +32,7 @@ MAX_PENDING = 100_000
 CONSUMER_EXISTS = 10148
 PULL_ANSWER_SECONDS = 5.0
 PULL_SECONDS = 30.0
+HOLD_SECONDS = 0.05
 
 
 class JetStreamDelivery:
@@ -83,6 +84,9 @@ class JetStreamHints:
         """By consumer, until when on the loop's clock a pull of ours waits at the server."""
         self._first: dict[asyncio.Future[JetStreamDelivery | None], frozenset[Level]] = {}
         """Who waits in `take_first`, and for which levels."""
+        self._hand: list[JetStreamDelivery] = []
+        """What came while nobody waited; whoever takes next gets it, or it is handed back."""
+        self._returning: set[asyncio.Task[None]] = set()
         requests.on_lost.add(self._pulls.clear)
 
     async def ensure(self, level: Level) -> None:
@@ -132,6 +136,8 @@ class JetStreamHints:
             yield _each_level(batches)
 
     async def take(self, level: Level, limit: int) -> list[JetStreamDelivery]:
+        if held := self._from_hand({level}, limit):
+            return held
         loop = asyncio.get_running_loop()
         taking = _Taking(level, limit, loop.create_future())
         self._takes += 1
@@ -147,6 +153,8 @@ class JetStreamHints:
         return taking.found
 
     async def take_first(self, levels: Sequence[Level], seconds: float) -> JetStreamDelivery | None:
+        if held := self._from_hand(levels, 1):
+            return held[0]
         loop = asyncio.get_running_loop()
         first: asyncio.Future[JetStreamDelivery | None] = loop.create_future()
         self._first[first] = frozenset(levels)
@@ -196,7 +204,22 @@ class JetStreamHints:
             if delivery.level in levels and not first.done():
                 first.set_result(delivery)
                 return
-        await delivery.later(0)
+        # To hand it back at once would cost its place: a busy caller is back in no time.
+        self._hand.append(delivery)
+        asyncio.get_running_loop().call_later(HOLD_SECONDS, self._hand_back, delivery)
+
+    def _from_hand(self, levels: Collection[Level], limit: int) -> list[JetStreamDelivery]:
+        found = [delivery for delivery in self._hand if delivery.level in levels][:limit]
+        for delivery in found:
+            self._hand.remove(delivery)
+        return found
+
+    def _hand_back(self, delivery: JetStreamDelivery) -> None:
+        if delivery in self._hand:
+            self._hand.remove(delivery)
+            task = asyncio.ensure_future(delivery.later(0))
+            self._returning.add(task)
+            task.add_done_callback(self._returning.discard)
 
     async def wake(self) -> None:
         for first in self._first:
