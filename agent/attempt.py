@@ -201,7 +201,7 @@ class Attempt:
         if code < 0:
             why = f"ended by {launch.signal_name(-code)}, which evq did not send"
             return self._finish(Outcome.FAILED, code, Cause.SIGNAL, why, usage)
-        return self._finish(Outcome.FAILED, code, Cause.CODE, f"exit status {code}", usage)
+        return self._finish(Outcome.FAILED, code, Cause.CODE, self._recorder.last_error, usage)
 
     def _finish(
         self,

@@ -39,6 +39,8 @@ class Recorder:
         self._attempt = attempt
         self._claim = claim
         self._budget = LogBudget(limit)
+        self.last_error = ""
+        """The last line on stderr that says something: of a failure, usually the reason."""
         self._lines: list[Line] = []
         self._bytes = 0
         self._written = 0
@@ -50,6 +52,10 @@ class Recorder:
 
     def lines(self, lines: Sequence[Line]) -> None:
         """Take lines of output, within the attempt's budget."""
+        for line in reversed(lines):
+            if line.stream == "err" and line.text.strip():
+                self.last_error = line.text.strip()[:300]
+                break
         self._keep(self._budget.admit(lines))
 
     def say(self, text: str) -> None:

@@ -15,6 +15,8 @@ import statistics
 import time
 
 import uvloop
+from ground import agent, agents, client, folder, line, server
+
 from evq.core.bus.connect import Login
 from evq.core.events import Claimed, Envelope, Finished
 from evq.core.ports import Entry
@@ -23,7 +25,6 @@ from evq.core.sdk.client import Client
 from evq.core.spec import Command, Spec
 from evq.core.subjects import Level, hint
 from evq.core.wire import decode
-from ground import agent, agents, client, folder, line, server
 
 TRUE = "/bin/true"
 
@@ -135,7 +136,11 @@ async def measure(tasks: int, slots: int) -> None:
                 await agents(opened, 1)
                 await idle_latency(opened, 20)
                 median, late, end = await idle_latency(opened)
-            line("enqueue to process started, idle, median", f"{median * 1e3:.2f} ms", f"{median / raw:.1f} x")
+            line(
+                "enqueue to process started, idle, median",
+                f"{median * 1e3:.2f} ms",
+                f"{median / raw:.1f} x",
+            )
             line("the same, 95 of 100", f"{late * 1e3:.2f} ms")
             line("enqueue to finished in the log, median", f"{end * 1e3:.2f} ms")
             began = time.perf_counter()

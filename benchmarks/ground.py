@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import msgspec
+
 from evq.cli.embedded import Address, Port, find_server, server_argv, server_variables
 from evq.core.bus.connect import Login
 from evq.core.sdk.client import Client, open_client

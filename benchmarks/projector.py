@@ -15,10 +15,12 @@ import random
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import ground
+
 from evq.core import events, subjects, wire
 from evq.core.bus.connect import Bus, Login, connect
 from evq.core.spec import Command, Spec
@@ -27,7 +29,7 @@ from evq.projector.store import Database, database_file
 
 MESSAGES_PER_TASK = 10
 POINTS, LINES = 50, 20
-IN_FLIGHT = 2000
+IN_FLIGHT = 500
 CONCURRENT = 200
 """How many tasks live at the same time, their messages interleaved."""
 
@@ -111,9 +113,12 @@ def life(task: str, seq: list[int], chance: random.Random) -> Iterator[tuple[str
 
 
 async def fill(bus: Bus, tasks: int) -> None:
-    """Store the lives of `tasks` tasks: only every so many messages waits for its answer."""
-    for number, (subject, data) in enumerate(lives(tasks), 1):
-        if number % IN_FLIGHT:
+    """Store the lives of `tasks` tasks: of each stream, one message in many is waited for."""
+    sent: Counter[str] = Counter()
+    for subject, data in lives(tasks):
+        stream = subject.partition(".")[0]
+        sent[stream] += 1
+        if sent[stream] % IN_FLIGHT:
             await bus.client.publish(subject, data)
         else:
             await bus.requests.request(subject, data, timeout=60)

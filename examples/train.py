@@ -4,13 +4,15 @@
 # ///
 """Trains a small neural network to tell two spirals apart; nothing but numpy.
 
-    evq run examples/train.py -- --lr 0.3 --width 32
+evq run examples/train.py -- --lr 0.3 --width 32
 """
 
 import argparse
+from itertools import pairwise
+
+import numpy as np
 
 import evq
-import numpy as np
 
 
 def spirals(points: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -33,9 +35,7 @@ def main() -> None:
     rng = np.random.default_rng(options.seed)
     x, y = spirals(500, rng)
     sizes = [2, options.width, options.width, 1]
-    weights = [
-        rng.normal(0, np.sqrt(2 / a), (a, b)) for a, b in zip(sizes, sizes[1:], strict=False)
-    ]
+    weights = [rng.normal(0, np.sqrt(2 / a), (a, b)) for a, b in pairwise(sizes)]
     biases = [np.zeros(b) for b in sizes[1:]]
     speed = [np.zeros_like(part) for part in (*weights, *biases)]
 
@@ -53,9 +53,7 @@ def main() -> None:
             slopes_w.insert(0, layers[number].T @ error)
             slopes_b.insert(0, error.sum(axis=0))
             error = (error @ weights[number].T) * (1 - layers[number] ** 2)
-        for part, slope, v in zip(
-            (*weights, *biases), (*slopes_w, *slopes_b), speed, strict=True
-        ):
+        for part, slope, v in zip((*weights, *biases), (*slopes_w, *slopes_b), speed, strict=True):
             v *= 0.9
             v -= options.lr * slope
             part += v

@@ -8,6 +8,7 @@ from typing import Any
 
 import duckdb
 import msgspec
+
 from evq.core import wire
 from evq.core.events import Again, Enqueued, Envelope
 from evq.core.ports import Log, Stored
