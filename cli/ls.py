@@ -114,7 +114,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
 def last_words(row: Row) -> str:
     """Why it ended, or how far it is."""
     if row["cause"]:
-        return end_text(row["exit_code"], row["cause"])
+        return end_text(row["exit_code"], row["cause"]).replace("exit status", "exit")
     if row["state"] != "running" or row.get("progress_done") is None:
         return ""
     total = f"/{row['progress_total']:g}" if row["progress_total"] else ""

@@ -6,6 +6,7 @@ Everything else is loaded by the verb that needs it: the whole of `evq --help` i
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -18,6 +19,9 @@ from .verbs import MEANINGS, OTHER_WORDS, PLACES, SECTIONS
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+COMPLETE = "_EVQ_COMPLETE"
+"""The variable by which a shell asks for completions."""
 
 
 class LazyGroup(click.Group):
@@ -97,7 +101,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and end the process with its exit status."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        status = cli.main(words, prog_name="evq", standalone_mode=False)
+        status = _run(words)
+        sys.stdout.flush()
     except BrokenPipeError:
         failure.silence()
         status = failure.BROKEN_PIPE
@@ -113,6 +118,17 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except Exception as error:
         status = _fail(failure.from_bug(error), words, error)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _run(words: list[str]) -> object:
+    if COMPLETE in os.environ:
+        return cli.main(words, prog_name="evq", complete_var=COMPLETE)
+    # Not `cli.main`: it ends the process itself, with 1, when nobody reads our output.
+    try:
+        with cli.make_context("evq", list(words)) as ctx:
+            return cli.invoke(ctx)
+    except click.exceptions.Exit as end:
+        return end.exit_code
 
 
 def _fail(error: EvqError, words: list[str], cause: Exception) -> int:

@@ -16,6 +16,8 @@ import msgspec
 from .options import THIS_RUN
 
 GAP = "  "
+LEAST = 5
+"""Columns that a soft column keeps on a narrow terminal."""
 
 
 def say(text: str = "") -> None:
@@ -119,7 +121,7 @@ def fit(widths: Sequence[int], soft: Sequence[bool], limit: int) -> list[int]:
     fitted = list(widths)
     excess = sum(widths) + len(GAP) * (len(widths) - 1) - limit
     while excess > 0:
-        yielding = [n for n, gives in enumerate(soft) if gives and fitted[n] > 8]
+        yielding = [n for n, gives in enumerate(soft) if gives and fitted[n] > LEAST]
         if not yielding:
             break
         widest = max(yielding, key=lambda n: fitted[n])

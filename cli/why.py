@@ -91,8 +91,8 @@ def reasons_for(
                     "another agent takes the task",
                 )
             ]
-        case Ended(evidence=evidence):
-            return [(task.name_of_state == "completed", evidence)] if evidence else []
+        case Ended():
+            return []  # the sentence says it
 
 
 def _waiting(

@@ -57,8 +57,13 @@ def until() -> Callable[..., Awaitable[Any]]:
 class NatsServer:
     """A nats-server with the house's nats.conf, on a port of its own that outlives restarts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, sync: float | str = 60.0) -> None:
+        """`sync` is after how many seconds writes are forced to the disk, or `always`.
+
+        A test kills the server, never the kernel: what was written stays without a sync.
+        """
         self.folder = folder
+        self._sync = sync
         self.store = folder / "store"
         self.log = folder / "log"
         self._port = embedded.Port(embedded.Address("127.0.0.1", 0))
@@ -81,8 +86,7 @@ class NatsServer:
             token="test",
             folder=self.store,
             log=self.log,
-            # A test kills the server, never the kernel: what was written stays without a sync.
-            sync=60.0,
+            sync=self._sync,
         )
         argv = embedded.server_argv(embedded.find_server(None).path, None)
         self._process = subprocess.Popen(argv, env={**os.environ, **variables})
@@ -188,6 +192,20 @@ def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer
     server = NatsServer(tmp_path_factory.mktemp("nats"))
     yield server
     server.close()
+
+
+@pytest.fixture
+def make_server() -> Iterator[Callable[..., NatsServer]]:
+    """`make_server(folder, sync="always")` starts a server of the test's own."""
+    servers: list[NatsServer] = []
+
+    def make(folder: Path, **options: Any) -> NatsServer:
+        servers.append(NatsServer(folder, **options))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.close()
 
 
 @pytest.fixture

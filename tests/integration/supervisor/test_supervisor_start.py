@@ -25,7 +25,7 @@ async def test_a_command_gets_exactly_what_it_was_given(shell, tmp_path):
     script = (
         "import json, os, sys\n"
         "fds = sorted(os.listdir('/proc/self/fd'), key=int)\n"
-        "print(json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ), fds, os.read(0, 1) == b'']))"
+        "print(json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ), fds, not os.read(0, 1)]))"
     )
     folder = tmp_path / os.fsdecode(b"no UTF-8 \xff\nand two lines")
     folder.mkdir()

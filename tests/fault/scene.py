@@ -1,0 +1,344 @@
+"""The stage of a fault test: a server, agents as real processes, tasks that witness what happens.
+
+    async with Scene(server, folder) as scene:
+        agent = await scene.agent("one")
+        task = await scene.enqueue(scene.gate("go"))
+        await scene.event(task, Started)
+        agent.kill()
+        …
+        await scene.verdict()
+
+Nobody sleeps here: `event` waits for the log, `steps` for what a task has written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+import oracle
+import psutil
+from evq.core import wire
+from evq.core.bus.connect import Login, connect
+from evq.core.events import Aborted, Enqueued, Envelope, Finished, Lifecycle, Log
+from evq.core.ports import Stored
+from evq.core.sdk.client import Client
+from evq.core.spec import Command, Spec
+from evq.core.subjects import LIFECYCLE_STREAM, Level
+
+T = TypeVar("T")
+
+PATIENCE = 40.0
+LOOK_EVERY = 0.01
+ACK_WAIT = 2.0
+"""Seconds after which an unmentioned hint comes again: less than evq's own, for quick tests."""
+
+LEASE = 2.0
+WITNESS = Path(__file__).parent / "witness.py"
+
+
+class Server(Protocol):
+    """A nats-server that a test may mistreat; see tests/conftest.py."""
+
+    login: Login
+
+    def start(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+class AgentProcess:
+    """An agent, and all processes that were ever seen below it."""
+
+    def __init__(self, name: str, process: subprocess.Popen[bytes]) -> None:
+        self.name = name
+        self.process = process
+        self.family: set[psutil.Process] = set()
+
+    def look(self) -> list[psutil.Process]:
+        """The processes below it now: forkserver, supervisors, commands."""
+        with suppress(psutil.NoSuchProcess):
+            found = psutil.Process(self.process.pid).children(recursive=True)
+            self.family.update(found)
+            return found
+        return []
+
+    @property
+    def forkserver(self) -> psutil.Process:
+        """The process that forks its supervisors."""
+        return psutil.Process(self.process.pid).children()[0]
+
+    def supervisor_of(self, pid: int) -> psutil.Process:
+        """The supervisor of the command `pid`."""
+        found = psutil.Process(pid).parent()
+        assert found is not None
+        return found
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.look()
+        self.process.kill()
+        self.process.send_signal(signal.SIGCONT)
+        self.process.wait(PATIENCE)
+
+    def pause(self) -> None:
+        """SIGSTOP: it can do nothing, and does not know."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def give_back(self) -> None:
+        """Two SIGTERMs: end what runs, and go."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(signal.SIGTERM)
+
+    def ended(self) -> bool:
+        """Whether nothing of it is left."""
+        return self.process.poll() is not None and not any(map(_lives, self.family))
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+async def until(condition: Callable[[], T | Awaitable[T]], what: str = "") -> T:
+    """What `condition` gives as soon as that is true."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        value: Any = condition()
+        if isinstance(value, Awaitable):
+            value = await value
+        if value:
+            return value
+        assert time.monotonic() < end, f"not so after {PATIENCE:g} s: {what or condition}"
+        await asyncio.sleep(LOOK_EVERY)
+
+
+class Scene:
+    """One server, some agents, a client, and the log as it grows."""
+
+    def __init__(self, server: Server, folder: Path) -> None:
+        self.server = server
+        self.folder = folder
+        self.truth = folder / "truth"
+        self.agents: list[AgentProcess] = []
+        self.acked: list[tuple[str, int]] = []
+        self._rows: list[tuple[Stored, Envelope]] = []
+        self._news = asyncio.Event()
+        self._stack = AsyncExitStack()
+
+    # --- life ---------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Scene:
+        self.truth.mkdir(parents=True)
+        bus = await self._stack.enter_async_context(connect(self.server.login, "scene", PATIENCE))
+        await bus.prepare()
+        self.client = Client(bus)
+        await self.queue("q")
+        following = asyncio.ensure_future(self._follow())
+        self._stack.callback(following.cancel)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for agent in self.agents:
+            agent.kill()
+        try:
+            await until(lambda: all(agent.ended() for agent in self.agents), "processes gone")
+        finally:
+            for agent in self.agents:
+                for process in filter(_lives, agent.family):
+                    process.kill()
+            await self._stack.aclose()
+
+    async def queue(self, name: str) -> Level:
+        """Make a queue whose unmentioned hints come again soon."""
+        level = Level(name, 5)
+        await self.client.bus.hints.ensure(level)
+        requests = self.client.bus.requests
+        where = f"{LIFECYCLE_STREAM}.{level.consumer}"
+        info = msgspec.json.decode(await requests.api(f"CONSUMER.INFO.{where}"))
+        config = info["config"] | {"ack_wait": int(ACK_WAIT * 1e9)}
+        change = {"stream_name": LIFECYCLE_STREAM, "config": config, "action": "update"}
+        await requests.api(f"CONSUMER.CREATE.{where}.{level.filter}", change)
+        return level
+
+    async def agent(self, name: str, *options: str, url: str | None = None) -> AgentProcess:
+        """Start an agent and return when it is listed."""
+        agent = self.start_agent(name, *options, url=url)
+        up = f'"pid":{agent.process.pid},'.encode()
+        await self._somewhere(lambda stored: b'"agent_up"' in stored.data and up in stored.data)
+        agent.look()
+        return agent
+
+    def start_agent(self, name: str, *options: str, url: str | None = None) -> AgentProcess:
+        """Start an agent."""
+        login = self.server.login
+        login = msgspec.structs.replace(login, server=url or login.server)
+        argv = [sys.executable, "-P", "-m", "evq.agent", "--queues", "q", "--name", name]
+        argv += ["--state-dir", str(self.folder / "state"), "--cache-dir", str(self.folder / "c")]
+        if "--lease" not in options:
+            argv += ["--lease", f"{LEASE:g}"]
+        environment = {**os.environ, "EVQ_LOGIN": msgspec.json.encode(login).decode()}
+        with (self.folder / f"{name}.agent-log").open("ab") as log:
+            process = subprocess.Popen([*argv, *options], env=environment, stderr=log)
+        agent = AgentProcess(name, process)
+        self.agents.append(agent)
+        return agent
+
+    # --- tasks --------------------------------------------------------------------------------
+
+    def gate(self, name: str) -> Path:
+        """A file that a task can wait for; `touch` it to let the task end."""
+        return self.folder / f"gate-{name}"
+
+    async def enqueue(self, *words: str, **settings: Any) -> str:
+        """Enqueue a witness with these words; returns the task's id."""
+        argv = (sys.executable, "-S", str(WITNESS), str(self.truth), *words)
+        spec = Spec(entry=Command(argv), name="witness", queue="q", manager="none", **settings)
+        receipt = await self.client.enqueue(spec)
+        self.acked.append((receipt.task, receipt.seq))
+        return receipt.task
+
+    def steps(self, task: str) -> list[str]:
+        """What the task did, as `<attempt> <word>`."""
+        path = self.truth / f"{task}.steps"
+        return path.read_text().splitlines() if path.exists() else []
+
+    async def runs(self, task: str, attempt: int = 1) -> None:
+        """Return when an attempt's process is at work."""
+        await until(lambda: f"{attempt} tick" in self.steps(task), f"{task} attempt {attempt} runs")
+
+    # --- the log ------------------------------------------------------------------------------
+
+    async def _follow(self) -> None:
+        async with self.client.bus.log.follow(1) as batches:
+            async for batch in batches:
+                for stored in batch:
+                    envelope = wire.decode(stored.data)
+                    if isinstance(envelope, Envelope):
+                        self._rows.append((stored, envelope))
+                self._news.set()
+
+    async def _somewhere(self, wanted: Callable[[Stored], bool]) -> Stored:
+        """The first message in the log that `wanted` is true for, perhaps one to come."""
+        seen = 0
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                for stored, _ in self._rows[seen:]:
+                    if wanted(stored):
+                        return stored
+                seen = len(self._rows)
+                self._news.clear()
+                await self._news.wait()
+
+    def history(self, task: str) -> list[Lifecycle]:
+        """The task's events so far."""
+        own = (e.event for s, e in self._rows if s.subject.endswith(f".{task}"))
+        return [event for event in own if not isinstance(event, Enqueued)]  # type: ignore[misc]
+
+    def kinds(self, task: str) -> list[str]:
+        """The kinds of the task's events so far, with the attempt's number where there is one."""
+        return [
+            str(event.__struct_config__.tag) + str(getattr(event, "attempt", ""))
+            for event in self.history(task)
+        ]
+
+    async def event(self, task: str, kind: type[T], attempt: int | None = None) -> T:
+        """The task's first event of that kind (and attempt)."""
+        found: list[Any] = []
+
+        def wanted(stored: Stored) -> bool:
+            envelope = wire.decode(stored.data)
+            assert isinstance(envelope, Envelope)
+            event = envelope.event
+            hit = (
+                stored.subject.endswith(f".{task}")
+                and isinstance(event, kind)
+                and attempt in (None, getattr(event, "attempt", None))
+            )
+            if hit:
+                found.append(event)
+            return hit
+
+        await self._somewhere(wanted)
+        return found[0]
+
+    async def end(self, task: str) -> Finished | Aborted:
+        """The event that ended the task."""
+        while True:
+            for event in self.history(task):
+                if isinstance(event, Finished | Aborted):
+                    return event
+            self._news.clear()
+            async with asyncio.timeout(PATIENCE):
+                await self._news.wait()
+
+    def when(self, task: str, kind: type[Any], attempt: int) -> float:
+        """When the event was written, in seconds since 1970 by its writer's clock."""
+        for stored, envelope in self._rows:
+            event = envelope.event
+            if stored.subject.endswith(f".{task}") and isinstance(event, kind):
+                if getattr(event, "attempt", None) == attempt:
+                    return envelope.at / 1e6
+        raise AssertionError(f"no such event of {task}")
+
+    async def records(self, task: str) -> list[Any]:
+        """What the task's attempts said, decoded, in the order of the stream."""
+        stream = self.client.bus.telemetry
+        last = await stream.last_seq()
+        found: list[Any] = []
+        if last:
+            async with stream.follow(1) as batches:
+                async for batch in batches:
+                    for stored in batch:
+                        if stored.subject.split(".")[2] == task:
+                            found.append(wire.decode_telemetry(stored.data))
+                    if batch[-1].seq >= last:
+                        break
+        return found
+
+    async def lines(self, task: str) -> list[str]:
+        """The lines of the task's log; fails if the numbering has a hole within an attempt."""
+        found: list[str] = []
+        expected: dict[int, int] = {}
+        for record in await self.records(task):
+            if isinstance(record, Log):
+                assert record.first == expected.get(record.attempt, 0), "a hole in the log"
+                expected[record.attempt] = record.first + len(record.text)
+                found += record.text
+        return found
+
+    # --- the end ------------------------------------------------------------------------------
+
+    async def verdict(self) -> None:
+        """Every task has one end, every invariant holds, and no task lived twice."""
+        rows = [oracle.row(stored) for stored in await oracle.read(self.client.bus.log)]
+        assert oracle.violations(rows, self.acked) == {}
+        assert self.doubles() == []
+        assert self.overlaps() == []
+
+    def doubles(self) -> list[str]:
+        """The second lives that tasks saw beside them."""
+        return [f"{path.stem}: {path.read_text()}" for path in self.truth.glob("*.double")]
+
+    def overlaps(self) -> list[str]:
+        """The tasks of which an earlier attempt did something after a later one had begun."""
+        found = []
+        for path in self.truth.glob("*.steps"):
+            attempts = [int(line.split()[0]) for line in path.read_text().splitlines()]
+            if attempts != sorted(attempts):
+                found.append(path.stem)
+        return found

@@ -1,0 +1,322 @@
+"""Ground for tests of whole agents: real processes, a real server, tasks that are small scripts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from evq.core import subjects, wire
+from evq.core.bus.connect import Login, connect
+from evq.core.events import Aborted, Claimed, Finished, Log, Metric, Progress
+from evq.core.sdk.client import Client
+from evq.core.spec import Command, Spec
+from evq.core.state import Task
+
+PATIENCE = 30.0
+
+SECRETS = {
+    "EVQ_TOKEN": "secret-token",
+    "NATS_URL": "nats://user:secret-password@127.0.0.1:1",
+}
+"""What an agent knows besides EVQ_LOGIN that no task may see."""
+
+
+class AgentProcess:
+    """`python -m evq.agent`, from its start until its end has been seen."""
+
+    def __init__(
+        self,
+        login: Login,
+        folder: Path,
+        queues: tuple[str, ...],
+        *options: str,
+        name: str | None = "",
+    ) -> None:
+        """`name` is made up if it is empty; with None the agent finds one itself."""
+        self.folder = folder
+        self.name = name if name != "" else "agent-" + secrets.token_hex(4)
+        self._log = folder / f"log-{secrets.token_hex(4)}"
+        argv = [sys.executable, "-P", "-m", "evq.agent", "--queues", ",".join(queues)]
+        argv += ["--state-dir", str(folder / "state"), "--cache-dir", str(folder / "cache")]
+        argv += ["--name", self.name] if self.name else []
+        environment = {**os.environ, **SECRETS, "UV_PYTHON_DOWNLOADS": "never"}
+        environment["EVQ_LOGIN"] = msgspec.json.encode(login).decode()
+        self._ears = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._ears.bind("")
+        environment["NOTIFY_SOCKET"] = "@" + self._ears.getsockname()[1:].decode()
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen([*argv, *options], env=environment, stderr=log)
+
+    def ready(self) -> AgentProcess:
+        """Itself, when it has said that it does its work."""
+        over = os.pidfd_open(self.process.pid)
+        heard, _, _ = select.select([self._ears, over], [], [], PATIENCE)
+        os.close(over)
+        assert heard == [self._ears], f"the agent did not begin: {self.said}"
+        return self
+
+    @property
+    def said(self) -> str:
+        """What it has written about itself."""
+        return self._log.read_text()
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self.process.send_signal(signal.SIGTERM)
+
+    async def over(self) -> int:
+        """Its exit status, when it has ended."""
+        return await asyncio.to_thread(self.process.wait, PATIENCE)
+
+    def memory(self, field: str) -> int:
+        """A figure of /proc/PID/status in bytes, such as VmRSS or VmHWM."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith(field))
+        return int(line.split()[1]) * 1024
+
+    def close(self) -> None:
+        """End it if it runs, and show what it said in case the test has failed."""
+        self.process.terminate()
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._ears.close()
+        print(f"agent {self.name}:\n{self.said}")
+
+
+class Gate:
+    """A place where a task's shell waits until the test lets it pass."""
+
+    def __init__(self, path: Path, until: Any) -> None:
+        os.mkfifo(path)
+        self.wait = f"read nothing < {path}"
+        """Shell."""
+        self.path = path
+        self._until = until
+        self._end = -1
+
+    def _try(self) -> bool:
+        try:
+            self._end = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            return False  # nobody reads
+        return True
+
+    async def reached(self) -> None:
+        """Return when the task waits here."""
+        await self._until(self._try)
+
+    def open(self) -> None:
+        """Let the task pass, after `reached`."""
+        end, self._end = self._end, -1
+        os.close(end)
+
+
+class Queue:
+    """A queue of a test's own, and what the log and the telemetry say of its tasks."""
+
+    def __init__(self, client: Client, name: str, agent: AgentProcess | None = None) -> None:
+        self.client = client
+        self.name = name
+        self.agent = agent
+
+    async def enqueue(self, *argv: str, **spec: Any) -> str:
+        """Enqueue a command (or `entry`) and return the task's id."""
+        entry = spec.pop("entry", None) or Command(argv)
+        receipt = await self.client.enqueue(
+            Spec(**{"entry": entry, "name": "test", "queue": self.name, "manager": "none", **spec})
+        )
+        return receipt.task
+
+    async def run(self, *argv: str, **spec: Any) -> Task:
+        """Enqueue a command and return its task when it has ended."""
+        return await self.ended(await self.enqueue(*argv, **spec))
+
+    async def ended(self, task: str, times: int = 1) -> Task:
+        """The task, when it has ended for the `times`-th time."""
+        await self.event(task, Finished | Aborted, times)
+        return await self.client.get(task)
+
+    async def event(self, task: str, kind: Any, number: int = 1) -> Any:
+        """The `number`-th event of a kind in the task's life, when it is there."""
+        found = await self._collect(subjects.lifecycle(self.name, task), kind, number)
+        return found[-1].event
+
+    async def agent_event(self, agent: str, kind: Any) -> Any:
+        """The first event of a kind that an agent tells of itself."""
+        return (await self._collect(subjects.agent_events(agent), kind, 1))[0].event
+
+    async def claims(self, count: int, queue: str = "*") -> list[tuple[str, str]]:
+        """(queue, task) of the first `count` claims in the queues matched, in order."""
+        found: list[tuple[str, str]] = []
+        async with asyncio.timeout(PATIENCE):
+            async with self.client.bus.log.follow(1, [f"evq.t.{queue}.*"]) as batches:
+                async for batch in batches:
+                    for stored in batch:
+                        if isinstance(_event(stored.data), Claimed):
+                            named = subjects.parse_lifecycle(stored.subject)
+                            assert named is not None
+                            found.append(named)
+                    if len(found) >= count:
+                        return found[:count]
+        raise AssertionError("following a stream has no end")
+
+    async def _collect(self, subject: str, kind: Any, count: int) -> list[Any]:
+        found: list[Any] = []
+        async with asyncio.timeout(PATIENCE), self.client.bus.log.follow(1, [subject]) as batches:
+            async for batch in batches:
+                found += [
+                    envelope
+                    for stored in batch
+                    if isinstance(envelope := wire.decode(stored.data), wire.Envelope)
+                    and isinstance(envelope.event, kind)
+                ]
+                if len(found) >= count:
+                    return found[:count]
+        raise AssertionError("following a stream has no end")
+
+    async def envelopes(self, task: str) -> list[Any]:
+        """Every event of the task's life so far, in its envelope."""
+        history = await self.client.bus.log.history(subjects.lifecycle(self.name, task))
+        return [wire.decode(stored.data) for stored in history]
+
+    # --- what tasks say -----------------------------------------------------------------------
+
+    def _telemetry(self, task: str) -> str:
+        return subjects.telemetry(self.name, task, "*")
+
+    async def records(self, task: str) -> list[Any]:
+        """All that the task has said so far; of one that ended, all."""
+        history = await self.client.bus.telemetry.history(self._telemetry(task))
+        return [wire.decode_telemetry(stored.data) for stored in history]
+
+    async def lines(self, task: str, letters: str = "oesa") -> list[str]:
+        """The lines of its log by these streams, after a look that they are numbered in order."""
+        found: list[str] = []
+        following: dict[int, int] = {}
+        for record in await self.records(task):
+            if isinstance(record, Log):
+                assert record.first == following.get(record.claim, 0)
+                assert len(record.at) == len(record.stream) == len(record.text)
+                following[record.claim] = record.first + len(record.text)
+                pairs = zip(record.stream, record.text, strict=True)
+                found += [text for letter, text in pairs if letter in letters]
+        return found
+
+    async def points(self, task: str) -> list[tuple[str, int | None, Any]]:
+        """(name, step, value) of its metrics."""
+        return [
+            point
+            for record in await self.records(task)
+            if isinstance(record, Metric)
+            for point in zip(record.name, record.step, record.value, strict=True)
+        ]
+
+    async def progress(self, task: str) -> list[Progress]:
+        """What it said about how far it is."""
+        return [record for record in await self.records(task) if isinstance(record, Progress)]
+
+    async def line(self, task: str, begin: str) -> str:
+        """The first line of its log that begins so, as soon as it is there."""
+        async with asyncio.timeout(PATIENCE):
+            follow = self.client.bus.telemetry.follow(1, [self._telemetry(task)])
+            async with follow as batches:
+                async for batch in batches:
+                    for stored in batch:
+                        record = wire.decode_telemetry(stored.data)
+                        for text in record.text if isinstance(record, Log) else ():
+                            if text.startswith(begin):
+                                return text
+        raise AssertionError("following a stream has no end")
+
+
+def _event(data: bytes) -> Any:
+    envelope = wire.decode(data)
+    return getattr(envelope, "event", None)
+
+
+def _new_name() -> str:
+    return "q" + secrets.token_hex(4)
+
+
+@pytest.fixture
+async def client(nats_server: Any) -> AsyncIterator[Client]:
+    """A client of the shared server, on which the streams are."""
+    async with connect(nats_server.login, "test", patience=PATIENCE) as bus:
+        await bus.prepare()
+        yield Client(bus)
+
+
+@pytest.fixture
+def queue(client: Client) -> Queue:
+    """A queue that nobody serves yet."""
+    return Queue(client, _new_name())
+
+
+@pytest.fixture
+def other_queue(client: Client) -> Queue:
+    """A second one."""
+    return Queue(client, _new_name())
+
+
+@pytest.fixture
+def start_agent(nats_server: Any, tmp_path: Path) -> Iterator[Callable[..., AgentProcess]]:
+    """`start_agent(queues, "--option", …)` gives a running agent; all share one state folder."""
+    started: list[AgentProcess] = []
+
+    def start(queues: list[Queue], *options: str, **more: Any) -> AgentProcess:
+        names = tuple(queue.name for queue in queues)
+        agent = AgentProcess(nats_server.login, tmp_path, names, *options, **more)
+        started.append(agent)
+        return agent
+
+    yield start
+    for agent in started:
+        agent.close()
+
+
+@pytest.fixture(scope="module")
+def shared_agent(
+    nats_server: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[AgentProcess, str]]:
+    """An agent with two slots, and the queue it serves. Its lease is so long that in no test a
+    renewal comes to the rescue: what must be heard at once is heard at once, or not at all."""
+    name = _new_name()
+    options = ("--slots", "2", "--lease", "300", "--grace", "20")
+    agent = AgentProcess(nats_server.login, tmp_path_factory.mktemp("agent"), (name,), *options)
+    try:
+        yield agent.ready(), name
+    finally:
+        agent.close()
+
+
+@pytest.fixture
+def served(client: Client, shared_agent: tuple[AgentProcess, str]) -> Queue:
+    """The queue of the module's agent."""
+    return Queue(client, shared_agent[1], shared_agent[0])
+
+
+@pytest.fixture
+def gate(tmp_path: Path, until: Any) -> Gate:
+    """A place for a task to wait."""
+    return Gate(tmp_path / "gate", until)
+
+
+@pytest.fixture
+def plain_python() -> str:
+    """A Python that knows nothing of evq: the one below the tests' virtual environment."""
+    return os.path.realpath(sys.executable)
