@@ -217,6 +217,24 @@ class Scene:
         path = self.truth / f"{task}.steps"
         return path.read_text().splitlines() if path.exists() else []
 
+    @staticmethod
+    def clock() -> float:
+        """Seconds since 1970, for figures that are printed and not judged."""
+        return time.time()
+
+    @staticmethod
+    async def passes(seconds: float) -> None:
+        """Let a time pass that belongs to the fault itself, such as an outage's length."""
+        await asyncio.sleep(seconds)
+
+    async def frozen(self, pid: int) -> None:
+        """Return when a process has been stopped in its tracks."""
+        await until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, f"{pid} frozen")
+
+    async def ends(self, pid: int) -> None:
+        """Return when a process is no more."""
+        await until(lambda: not psutil.pid_exists(pid), f"{pid} gone")
+
     async def runs(self, task: str, attempt: int = 1) -> None:
         """Return when an attempt's process is at work."""
         await until(lambda: f"{attempt} tick" in self.steps(task), f"{task} attempt {attempt} runs")
@@ -310,16 +328,33 @@ class Scene:
                         break
         return found
 
-    async def lines(self, task: str) -> list[str]:
-        """The lines of the task's log; fails if the numbering has a hole within an attempt."""
+    async def lines_with_holes(self, task: str) -> tuple[list[str], int]:
+        """The lines of the task's log, and how many their numbering says are missing."""
         found: list[str] = []
+        missing = 0
         expected: dict[int, int] = {}
         for record in await self.records(task):
             if isinstance(record, Log):
-                assert record.first == expected.get(record.attempt, 0), "a hole in the log"
+                missing += record.first - expected.get(record.attempt, 0)
                 expected[record.attempt] = record.first + len(record.text)
                 found += record.text
+        return found, missing
+
+    async def lines(self, task: str) -> list[str]:
+        """The lines of the task's log; fails if one is missing."""
+        found, missing = await self.lines_with_holes(task)
+        assert missing == 0, f"{missing} lines are missing"
         return found
+
+    async def numbers(self, task: str, count: int) -> list[int]:
+        """The numbers of the witness's lines, once there are as many as `count`."""
+
+        async def there() -> list[int]:
+            lines = await self.lines(task)
+            numbers = [int(line.split()[2]) for line in lines if line.startswith("line ")]
+            return numbers if len(numbers) >= count else []
+
+        return await until(there, f"{count} lines of {task}")
 
     # --- the end ------------------------------------------------------------------------------
 
