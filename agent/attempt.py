@@ -39,10 +39,14 @@ from .environments.base import Environment
 from .execution import Execution
 from .forkserver import Exit, Supervisor
 from .means import Means
+from .refusal import MachineFailed
 from .results import Result
 from .telemetry import Recorder
 
 log = logging.getLogger(__name__)
+
+KEEP_AFTER = 0.5
+"""Seconds after which an end that cannot be told yet is put on disk."""
 
 
 class Ending(Enum):
@@ -221,7 +225,11 @@ class Attempt:
         for line in (error.why, error.fix and f"fix: {error.fix}"):
             for part in line.splitlines():
                 self._recorder.say(f"  {part}")
-        causes = {CodeFailed: Cause.SOURCE, EnvironmentFailed: Cause.ENVIRONMENT}
+        causes = {
+            CodeFailed: Cause.SOURCE,
+            EnvironmentFailed: Cause.ENVIRONMENT,
+            MachineFailed: Cause.INFRASTRUCTURE,
+        }
         cause = causes.get(type(error), Cause.SPAWN)
         evidence = f"[{error.code}] {error}"[:2000]
         return self._finish(Outcome.FAILED, cause=cause, evidence=evidence)
@@ -249,13 +257,30 @@ class Attempt:
                     "task %s: attempt %d is not ours any more", self.task.id, self.holder.attempt
                 )
                 return
-            await means.outbox.arrived(self._recorder.subject)
+            await self._all_said(end)
             await self._settle(await self._write(end, keep_result=True))
         except Rejected as error:
             log.info("task %s: the end was refused: %s", self.task.id, error)
         finally:
             means.results.forget(self._work.name)
             means.keeper.let_go(self)
+
+    async def _all_said(self, end: Finish | GiveBack) -> None:
+        """Return when the stream has all that the attempt said, and what was left out of it."""
+        outbox, subject = self._means.outbox, self._recorder.subject
+        try:
+            async with asyncio.timeout(KEEP_AFTER):
+                await outbox.arrived(subject)
+        except TimeoutError:
+            self._keep(end)
+            await outbox.arrived(subject)
+        self._recorder.account()
+        await outbox.arrived(subject)
+
+    def _keep(self, end: Command) -> None:
+        """Put the end on disk, in case this process does not live until the server is back."""
+        if isinstance(end, Finish):
+            self._means.results.keep(self._work.name, Result(self.task.origin, end))
 
     async def _settle(self, event: events.Lifecycle) -> None:
         """The hint has done its work, or is wanted again."""
@@ -273,8 +298,8 @@ class Attempt:
         """Carry a command out on the task; waits for the server as long as it takes."""
 
         async def patience(away: BusAway) -> None:
-            if keep_result and isinstance(command, Finish):
-                self._means.results.keep(self._work.name, Result(self.task.origin, command))
+            if keep_result:
+                self._keep(command)
             await self._means.bus.wait(away)
 
         written = await handle(

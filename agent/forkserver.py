@@ -13,8 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import SpawnFailed, UsageError
+from ..core.errors import UsageError
 from .control import Control
+from .refusal import MachineFailed
 from .supervised import Exit, Supervisor
 
 __all__ = ["Exit", "Forkserver", "Supervisor"]
@@ -112,7 +113,7 @@ class Forkserver:
     async def supervisor(self) -> Supervisor:
         """A supervisor without a command: a warm one if there is one, else a new one.
 
-        Raises `SpawnFailed` when this machine lets us start no process.
+        Raises `MachineFailed` when this machine lets us start no process.
         """
         while self._idle:
             supervisor = self._idle.pop()
@@ -122,7 +123,7 @@ class Forkserver:
         return await self._fork()
 
     async def warm(self, count: int) -> None:
-        """Have `count` supervisors ready. Raises `SpawnFailed`."""
+        """Have `count` supervisors ready. Raises `MachineFailed`."""
         missing = range(count - len(self._idle))
         self._idle += await asyncio.gather(*(self._fork() for _ in missing))
 
@@ -151,7 +152,7 @@ class Forkserver:
             except asyncio.CancelledError:
                 supervisor.end()
                 raise
-        raise SpawnFailed(
+        raise MachineFailed(
             "no supervisor could be started",
             why=f"{FORK_TRIES} tries failed; the agent's log says more",
             fix="check the limits on processes and memory: ulimit -a; free -h",

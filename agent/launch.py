@@ -21,9 +21,9 @@ from .command import Run
 from .environments.base import Environment, Recipe, Request
 from .means import Means
 
-HIDDEN_PREFIXES = ("EVQ_", "NATS_")
+HIDDEN_PREFIXES = ("EVQ_", "NATS_", "NOTIFY_SOCKET")
 """Variables of the agent that a task does not see: they say how to reach the server, and as
-whom."""
+whom, and where the agent itself is expected to say that it is ready."""
 
 
 @dataclass
@@ -85,8 +85,9 @@ async def _fetch(means: Means, name: str, path: Path) -> None:
 def recipe(spec: Spec, tree: Path) -> Recipe | None:
     """The environment that the task needs; None if it runs with what the machine has."""
     plain = isinstance(spec.entry, Command)
-    asks = spec.manager != "auto" or spec.requirements or spec.python
-    if spec.manager == "none" or (plain and spec.code is None and not asks):
+    wishes = bool(spec.requirements or spec.python)
+    asks = spec.manager != "auto" or wishes
+    if (spec.manager == "none" and not wishes) or (plain and spec.code is None and not asks):
         return None
     found = environments.detect(
         tree,

@@ -41,11 +41,16 @@ class Outbox:
 
     def put(self, record: Record) -> bool:
         """Send a record some time; False if it had to be thrown away for want of room."""
-        if self._spool.empty and self._bytes < MEMORY_BYTES:
+        standing = self._bus.standing.is_set()
+        if standing and self._spool.empty and self._bytes < MEMORY_BYTES:
             self._memory.append(record)
             self._bytes += len(record.data)
-        elif not self._spool.add(record):
-            return False
+        else:
+            if not standing:
+                # An outage may be long, and this process may not live to see its end.
+                self.save()
+            if not self._spool.add(record):
+                return False
         self._pending[record.subject] = self._pending.get(record.subject, 0) + 1
         self._news.set()
         return True
@@ -57,20 +62,13 @@ class Outbox:
             await self._settled.wait()
 
     def save(self) -> None:
-        """Put what is in memory on disk, so that it outlives this process."""
-        if not self._spool.empty:
-            # The spool holds later records: what is in memory must stand before them.
-            later = []
-            while batch := self._spool.take(1000):
-                later += batch
-            self._spool.clear()
-            self._memory.extend(later)
-            self._bytes += sum(len(record.data) for record in later)
-        while self._memory:
-            record = self._memory.popleft()
-            self._bytes -= len(record.data)
-            if not self._spool.add(record):
-                self._done(record)
+        """Put what is in memory on disk, so that it outlives this process.
+
+        Where the disk has no room for it, it stays in memory: it is within bounds there, too.
+        """
+        if self._memory and self._spool.put_before(self._memory):
+            self._memory.clear()
+            self._bytes = 0
 
     async def run(self) -> None:
         """Send what comes, without end."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 import marshal
 import os
 import socket
+from array import array
 from collections.abc import Iterable
 from typing import Any
 
 INLINE_BYTES = 32 * 1024
-MAX_FDS = 4
+FDS_SPACE = socket.CMSG_SPACE(4 * 4)
 IN_MEMFD = b"\0"
 
 
@@ -35,9 +36,11 @@ def receive(control: socket.socket) -> tuple[tuple[Any, ...], list[int]]:
     Raises `BlockingIOError` when nothing is there yet and the socket does not block.
     """
     try:
-        data, fds, _, _ = socket.recv_fds(control, INLINE_BYTES, MAX_FDS, socket.MSG_CMSG_CLOEXEC)
+        # socket.recv_fds drops the flags: commands would inherit the control sockets.
+        data, extras, _, _ = control.recvmsg(INLINE_BYTES, FDS_SPACE, socket.MSG_CMSG_CLOEXEC)
     except ConnectionError:
         return (), []
+    fds = array("i", extras[0][2]).tolist() if extras else []
     if data == IN_MEMFD:
         with open(fds.pop(0), "rb") as file:
             file.seek(0)

@@ -115,12 +115,16 @@ def signal_all(pids: Iterable[int], number: int) -> None:
 def halt(root: int, besides: Collection[int] = ()) -> list[int]:
     """Stop (SIGSTOP) all processes below `root`; returns them, parents first.
 
-    A process with a signal pending cannot fork: the round that finds nobody new was the last.
+    A process with a signal pending cannot fork, so that rounds come to find nobody new. The
+    kernel's list of children may pass over one while another one dies: hence two such rounds.
     """
     halted: dict[int, None] = {}
-    while fresh := [pid for pid in descendants(root, besides) if pid not in halted]:
+    quiet = 0
+    while quiet < 2:
+        fresh = [pid for pid in descendants(root, besides) if pid not in halted]
         signal_all(fresh, signal.SIGSTOP)
         halted.update(dict.fromkeys(fresh))
+        quiet = 0 if fresh else quiet + 1
     return list(halted)
 
 

@@ -10,6 +10,10 @@ from pathlib import Path
 from ..core.errors import SpawnFailed
 
 
+class MachineFailed(SpawnFailed):
+    """This machine could not carry the command, whatever it is; another may, or this one later."""
+
+
 def refusal(
     stage: str, number: int, argv: Sequence[str], cwd: str | Path, env: Mapping[str, str]
 ) -> SpawnFailed:
@@ -20,9 +24,9 @@ def refusal(
         case "stopped":
             return SpawnFailed(what, why="the attempt was told to end")
         case "lost":
-            return SpawnFailed(what, why="its supervisor was killed")
+            return MachineFailed(what, why="its supervisor was killed")
         case "lease":
-            return SpawnFailed(what, why="the lease of the attempt ran out")
+            return MachineFailed(what, why="the lease of the attempt ran out")
         case "cwd":
             return SpawnFailed(
                 f"the working folder {cwd} cannot be entered",
@@ -64,5 +68,7 @@ def refusal(
                 why="its arguments and variables are larger than this machine allows",
                 fix="pass large values in a file",
             )
+        case errno.EAGAIN | errno.ENOMEM | errno.ENFILE | errno.EMFILE:
+            return MachineFailed(what, why=os.strerror(number))
         case _:
             return SpawnFailed(what, why=os.strerror(number))

@@ -6,7 +6,10 @@ line that a crash tore off fails its checksum and is passed over.
 
 from __future__ import annotations
 
+import os
+import shutil
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
@@ -42,8 +45,7 @@ class Spool:
 
     def add(self, record: Record) -> bool:
         """Write a record; False if there is no room for it."""
-        body = msgspec.json.encode(record)
-        line = b"%08x %s\n" % (zlib.crc32(body), body)
+        line = _line(record)
         if self._write.tell() + len(line) > self._limit:
             return False
         try:
@@ -51,6 +53,27 @@ class Spool:
             self._write.flush()
         except OSError:
             return False
+        return True
+
+    def put_before(self, records: Iterable[Record]) -> bool:
+        """Write records ahead of all that were not read yet; False, and nothing, without room."""
+        head = b"".join(map(_line, records))
+        at = self._read.tell()
+        if len(head) + self._write.tell() - at > self._limit:
+            return False
+        partial = self._path.with_suffix(".part")
+        try:
+            with partial.open("wb") as file:
+                file.write(head)
+                shutil.copyfileobj(self._read, file)
+            os.replace(partial, self._path)
+        except OSError:
+            self._read.seek(at)
+            return False
+        self._write.close()
+        self._read.close()
+        self._write = self._path.open("ab")
+        self._read = self._path.open("rb")
         return True
 
     def take(self, limit: int) -> list[Record]:
@@ -78,6 +101,11 @@ class Spool:
         self._read.close()
         if empty:
             self._path.unlink(missing_ok=True)
+
+
+def _line(record: Record) -> bytes:
+    body = msgspec.json.encode(record)
+    return b"%08x %s\n" % (zlib.crc32(body), body)
 
 
 def _parse(line: bytes) -> Record | None:

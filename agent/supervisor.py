@@ -59,9 +59,12 @@ DEADLINE_GRACE = 0.5
 AGENT_DEAD_GRACE = 5.0
 """The same after the death of the agent, but never longer than the lease."""
 
-SWEEP_PAUSE = 0.01
+SWEEP_PAUSE = 0.005
 LONGEST_SWEEP_PAUSE = 1.0
-"""Rounds of killing grow rarer: a process that hangs in the kernel may take long to die."""
+"""Rounds of killing that find nobody new grow rarer: what hangs in the kernel dies late."""
+
+REAP_BATCH = 64
+"""Where processes die faster than they are buried, the agent must be heard all the same."""
 
 IGNORED = "SIGHUP SIGINT SIGQUIT SIGTERM SIGUSR1 SIGUSR2"
 """A ^C in the agent's terminal, or a careless pkill, must not take the containment away."""
@@ -79,7 +82,8 @@ class Command:
         self.told = False
         self.killed_after_grace = self.lease_ran_out = False
         self.kill_at = inf
-        self.pause = SWEEP_PAUSE
+        self.killed: set[int] = set()
+        self.pause = 0.0
         self.ended_by_us: set[int] = set()
         self.leftovers = 0
 
@@ -118,13 +122,14 @@ class Supervisor:
         poll = select.poll()
         for fd in (self._control.fileno(), self._bell, self._timer.fd):
             poll.register(fd, select.POLLIN)
+        more = False
         while self._agent_lives or self._command:
-            for fd, _ in poll.poll():
+            for fd, _ in poll.poll(0 if more else None):
                 if fd == self._control.fileno():
                     self._hear(poll)
                 else:
                     silence(fd)
-            self._reap()
+            more = self._reap()
             self._look_at_clock()
 
     # --- the agent --------------------------------------------------------------------------
@@ -219,19 +224,25 @@ class Supervisor:
             held, self._held = self._held, None
             self._start(*held)
 
-    def _reap(self) -> None:
+    def _reap(self) -> bool:
+        """Bury the dead; whether there are more of them."""
         command = self._command
-        while command:
+        if command is None:
+            return False
+        for _ in range(REAP_BATCH):
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 self._report(command)
-                return
+                return False
             if pid == 0:
                 break
             command.reaped(pid, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
-        if command and command.exit_code is not None and command.kill_at == inf:
+        else:
+            return True
+        if command.exit_code is not None and command.kill_at == inf:
             self._end_leftovers(command)
+        return False
 
     def _end_leftovers(self, command: Command) -> None:
         if self._frozen:
@@ -293,8 +304,11 @@ class Supervisor:
         command.killed_after_grace |= command.told and bool(killed)
         if command.exit_code is not None:
             command.ended_by_us.update(killed)
+        # Whoever forks without end is outrun, not waited for.
+        fresh = not command.killed.issuperset(killed)
+        command.killed = set(killed)
+        command.pause = 0 if fresh else min(command.pause * 2 + SWEEP_PAUSE, LONGEST_SWEEP_PAUSE)
         command.kill_at = now + command.pause
-        command.pause = min(command.pause * 2, LONGEST_SWEEP_PAUSE)
 
 
 class Forkserver:
@@ -348,7 +362,7 @@ class Forkserver:
         return None
 
     def _reap(self) -> None:
-        while self._supervisors or self._dead:
+        for _ in range(REAP_BATCH):
             try:
                 pid, _ = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:

@@ -47,7 +47,8 @@ class Recorder:
         self._points: list[tuple[int, str, int | None, Value]] = []
         self._progress: Progress | None = None
         self._count = 0
-        self._thrown_away = 0
+        self._lost_lines = 0
+        self._lost_points = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def lines(self, lines: Sequence[Line]) -> None:
@@ -126,18 +127,27 @@ class Recorder:
             text=tuple(line.text for line in lines),
         )
         self._written += len(lines)
-        if not self._send(encode_telemetry(record)):
-            self._thrown_away += len(lines)
-        elif self._thrown_away:
-            lost, self._thrown_away = self._thrown_away, 0
-            self.say(f"{lost} lines were left out: there was no room while the server was away")
+        if self._send(encode_telemetry(record)):
+            self._tell_losses()
+        else:
+            self._lost_lines += len(lines)
+
+    def _tell_losses(self) -> None:
+        why = "were left out: there was no room while the server was away"
+        lines, self._lost_lines = self._lost_lines, 0
+        points, self._lost_points = self._lost_points, 0
+        if lines:
+            self.say(f"{lines} lines {why}")
+        if points:
+            self.say(f"{points} points of metrics {why}")
 
     def _flush_points(self, points: list[tuple[int, str, int | None, Value]]) -> None:
         at, name, step, value = zip(*points, strict=True)
         record = Metric(
             attempt=self._attempt, claim=self._claim, at=at, name=name, step=step, value=value
         )
-        self._send(encode_telemetry(record))
+        if not self._send(encode_telemetry(record)):
+            self._lost_points += len(points)
 
     def _send(self, data: bytes) -> bool:
         self._count += 1
@@ -147,4 +157,9 @@ class Recorder:
     def close(self) -> None:
         """Hand over everything, also what the budget held back for the end."""
         self._keep(self._budget.close(now()))
+        self.flush()
+
+    def account(self) -> None:
+        """Tell what was thrown away and not told yet. To be called when all else has arrived."""
+        self._tell_losses()
         self.flush()

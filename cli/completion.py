@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..core.errors import UsageError
+from .options import COMPLETE
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -44,7 +45,7 @@ def completion(shell: str) -> None:
     if kind is None:
         raise UsageError(f"there is no completion for {shell}", fix="evq completion bash")
     group = click.get_current_context().find_root().command
-    click.echo(kind(group, {}, "evq", "_EVQ_COMPLETE").source())
+    click.echo(kind(group, {}, "evq", COMPLETE).source())
     click.echo(f"# {_INSTALL[shell]}")
 
 

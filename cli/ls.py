@@ -112,10 +112,12 @@ def _print(rows: list[dict[str, Any]]) -> None:
 
 
 def last_words(row: Row) -> str:
-    """Why it ended, or how far it is."""
+    """Why it ended without success; else how far it is, and its metrics."""
     if row["cause"]:
         return end_text(row["exit_code"], row["cause"]).replace("exit status", "exit")
+    metrics = row.get("metrics") or ""
     if row["state"] != "running" or row.get("progress_done") is None:
-        return ""
+        return metrics
     total = f"/{row['progress_total']:g}" if row["progress_total"] else ""
-    return f"{row['progress_done']:g}{total} {row['progress_text'] or ''}".rstrip()
+    progress = f"{row['progress_done']:g}{total} {row['progress_text'] or ''}".rstrip()
+    return f"{progress}  {metrics}".rstrip()

@@ -14,14 +14,11 @@ import click
 
 from ..core.errors import EvqError, UsageError
 from . import failure
-from .options import THIS_RUN, global_options
+from .options import COMPLETE, THIS_RUN, global_options
 from .verbs import MEANINGS, OTHER_WORDS, PLACES, SECTIONS
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
-
-COMPLETE = "_EVQ_COMPLETE"
-"""The variable by which a shell asks for completions."""
 
 
 class LazyGroup(click.Group):

@@ -8,6 +8,9 @@ from typing import Any
 
 import click
 
+COMPLETE = "_EVQ_COMPLETE"
+"""The variable by which a shell asks for completions."""
+
 COLOR = click.Choice(["auto", "always", "never"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from threading import Thread
@@ -76,7 +77,8 @@ def login(known: Settings) -> Login:
 
 def warm_up() -> None:
     """Begin to load the client, which takes 0.2 s, while something else is waited for."""
-    Thread(target=import_module, args=("evq.core.sdk.client",), daemon=True).start()
+    with suppress(RuntimeError):  # no thread to be had: it is loaded when it is needed
+        Thread(target=import_module, args=("evq.core.sdk.client",), daemon=True).start()
 
 
 def call(work: Callable[[Client], Awaitable[_T]], patience: float = PATIENCE) -> _T:

@@ -204,18 +204,21 @@ class Stack:
         return tuple(member.record for member in self._stopping())
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
-        """Start all in order, call `ready`, keep them running until `stop` is set, stop all.
+        """Start the first, then all others at once, call `ready`, keep them running until `stop`
+        is set, stop all.
 
         `stop` set once more while they stop is for the impatient: it skips one wait.
         Raises `StartFailed` if one of them does not start. Leaves nothing running.
         """
         keepers: list[asyncio.Task[None]] = []
         try:
-            for member in self.members:
-                await first_of(member.start(), stop.wait())
+            for together in (self.members[:1], self.members[1:]):
+                await first_of(
+                    asyncio.gather(*(member.start() for member in together)), stop.wait()
+                )
                 if stop.is_set():
                     return
-                keepers.append(asyncio.create_task(member.keep()))
+                keepers += [asyncio.create_task(member.keep()) for member in together]
             ready()
             await first_of(stop.wait(), *keepers)
         finally:

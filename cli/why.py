@@ -107,6 +107,9 @@ def _waiting(
         before = int(place["position"]) - 1
         text = f"{before} tasks of queue {queue} run before it" if before else "it is the next one"
         found.append((not before, f"{text} in queue {queue}" if not before else text))
+        if before and place.get("median_run_seconds"):
+            run = span(float(place["median_run_seconds"]))
+            found.append((True, f"tasks of this queue ran {run} at the median lately"))
     serving = [one for one in agents if queue in one.queues]
     if not serving:
         others = ", ".join(sorted({name for one in agents for name in one.queues}))

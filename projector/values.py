@@ -56,7 +56,7 @@ def parts(
             yield b"[" + b",".join(chosen) + b"]"
             chosen, length = [], 0
         chosen.append(data)
-        length += len(data)
+        length += len(data) + 1
     if chosen:
         yield b"[" + b",".join(chosen) + b"]"
 

@@ -182,7 +182,7 @@ class Wire:
 def no_process_left() -> Iterator[None]:
     """At the very end nobody whom the tests started may be there."""
     yield
-    left = psutil.Process().children(recursive=True)
+    _, left = psutil.wait_procs(psutil.Process().children(recursive=True), timeout=PATIENCE)
     assert not left, left
 
 

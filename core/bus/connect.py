@@ -159,7 +159,10 @@ def _streams() -> list[dict[str, Any]]:
         {
             "name": f"KV_{PRESENCE_BUCKET}",
             "subjects": [f"$KV.{PRESENCE_BUCKET}.>"],
-            "storage": "memory",
+            # In memory the server would forget the whole bucket when it restarts, and no agent
+            # could renew its lease. Its values live for seconds: no write is forced to the disk.
+            "storage": "file",
+            "persist_mode": "async",
             "num_replicas": 1,
             "max_msgs_per_subject": 1,
             "discard": "new",

@@ -27,6 +27,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 import oracle
 import psutil
+
 from evq.core import wire
 from evq.core.bus.connect import Login, connect
 from evq.core.events import Aborted, Enqueued, Envelope, Finished, Lifecycle, Log
@@ -37,7 +38,7 @@ from evq.core.subjects import LIFECYCLE_STREAM, Level
 
 T = TypeVar("T")
 
-PATIENCE = 40.0
+PATIENCE = float(os.environ.get("EVQ_TEST_PATIENCE", "40"))
 LOOK_EVERY = 0.01
 ACK_WAIT = 2.0
 """Seconds after which an unmentioned hint comes again: less than evq's own, for quick tests."""

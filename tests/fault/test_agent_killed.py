@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 
-from evq.core.events import Cause, Claimed, Finished, Lost, Outcome, Started
 from scene import Scene, until
+
+from evq.core.events import Cause, Claimed, Finished, Lost, Outcome, Started
 
 
 async def test_the_task_of_a_killed_agent_runs_elsewhere(scene: Scene) -> None:
@@ -45,7 +46,8 @@ async def test_an_agent_back_under_its_name_takes_its_own_task_over(scene: Scene
     await scene.runs(task, attempt=2)
     go.touch()
     assert (await scene.end(task)).outcome is Outcome.COMPLETED
-    first, second = (await scene.event(task, Claimed, attempt=n) for n in (1, 2))
+    first = await scene.event(task, Claimed, attempt=1)
+    second = await scene.event(task, Claimed, attempt=2)
     assert first.agent == second.agent and first.instance != second.instance
     await scene.verdict()
 
@@ -122,6 +124,6 @@ async def test_a_task_that_kills_its_agents_is_given_up(scene: Scene) -> None:
     end = await scene.end(task)
     assert isinstance(end, Finished)
     assert (end.outcome, end.cause) == (Outcome.FAILED, Cause.LOST_AGENT)
-    assert (await scene.enqueue()) and len(scene.steps(task)) == 2
-    await scene.end(scene.acked[-1][0])
+    assert await scene.end(await scene.enqueue())
+    assert {step for step in scene.steps(task)} <= {"1 begin", "1 end", "2 begin", "2 end"}
     await scene.verdict()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from evq.core.events import Claimed, Finished, Metric, Outcome, Started
 from scene import AgentProcess, Scene, until
+
+from evq.core.events import Claimed, Finished, Metric, Outcome, Started
 
 
 async def first_attempt_completed(scene: Scene, task: str) -> None:

@@ -101,7 +101,7 @@ class AgentProcess:
 class Gate:
     """A place where a task's shell waits until the test lets it pass."""
 
-    def __init__(self, path: Path, until: Any) -> None:
+    def __init__(self, path: Path, until: Callable[..., Any]) -> None:
         os.mkfifo(path)
         self.wait = f"read nothing < {path}"
         """Shell."""
@@ -160,19 +160,19 @@ class Queue:
         """The first event of a kind that an agent tells of itself."""
         return (await self._collect(subjects.agent_events(agent), kind, 1))[0].event
 
-    async def claims(self, count: int, queue: str = "*") -> list[tuple[str, str]]:
-        """(queue, task) of the first `count` claims in the queues matched, in order."""
-        found: list[tuple[str, str]] = []
-        async with asyncio.timeout(PATIENCE):
-            async with self.client.bus.log.follow(1, [f"evq.t.{queue}.*"]) as batches:
-                async for batch in batches:
-                    for stored in batch:
-                        if isinstance(_event(stored.data), Claimed):
-                            named = subjects.parse_lifecycle(stored.subject)
-                            assert named is not None
-                            found.append(named)
-                    if len(found) >= count:
-                        return found[:count]
+    async def claim_events(self, count: int) -> list[tuple[int, str, str]]:
+        """(sequence, queue, task) of the first `count` claims in the queue."""
+        found: list[tuple[int, str, str]] = []
+        subject = subjects.lifecycle(self.name, "*")
+        async with asyncio.timeout(PATIENCE), self.client.bus.log.follow(1, [subject]) as batches:
+            async for batch in batches:
+                found += [
+                    (stored.seq, self.name, stored.subject.rpartition(".")[2])
+                    for stored in batch
+                    if isinstance(_event(stored.data), Claimed)
+                ]
+                if len(found) >= count:
+                    return found[:count]
         raise AssertionError("following a stream has no end")
 
     async def _collect(self, subject: str, kind: Any, count: int) -> list[Any]:
@@ -311,9 +311,15 @@ def served(client: Client, shared_agent: tuple[AgentProcess, str]) -> Queue:
 
 
 @pytest.fixture
-def gate(tmp_path: Path, until: Any) -> Gate:
+def gates(tmp_path: Path, until: Callable[..., Any]) -> Callable[[int], list[Gate]]:
+    """`gates(3)` gives three places, each for one task to wait at."""
+    return lambda count: [Gate(tmp_path / f"gate-{number}", until) for number in range(count)]
+
+
+@pytest.fixture
+def gate(gates: Callable[[int], list[Gate]]) -> Gate:
     """A place for a task to wait."""
-    return Gate(tmp_path / "gate", until)
+    return gates(1)[0]
 
 
 @pytest.fixture

@@ -17,11 +17,12 @@ while True:
 
 async def test_the_exit_status_decides(served):
     codes = (0, 1, 7, 255)
-    tasks = await asyncio.gather(*(served.run("sh", "-c", f"exit {code}") for code in codes))
+    words = "echo reason >&2; echo more; exit"
+    tasks = await asyncio.gather(*(served.run("sh", "-c", f"{words} {code}") for code in codes))
     assert [task.name_of_state for task in tasks] == ["completed", "failed", "failed", "failed"]
     assert [task.state.exit_code for task in tasks] == list(codes)
     assert [task.state.cause for task in tasks] == [None, *[Cause.CODE] * 3]
-    assert tasks[2].state.evidence == "exit status 7"
+    assert tasks[2].state.evidence == "reason"
 
 
 async def test_the_whole_life_stands_in_the_log(served):
@@ -53,7 +54,7 @@ async def test_a_command_that_is_not_there(served):
 async def test_requirements_without_an_environment(served):
     task = await served.run("true", requirements=("six",))
     assert (task.state.outcome, task.state.cause) == (Outcome.FAILED, Cause.ENVIRONMENT)
-    assert "[E31]" in task.state.evidence and task.attempts[0].phases[-1].seconds is not None
+    assert "[E31]" in task.state.evidence
 
 
 async def test_time_runs_out_for_one_who_listens(served):
@@ -61,7 +62,7 @@ async def test_time_runs_out_for_one_who_listens(served):
     task = await served.run("sh", "-c", code, timeout=0.2)
     assert (task.state.outcome, task.state.cause) == (Outcome.TIMED_OUT, Cause.TIME)
     assert task.state.exit_code == 3 and task.state.evidence == "it ran longer than 0.2 s"
-    assert await served.lines(task.id) == ["saved"]
+    assert "saved" in await served.lines(task.id, "o")
 
 
 async def test_time_runs_out_for_one_who_does_not(served, plain_python):
@@ -91,7 +92,7 @@ async def test_losses_and_failures_have_budgets_of_their_own(served):
 
 
 async def test_a_budget_of_losses_has_an_end(served):
-    task = await served.run("sh", "-c", "kill -9 $PPID; sleep 60", retries=5, losses=0)
+    task = await served.run("sh", "-c", "kill -9 $PPID; sleep 60", losses=0)
     assert task.state.cause is Cause.INFRASTRUCTURE
     assert (task.state.outcome, len(task.attempts)) == (Outcome.FAILED, 1)
 

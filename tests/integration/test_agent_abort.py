@@ -1,0 +1,149 @@
+"""Aborts, wherever a task is when they come."""
+
+import os
+
+import pytest
+
+from evq.core.decide import Rejected
+from evq.core.events import Aborted, Cause, Claimed, Finished, Outcome, Started
+
+TIDY = """
+import signal, sys
+def tidy(*_):
+    print("tidied")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, tidy)
+print("ready")
+signal.pause()
+"""
+
+STUBBORN = """
+import signal
+signal.signal(signal.SIGTERM, lambda *_: print("no"))
+print("ready")
+while True:
+    signal.pause()
+"""
+
+DAEMON = """
+import os, signal
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print(os.getpid())
+        while True:
+            signal.pause()
+    os._exit(0)
+os.wait()
+signal.pause()
+"""
+
+BACKEND = """
+def get_requires_for_build_wheel(settings=None):
+    open({gate!r}).read()
+    return []
+"""
+
+PROJECT = """
+[project]
+name = "slow"
+version = "1"
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+"""
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def aborted(queue, task: str):
+    """The task, after it was aborted and has ended so."""
+    await queue.client.abort(task, "not wanted")
+    ended = await queue.ended(task)
+    assert (ended.state.outcome, ended.state.cause) == (Outcome.ABORTED, Cause.ABORT)
+    assert ended.state.evidence == "not wanted"
+    return ended
+
+
+async def test_a_task_that_waits(queue, start_agent):
+    waits, follows = await queue.enqueue("true"), await queue.enqueue("true")
+    await aborted(queue, waits)
+    start_agent([queue]).ready()
+    await queue.ended(follows)
+    kinds = [type(envelope.event) for envelope in await queue.envelopes(waits)]
+    assert kinds == [Aborted]
+
+
+async def test_a_task_whose_environment_is_being_made(served, gate, tmp_path):
+    project = tmp_path / "slow"
+    project.mkdir()
+    (project / "pyproject.toml").write_text(PROJECT)
+    (project / "backend.py").write_text(BACKEND.format(gate=str(gate.path)))
+    wish = f"slow @ {project.as_uri()}"
+    task = await served.enqueue("true", manager="uv", requirements=(wish,), retries=3)
+    await gate.reached()
+    ended = await aborted(served, task)
+    gate.open()
+    assert ended.attempts[0].launch is None and ended.state.exit_code is None
+    assert [phase.name for phase in ended.attempts[0].phases] == ["environment"]
+
+
+async def test_a_task_that_runs_may_tidy_up(served, plain_python):
+    task = await served.enqueue(plain_python, "-u", "-c", TIDY, retries=3)
+    await served.line(task, "ready")
+    ended = await aborted(served, task)
+    assert ended.state.exit_code == 0 and len(ended.attempts) == 1
+    assert await served.lines(task) == ["ready", "tidied"]
+
+
+async def test_a_task_that_does_not_listen_is_killed(served, plain_python):
+    task = await served.enqueue(plain_python, "-u", "-c", STUBBORN, grace=0.1)
+    await served.line(task, "ready")
+    ended = await aborted(served, task)
+    assert ended.state.exit_code == -9
+    assert await served.lines(task) == ["ready", "no"]
+
+
+async def test_who_left_the_session_is_ended_too(served, plain_python):
+    task = await served.enqueue(plain_python, "-u", "-c", DAEMON, grace=0.1)
+    pid = int(await served.line(task, ""))
+    assert alive(pid) and os.getsid(pid) != os.getsid(0)
+    await aborted(served, task)
+    assert not alive(pid)
+
+
+async def test_what_is_left_of_a_task_that_ended_is_ended(served, plain_python):
+    code = DAEMON.replace("os.wait()\nsignal.pause()", "os.wait()")
+    task = await served.run(plain_python, "-u", "-c", code)
+    assert task.state.outcome is Outcome.COMPLETED
+    (pid,) = await served.lines(task.id)
+    assert not alive(int(pid))
+
+
+async def test_once_is_enough(served, plain_python):
+    task = await served.enqueue(plain_python, "-u", "-c", STUBBORN, grace=0.2)
+    await served.line(task, "ready")
+    await served.client.abort(task, "not wanted")
+    with pytest.raises(Rejected, match="is being aborted already"):
+        await served.client.abort(task, "really not")
+    await served.ended(task)
+    with pytest.raises(Rejected, match="has ended already"):
+        await served.client.abort(task, "at all")
+
+
+async def test_a_wish_that_comes_before_the_start(served):
+    # Sent as soon as the claim is seen, it comes during any step on the way to the command.
+    for _ in range(10):
+        task = await served.enqueue("sleep", "60")
+        await served.event(task, Claimed)
+        await aborted(served, task)
+        kinds = [type(envelope.event) for envelope in await served.envelopes(task)]
+        assert kinds.count(Finished) == 1 and kinds.count(Started) <= 1
