@@ -159,6 +159,9 @@ class Agent:
         for level in levels:
             if found := await hints.take(level, limit):
                 return list(found)
+        if self._draining.is_set() or len(levels) < len(self._levels):
+            # That came while the queues were looked at: its `wake` found nobody asleep.
+            return []
         first = await hints.take_first(levels, LINGER_SECONDS)
         return [first] if first else []
 

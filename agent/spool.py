@@ -10,6 +10,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -35,8 +36,16 @@ class Spool:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._limit = limit
-        self._write: IO[bytes] = path.open("ab")
+        # Unbuffered: of a write that fails, nothing must come out later.
+        self._write = path.open("ab", buffering=0)
         self._read: IO[bytes] = path.open("rb")
+        self._end_torn_line()
+
+    def _end_torn_line(self) -> None:
+        """What is written next must not become part of a line that a crash tore off."""
+        end = self._write.tell()
+        if end and os.pread(self._read.fileno(), 1, end - 1) != b"\n":
+            self._write.write(b"\n")
 
     @property
     def empty(self) -> bool:
@@ -46,14 +55,16 @@ class Spool:
     def add(self, record: Record) -> bool:
         """Write a record; False if there is no room for it."""
         line = _line(record)
-        if self._write.tell() + len(line) > self._limit:
+        end = self._write.tell()
+        if end + len(line) > self._limit:
             return False
-        try:
-            self._write.write(line)
-            self._write.flush()
-        except OSError:
-            return False
-        return True
+        with suppress(OSError):
+            if self._write.write(line) == len(line):
+                return True
+        # The disk is full, perhaps in the middle of the line.
+        self._write.truncate(end)
+        self._write.seek(end)
+        return False
 
     def put_before(self, records: Iterable[Record]) -> bool:
         """Write records ahead of all that were not read yet; False, and nothing, without room."""
@@ -72,7 +83,7 @@ class Spool:
             return False
         self._write.close()
         self._read.close()
-        self._write = self._path.open("ab")
+        self._write = self._path.open("ab", buffering=0)
         self._read = self._path.open("rb")
         return True
 

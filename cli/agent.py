@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import click
 
-from ..core import units
 from ..core.errors import UsageError
 from ..core.ids import check_name
 from .completion import complete_queue
 from .launch import become
-from .session import settings
+from .session import settings_with
 
 
 @click.command()
@@ -57,7 +56,13 @@ def agent(
       evq agent --queues urgent,default --slots 2
       evq --server nats://head:4222 agent --queues gpu --name gpu-01
     """
-    known = settings()
+    known = settings_with(
+        lease=lease,
+        grace=grace,
+        on_disconnect=on_disconnect,
+        state_dir=state_dir,
+        cache_dir=cache_dir,
+    )
     names = [check_name(one.strip(), "queue") for one in (queues or known.queue).split(",")]
     if len(set(names)) != len(names):
         raise UsageError("a queue is named twice", why=", ".join(names), fix="name each once")
@@ -66,16 +71,13 @@ def agent(
         "--order": order,
         "--slots": str(slots) if slots else None,
         "--name": check_name(name, "agent") if name else None,
-        "--on-disconnect": on_disconnect or known.on_disconnect,
-        "--lease": _seconds(lease, known.lease),
-        "--grace": _seconds(grace, known.grace),
-        "--state-dir": state_dir or known.state_dir,
-        "--cache-dir": cache_dir or known.cache_dir,
+        "--on-disconnect": known.on_disconnect,
+        "--lease": f"{known.lease:g}",
+        "--grace": f"{known.grace:g}",
+        "--state-dir": known.state_dir,
+        "--cache-dir": known.cache_dir,
         "--log-bytes": str(known.log_bytes),
         "--spool-bytes": str(known.spool_bytes),
     }
-    become("evq.agent", [w for name, value in arguments.items() if value for w in (name, value)])
-
-
-def _seconds(written: str | None, setting: float) -> str:
-    return f"{units.seconds(written) if written else setting:g}"
+    words = [word for name, value in arguments.items() if value for word in (name, value)]
+    become("evq.agent", words, known)

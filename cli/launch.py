@@ -13,14 +13,15 @@ from typing import NoReturn
 
 import msgspec
 
-from .session import login, settings
+from ..core.settings import Settings
+from .session import login
 
 LOGIN = "EVQ_LOGIN"
 
 
-def become(module: str, arguments: Sequence[str]) -> NoReturn:
+def become(module: str, arguments: Sequence[str], known: Settings) -> NoReturn:
     """Go on as `python -m MODULE ARGUMENTS`, logged in as the settings say."""
-    environment = {**os.environ, LOGIN: msgspec.json.encode(login(settings())).decode()}
+    environment = {**os.environ, LOGIN: msgspec.json.encode(login(known)).decode()}
     sys.stdout.flush()
     sys.stderr.flush()
     # -P: a `queue.py` in the folder where the user happens to be must not replace Python's.

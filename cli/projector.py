@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from .launch import become
-from .session import settings
+from .session import settings_with
 
 
 @click.command()
@@ -22,5 +22,6 @@ def projector(store: str | None, rebuild: bool, verify: bool) -> None:
       evq projector
       evq projector --rebuild
     """
+    known = settings_with(store=store)
     flags = [name for name, on in (("--rebuild", rebuild), ("--verify", verify)) if on]
-    become("evq.projector", ["--store", store or settings().store, *flags])
+    become("evq.projector", ["--store", known.store, *flags], known)

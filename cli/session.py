@@ -39,6 +39,12 @@ def configuration() -> Configuration:
     return found
 
 
+def settings_with(**options: object) -> Settings:
+    """The settings in force if the verb's own `options` (`None` values were not given) win."""
+    given = {"server": THIS_RUN.server, "color": THIS_RUN.color}
+    return load(given | options, context=THIS_RUN.context).settings
+
+
 def settings() -> Settings:
     """The settings in force for this run."""
     return configuration().settings

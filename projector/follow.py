@@ -21,8 +21,10 @@ from ..core.bus.requests import ApiError
 from ..core.bus.stream import Stream, StreamInfo
 from ..core.errors import Conflict
 from ..core.ports import BusAway, Stored
+from ..core.subjects import TELEMETRY_STREAM
 from .projection import FAR, Batch, Projection
 from .store import REBUILD, Database, Failed, Position, room
+from .telemetry import forget_after
 
 T = TypeVar("T")
 Say = Callable[[str], None]
@@ -128,7 +130,11 @@ class Follower:
                     if name not in known:
                         database.start(name, position.created)
             for name, position in known.items():
-                check_identity(name, position, streams[name])
+                if is_shorter(name, position, streams[name]):
+                    self._say(f"{name} has lost its end: back to {streams[name].seq}")
+                    forget_after(database, streams[name].seq)
+                else:
+                    check_identity(name, position, streams[name])
             return Projection(database)
         except BaseException:
             database.close()
@@ -166,8 +172,8 @@ class Follower:
                     group.create_task(self._flush(*inboxes))
             except* Conflict as conflicts:
                 raise conflicts.exceptions[0] from None
-            except* Failed as failures:
-                self._say(f"the database failed and is opened again: {failures.exceptions[0]}")
+            except* (Failed, ApiError) as failures:
+                self._say(f"the projection stopped and begins again: {failures.exceptions[0]}")
             await self._reopen()
 
     def _inboxes(self) -> tuple[_Inbox, _Inbox]:
@@ -181,8 +187,8 @@ class Follower:
         while self._projection is None:
             try:
                 await self.open()
-            except (Failed, BusAway) as error:
-                self._say(f"the database cannot be opened yet: {error}")
+            except (Failed, BusAway, ApiError) as error:
+                self._say(f"the projection cannot begin yet: {error}")
                 await asyncio.sleep(_REOPEN_SECONDS)
 
     async def _pump(self, inbox: _Inbox, start: int) -> None:
@@ -279,7 +285,10 @@ class Follower:
             seqs = self.position
             for seq, (stream, info) in zip(seqs, await self._patient_look(), strict=True):
                 ours = Position(self._created[stream.name], seq)
-                check_identity(stream.name, ours, Position(info.created, info.state.last_seq))
+                now = Position(info.created, info.state.last_seq)
+                if is_shorter(stream.name, ours, now):
+                    raise Failed(f"{stream.name} ends at {now.seq}, before {seq}")
+                check_identity(stream.name, ours, now)
 
     async def _patient_look(self) -> Sequence[tuple[Stream, StreamInfo]]:
         while True:
@@ -287,6 +296,11 @@ class Follower:
                 return await self._look()
             except (BusAway, ApiError):
                 await asyncio.sleep(LOOK_SECONDS)
+
+
+def is_shorter(name: str, known: Position, now: Position) -> bool:
+    """Whether the telemetry stream lost its end, as it may when its server is killed."""
+    return name == TELEMETRY_STREAM and known.created == now.created and known.seq > now.seq
 
 
 def check_identity(name: str, known: Position, now: Position) -> None:

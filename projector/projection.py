@@ -14,7 +14,6 @@ from ..core.subjects import LIFECYCLE_STREAM, TELEMETRY_STREAM
 from .fold import (
     Folded,
     Heard,
-    Said,
     changed_attempts,
     dead_letter,
     fold_lifecycle,
@@ -23,7 +22,6 @@ from .fold import (
     task_of,
 )
 from .rows import (
-    LATEST_TIME,
     AgentRow,
     AttemptRow,
     PackageRow,
@@ -35,68 +33,13 @@ from .rows import (
     unfold,
 )
 from .store import Database, Unfit
+from .telemetry import write_telemetry
 
 FAR = 2**62
 """A horizon when the real one is not known."""
 
 _KEPT_TASKS = 50_000
 _KEPT_CLAIMS = 200_000
-
-# A record's columns are taken out of its JSON by DuckDB: that takes half the time of handing
-# over Python's lists, and leaves the interpreter to others meanwhile. What the JSON holds was
-# looked at before, for from_json makes a null of whatever does not fit.
-_RECORD_TYPES = {
-    "seq": "BIGINT",
-    "claim": "BIGINT",
-    "task": "VARCHAR",
-    "attempt": "INTEGER",
-    "record": "VARCHAR",
-}
-_TIMES = f"""
-    make_timestamp(unnest(list_transform(r['at'], lambda t:
-        least(greatest(coalesce(t, 0), 0), {LATEST_TIME}))))"""
-
-# A message is at most 1 MiB, so it has fewer than 2^20 points.
-_INSERT_METRICS = f"""
-INSERT INTO _metrics
-SELECT (seq << 20) + unnest(range(len(r['at']))), claim, task, attempt, {_TIMES},
-    unnest(r.name), unnest(r.step), unnest(r.value)
-FROM (SELECT *, from_json(record, '{{"at": ["BIGINT"], "name": ["VARCHAR"],
-    "step": ["BIGINT"], "value": ["DOUBLE"]}}') AS r FROM appender_data)"""
-
-_INSERT_LOGS = f"""
-INSERT INTO _logs
-SELECT seq, claim, task, attempt, r.first + unnest(range(len(r['at']))), {_TIMES},
-    unnest(list_transform(string_split(r.stream, ''), lambda letter:
-        CASE letter WHEN 'o' THEN 'stdout' WHEN 'e' THEN 'stderr' WHEN 's' THEN 'setup'
-            WHEN 'a' THEN 'agent' ELSE letter END)),
-    unnest(r.text)
-FROM (SELECT *, from_json(record, '{{"first": "BIGINT", "at": ["BIGINT"], "stream": "VARCHAR",
-    "text": ["VARCHAR"]}}') AS r FROM appender_data)"""
-
-MERGE_LATEST = """
-MERGE INTO _metric_latest AS old USING (
-    SELECT claim, any_value(task) AS task, name, max(place) AS place, arg_max(ts, place) AS ts,
-        arg_max_null(step, place) AS step, arg_max(value, place) AS value,
-        arg_min(value, place) AS first, min(value) FILTER (isfinite(value)) AS min,
-        max(value) FILTER (isfinite(value)) AS max, count(*) AS n
-    FROM _metrics WHERE place >= $1 GROUP BY claim, name) AS new
-ON old.claim = new.claim AND old.name = new.name
-WHEN MATCHED THEN UPDATE SET place = new.place, ts = new.ts, step = new.step, value = new.value,
-    min = least(old.min, new.min), max = greatest(old.max, new.max), n = old.n + new.n
-WHEN NOT MATCHED THEN INSERT VALUES (new.claim, new.task, new.name, new.place, new.ts, new.step,
-    new.value, new.first, new.min, new.max, new.n)"""
-
-_INSERT_PROGRESS = """
-INSERT INTO _progress SELECT claim, seq, make_timestamp(ts), done, total, text FROM appender_data"""
-_PROGRESS_TYPES = {
-    "claim": "BIGINT",
-    "seq": "BIGINT",
-    "ts": "BIGINT",
-    "done": "DOUBLE",
-    "total": "DOUBLE",
-    "text": "VARCHAR",
-}
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -271,7 +214,7 @@ class Projection:
         if not heard:
             return
         said = sort_telemetry(heard, self._known_claims(heard), _now())
-        self._write_said(said, heard[0][0].seq)
+        write_telemetry(self.database, said, heard[0][0].seq)
         self.database.move(TELEMETRY_STREAM, heard[-1][0].seq)
 
     def _known_claims(self, heard: Sequence[Heard]) -> dict[int, tuple[str, int]]:
@@ -286,16 +229,6 @@ class Projection:
         ):
             self._claims[claim] = (task, attempt)
         return self._claims
-
-    def _write_said(self, said: Said, first: int) -> None:
-        database = self.database
-        database.append_by(_INSERT_METRICS, _RECORD_TYPES, said.metrics)
-        if said.metrics:
-            database.execute(MERGE_LATEST, [first << 20])
-        database.append_by(_INSERT_LOGS, _RECORD_TYPES, said.logs)
-        database.delete("_progress", "claim", list(said.progress))
-        database.append_by(_INSERT_PROGRESS, _PROGRESS_TYPES, list(said.progress.values()))
-        database.append("_dead_letters", said.dead)
 
 
 def _read_agents(database: Database) -> list[AgentRow]:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ..core.bus.connect import Bus
 from .follow import Follower, Rhythm, Say, following
-from .projection import MERGE_LATEST
 from .store import Database, Failed
+from .telemetry import sum_up
 
 RHYTHM = Rhythm(seconds=0.5, messages=40_000, size=64 * 2**20, checkpoint="512MB")
 _TELL_SECONDS = 5.0
@@ -90,7 +90,7 @@ def _copy_telemetry(database: Database, first: int, say: Say) -> None:
             rows = database.rows(f"SELECT count(*) FROM {table}")[0][0]
             if rows:
                 say(f"took over {rows:,} rows of {table} that the stream no longer holds")
-        database.execute(MERGE_LATEST, [0])
+        sum_up(database, 0)
 
 
 async def _reach_the_end(bus: Bus, follower: Follower, say: Say) -> None:

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 END = "Evq-End"
 ERROR = "Evq-Error"
 PART_TAKEN_SECONDS = 30.0
+GONE = b"gone"
+"""The answer to a part whose taker wants no more."""
 
 Answer = Callable[[bytes], AsyncIterator[bytes]]
 
@@ -92,8 +94,12 @@ class NatsCalls:
                     raise _revive(headers[ERROR])
                 if END in headers:
                     return
-                yield message.data
-                await publish(self._client, message.reply, b"")
+                wanted = False
+                try:
+                    yield message.data
+                    wanted = True
+                finally:
+                    await publish(self._client, message.reply, b"" if wanted else GONE)
         finally:
             await subscription.unsubscribe()
 
@@ -123,7 +129,9 @@ class NatsCalls:
         try:
             async with aclosing(answer(question.data)) as parts:  # type: ignore[type-var]
                 async for part in parts:
-                    await self._requests.request(to, part, timeout=PART_TAKEN_SECONDS)
+                    took = await self._requests.request(to, part, timeout=PART_TAKEN_SECONDS)
+                    if took.data == GONE:
+                        return
         except BusAway:
             return  # whoever asked has gone
         except EvqError as error:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from evq.core import decide
+from evq.cli.render import now
+from evq.cli.why import reasons_for
 from evq.core.bus.connect import Bus
-from evq.core.events import Outcome
+from evq.core.state import Queued, Task
 
 ROW = {
     "task": "k3f9k3f9k3f9",
@@ -38,7 +39,7 @@ async def test_show_tells_all(evq: Any, played: Any) -> None:
     assert result.status == 0, result.err
     for words in (
         f"task {task}  train.py lr=0.1\n",
-        "failed 0s ago: exit status 3",
+        " ago: exit status 3",
         "+ 1 modified",
         "lr=0.1",
         "API_TOKEN=******** N=1",
@@ -91,12 +92,12 @@ async def test_why_names_what_is_missing(evq: Any, played: Any, projector: Any) 
     assert "agent laptop is silent" in (await evq("why")).out
 
 
-async def test_why_after_a_failure_says_when_it_is_due(evq: Any, played: Any) -> None:
-    task = (await evq("enqueue", "--retries", "2", "--quiet", "--", "train")).out.strip()
-    await played.claims(task)
-    await played.starts(task)
-    await played.does(task, decide.Finish(played.holder, Outcome.FAILED, exit_code=1))
-    assert "it failed 1 times and is due in" in (await evq("why")).out
+def test_why_after_a_failure_says_when_it_is_due(make_spec: Any) -> None:
+    waiting = Queued(since=now(), delay=30.0)
+    task = Task("k" * 12, make_spec(retries=2), "me", 1, 1, waiting, failures=1)
+    ok, text = reasons_for(task, [], None)[0]
+    assert not ok
+    assert text.startswith("it failed 1 times and is due in ")
 
 
 async def test_ls_asks_for_what_is_wanted(evq: Any, projector: Any) -> None:

@@ -195,7 +195,7 @@ async def test_colours_only_where_they_are_wanted(lone_evq: Any) -> None:
     assert ESCAPE not in (await lone_evq("config", env={"FORCE_COLOR": "1", "NO_COLOR": "1"})).out
 
 
-async def test_on_a_terminal_lines_fit_and_are_coloured(lone_evq: Any) -> None:
+async def test_a_terminal_gets_colours(lone_evq: Any) -> None:
     ours, theirs = pty.openpty()
     environment = lone_evq.env | {"COLUMNS": "60", "TERM": "xterm"}
     process = await asyncio.create_subprocess_exec(

@@ -54,6 +54,8 @@ class Server(Protocol):
 
     def start(self) -> None: ...
     def kill(self) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
 
 
 class AgentProcess:
@@ -309,9 +311,10 @@ class Scene:
         """When the event was written, in seconds since 1970 by its writer's clock."""
         for stored, envelope in self._rows:
             event = envelope.event
-            if stored.subject.endswith(f".{task}") and isinstance(event, kind):
-                if getattr(event, "attempt", None) == attempt:
-                    return envelope.at / 1e6
+            number = getattr(event, "attempt", None)
+            own = stored.subject.endswith(f".{task}")
+            if own and isinstance(event, kind) and number == attempt:
+                return envelope.at / 1e6
         raise AssertionError(f"no such event of {task}")
 
     async def records(self, task: str) -> list[Any]:

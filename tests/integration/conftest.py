@@ -103,7 +103,7 @@ class Gate:
 
     def __init__(self, path: Path, until: Callable[..., Any]) -> None:
         os.mkfifo(path)
-        self.wait = f"read nothing < {path}"
+        self.wait = f"cat {path}"
         """Shell."""
         self.path = path
         self._until = until
@@ -160,20 +160,14 @@ class Queue:
         """The first event of a kind that an agent tells of itself."""
         return (await self._collect(subjects.agent_events(agent), kind, 1))[0].event
 
-    async def claim_events(self, count: int) -> list[tuple[int, str, str]]:
-        """(sequence, queue, task) of the first `count` claims in the queue."""
-        found: list[tuple[int, str, str]] = []
-        subject = subjects.lifecycle(self.name, "*")
-        async with asyncio.timeout(PATIENCE), self.client.bus.log.follow(1, [subject]) as batches:
-            async for batch in batches:
-                found += [
-                    (stored.seq, self.name, stored.subject.rpartition(".")[2])
-                    for stored in batch
-                    if isinstance(_event(stored.data), Claimed)
-                ]
-                if len(found) >= count:
-                    return found[:count]
-        raise AssertionError("following a stream has no end")
+    async def claims(self) -> list[tuple[int, str, str]]:
+        """(sequence, queue, task) of the claims in the queue so far."""
+        history = await self.client.bus.log.history(subjects.lifecycle(self.name, "*"))
+        return [
+            (stored.seq, self.name, stored.subject.rpartition(".")[2])
+            for stored in history
+            if isinstance(getattr(wire.decode(stored.data), "event", None), Claimed)
+        ]
 
     async def _collect(self, subject: str, kind: Any, count: int) -> list[Any]:
         found: list[Any] = []
@@ -242,11 +236,6 @@ class Queue:
                             if text.startswith(begin):
                                 return text
         raise AssertionError("following a stream has no end")
-
-
-def _event(data: bytes) -> Any:
-    envelope = wire.decode(data)
-    return getattr(envelope, "event", None)
 
 
 def _new_name() -> str:

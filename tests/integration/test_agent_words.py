@@ -3,7 +3,7 @@
 import json
 import sys
 
-RAW = "import os, socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(os.environ['EVQ_SOCKET']); "
+RAW = "import os, socket; s = socket.socket(socket.AF_UNIX); s.connect(os.environ['EVQ_SOCKET']); "
 
 
 async def test_import_evq_works_without_evq(served, plain_python):

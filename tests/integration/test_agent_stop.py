@@ -1,0 +1,132 @@
+"""How agents begin and end: names, draining, giving back, and the quiet between."""
+
+import pytest
+
+from evq.core.errors import Conflict
+from evq.core.events import AgentDown, AgentDraining, AgentUp, Cause, Claimed, Lost, Started
+from evq.core.sdk.author import host_name
+
+
+async def present(client, name):
+    """What an agent says of itself, or None."""
+    return next((agent for agent in await client.agents() if agent.agent == name), None)
+
+
+async def test_the_first_signal_lets_the_running_task_end(queue, gate, start_agent, until):
+    agent = start_agent([queue], "--slots", "2").ready()
+    runs = await queue.enqueue("sh", "-c", gate.wait)
+    await gate.reached()
+    agent.terminate()
+    await queue.agent_event(agent.name, AgentDraining)
+    waits = await queue.enqueue("true")
+
+    async def told():
+        return (await present(queue.client, agent.name)).draining
+
+    await until(told)
+    gate.open()
+    assert (await queue.ended(runs)).name_of_state == "completed"
+    assert await agent.over() == 0
+    await queue.agent_event(agent.name, AgentDown)
+    assert await present(queue.client, agent.name) is None
+    assert await queue.envelopes(waits) == []
+
+
+async def test_the_second_signal_gives_the_task_to_another_agent(queue, start_agent):
+    agent = start_agent([queue], "--lease", "300").ready()
+    task = await queue.enqueue("sh", "-c", "[ $EVQ_ATTEMPT = 2 ] || exec sleep 60", losses=0)
+    await queue.event(task, Started)
+    other = start_agent([queue]).ready()
+    agent.terminate()
+    await queue.agent_event(agent.name, AgentDraining)
+    agent.terminate()
+    assert await agent.over() == 0
+    lost = await queue.event(task, Lost)
+    assert (lost.cause, lost.why) == (Cause.DRAINED, "its agent was stopped")
+    ended = await queue.ended(task)
+    assert [attempt.agent for attempt in ended.attempts] == [agent.name, other.name]
+    # A budget of no losses at all: to be given back does not count.
+    assert ended.name_of_state == "completed" and ended.losses == 0
+
+
+async def test_an_agent_without_work_ends_at_once(queue, start_agent):
+    agent = start_agent([queue]).ready()
+    up = await queue.agent_event(agent.name, AgentUp)
+    assert (up.pid, up.queues, up.slots) == (agent.process.pid, (queue.name,), 1)
+    agent.terminate()
+    assert await agent.over() == 0
+    assert (await queue.agent_event(agent.name, AgentDown)).instance == up.instance
+
+
+async def test_its_folders_are_tidy_afterwards(queue, start_agent):
+    agent = start_agent([queue]).ready()
+    await queue.run("sh", "-c", "mkdir -p deep/er; touch deep/er/file; chmod 0 deep/er")
+    agent.terminate()
+    assert await agent.over() == 0
+    home = agent.folder / "state" / "agents" / agent.name
+    left = {path.name for path in home.iterdir()} - {"lock", "sdk", "results", "work"}
+    assert left == set() and not list((home / "results").iterdir())
+
+
+async def test_a_name_belongs_to_one_agent(queue, start_agent):
+    first = start_agent([queue]).ready()
+    second = start_agent([queue], name=first.name)
+    assert await second.over() == Conflict.exit_code
+    assert f"error[E04]: an agent named {first.name} is running" in second.said
+    assert "choose another --name" in second.said and "Traceback" not in second.said
+    assert (await queue.run("true")).attempts[0].agent == first.name
+
+
+async def test_without_a_name_the_host_lends_its_own(queue, start_agent):
+    agents = [start_agent([queue], name=None).ready() for _ in range(2)]
+    names = {agent.pid: agent.agent for agent in await queue.client.agents()}
+    host = host_name()
+    assert [names[agent.process.pid] for agent in agents] == [host, f"{host}-2"]
+
+
+async def test_a_claim_is_named_where_the_agent_says_that_it_lives(queue, gate, start_agent, until):
+    agent = start_agent([queue], "--lease", "300").ready()
+    task = await queue.enqueue("sh", "-c", gate.wait)
+    await gate.reached()
+    claim = (await queue.client.get(task)).live.claim
+
+    async def named():
+        return (await present(queue.client, agent.name)).claims == (claim,)
+
+    await until(named)
+    gate.open()
+    await queue.ended(task)
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+async def test_an_idle_agent_only_says_that_it_lives(queue, start_agent, until, slots):
+    start_agent([queue], "--lease", "2", "--slots", str(slots)).ready()
+    await queue.run("true")
+    heard = []
+
+    async def note(message):
+        heard.append(message.subject)
+
+    nats = queue.client.bus.client
+    await nats.subscribe(">", cb=note)
+    await nats.flush()
+
+    def renewals():
+        return [subject for subject in heard if subject.startswith("$KV.evq-agents.")]
+
+    await until(lambda: len(renewals()) == 1)
+    heard.clear()
+    await until(lambda: len(renewals()) == 3)
+    asked = [subject for subject in heard if not subject.startswith(("_INBOX.", "$JS.EVENT."))]
+    assert asked == renewals()
+    # Each of them is answered, and nothing else is said.
+    assert len(heard) <= 2 * len(asked)
+
+
+async def test_the_claim_event_tells_who_has_it(queue, start_agent):
+    agent = start_agent([queue]).ready()
+    up = await queue.agent_event(agent.name, AgentUp)
+    task = await queue.run("true")
+    claimed = await queue.event(task.id, Claimed)
+    assert (claimed.agent, claimed.instance) == (agent.name, up.instance)
+    assert claimed.hint == task.origin and claimed.lease == 10.0
