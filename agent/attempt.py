@@ -306,6 +306,9 @@ class Attempt:
             self._means.bus.log, self._means.author, self.task, command, patience
         )
         self.task = written.task
+        if written.task.abort:
+            # The word of it may have come before there was an attempt to hear it.
+            self._stop(Ending.ABORT)
         return written.event
 
     @asynccontextmanager
@@ -322,6 +325,8 @@ class Attempt:
             raise
         finally:
             if self._ending is None:
+                # So that whoever follows the task reads the step's output before its end.
+                self._recorder.flush()
                 seconds = round(time.monotonic() - began, 6)
                 await self._write(EndPhase(self.holder, name, seconds, notes.cached, notes.detail))
         self._stop_if_told()

@@ -1,6 +1,6 @@
 """Where an agent gets its supervisors.
 
-The process behind it is in `supervisor`, and so is the story of how no process gets away.
+The process behind it is in `forking`; `supervisor` tells how no process gets away.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ BOOT = """
 import sys
 package = sys.modules["agent"] = type(sys)("agent")
 package.__path__ = [sys.argv[1]]
-from agent.supervisor import main
+from agent.forking import main
 main(int(sys.argv[2]))
 """
-"""Runs `supervisor` out of its folder as a package of its own: without evq's other modules, and
+"""Runs `forking` out of its folder as a package of its own: without evq's other modules, and
 without site-packages, a supervisor is small and quick to fork."""
 
 FORK_TRIES = 3

@@ -11,10 +11,12 @@ import math
 import os
 import signal
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 TO_DEFAULT = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 """A command must not inherit what its supervisor ignores."""
+
+HALT_ROUNDS = 100
 
 HAS_CHILDREN_FILE = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 """Whether the kernel lists children (CONFIG_PROC_CHILDREN); nearly all do."""
@@ -85,13 +87,18 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def descendants(root: int, besides: Collection[int] = ()) -> list[int]:
-    """All processes below `root`, parents first, without `besides` and what is below those."""
+def descendants(root: int, besides: Collection[int] = ()) -> Iterator[int]:
+    """All processes below `root`, parents first, without `besides` and what is below those.
+
+    A process comes out before it is asked for its children: whoever stops it at once misses none.
+    """
     found = [root]
-    # The list grows while it is read: every process found is asked for its children in turn.
+    # The list grows while it is read.
     for pid in found:
-        found += [child for child in children(pid) if child not in besides]
-    return found[1:]
+        for child in children(pid):
+            if child not in besides:
+                yield child
+                found.append(child)
 
 
 def session(leader: int) -> list[int]:
@@ -112,20 +119,29 @@ def signal_all(pids: Iterable[int], number: int) -> None:
             continue
 
 
-def halt(root: int, besides: Collection[int] = ()) -> list[int]:
-    """Stop (SIGSTOP) all processes below `root`; returns them, parents first.
+def halt(
+    root: int, bury: Callable[[], object], besides: Collection[int] = ()
+) -> tuple[list[int], bool]:
+    """Stop (SIGSTOP) all processes below `root`; returns them, parents first, and whether these
+    are all: a tree that forks and dies all the time may escape for a while.
 
     A process with a signal pending cannot fork, so that rounds come to find nobody new. The
     kernel's list of children may pass over one while another one dies: hence two such rounds.
+    `bury` reaps dead children: while those pile up, looking through them takes ever longer.
     """
     halted: dict[int, None] = {}
     quiet = 0
-    while quiet < 2:
-        fresh = [pid for pid in descendants(root, besides) if pid not in halted]
-        signal_all(fresh, signal.SIGSTOP)
-        halted.update(dict.fromkeys(fresh))
-        quiet = 0 if fresh else quiet + 1
-    return list(halted)
+    for _ in range(HALT_ROUNDS):
+        bury()
+        before = len(halted)
+        for pid in descendants(root, besides):
+            if pid not in halted:
+                signal_all((pid,), signal.SIGSTOP)
+                halted[pid] = None
+        quiet = quiet + 1 if len(halted) == before else 0
+        if quiet == 2:
+            return list(halted), True
+    return list(halted), False
 
 
 def resume(pids: Iterable[int]) -> None:
@@ -133,17 +149,17 @@ def resume(pids: Iterable[int]) -> None:
     signal_all(reversed(list(pids)), signal.SIGCONT)
 
 
-def terminate(root: int) -> list[int]:
+def terminate(root: int, bury: Callable[[], object]) -> list[int]:
     """SIGTERM for all below `root`; not for what they start in answer, such as a last save."""
-    halted = halt(root)
+    halted, _ = halt(root, bury)
     signal_all(halted, signal.SIGTERM)
     resume(halted)
     return halted
 
 
-def kill(root: int, besides: Collection[int] = ()) -> list[int]:
-    """SIGKILL for all below `root`, halted first so that none can fork away from it."""
-    halted = halt(root, besides)
+def kill(root: int, bury: Callable[[], object], besides: Collection[int] = ()) -> list[int]:
+    """SIGKILL for all below `root`, halted first so that few can fork away from it."""
+    halted, _ = halt(root, bury, besides)
     signal_all(halted, signal.SIGKILL)
     return halted
 

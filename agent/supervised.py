@@ -255,7 +255,7 @@ class Supervisor:
     async def _bury_alone(self) -> None:
         while self.busy and self._main and (found := session(self._main)):
             for pid in found:
-                signal_all([pid, *descendants(pid)], signal.SIGKILL)
+                signal_all([*descendants(pid), pid], signal.SIGKILL)
             await asyncio.sleep(BURY_SECONDS)
         self.buried()
 

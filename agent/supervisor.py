@@ -26,10 +26,8 @@ All times are seconds of CLOCK_BOOTTIME.
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import select
-import signal
 import socket
 from math import inf
 from typing import Any
@@ -63,11 +61,8 @@ SWEEP_PAUSE = 0.005
 LONGEST_SWEEP_PAUSE = 1.0
 """Rounds of killing that find nobody new grow rarer: what hangs in the kernel dies late."""
 
-REAP_BATCH = 64
-"""Where processes die faster than they are buried, the agent must be heard all the same."""
-
-IGNORED = "SIGHUP SIGINT SIGQUIT SIGTERM SIGUSR1 SIGUSR2"
-"""A ^C in the agent's terminal, or a careless pkill, must not take the containment away."""
+REAP_BATCH = 1000
+"""Where processes die as fast as they are buried, the agent must be heard all the same."""
 
 
 class Command:
@@ -109,6 +104,7 @@ class Supervisor:
         self._command: Command | None = None
         self._held: tuple[Any, ...] | None = None
         self._agent_lives = True
+        self._more_dead = False
         self._rest()
 
     def _rest(self) -> None:
@@ -122,14 +118,13 @@ class Supervisor:
         poll = select.poll()
         for fd in (self._control.fileno(), self._bell, self._timer.fd):
             poll.register(fd, select.POLLIN)
-        more = False
         while self._agent_lives or self._command:
-            for fd, _ in poll.poll(0 if more else None):
+            for fd, _ in poll.poll(0 if self._more_dead else None):
                 if fd == self._control.fileno():
                     self._hear(poll)
                 else:
                     silence(fd)
-            more = self._reap()
+            self._tend()
             self._look_at_clock()
 
     # --- the agent --------------------------------------------------------------------------
@@ -207,7 +202,7 @@ class Supervisor:
         if self._expired and self._policy != "run":
             grace = 0
         if grace > 0 and not command.told:
-            terminate(self._pid)
+            terminate(self._pid, self._bury)
             self._frozen = False
         command.told |= grace > 0
         command.kill_at = min(command.kill_at, boot_seconds() + grace)
@@ -215,7 +210,10 @@ class Supervisor:
     def _freeze(self) -> None:
         self._frozen = True
         if self._command:
-            halt(self._pid)
+            _, complete = halt(self._pid, self._bury)
+            if not complete:
+                # What cannot be held must not run on without a lease.
+                self._command.kill_at = boot_seconds()
 
     def _thaw(self) -> None:
         self._frozen = False
@@ -224,31 +222,36 @@ class Supervisor:
             held, self._held = self._held, None
             self._start(*held)
 
-    def _reap(self) -> bool:
-        """Bury the dead; whether there are more of them."""
+    def _tend(self) -> None:
         command = self._command
         if command is None:
-            return False
+            return
+        if not self._bury():
+            self._report(command)
+        elif command.exit_code is not None and command.kill_at == inf:
+            self._end_leftovers(command)
+
+    def _bury(self) -> bool:
+        """Reap the dead; whether there are any children left, living or dead."""
+        self._more_dead = False
         for _ in range(REAP_BATCH):
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
-                self._report(command)
                 return False
             if pid == 0:
-                break
-            command.reaped(pid, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
-        else:
-            return True
-        if command.exit_code is not None and command.kill_at == inf:
-            self._end_leftovers(command)
-        return False
+                return True
+            if self._command:
+                cpu = usage.ru_utime + usage.ru_stime
+                self._command.reaped(pid, status, cpu, usage.ru_maxrss * 1024)
+        self._more_dead = True
+        return True
 
     def _end_leftovers(self, command: Command) -> None:
         if self._frozen:
             command.kill_at = boot_seconds()
             return
-        command.ended_by_us.update(terminate(self._pid))
+        command.ended_by_us.update(terminate(self._pid, self._bury))
         command.kill_at = boot_seconds() + LEFTOVER_GRACE
 
     def _report(self, command: Command) -> None:
@@ -300,7 +303,7 @@ class Supervisor:
 
     def _sweep(self, command: Command, now: float) -> None:
         """One round of killing; rounds go on until nobody is left to be reaped."""
-        killed = kill(self._pid)
+        killed = kill(self._pid, self._bury)
         command.killed_after_grace |= command.told and bool(killed)
         if command.exit_code is not None:
             command.ended_by_us.update(killed)
@@ -309,84 +312,3 @@ class Supervisor:
         command.killed = set(killed)
         command.pause = 0 if fresh else min(command.pause * 2 + SWEEP_PAUSE, LONGEST_SWEEP_PAUSE)
         command.kill_at = now + command.pause
-
-
-class Forkserver:
-    """Forks supervisors, and ends what a dead one leaves."""
-
-    def __init__(self, agent: socket.socket) -> None:
-        self._agent = agent
-        self._bell = become_subreaper(b"evq-forkserver")
-        self._supervisors: dict[int, int] = {}
-        self._dead: list[int] = []
-        self._agent_lives = True
-
-    def serve(self) -> socket.socket | None:
-        """Returns when the agent and all supervisors are gone.
-
-        Returns in a new supervisor's process, too: with its control socket.
-        """
-        poll = select.poll()
-        poll.register(self._agent.fileno(), select.POLLIN)
-        poll.register(self._bell, select.POLLIN)
-        while self._agent_lives or self._supervisors or self._dead:
-            for fd, _ in poll.poll(SWEEP_PAUSE * 1000 if self._dead else None):
-                if fd == self._bell:
-                    silence(fd)
-                elif control := self._hear(poll):
-                    return control
-            self._reap()
-            if self._dead and not kill(os.getpid(), besides=self._supervisors):
-                self._bury()
-        return None
-
-    def _hear(self, poll: select.poll) -> socket.socket | None:
-        message, fds = receive(self._agent)
-        if not message:
-            poll.unregister(self._agent.fileno())
-            self._agent_lives = False
-            return None
-        control = socket.socket(fileno=fds[0])
-        try:
-            pid = os.fork()
-        except OSError:
-            # The agent sees the socket close before anybody said "ready".
-            control.close()
-            return None
-        if pid == 0:
-            os.close(self._bell)
-            self._agent.close()
-            return control
-        self._supervisors[pid] = message[1]
-        control.close()
-        return None
-
-    def _reap(self) -> None:
-        for _ in range(REAP_BATCH):
-            try:
-                pid, _ = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            if pid in self._supervisors:
-                self._dead.append(self._supervisors.pop(pid))
-
-    def _bury(self) -> None:
-        for number in self._dead:
-            try:
-                send(self._agent, "gone", number)
-            except ConnectionError:
-                continue
-        self._dead.clear()
-
-
-def main(fd: int) -> None:
-    """Be a forkserver for the agent at the other end of `fd`, or a supervisor forked by it."""
-    for name in IGNORED.split():
-        signal.signal(signal.Signals[name], signal.SIG_IGN)
-    os.chdir("/")
-    gc.freeze()
-    control = Forkserver(socket.socket(fileno=fd)).serve()
-    if control:
-        Supervisor(control).serve()

@@ -71,9 +71,9 @@ def _afterwards(keep: bool) -> str:
 
 
 def _folder() -> Path:
-    from .settings import load
+    from .session import settings
 
-    return Path(load({}).settings.store).with_name("demo")
+    return Path(settings().store).with_name("demo")
 
 
 @contextmanager

@@ -39,7 +39,7 @@ class View:
     def __init__(self, names: dict[str, str], live: bool) -> None:
         self._names = names
         self._rows: dict[str, Row] = {}
-        self._started = 0
+        self._taken = 0
         self._began = time.monotonic()
         self._console = Console(stderr=True)
         self._live = Live(self, console=self._console, refresh_per_second=8) if live else None
@@ -82,9 +82,9 @@ class View:
         before = row.task.name_of_state
         row.task = absorb(row.task, stored)
         after = row.task.name_of_state
-        if before != "running" and after == "running":
-            self._started += 1
-            row.order = self._started
+        if before == "queued" and after == "claimed" and not row.order:
+            self._taken += 1
+            row.order = self._taken
         if self._live is None and isinstance(row.task.state, Ended):
             click.echo(f"  {row.task.spec.name}  {row.task.spec.queue}  {after}", err=True)
 
@@ -114,7 +114,7 @@ class View:
             for row in sorted(self._rows.values(), key=lambda row: row.order)
             if row.order
         )
-        return f"{done} of {len(self._names)} completed in {seconds:.1f} s; started: {queues}\n"
+        return f"{done} of {len(self._names)} completed in {seconds:.1f} s; taken: {queues}\n"
 
     def __rich__(self) -> Table:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")

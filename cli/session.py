@@ -28,11 +28,16 @@ NO_SUCH_STREAM = 10059
 PATIENCE = 2.0
 
 
+def configuration_with(**options: object) -> Configuration:
+    """The configuration in force if the verb's own `options` (`None` values were not given) win."""
+    given = {"server": THIS_RUN.server, "color": THIS_RUN.color}
+    return load(given | options, context=THIS_RUN.context)
+
+
 @cache
 def configuration() -> Configuration:
     """The settings in force for this run, and where they came from."""
-    given = {"server": THIS_RUN.server, "color": THIS_RUN.color}
-    found = load(given, context=THIS_RUN.context)
+    found = configuration_with()
     THIS_RUN.color = found.settings.color
     if ctx := get_current_context(silent=True):
         ctx.color = THIS_RUN.colors
@@ -41,8 +46,7 @@ def configuration() -> Configuration:
 
 def settings_with(**options: object) -> Settings:
     """The settings in force if the verb's own `options` (`None` values were not given) win."""
-    given = {"server": THIS_RUN.server, "color": THIS_RUN.color}
-    return load(given | options, context=THIS_RUN.context).settings
+    return configuration_with(**options).settings
 
 
 def settings() -> Settings:

@@ -84,9 +84,9 @@ def _plan(
     from ..core.ids import check_name
     from . import embedded
     from .serve import Plan
-    from .settings import load
+    from .session import configuration_with
 
-    configuration = load({"store": store, "sync": sync})
+    configuration = configuration_with(store=store, sync=sync)
     settings = configuration.settings
     chosen_state = configuration.origins["state_dir"].kind != "default"
     named = [name.strip() for name in (queues or settings.queue).split(",")]
@@ -142,10 +142,10 @@ def down(store: str | None) -> None:
     """
     import signal
 
-    from .settings import load
+    from .session import settings_with
     from .store import Store
 
-    settings = load({"store": store}).settings
+    settings = settings_with(store=store)
     served = Store(Path(settings.store))
     holder = served.holder()
     if holder is None:
@@ -170,10 +170,10 @@ def status(store: str | None, as_json: bool) -> None:
 
     Exits with 3 if no server answers.
     """
-    from .settings import load
+    from .session import configuration_with
     from .store import Store
 
-    configuration = load({"store": store})
+    configuration = configuration_with(store=store)
     facts = _facts(configuration, Store(Path(configuration.settings.store)))
     if as_json:
         import msgspec

@@ -30,7 +30,7 @@ import psutil
 
 from evq.core import wire
 from evq.core.bus.connect import Login, connect
-from evq.core.events import Aborted, Enqueued, Envelope, Finished, Lifecycle, Log
+from evq.core.events import Aborted, Again, Enqueued, Envelope, Finished, Lifecycle, Log
 from evq.core.ports import Stored
 from evq.core.sdk.client import Client
 from evq.core.spec import Command, Spec
@@ -235,8 +235,15 @@ class Scene:
         await until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, f"{pid} frozen")
 
     async def ends(self, pid: int) -> None:
-        """Return when a process is no more."""
-        await until(lambda: not psutil.pid_exists(pid), f"{pid} gone")
+        """Return when a process is no more; whether somebody has reaped it does not matter."""
+
+        def gone() -> bool:
+            try:
+                return not _lives(psutil.Process(pid))
+            except psutil.NoSuchProcess:
+                return True
+
+        await until(gone, f"{pid} gone")
 
     async def runs(self, task: str, attempt: int = 1) -> None:
         """Return when an attempt's process is at work."""
@@ -268,7 +275,7 @@ class Scene:
     def history(self, task: str) -> list[Lifecycle]:
         """The task's events so far."""
         own = (e.event for s, e in self._rows if s.subject.endswith(f".{task}"))
-        return [event for event in own if not isinstance(event, Enqueued)]  # type: ignore[misc]
+        return [event for event in own if not isinstance(event, Enqueued | Again)]  # type: ignore[misc]
 
     def kinds(self, task: str) -> list[str]:
         """The kinds of the task's events so far, with the attempt's number where there is one."""

@@ -4,8 +4,9 @@ import os
 
 import pytest
 
-from evq.core.decide import Rejected
+from evq.core.decide import Abort, Rejected
 from evq.core.events import Aborted, Cause, Claimed, Finished, Outcome, Started
+from evq.core.handle import handle
 
 TIDY = """
 import signal, sys
@@ -82,18 +83,35 @@ async def test_a_task_that_waits(queue, start_agent):
     assert kinds == [Aborted]
 
 
-async def test_a_task_whose_environment_is_being_made(served, gate, tmp_path):
+@pytest.fixture
+def slow(gate, tmp_path):
+    """A requirement whose build waits at the gate."""
     project = tmp_path / "slow"
     project.mkdir()
     (project / "pyproject.toml").write_text(PROJECT)
     (project / "backend.py").write_text(BACKEND.format(gate=str(gate.path)))
-    wish = f"slow @ {project.as_uri()}"
-    task = await served.enqueue("true", manager="uv", requirements=(wish,), retries=3)
+    return f"slow @ {project.as_uri()}"
+
+
+async def test_a_task_whose_environment_is_being_made(served, gate, slow):
+    task = await served.enqueue("true", manager="uv", requirements=(slow,), retries=3)
     await gate.reached()
     ended = await aborted(served, task)
     gate.open()
     assert ended.attempts[0].launch is None and ended.state.exit_code is None
     assert [phase.name for phase in ended.attempts[0].phases] == ["environment"]
+
+
+async def test_a_wish_of_which_the_agent_was_not_told(served, gate, slow):
+    task = await served.enqueue("true", manager="uv", requirements=(slow,), retries=3)
+    await gate.reached()
+    client = served.client
+    await handle(client.bus.log, client.author, await client.get(task), Abort("not wanted"))
+    gate.open()
+    # No renewal comes for minutes: the agent sees it when it next writes into the task's log.
+    ended = await served.ended(task)
+    assert (ended.state.outcome, ended.state.evidence) == (Outcome.ABORTED, "not wanted")
+    assert ended.attempts[0].launch is None
 
 
 async def test_a_task_that_runs_may_tidy_up(served, plain_python):

@@ -55,10 +55,11 @@ async def test_each_stream_keeps_its_order_and_its_times(served, plain_python):
         assert task.attempts[0].claimed <= times[0] and times[-1] <= task.state.at
 
 
-async def test_both_streams_come_in_the_order_of_writing_when_there_is_time_between(served, gate):
-    code = f"echo one; {gate.wait}; echo two >&2; {gate.wait}; echo three"
+async def test_both_streams_come_in_the_order_of_writing_when_there_is_time_between(served, gates):
+    first, second = gates(2)
+    code = f"echo one; {first.wait}; echo two >&2; {second.wait}; echo three"
     task = await served.enqueue("sh", "-c", code)
-    for begin in ("one", "two"):
+    for gate, begin in ((first, "one"), (second, "two")):
         await gate.reached()
         await served.line(task, begin)
         gate.open()

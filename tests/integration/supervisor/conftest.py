@@ -113,7 +113,7 @@ async def forkserver():
     server = await Forkserver.start()
     yield server
     await server.close()
-    assert descendants(os.getpid()) == []
+    assert not list(descendants(os.getpid()))
 
 
 @pytest.fixture

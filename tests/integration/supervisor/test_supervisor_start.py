@@ -98,7 +98,7 @@ async def test_many_commands_leave_nothing_behind(shell):
 
     def held():
         fds = [len(os.listdir(f"/proc/{of}/fd")) for of in (pid, os.getpid())]
-        return fds, descendants(pid)
+        return fds, list(descendants(pid))
 
     await shell.run("true")
     before = held()
@@ -122,4 +122,4 @@ def test_another_event_loop():
         await forkserver.close()
 
     uvloop.run(body())
-    assert descendants(os.getpid()) == []
+    assert not list(descendants(os.getpid()))
