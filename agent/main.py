@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import fcntl
+import hashlib
 import logging
 import os
 import platform
@@ -111,6 +112,26 @@ def install_sdk(folder: Path) -> Path:
     return folder
 
 
+@contextmanager
+def socket_folder(state: Path) -> Iterator[Path]:
+    """A private folder for sockets, whose path must be short: the kernel allows 107 bytes.
+
+    Its name comes from the agent's own folder, so that what a killed agent left is found again.
+    """
+    name = "evq-" + hashlib.sha256(bytes(state)).hexdigest()[:16]
+    folder = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / name
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+            raise PermissionError(f"{folder} is somebody else's")
+    except OSError:
+        folder = Path(tempfile.mkdtemp(prefix="evq-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 async def work(config: Config, login: Login) -> None:
     """Be an agent until a signal says stop."""
     instance = secrets.token_hex(6)
@@ -124,7 +145,7 @@ async def work(config: Config, login: Login) -> None:
         forkserver = await Forkserver.start()
         stack.push_async_callback(forkserver.close)
         await forkserver.warm(min(config.slots, 8))
-        sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="evq-")))
+        sockets = stack.enter_context(socket_folder(config.state))
         channels = [
             Channel(sockets / str(slot), config.state / "work" / f"slot-{slot}")
             for slot in range(config.slots)

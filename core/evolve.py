@@ -16,6 +16,9 @@ from .events import Outcome
 from .state import Attempt, Task
 from .wire import Unknown
 
+LONGEST_PHASE = 1e9
+"""Seconds; whatever stands in the log, a fold must not fail on it."""
+
 
 def create(seq: int, at: int, by: str, event: events.Enqueued) -> Task:
     """The task that an `enqueued` event at sequence `seq` brings into the world."""
@@ -92,7 +95,7 @@ def _phase(task: Task, seq: int, at: int, event: events.Phase) -> Task:
     began = at
     before = attempt.phases
     if event.seconds is not None:
-        began = at - round(event.seconds * 1e6)
+        began = at - round(min(max(event.seconds, 0.0), LONGEST_PHASE) * 1e6)
         if before and before[-1].name == event.name and before[-1].seconds is None:
             began, before = before[-1].began, before[:-1]
     record = state.PhaseRecord(event.name, began, event.seconds, event.cached, event.detail)

@@ -1,7 +1,7 @@
 """What evq needs from the world, as small protocols.
 
-Each has two implementations, `bus.memory` and `bus.jetstream`, and one suite of cases in
-`tests/contract` that runs on both.
+Each has two implementations, JetStream's in `bus` and one in `bus.memory`, and one suite of cases
+in `tests/contract` that runs on both.
 """
 
 from __future__ import annotations

@@ -11,8 +11,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import msgspec
+
 from ..core.bus.connect import Bus, Login, connect
-from ..core.errors import EvqError, UsageError
+from ..core.errors import EvqError, SettingsError, UsageError
 from ..core.sdk.ready import tell_ready
 from ..core.subjects import question
 from .answers import Answers
@@ -116,13 +118,13 @@ def _ready() -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run with `--store DIR`, `--rebuild` or `--verify`; the login is EVQ_SERVER and EVQ_TOKEN."""
+    """Run with `--store DIR`, `--rebuild` or `--verify`; returns the exit status.
+
+    The login is the JSON in EVQ_LOGIN: everybody on the machine can read arguments.
+    """
     try:
         store, flags = _parse(arguments)
-        login = Login(
-            server=os.environ.get("EVQ_SERVER", "nats://127.0.0.1:4222"),
-            token=os.environ.get("EVQ_TOKEN"),
-        )
+        login = _login()
         work = run(
             login,
             store,
@@ -133,8 +135,19 @@ def main(arguments: Sequence[str]) -> int:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             return runner.run(work)
     except EvqError as error:
-        _say("\n  ".join(filter(None, (f"{error.code} {error.what}", error.why, error.fix))))
+        fix = f"fix: {error.fix}" if error.fix else ""
+        _say("\n  ".join(filter(None, (f"error[{error.code}]: {error.what}", error.why, fix))))
         return error.exit_code
+
+
+def _login() -> Login:
+    try:
+        # Taken out of the environment, so that nothing we start can inherit it.
+        return msgspec.json.decode(os.environ.pop("EVQ_LOGIN", "{}"), type=Login)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            "EVQ_LOGIN cannot be read", why=str(error), fix="start it by: evq projector"
+        ) from error
 
 
 def _parse(arguments: Sequence[str]) -> tuple[Path, set[str]]:

@@ -69,7 +69,7 @@ class Bus:
         """Set while the connection stands."""
         self.standing.set()
         self.since = asyncio.get_running_loop().time()
-        """When, on the loop's clock, the present connection began."""
+        """Since when, on the loop's clock, the server has been there without a break."""
         self.on_error: Callable[[Exception], None] | None = None
 
     @property
@@ -81,6 +81,8 @@ class Bus:
         """Wait until it makes sense to try again after `away`."""
         if self.standing.is_set():
             # The connection stands but the server was silent: it may be starting, or overloaded.
+            # It kept the others waiting, too: they get as much time as after a lost connection.
+            self.since = asyncio.get_running_loop().time()
             await asyncio.sleep(SILENCE_SECONDS)
         await self.standing.wait()
 

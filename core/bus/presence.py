@@ -11,7 +11,7 @@ from nats.aio.msg import Msg
 
 from ..ports import BusAway
 from ..subjects import PRESENCE_BUCKET
-from .requests import Requests, publish, raise_for_error, status
+from .requests import TIMEOUT, ApiError, Requests, publish, raise_for_error, status
 from .stream import Stream
 
 _PREFIX = f"$KV.{PRESENCE_BUCKET}."
@@ -26,8 +26,7 @@ class JetStreamPresence:
 
     async def put(self, name: str, value: bytes, seconds: float) -> None:
         headers = {"Nats-TTL": f"{max(1, math.ceil(seconds))}s"}
-        answer = await self._requests.request(_PREFIX + name, value, headers, timeout=seconds)
-        raise_for_error(answer.data)
+        await self._say(name, value, headers, seconds)
 
     async def get(self, name: str) -> bytes | None:
         stored = await self._stream.last(_PREFIX + name)
@@ -35,7 +34,15 @@ class JetStreamPresence:
 
     async def remove(self, name: str) -> None:
         headers = {"KV-Operation": "PURGE", "Nats-Rollup": "sub", "Nats-TTL": "1s"}
-        raise_for_error((await self._requests.request(_PREFIX + name, b"", headers)).data)
+        await self._say(name, b"", headers, TIMEOUT)
+
+    async def _say(self, name: str, value: bytes, headers: dict[str, str], timeout: float) -> None:
+        answer = await self._requests.request(_PREFIX + name, value, headers, timeout)
+        try:
+            raise_for_error(answer.data)
+        except ApiError as error:
+            # A server without room is as good as none: nobody has heard that we live.
+            raise BusAway(str(error)) from error
 
     async def all(self) -> Mapping[str, bytes]:
         return {

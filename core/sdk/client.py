@@ -58,7 +58,10 @@ class Client:
             return known
         entry = self._entry(level, task, spec)
         try:
-            return Receipt(task, await self._append(entry), True)
+            seq = await self._append(entry)
+            # All who enqueue one key at once share the message's id, and each is told it is there.
+            new = not spec.key or await self._is_ours(seq, entry)
+            return Receipt(task, seq, new)
         except WrongSequence:
             known = await self._known(task)
             if known is None:
@@ -111,6 +114,10 @@ class Client:
         except BusAway:
             # The id and the expectation make the repetition harmless.
             return await self.bus.log.append(entry)
+
+    async def _is_ours(self, seq: int, entry: Entry) -> bool:
+        stored = await self.bus.log.get(seq)
+        return stored is not None and stored.data == entry.data
 
     async def _known(self, task: str) -> Receipt | None:
         hints = await self.bus.log.history(subjects.any_hint(task))

@@ -180,3 +180,19 @@ async def test_a_full_spool_at_the_end_is_told_too(scene: Scene) -> None:
     assert left_out > 0
     assert sum(int(line.split()[0]) for line in marked) == left_out
     await scene.verdict()
+
+
+async def test_a_result_waits_until_the_log_has_room(scene: Scene) -> None:
+    go = scene.gate("go")
+    await scene.agent("one")
+    task = await scene.enqueue(f"until={go}", "lines=1")
+    await scene.event(task, Started)
+    await scene.runs(task)
+    await scene.limit_log(discard="new", max_msgs=1)
+    go.touch()
+    waiting = "waits for room in the log"
+    await until(lambda: waiting in (scene.folder / "one.agent-log").read_text())
+    assert "finished1" not in scene.kinds(task)
+    await scene.limit_log(discard="old", max_msgs=-1)
+    await first_attempt_completed(scene, task)
+    await scene.verdict()

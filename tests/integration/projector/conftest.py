@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from evq.core import events, subjects, wire
@@ -34,7 +35,7 @@ class Projector:
     def __init__(self, login: Login, store: Path, until: Callable[..., Any]) -> None:
         self.store = store
         self._said = store / "said"
-        self._env = {**os.environ, "EVQ_SERVER": login.server, "EVQ_TOKEN": login.token or ""}
+        self._env = {**os.environ, "EVQ_LOGIN": msgspec.json.encode(login).decode()}
         self._until = until
         self.process: subprocess.Popen[bytes] | None = None
         store.mkdir()

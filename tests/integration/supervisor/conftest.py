@@ -20,13 +20,16 @@ class Shell:
 
     DAEMON = (
         "import os, sys, time\n"
+        "reader, writer = os.pipe()\n"
         "if os.fork() == 0:\n"
         "    os.setsid()\n"
         "    if os.fork() == 0:\n"
         "        print(os.getpid(), flush=True)\n"
+        "        os.write(writer, b'x')\n"
         "        time.sleep(600)\n"
         "    os._exit(0)\n"
         "os.wait()\n"
+        "os.read(reader, 1)\n"
     )
     """Python that leaves its group, its session and its parent, says its pid, and stays."""
 
