@@ -27,7 +27,7 @@ from ..core.decide import (
     Start,
     TellEnvironment,
 )
-from ..core.errors import CodeFailed, EnvironmentFailed, EvqError, SpawnFailed
+from ..core.errors import CodeFailed, EnvironmentFailed, EvqError, ServerFull, SpawnFailed
 from ..core.events import Cause, Outcome, Usage
 from ..core.handle import handle, refresh
 from ..core.ports import BusAway, Delivery
@@ -47,6 +47,9 @@ log = logging.getLogger(__name__)
 
 KEEP_AFTER = 0.5
 """Seconds after which an end that cannot be told yet is put on disk."""
+
+FULL_PAUSE = 1.0
+"""Seconds between two tries to write into a log that has no room."""
 
 
 class Ending(Enum):
@@ -302,9 +305,17 @@ class Attempt:
                 self._keep(command)
             await self._means.bus.wait(away)
 
-        written = await handle(
-            self._means.bus.log, self._means.author, self.task, command, patience
-        )
+        means = self._means
+        while True:
+            try:
+                written = await handle(means.bus.log, means.author, self.task, command, patience)
+                break
+            except ServerFull as full:
+                # What a task took hours for must not be lost for want of room in the log.
+                log.warning("task %s waits for room in the log: %s", self.task.id, full)
+                if keep_result:
+                    self._keep(command)
+                await asyncio.sleep(FULL_PAUSE)
         self.task = written.task
         if written.task.abort:
             # The word of it may have come before there was an attempt to hear it.

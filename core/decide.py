@@ -210,10 +210,10 @@ def _finish(task: Task, command: Finish) -> events.Lifecycle:
     outcome, cause = command.outcome, command.cause
     if task.abort and outcome is not Outcome.COMPLETED:
         outcome, cause = Outcome.ABORTED, Cause.ABORT
-    ours = cause is Cause.INFRASTRUCTURE
-    if ours and task.losses < task.spec.losses:
-        return events.Lost(attempt=attempt.number, cause=Cause.INFRASTRUCTURE, why=command.evidence)
-    if outcome in RETRIABLE and not ours and task.failures < task.spec.retries and not task.abort:
+    if outcome in RETRIABLE and cause is Cause.INFRASTRUCTURE:
+        if task.losses < task.spec.losses:
+            return events.Lost(attempt=attempt.number, cause=cause, why=command.evidence)
+    elif outcome in RETRIABLE and task.failures < task.spec.retries:
         return events.Retry(
             attempt=attempt.number,
             outcome=outcome,

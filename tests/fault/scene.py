@@ -178,12 +178,6 @@ class Scene:
         await requests.api(f"CONSUMER.CREATE.{where}.{level.filter}", change)
         return level
 
-    async def limit_log(self, **limits: Any) -> None:
-        """Change the lifecycle stream's limits."""
-        requests = self.client.bus.requests
-        info = msgspec.json.decode(await requests.api(f"STREAM.INFO.{LIFECYCLE_STREAM}"))
-        await requests.api(f"STREAM.UPDATE.{LIFECYCLE_STREAM}", info["config"] | limits)
-
     async def agent(self, name: str, *options: str, url: str | None = None) -> AgentProcess:
         """Start an agent and return when it is listed."""
         agent = self.start_agent(name, *options, url=url)

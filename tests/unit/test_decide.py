@@ -201,8 +201,7 @@ def test_what_the_agent_could_not_do_costs_a_loss_not_a_retry() -> None:
     broken = finish(Outcome.FAILED, Cause.INFRASTRUCTURE)
     event = decide(task_in("running", retries=1, losses=1), broken)
     assert isinstance(event, events.Lost) and event.cause is Cause.INFRASTRUCTURE
-    assert answer_to(task_in("running", retries=1, losses=0), broken) == "retry"
-    assert answer_to(task_in("running", retries=0, losses=0), broken) == "failed"
+    assert answer_to(task_in("running", retries=1, losses=0), broken) == "failed"
     assert answer_to(task_in("aborting", losses=1), broken) == "aborted"
 
 
