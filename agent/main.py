@@ -26,9 +26,10 @@ from pathlib import Path
 import msgspec
 
 from ..core.bus.connect import Login, connect
-from ..core.errors import Conflict, EvqError
+from ..core.errors import Conflict, EvqError, Unreachable
 from ..core.events import AgentUp
 from ..core.ids import check_name
+from ..core.ports import BusAway
 from ..core.sdk import task as task_sdk
 from ..core.sdk.author import Author, host_name
 from . import probe
@@ -141,7 +142,14 @@ async def work(config: Config, login: Login) -> None:
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(connect(login, f"agent {config.name}"))
         bus.on_error = lambda error: log.warning("NATS: %s", error)
-        await bus.prepare()
+        try:
+            await bus.prepare()
+        except BusAway as away:
+            raise Unreachable(
+                "the NATS server went away while the agent was starting",
+                why=str(away),
+                fix="start the agent again when the server is back: evq status",
+            ) from away
         forkserver = await Forkserver.start()
         stack.push_async_callback(forkserver.close)
         await forkserver.warm(min(config.slots, 8))

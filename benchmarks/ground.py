@@ -8,13 +8,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import msgspec
 
 from evq.cli.embedded import Address, Port, find_server, server_argv, server_variables
 from evq.core.bus.connect import Login
+from evq.core.errors import Unreachable
 from evq.core.sdk.client import Client, open_client
 
 
@@ -69,14 +70,15 @@ def agent(home: Path, login: Login, *options: str) -> Iterator[subprocess.Popen[
 @asynccontextmanager
 async def client(login: Login) -> AsyncIterator[Client]:
     """A client, as soon as the server answers."""
-    while True:
-        try:
-            async with open_client(login) as opened:
-                await opened.bus.prepare()
-                yield opened
-            return
-        except ConnectionError:
-            await asyncio.sleep(0.05)
+    async with AsyncExitStack() as stack:
+        while True:
+            try:
+                opened = await stack.enter_async_context(open_client(login))
+                break
+            except Unreachable:
+                await asyncio.sleep(0.02)
+        await opened.bus.prepare()
+        yield opened
 
 
 async def agents(opened: Client, count: int) -> None:
