@@ -16,7 +16,7 @@ from ..core.ports import Delivery
 BRISK_SECONDS = 0.02
 """An attempt shorter than this lets the agent fetch ahead."""
 
-HOLD_SECONDS = 0.05
+HOLD_SECONDS = 0.25
 """How long a hint may wait here."""
 
 
