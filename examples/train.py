@@ -48,7 +48,8 @@ def main() -> None:
         loss = -np.mean(y * np.log(guess) + (1 - y) * np.log(1 - guess))
 
         error = (guess - y)[:, None] / len(y)
-        slopes_w, slopes_b = [], []
+        slopes_w: list[np.ndarray] = []
+        slopes_b: list[np.ndarray] = []
         for number in reversed(range(len(weights))):
             slopes_w.insert(0, layers[number].T @ error)
             slopes_b.insert(0, error.sum(axis=0))
