@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from cable import Cable
-from scene import AgentProcess, Scene, until
+from processes import AgentProcess, until
+from scene import Scene
 
 from evq.core.events import Finished, Outcome, Started
 

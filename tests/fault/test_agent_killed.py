@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
-from scene import Scene, until
+from processes import until
+from scene import Scene
 
 from evq.core.events import Cause, Claimed, Finished, Lost, Outcome, Started
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 
 import msgspec
-from scene import Scene, until
+from processes import until
+from scene import Scene
 
 from evq.core import wire
 from evq.core.events import Again, Finished, Outcome, Started

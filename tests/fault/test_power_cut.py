@@ -42,7 +42,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     except subprocess.CalledProcessError as error:
         pytest.skip(f"no loop device to be had: {error.stderr.decode().strip()}")
     yield folder
-    _run("umount", str(folder))
+    _run("umount", "-l", str(folder))
 
 
 async def test_acknowledged_tasks_are_there_after_a_cut(
@@ -73,4 +73,4 @@ async def test_acknowledged_tasks_are_there_after_a_cut(
                 assert task.origin == receipt.seq
         survivor.close()
     finally:
-        _run("umount", str(second))
+        _run("umount", "-l", str(second))

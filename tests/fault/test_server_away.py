@@ -6,7 +6,8 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
-from scene import AgentProcess, Scene, until
+from processes import AgentProcess, until
+from scene import Scene
 
 from evq.core.events import Claimed, Finished, Metric, Outcome, Started
 

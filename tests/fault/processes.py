@@ -1,0 +1,92 @@
+"""Processes under a test's hands: agents with all that runs below them, and how to wait."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import psutil
+
+T = TypeVar("T")
+
+PATIENCE = float(os.environ.get("EVQ_TEST_PATIENCE", "40"))
+LOOK_EVERY = 0.01
+
+
+class AgentProcess:
+    """An agent, and all processes that were ever seen below it."""
+
+    def __init__(self, name: str, process: subprocess.Popen[bytes]) -> None:
+        self.name = name
+        self.process = process
+        self.family: set[psutil.Process] = set()
+
+    def look(self) -> list[psutil.Process]:
+        """The processes below it now: forkserver, supervisors, commands."""
+        with suppress(psutil.NoSuchProcess):
+            found = psutil.Process(self.process.pid).children(recursive=True)
+            self.family.update(found)
+            return found
+        return []
+
+    @property
+    def forkserver(self) -> psutil.Process:
+        """The process that forks its supervisors."""
+        return psutil.Process(self.process.pid).children()[0]
+
+    def supervisor_of(self, pid: int) -> psutil.Process:
+        """The supervisor of the command `pid`."""
+        found = psutil.Process(pid).parent()
+        assert found is not None
+        return found
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.look()
+        self.process.kill()
+        self.process.send_signal(signal.SIGCONT)
+        self.process.wait(PATIENCE)
+
+    def pause(self) -> None:
+        """SIGSTOP: it can do nothing, and does not know."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def give_back(self) -> None:
+        """Two SIGTERMs: end what runs, and go."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(signal.SIGTERM)
+
+    def ended(self) -> bool:
+        """Whether nothing of it is left."""
+        return self.process.poll() is not None and not any(map(lives, self.family))
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether it runs; one that is dead and not reaped yet does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+async def until(condition: Callable[[], T | Awaitable[T]], what: str = "") -> T:
+    """What `condition` gives as soon as that is true."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        value: Any = condition()
+        if isinstance(value, Awaitable):
+            value = await value
+        if value:
+            return value
+        assert time.monotonic() < end, f"not so after {PATIENCE:g} s: {what or condition}"
+        await asyncio.sleep(LOOK_EVERY)
