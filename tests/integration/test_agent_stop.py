@@ -119,8 +119,8 @@ async def test_an_idle_agent_only_says_that_it_lives(queue, start_agent, until, 
     await until(lambda: len(renewals()) == 3)
     asked = [subject for subject in heard if not subject.startswith(("_INBOX.", "$JS.EVENT."))]
     assert asked == renewals()
-    # Each of them is answered, and nothing else is said.
-    assert len(heard) <= 2 * len(asked)
+    # Each of them is answered, and once in half a minute the pull that waits runs out.
+    assert len(heard) <= 2 * len(asked) + 1
 
 
 async def test_the_claim_event_tells_who_has_it(queue, start_agent):

@@ -149,8 +149,9 @@ class Witness:
             self._must(event.outcome in ends, "an abort leads to its end")
         elif event.outcome in (Outcome.FAILED, Outcome.TIMED_OUT):
             budget_left = self.failures < self.spec.retries
-            by_others = event.cause is Cause.LOST_AGENT
-            self._must(by_others or not budget_left, "no budget is wasted")
+            if event.cause in (Cause.LOST_AGENT, Cause.INFRASTRUCTURE):
+                budget_left = self.losses < self.spec.losses
+            self._must(not budget_left, "no budget is wasted")
 
     def _must(self, holds: bool, rule: str) -> None:
         if not holds:

@@ -112,11 +112,18 @@ class Shell:
 
 
 @pytest.fixture
-async def forkserver():
+def nobody_left():
+    """Holds a test to leaving no process; a server that other tests share may be there already."""
+    before = set(descendants(os.getpid()))
+    yield
+    assert not set(descendants(os.getpid())) - before
+
+
+@pytest.fixture
+async def forkserver(nobody_left):
     server = await Forkserver.start()
     yield server
     await server.close()
-    assert not list(descendants(os.getpid()))
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import pytest
 
 from evq.agent import supervised
 from evq.agent.forkserver import Forkserver
-from evq.agent.process import descendants
 from evq.core.errors import SpawnFailed
 
 AGENT = """
@@ -111,7 +110,7 @@ async def test_a_supervisor_that_hangs_is_killed_in_its_turn(shell, monkeypatch)
     assert shell.dead(main)
 
 
-async def test_close_ends_what_runs():
+async def test_close_ends_what_runs(nobody_left):
     forkserver = await Forkserver.start()
     supervisor = await forkserver.supervisor()
     with open(os.devnull, "wb") as null:
@@ -120,4 +119,3 @@ async def test_close_ends_what_runs():
         await supervisor.spawn(argv, cwd="/", env={}, stdout=out, stderr=out)
     await forkserver.close()
     assert (await supervisor.wait()).exit_code == -9
-    assert not list(descendants(os.getpid()))
