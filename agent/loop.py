@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from ..core.events import AgentDown, AgentDraining, AgentUp
@@ -21,7 +19,6 @@ from .channel import Channel
 from .claim import Claimer
 from .means import Means
 from .order import make_order
-from .slots import Slots
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +33,8 @@ class Agent:
         self._up = up
         self._channels = channels
         self._order = make_order(means.config.order, means.config.queues)
-        self._slots = Slots(means.config.slots, self._begin)
+        self._free = list(reversed(range(means.config.slots)))
+        self._slot_freed = asyncio.Event()
         self._levels: set[Level] = set()
         self._attempts: dict[str, Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -66,8 +64,8 @@ class Agent:
     async def run(self) -> None:
         """Work until `drain`, then end what runs and say goodbye."""
         means = self._means
-        await self._patiently(means.keeper.renew)
-        await self._patiently(lambda: means.results.hand_in(means.bus, means.author))
+        await means.keeper.renew()
+        await means.results.hand_in(means.bus, means.author)
         await self._tell(self._up)
         tell_ready()
         background = [
@@ -93,14 +91,6 @@ class Agent:
                 part.cancel()
             await asyncio.gather(taking, draining, *background, return_exceptions=True)
 
-    async def _patiently(self, act: Callable[[], Awaitable[None]]) -> None:
-        """Do what needs the server, also if it goes away just now."""
-        while True:
-            try:
-                return await act()
-            except BusAway as away:
-                await self._means.bus.wait(away)
-
     async def _end_in_order(self, taking: asyncio.Task[None]) -> None:
         await self._tell(AgentDraining(self._up.agent, self._up.instance, "told to stop"))
         self._means.keeper.nudge()
@@ -114,7 +104,7 @@ class Agent:
     def drain(self) -> None:
         """Claim nothing more; `run` returns when the running attempts have ended."""
         self._draining.set()
-        self._slots.wake()
+        self._slot_freed.set()
 
     async def _until_draining(self) -> None:
         await self._draining.wait()
@@ -144,8 +134,9 @@ class Agent:
 
     async def _take_hints(self) -> None:
         while not self._draining.is_set():
-            if not self._slots.room:
-                await self._slots.change()
+            if not self._free:
+                self._slot_freed.clear()
+                await self._slot_freed.wait()
                 continue
             await self._means.bus.standing.wait()
             if not self._means.keeper.fresh:
@@ -155,8 +146,7 @@ class Agent:
                 continue
             try:
                 for delivery in await self._next():
-                    self._order.took(delivery.level.queue)
-                    self._slots.give(delivery)
+                    await self._begin(delivery)
             except BusAway as away:
                 log.info("no hints: %s", away)
                 await self._means.bus.wait(away)
@@ -165,25 +155,23 @@ class Agent:
         """What waits in the queues now, else the first thing to come."""
         hints = self._means.bus.hints
         levels = self._order.arrange(list(self._levels))
-        limit = 1 if self._order.one_at_a_time else self._slots.room
+        limit = 1 if self._order.one_at_a_time else len(self._free)
         for level in levels:
             if found := await hints.take(level, limit):
                 return list(found)
         if self._draining.is_set() or len(levels) < len(self._levels):
             # That came while the queues were looked at: its `wake` found nobody asleep.
             return []
-        if not self._slots.free:
-            await self._slots.change()
-            return []
         first = await hints.take_first(levels, LINGER_SECONDS)
         return [first] if first else []
 
-    def _begin(self, delivery: Delivery, slot: int) -> None:
-        if self._draining.is_set():
-            self._spawn(delivery.later(0))
-            self._slots.release(slot, math.inf)
-        else:
-            self._spawn(self._work(delivery, slot))
+    async def _begin(self, delivery: Delivery) -> None:
+        if self._draining.is_set() or not self._free:
+            await delivery.later(0)
+            return
+        self._order.took(delivery.level.queue)
+        slot = self._free.pop()
+        self._spawn(self._work(delivery, slot))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -193,7 +181,6 @@ class Agent:
     async def _work(self, delivery: Delivery, slot: int) -> None:
         attempt: Attempt | None = None
         end = None
-        began = time.monotonic()
         try:
             claimed = await self._claimer.claim(delivery, slot)
             if claimed is None:
@@ -207,7 +194,8 @@ class Agent:
                 end = attempt.failed_here()
         finally:
             # The last process is dead: the slot is free before the log has been told.
-            self._slots.release(slot, time.monotonic() - began)
+            self._free.append(slot)
+            self._slot_freed.set()
         if attempt:
             try:
                 await attempt.record(end)
