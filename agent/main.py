@@ -26,6 +26,7 @@ from pathlib import Path
 import msgspec
 
 from ..core.bus.connect import Login, connect
+from ..core.bus.loop import loop_factory
 from ..core.errors import Conflict, EvqError, Unreachable
 from ..core.events import AgentUp
 from ..core.ids import check_name
@@ -226,7 +227,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     try:
         login = msgspec.json.decode(os.environ.get("EVQ_LOGIN", "{}"), type=Login)
-        with named(parse(argv)) as config, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with named(parse(argv)) as config, asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(work(config, login))
     except msgspec.ValidationError as error:
         print(f"error[E11]: EVQ_LOGIN cannot be read\n  {error}", file=sys.stderr)
@@ -237,12 +238,3 @@ def main(argv: list[str] | None = None) -> int:
             print(f"  {line}", file=sys.stderr)
         return error.exit_code
     return 0
-
-
-def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
-    """uvloop halves the cost of every message; where it is not to be had, asyncio's own will do."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.Loop

@@ -50,11 +50,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """The addresses in `server`: one, or several of the same cluster."""
         return tuple(self.server.split(",")) if self.server else ()
 
-    @property
-    def heartbeat(self) -> float:
-        """Seconds between two signs of life of a running attempt."""
-        return self.lease / 4
-
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """What is known about one field of `Settings`.

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from ..core.bus.connect import Bus, Login, connect
+from ..core.bus.loop import loop_factory
 from ..core.errors import EvqError, SettingsError, UsageError
 from ..core.sdk.ready import tell_ready
 from ..core.subjects import question
@@ -161,12 +162,3 @@ def _parse(arguments: Sequence[str]) -> tuple[Path, set[str]]:
         else:
             raise UsageError(f"{word} is no option of the projector", fix="--store DIR")
     return store, flags
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's loops if it is installed: reading the streams takes half the time there."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop

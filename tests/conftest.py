@@ -13,6 +13,7 @@ import select
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -22,6 +23,11 @@ from typing import Any, TypeVar
 import msgspec
 import psutil
 import pytest
+
+# These modules are shared by tests and are no tests themselves.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from wire import Wire
 
 from evq.cli import embedded
 from evq.core.bus.connect import Bus, Login, connect
@@ -128,54 +134,6 @@ class NatsServer:
     def close(self) -> None:
         self._end(signal.SIGTERM)
         self._port.release()
-
-
-class Wire:
-    """A stretch of wire to a server: it can be cut, or swallow what the server says."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._ends: set[asyncio.StreamWriter] = set()
-        self._listener: asyncio.Server | None = None
-        self.mute = False
-        """Set: what the server says is lost. It hears everything."""
-
-    async def open(self) -> str:
-        """Begin; the address at which the server now can be reached."""
-        self._listener = await asyncio.start_server(self._joined, "127.0.0.1", 0)
-        return f"nats://127.0.0.1:{self._listener.sockets[0].getsockname()[1]}"
-
-    async def _joined(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
-        except OSError:
-            writer.close()
-            return
-        self._ends |= {writer, far_writer}
-        await asyncio.gather(
-            self._carry(reader, far_writer, answers=False),
-            self._carry(far_reader, writer, answers=True),
-        )
-
-    async def _carry(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answers: bool
-    ) -> None:
-        with suppress(OSError):
-            while data := await reader.read(65536):
-                if not (answers and self.mute):
-                    writer.write(data)
-        writer.close()
-        self._ends.discard(writer)
-
-    def cut(self) -> None:
-        """End all connections; new ones are let through."""
-        for end in self._ends:
-            end.transport.abort()
-
-    async def close(self) -> None:
-        self.cut()
-        assert self._listener is not None
-        self._listener.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

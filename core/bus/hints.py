@@ -274,7 +274,6 @@ class _Taking:
 
 class _ConsumerInfo(msgspec.Struct):
     num_pending: int
-    num_ack_pending: int
 
 
 _consumer = msgspec.json.Decoder(_ConsumerInfo)
