@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from enum import Enum, auto
 from pathlib import Path
 
 from ..core import events, state
@@ -28,37 +27,33 @@ from ..core.decide import (
     TellEnvironment,
 )
 from ..core.errors import CodeFailed, EnvironmentFailed, EvqError, ServerFull, SpawnFailed
-from ..core.events import Cause, Outcome, Usage
+from ..core.events import Launch
 from ..core.handle import handle, refresh
 from ..core.ports import BusAway, Delivery
+from ..core.sdk.author import now
 from ..core.state import Task
-from . import launch
+from . import endings, launch
 from .channel import Channel
 from .command import Run
+from .endings import Ending
 from .environments.base import Environment
 from .execution import Execution
-from .forkserver import Exit, Supervisor
+from .forkserver import Supervisor
 from .means import Means
-from .refusal import MachineFailed
 from .results import Result
 from .telemetry import Recorder
 
 log = logging.getLogger(__name__)
+
+BRIEF = 0.005
+"""Seconds that a command must live for its start to be an event of its own. A shorter one is
+told of by its end: one forced write less where writes are what limits the rate of tasks."""
 
 KEEP_AFTER = 0.5
 """Seconds after which an end that cannot be told yet is put on disk."""
 
 FULL_PAUSE = 1.0
 """Seconds between two tries to write into a log that has no room."""
-
-
-class Ending(Enum):
-    """Why somebody other than the command itself ends it."""
-
-    ABORT = auto()
-    TIME = auto()
-    LOST = auto()
-    GIVE_BACK = auto()
 
 
 class Stopped(Exception):
@@ -90,6 +85,8 @@ class Attempt:
             means.config.log_bytes,
         )
         self._execution: Execution | None = None
+        self._launch: Launch | None = None
+        self._telling: asyncio.Future[events.Lifecycle] | None = None
         self._environment: Environment | None = None
         self._work = means.config.state / "work" / f"{task.id}-{live.number}"
 
@@ -107,11 +104,11 @@ class Attempt:
         try:
             return await self._prepare_and_run()
         except (ClaimLost, Stopped):
-            return self._ended_early()
+            return endings.before_command(self.holder, self._ending)
         except (CodeFailed, EnvironmentFailed, SpawnFailed) as error:
             return self._failed_by(error)
         except OSError as error:
-            return self._finish(Outcome.FAILED, cause=Cause.INFRASTRUCTURE, evidence=str(error))
+            return endings.by_agent(self.holder, str(error))
         finally:
             self._supervisor = None
             means.forkserver.release(supervisor)
@@ -161,95 +158,61 @@ class Attempt:
         execution = self._execution
         began = time.monotonic()
         pid = await execution.spawn(command, cwd=launch.folder(spec, tree), env=variables)
-        started = asyncio.ensure_future(
-            self._write(Start(self.holder, pid, tuple(command), self._means.host, str(tree)))
-        )
+        self._launch = Launch(now(), pid, tuple(command), self._means.host, str(tree))
+        telling = asyncio.get_running_loop().call_later(BRIEF, self._tell_start)
         timer = self._arm_timeout(spec.timeout)
         try:
             exit = await execution.wait()
         finally:
+            telling.cancel()
             if timer:
                 timer.cancel()
+        end = endings.of_command(
+            self.holder,
+            self._launch,
+            exit,
+            time.monotonic() - began,
+            self._ending,
+            self._recorder.last_error,
+            spec.timeout,
+        )
+        return await self._start_told(end)
+
+    def _tell_start(self) -> None:
+        assert self._launch is not None
+        self._telling = asyncio.ensure_future(self._write(Start(self.holder, self._launch)))
+
+    async def _start_told(self, end: Finish | GiveBack | None) -> Finish | GiveBack | None:
+        """`end`, once a start that is being written stands in the log."""
+        if self._telling is None:
+            return end
         try:
-            await started
+            _, under_way = await asyncio.wait((self._telling,), timeout=KEEP_AFTER)
+            if under_way and end:
+                self._keep(end)
+            await self._telling
         except ClaimLost:
             return None
-        return self._classify(exit, time.monotonic() - began)
+        return end
 
     def _arm_timeout(self, seconds: float | None) -> asyncio.TimerHandle | None:
         if seconds is None:
             return None
         return asyncio.get_running_loop().call_later(seconds, self._stop, Ending.TIME)
 
-    def _classify(self, exit: Exit, wall: float) -> Finish | GiveBack | None:
-        """From how the command ended to one of the closed list of ends."""
-        usage = Usage(round(wall, 6), round(exit.cpu_seconds, 6), exit.max_rss_bytes)
-        code = exit.exit_code
-        match self._ending:
-            case Ending.LOST:
-                return None
-            case Ending.GIVE_BACK:
-                return GiveBack(self.holder, "its agent was stopped")
-            case Ending.ABORT:
-                return self._finish(Outcome.ABORTED, code, Cause.ABORT, usage=usage)
-            case Ending.TIME:
-                limit = f"it ran longer than {self.task.spec.timeout:g} s"
-                return self._finish(Outcome.TIMED_OUT, code, Cause.TIME, limit, usage)
-            case None:
-                pass
-        if exit.lease_ran_out:
-            why = "ended because the server was out of reach for most of a lease"
-            return self._finish(Outcome.FAILED, code, Cause.INFRASTRUCTURE, why, usage)
-        if exit.supervisor_lost:
-            why = "its supervisor was killed, and its processes with it"
-            return self._finish(Outcome.FAILED, None, Cause.INFRASTRUCTURE, why, usage)
-        if code == 0:
-            return self._finish(Outcome.COMPLETED, 0, usage=usage)
-        if code < 0:
-            why = f"ended by {launch.signal_name(-code)}, which evq did not send"
-            return self._finish(Outcome.FAILED, code, Cause.SIGNAL, why, usage)
-        return self._finish(Outcome.FAILED, code, Cause.CODE, self._recorder.last_error, usage)
-
-    def _finish(
-        self,
-        outcome: Outcome,
-        exit_code: int | None = None,
-        cause: Cause | None = None,
-        evidence: str = "",
-        usage: Usage | None = None,
-    ) -> Finish:
-        return Finish(self.holder, outcome, exit_code, cause, evidence, usage)
-
     def _failed_by(self, error: EvqError) -> Finish | GiveBack | None:
         """The end after a step of set-up failed, or was ended."""
         if self._ending:
-            return self._ended_early()
+            return endings.before_command(self.holder, self._ending)
         self._recorder.say(f"error[{error.code}]: {error.what}")
         for line in (error.why, error.fix and f"fix: {error.fix}"):
             for part in line.splitlines():
                 self._recorder.say(f"  {part}")
-        causes = {
-            CodeFailed: Cause.SOURCE,
-            EnvironmentFailed: Cause.ENVIRONMENT,
-            MachineFailed: Cause.INFRASTRUCTURE,
-        }
-        cause = causes.get(type(error), Cause.SPAWN)
-        evidence = f"[{error.code}] {error}"[:2000]
-        return self._finish(Outcome.FAILED, cause=cause, evidence=evidence)
+        return endings.of_set_up(self.holder, error)
 
     def failed_here(self) -> Finish:
         """The end of an attempt that the agent itself could not carry through."""
-        why = "the agent failed; its own log says how"
-        return self._finish(Outcome.FAILED, cause=Cause.INFRASTRUCTURE, evidence=why)
-
-    def _ended_early(self) -> Finish | GiveBack | None:
-        match self._ending:
-            case Ending.ABORT:
-                return self._finish(Outcome.ABORTED, cause=Cause.ABORT)
-            case Ending.GIVE_BACK:
-                return GiveBack(self.holder, "its agent was stopped")
-            case Ending.LOST | Ending.TIME | None:
-                return None
+        return endings.by_agent(self.holder, "the agent failed; its own log says how")
 
     async def record(self, end: Finish | GiveBack | None) -> None:
         """Bring the end into the log, after all that the attempt said, and settle the hint."""

@@ -133,7 +133,9 @@ class Story:
         return self.do(decide.TellEnvironment(self.holder, environment))
 
     def start(self) -> Story:
-        return self.do(decide.Start(self.holder, 4242, ("python", "x.py"), "node7", "/w/t-1"))
+        at = 1_800_000_000_000_000 + len(self._recorder.lines) * 1_250_000
+        launch = events.Launch(at, 4242, ("python", "x.py"), "node7", "/w/t-1")
+        return self.do(decide.Start(self.holder, launch))
 
     def finish(self, outcome: Outcome, code: int | None = 0, cause: Cause | None = None) -> Story:
         usage = events.Usage(61.25, 58.5, 3_221_225_472)

@@ -1,0 +1,97 @@
+"""How an attempt ended: from what was seen of its processes to one of a closed list of ends."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from ..core.decide import Finish, GiveBack, Holder
+from ..core.errors import CodeFailed, EnvironmentFailed, EvqError
+from ..core.events import Cause, Launch, Outcome, Usage
+from . import launch
+from .forkserver import Exit
+from .refusal import MachineFailed
+
+EVIDENCE_LENGTH = 2000
+
+
+class Ending(Enum):
+    """Why somebody other than the command itself ends it."""
+
+    ABORT = auto()
+    TIME = auto()
+    LOST = auto()
+    GIVE_BACK = auto()
+
+
+def of_command(
+    holder: Holder,
+    started: Launch,
+    exit: Exit,
+    wall: float,
+    ending: Ending | None,
+    last_error: str,
+    timeout: float | None,
+) -> Finish | GiveBack | None:
+    """The end of an attempt whose command ran for `wall` seconds; None if it is not ours to tell.
+
+    `ending` is why it was told to end, if it was; `last_error` the last line it wrote to stderr.
+    """
+    usage = Usage(round(wall, 6), round(exit.cpu_seconds, 6), exit.max_rss_bytes)
+
+    def finish(
+        outcome: Outcome, code: int | None, cause: Cause | None = None, evidence: str = ""
+    ) -> Finish:
+        return Finish(holder, outcome, code, cause, evidence, usage, started)
+
+    code = exit.exit_code
+    match ending:
+        case Ending.LOST:
+            return None
+        case Ending.GIVE_BACK:
+            return GiveBack(holder, "its agent was stopped")
+        case Ending.ABORT:
+            return finish(Outcome.ABORTED, code, Cause.ABORT)
+        case Ending.TIME:
+            return finish(Outcome.TIMED_OUT, code, Cause.TIME, f"it ran longer than {timeout:g} s")
+        case None:
+            pass
+    if exit.lease_ran_out:
+        why = "ended because the server was out of reach for most of a lease"
+        return finish(Outcome.FAILED, code, Cause.INFRASTRUCTURE, why)
+    if exit.supervisor_lost:
+        why = "its supervisor was killed, and its processes with it"
+        return finish(Outcome.FAILED, None, Cause.INFRASTRUCTURE, why)
+    if code == 0:
+        return finish(Outcome.COMPLETED, 0)
+    if code < 0:
+        why = f"ended by {launch.signal_name(-code)}, which evq did not send"
+        return finish(Outcome.FAILED, code, Cause.SIGNAL, why)
+    return finish(Outcome.FAILED, code, Cause.CODE, last_error)
+
+
+def of_set_up(holder: Holder, error: EvqError) -> Finish:
+    """The end of an attempt whose command could not be made ready, or not be started."""
+    causes = {
+        CodeFailed: Cause.SOURCE,
+        EnvironmentFailed: Cause.ENVIRONMENT,
+        MachineFailed: Cause.INFRASTRUCTURE,
+    }
+    cause = causes.get(type(error), Cause.SPAWN)
+    evidence = f"[{error.code}] {error}"[:EVIDENCE_LENGTH]
+    return Finish(holder, Outcome.FAILED, cause=cause, evidence=evidence)
+
+
+def before_command(holder: Holder, ending: Ending | None) -> Finish | GiveBack | None:
+    """The end of an attempt that was told to end before its command ran."""
+    match ending:
+        case Ending.ABORT:
+            return Finish(holder, Outcome.ABORTED, cause=Cause.ABORT)
+        case Ending.GIVE_BACK:
+            return GiveBack(holder, "its agent was stopped")
+        case Ending.LOST | Ending.TIME | None:
+            return None
+
+
+def by_agent(holder: Holder, evidence: str) -> Finish:
+    """The end of an attempt that the agent itself could not carry through."""
+    return Finish(holder, Outcome.FAILED, cause=Cause.INFRASTRUCTURE, evidence=evidence)
