@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..core import parameters
 from ..core.errors import ProjectorAway
 from ..core.questions import Named
+from ..core.spec import Spec
 from ..core.state import Attempt, Claimed, Ended, Queued, Running, Task
 from ..core.units import duration_text, size_text
 from . import output
 from .completion import complete_task
+from .difference import shown
 from .document import masked, seconds_run, task_facts
 from .narrate import phase_text
 from .options import json_option
@@ -77,7 +80,7 @@ def page(task: Task) -> list[str]:
         lines.append(_label("code", code_text(spec.code)))
         lines.append(_label("", dim(f"snapshot {spec.code.snapshot[:12]}, in {spec.code.folder}")))
     for name, text in (
-        ("params", _pairs(spec.params)),
+        ("params", _parameters(spec)),
         ("setenv", _pairs({k: masked(k, v) for k, v in spec.variables.items()})),
         ("tags", " ".join(spec.tags)),
         ("limits", _limits(task)),
@@ -99,12 +102,19 @@ def _pairs(values: dict[str, str]) -> str:
     return " ".join(f"{name}={value}" for name, value in values.items())
 
 
+def _parameters(spec: Spec) -> str:
+    """All but the environment, which has a line of its own."""
+    values = parameters.values(spec)
+    return _pairs({name: shown(name, value) for name, value in values.items()})
+
+
 def _limits(task: Task) -> str:
     spec = task.spec
     parts = [
         f"{spec.retries} retries ({task.failures} used)" if spec.retries else "",
         f"time {duration_text(spec.timeout)}" if spec.timeout else "",
         f"grace {duration_text(spec.grace)}" if spec.grace else "",
+        f"kept {duration_text(spec.keep)} after a failure" if spec.keep is not None else "",
     ]
     return ", ".join(filter(None, parts))
 
