@@ -88,6 +88,8 @@ class Attempt:
         self._launch: Launch | None = None
         self._telling: asyncio.Future[events.Lifecycle] | None = None
         self._environment: Environment | None = None
+        self._tree: Path | None = None
+        self._built = launch.Built()
         self._work = means.config.state / "work" / f"{task.id}-{live.number}"
 
     # --- the pipe -----------------------------------------------------------------------------
@@ -101,6 +103,21 @@ class Attempt:
         means.keeper.hold(self)
         self._channel.attach(self._recorder.heard, self._recorder.garbled)
         self._execution = Execution(supervisor, self._recorder)
+        end: Finish | GiveBack | None = None
+        try:
+            end = await self._carry_out()
+            return end
+        finally:
+            self._supervisor = None
+            means.forkserver.release(supervisor)
+            if self._environment:
+                self._environment.release()
+            self._channel.detach()
+            self._recorder.close()
+            await self._put_away(end)
+
+    async def _carry_out(self) -> Finish | GiveBack | None:
+        """The steps, and each way in which one of them can fail."""
         try:
             return await self._prepare_and_run()
         except (ClaimLost, Stopped):
@@ -109,19 +126,11 @@ class Attempt:
             return self._failed_by(error)
         except OSError as error:
             return endings.by_agent(self.holder, str(error))
-        finally:
-            self._supervisor = None
-            means.forkserver.release(supervisor)
-            if self._environment:
-                self._environment.release()
-            self._channel.detach()
-            self._recorder.close()
-            if self.task.spec.code:
-                await launch.remove(self._work)
 
     async def _prepare_and_run(self) -> Finish | GiveBack | None:
-        tree = await self._put_code()
-        return await self._run_command(tree, await self._build_environment(tree))
+        self._tree = await self._put_code()
+        self._built = await self._build_environment(self._tree)
+        return await self._run_command(self._tree, self._built)
 
     async def _put_code(self) -> Path:
         code = self.task.spec.code
@@ -209,6 +218,22 @@ class Attempt:
             for part in line.splitlines():
                 self._recorder.say(f"  {part}")
         return endings.of_set_up(self.holder, error)
+
+    async def _put_away(self, end: Finish | GiveBack | None) -> None:
+        """Remove the folder, or keep it for whoever wants to know why the attempt failed."""
+        seconds = self.task.spec.keep
+        if seconds is None:
+            seconds = self._means.config.keep
+        if self._tree and seconds > 0 and endings.is_worth_a_look(end):
+            argv = self._launch.argv if self._launch else ()
+            await self._means.kept.keep(
+                self._tree,
+                self._work,
+                launch.manifest(self._means, self.task, self.holder.attempt, self._built, argv),
+                seconds,
+            )
+        elif self.task.spec.code:
+            await launch.remove(self._work)
 
     def failed_here(self) -> Finish:
         """The end of an attempt that the agent itself could not carry through."""

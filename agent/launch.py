@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from ..core.state import EnvironmentRecord, Task
 from . import environments, workdir
 from .command import Run
 from .environments.base import Environment, Recipe, Request
+from .kept import Manifest
 from .means import Means
 
 HIDDEN_PREFIXES = ("EVQ_", "NATS_", "NOTIFY_SOCKET")
@@ -184,6 +186,24 @@ def variables(means: Means, task: Task, attempt: int, built: Built, socket: Path
     if spec.code and spec.code.commit:
         base["EVQ_COMMIT"] = spec.code.commit
     return {**base, **spec.variables}
+
+
+def manifest(means: Means, task: Task, attempt: int, built: Built, argv: Sequence[str]) -> Manifest:
+    """What `evq shell` needs to be where the attempt ran, once its folder is kept."""
+    given = variables(means, task, attempt, built, Path(os.devnull))
+    kept_in = means.config.state / "work" / f"{task.id}-{attempt}"
+    environment = built.environment
+    return Manifest(
+        task=task.id,
+        attempt=attempt,
+        agent=means.config.name,
+        argv=tuple(argv),
+        folder=str(folder(task.spec, kept_in)),
+        # Nobody listens on the socket any more, and the folder is the agent's own mark.
+        variables={k: v for k, v in given.items() if k not in ("EVQ_SOCKET", "EVQ_AGENT_FOLDER")},
+        environment=str(environment.path) if environment and environment.path else None,
+        key=environment.key if environment else None,
+    )
 
 
 def signal_name(number: int) -> str:

@@ -73,6 +73,7 @@ class Agent:
             for part in (
                 means.keeper.run(),
                 means.outbox.run(),
+                means.kept.run(),
                 self._watch_levels(),
                 self._hear_commands(),
             )

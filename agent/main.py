@@ -18,14 +18,14 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
 
-from ..core.bus.connect import Login, connect
+from ..core.bus.connect import Bus, Login, connect
 from ..core.bus.loop import loop_factory
 from ..core.errors import Conflict, EvqError, Unreachable
 from ..core.events import AgentUp
@@ -37,6 +37,7 @@ from . import probe
 from .channel import Channel
 from .config import Config
 from .forkserver import Forkserver
+from .kept import Kept
 from .lease import LeaseKeeper
 from .loop import Agent
 from .means import Means
@@ -56,6 +57,7 @@ def parse(argv: list[str] | None) -> Config:
     parser.add_argument("--name")
     parser.add_argument("--lease", type=float, default=10.0)
     parser.add_argument("--grace", type=float, default=30.0)
+    parser.add_argument("--keep", type=float, default=7200.0)
     parser.add_argument("--on-disconnect", choices=("freeze", "run", "stop"), default="freeze")
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--cache-dir", type=Path, required=True)
@@ -70,6 +72,7 @@ def parse(argv: list[str] | None) -> Config:
         slots=options.slots,
         lease=options.lease,
         grace=options.grace,
+        keep=options.keep,
         on_disconnect=options.on_disconnect,
         state=options.state_dir.absolute(),
         cache=options.cache_dir.absolute(),
@@ -79,12 +82,11 @@ def parse(argv: list[str] | None) -> Config:
 
 
 @contextmanager
-def named(config: Config) -> Iterator[Config]:
+def named(config: Config, host: str) -> Iterator[Config]:
     """The configuration with a name that no other agent on this machine has, and its own folder.
 
-    Without `--name` the host's name is taken, with a number behind it from the second agent on.
+    Without `--name` it is `host`, with a number behind it from the second agent on.
     """
-    host = host_name()
     names = [config.name] if config.name else [host, *(f"{host}-{n}" for n in range(2, 1000))]
     for name in names:
         check_name(name, "agent")
@@ -137,11 +139,9 @@ def socket_folder(state: Path) -> Iterator[Path]:
 async def work(config: Config, login: Login) -> None:
     """Be an agent until a signal says stop."""
     instance = secrets.token_hex(6)
-    shutil.rmtree(config.state / "work", ignore_errors=True)
     if ended := probe.end_leftovers("EVQ_AGENT_FOLDER", str(config.state)):
         log.warning("ended %d processes that an earlier agent left", ended)
-    async with AsyncExitStack() as stack:
-        bus = await stack.enter_async_context(connect(login, f"agent {config.name}"))
+    async with connect(login, f"agent {config.name}") as bus:
         bus.on_error = lambda error: log.warning("NATS: %s", error)
         try:
             await bus.prepare()
@@ -151,6 +151,23 @@ async def work(config: Config, login: Login) -> None:
                 why=str(away),
                 fix="start the agent again when the server is back: evq status",
             ) from away
+        outbox = Outbox(bus, Spool(config.state / "spool", config.spool_bytes))
+        async with equipped(config, bus, instance, outbox) as (means, channels):
+            agent = Agent(means, describe(config, instance), channels)
+            obey_signals(agent)
+            log.info("agent %s serves %s", config.name, ", ".join(config.queues))
+            await agent.run()
+
+
+@asynccontextmanager
+async def equipped(
+    config: Config, bus: Bus, instance: str, outbox: Outbox
+) -> AsyncIterator[tuple[Means, list[Channel]]]:
+    """What attempts work with, and a channel for each slot. Gone when the block ends."""
+    async with AsyncExitStack() as stack:
+        stack.callback(outbox.close)
+        kept = Kept(config.state / "work")
+        kept.clear()
         forkserver = await Forkserver.start()
         stack.push_async_callback(forkserver.close)
         await forkserver.warm(min(config.slots, 8))
@@ -161,8 +178,6 @@ async def work(config: Config, login: Login) -> None:
         ]
         for channel in channels:
             stack.callback(channel.close)
-        outbox = Outbox(bus, Spool(config.state / "spool", config.spool_bytes))
-        stack.callback(outbox.close)
         means = Means(
             bus=bus,
             author=Author(config.name),
@@ -173,12 +188,10 @@ async def work(config: Config, login: Login) -> None:
             keeper=LeaseKeeper(bus, config, instance),
             outbox=outbox,
             results=Results(config.state / "results"),
+            kept=kept,
             sdk=install_sdk(config.state / "sdk"),
         )
-        agent = Agent(means, describe(config, instance), channels)
-        obey_signals(agent)
-        log.info("agent %s serves %s", config.name, ", ".join(config.queues))
-        await agent.run()
+        yield means, channels
 
 
 def describe(config: Config, instance: str) -> AgentUp:
@@ -225,10 +238,24 @@ def main(argv: list[str] | None = None) -> int:
         format="%(asctime)s %(levelname)s %(message)s",
         stream=sys.stderr,
     )
+    return answer(lambda: _serve(parse(argv)))
+
+
+def _serve(config: Config) -> int:
+    with named(config, host_name()) as ours, asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(work(ours, login_given()))
+    return 0
+
+
+def login_given() -> Login:
+    """Where the server is and who we are, as the environment says."""
+    return msgspec.json.decode(os.environ.get("EVQ_LOGIN", "{}"), type=Login)
+
+
+def answer(act: Callable[[], int]) -> int:
+    """The exit status of `act`; what goes wrong is said on stderr."""
     try:
-        login = msgspec.json.decode(os.environ.get("EVQ_LOGIN", "{}"), type=Login)
-        with named(parse(argv)) as config, asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(work(config, login))
+        return act()
     except msgspec.ValidationError as error:
         print(f"error[E11]: EVQ_LOGIN cannot be read\n  {error}", file=sys.stderr)
         return 2
@@ -237,4 +264,3 @@ def main(argv: list[str] | None = None) -> int:
         for line in filter(None, (error.why, error.fix and f"fix: {error.fix}")):
             print(f"  {line}", file=sys.stderr)
         return error.exit_code
-    return 0

@@ -9,6 +9,7 @@ from ..core.bus.connect import Bus
 from ..core.handle import Author
 from .config import Config
 from .forkserver import Forkserver
+from .kept import Kept
 from .lease import LeaseKeeper
 from .outbox import Outbox
 from .results import Results
@@ -27,4 +28,5 @@ class Means:
     keeper: LeaseKeeper
     outbox: Outbox
     results: Results
+    kept: Kept
     sdk: Path

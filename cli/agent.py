@@ -35,6 +35,7 @@ from .session import settings_with
 )
 @click.option("--lease", metavar="TIME", help="How long the agent may be silent.")
 @click.option("--grace", metavar="TIME", help="From SIGTERM to SIGKILL.")
+@click.option("--keep", metavar="TIME", help="How long a failed attempt's folder stays.")
 @click.option("--state-dir", metavar="DIR", help="What must be found again after a crash.")
 @click.option("--cache-dir", metavar="DIR", help="Environments and code.")
 def agent(
@@ -45,6 +46,7 @@ def agent(
     on_disconnect: str | None,
     lease: str | None,
     grace: str | None,
+    keep: str | None,
     state_dir: str | None,
     cache_dir: str | None,
 ) -> None:
@@ -59,6 +61,7 @@ def agent(
     known = settings_with(
         lease=lease,
         grace=grace,
+        keep=keep,
         on_disconnect=on_disconnect,
         state_dir=state_dir,
         cache_dir=cache_dir,
@@ -74,6 +77,7 @@ def agent(
         "--on-disconnect": known.on_disconnect,
         "--lease": f"{known.lease:g}",
         "--grace": f"{known.grace:g}",
+        "--keep": f"{known.keep:g}",
         "--state-dir": known.state_dir,
         "--cache-dir": known.cache_dir,
         "--log-bytes": str(known.log_bytes),

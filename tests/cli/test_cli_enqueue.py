@@ -218,9 +218,7 @@ async def test_a_clone_rewrites_and_shows_what_differs(evq: Any, bus: Bus) -> No
     shown = await evq("clone", "@~1", "--set", "lr=0.2", "--add", "epochs=5", "-q", "gpu")
     assert "  lr      0.1 → 0.2\n  epochs  – → 5\n  queue   default → gpu\n" in shown.err
     spec = (await find(bus.log, result.out.strip())).spec
-    assert spec.entry == Script(
-        "train.py", ("--lr", "0.2", "--amp", "data.csv=1", "--epochs", "5")
-    )
+    assert spec.entry == Script("train.py", ("--lr", "0.2", "--amp", "data.csv=1", "--epochs", "5"))
     assert spec.name == "train.py --lr 0.2 --amp data.csv=1 --epochs 5"
 
 
