@@ -46,7 +46,7 @@ def execute(task: str, grace: str | None) -> None:
       evq exec
       evq exec k3f9
     """
-    _become_once("exec", task, grace=grace)
+    _become_once("exec", task, "--keep", f"{settings().keep:g}", grace=grace)
 
 
 @click.command()

@@ -16,9 +16,11 @@ from . import output
 from .completion import complete_task
 from .difference import shown
 from .document import masked, seconds_run, task_facts
+from .logs import last_lines
 from .narrate import phase_text
 from .options import json_option
 from .output import Column, dim
+from .remedy import LAST_LINES, explanation, failed
 from .render import age, clock, code_text, colored, end_text, marked, now, span
 from .selectors import resolve
 from .session import call
@@ -42,28 +44,34 @@ def show(task: str, as_json: bool) -> None:
       evq show k3f9
       evq show @~1 --json | jq .attempts[0].environment.packages
     """
-    found, metrics = call(lambda client: _ask(client, task))
+    found, metrics, lines = call(lambda client: _ask(client, task))
     if as_json:
-        output.say_json(task_facts(found) | {"metrics": metrics})
+        output.say_json(task_facts(found) | {"metrics": metrics, "last_lines": lines})
         return
     for line in page(found):
         output.say(line)
     if metrics:
         output.say()
         _show_metrics(metrics)
+    if failed(found):
+        output.say()
+        for line in explanation(found, lines):
+            output.say(line)
     output.say()
     output.say(dim(next_commands(found)))
 
 
-async def _ask(client: Client, selector: str) -> tuple[Task, Metrics | None]:
-    """The task, and its metrics if a projector answers."""
+async def _ask(client: Client, selector: str) -> tuple[Task, Metrics | None, list[str]]:
+    """The task, its metrics if a projector answers, and its last lines if it failed."""
     task = await client.get(await resolve(client, selector))
     if not task.attempts:
-        return task, []
+        return task, [], []
+    lines = await last_lines(client, task, LAST_LINES) if failed(task) else []
     try:
-        return task, [row async for row in client.rows(Named("metrics", {"task": task.id}))]
+        rows = [row async for row in client.rows(Named("metrics", {"task": task.id}))]
     except ProjectorAway:
-        return task, None
+        return task, None, lines
+    return task, rows, lines
 
 
 def page(task: Task) -> list[str]:
