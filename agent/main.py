@@ -41,8 +41,11 @@ from .lease import LeaseKeeper
 from .loop import Agent
 from .means import Means
 from .outbox import Outbox
+from .redactor import Redactor
 from .results import Results
+from .secret_sources import SecretSources
 from .spool import Spool
+from .variables import passwords, setup_variables
 
 log = logging.getLogger("evq.agent")
 
@@ -61,6 +64,9 @@ def parse(argv: list[str] | None) -> Config:
     parser.add_argument("--cache-dir", type=Path, required=True)
     parser.add_argument("--log-bytes", type=int, default=64 * 2**20)
     parser.add_argument("--spool-bytes", type=int, default=256 * 2**20)
+    parser.add_argument("--pass-env", type=_words, default=())
+    parser.add_argument("--secrets-env", type=_words, default=())
+    parser.add_argument("--secrets-file", type=Path)
     options = parser.parse_args(argv)
     queues = tuple(dict.fromkeys(check_name(q, "queue") for q in options.queues.split(",")))
     return Config(
@@ -75,7 +81,14 @@ def parse(argv: list[str] | None) -> Config:
         cache=options.cache_dir.absolute(),
         log_bytes=options.log_bytes,
         spool_bytes=options.spool_bytes,
+        pass_env=options.pass_env,
+        secrets_env=options.secrets_env,
+        secrets_file=options.secrets_file,
     )
+
+
+def _words(written: str) -> tuple[str, ...]:
+    return tuple(written.split(","))
 
 
 @contextmanager
@@ -137,6 +150,8 @@ def socket_folder(state: Path) -> Iterator[Path]:
 async def work(config: Config, login: Login) -> None:
     """Be an agent until a signal says stop."""
     instance = secrets.token_hex(6)
+    sources = SecretSources(os.environ, config.secrets_env, config.secrets_file)
+    sources.check()
     shutil.rmtree(config.state / "work", ignore_errors=True)
     if ended := probe.end_leftovers("EVQ_AGENT_FOLDER", str(config.state)):
         log.warning("ended %d processes that an earlier agent left", ended)
@@ -174,6 +189,8 @@ async def work(config: Config, login: Login) -> None:
             outbox=outbox,
             results=Results(config.state / "results"),
             sdk=install_sdk(config.state / "sdk"),
+            secrets=sources,
+            redactor=Redactor(passwords(setup_variables(config.pass_env))),
         )
         agent = Agent(means, describe(config, instance), channels)
         obey_signals(agent)

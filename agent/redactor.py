@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+from ..core.errors import EvqError
 from .secret_forms import forms
 
 _LOGIN = re.compile(rb"""[^\s/?#"'<>`\\\x00-\x1f]{1,512}@""")
@@ -33,6 +34,9 @@ _CONTEXT = 64
 """Bytes that are remembered after they were given out, so that a shape is known by its begin."""
 
 
+_E = TypeVar("_E", bound=EvqError)
+
+
 class Span(NamedTuple):
     """Bytes that must not be seen, and what is written instead."""
 
@@ -45,15 +49,25 @@ class Redactor:
     """Knows the secrets of one attempt, by their names."""
 
     def __init__(self, secrets: Mapping[str, str] | None = None) -> None:
+        self._secrets = secrets or {}
         self._forms: dict[bytes, bytes] = {
             form: f"[secret {name}]".encode()
-            for name, value in (secrets or {}).items()
+            for name, value in self._secrets.items()
             for form in forms(value)
         }
         self._longest = max(map(len, self._forms), default=0)
         self._by_first: dict[int, list[bytes]] = {}
         for form in self._forms:
             self._by_first.setdefault(form[0], []).append(form)
+
+    def knowing(self, secrets: Mapping[str, str]) -> Redactor:
+        """One that knows these, too."""
+        return Redactor({**self._secrets, **secrets})
+
+    def error(self, error: _E) -> _E:
+        """`error` without secrets."""
+        what, why, fix = map(self.text, (error.what, error.why, error.fix))
+        return type(error)(what, why=why, fix=fix)
 
     def text(self, text: str) -> str:
         """`text` without secrets."""
@@ -100,7 +114,7 @@ class Redactor:
 
 def _logins(data: bytes) -> Iterator[Span]:
     """The logins in addresses, such as `user:password` in `https://user:password@host`."""
-    start = data.find(b"://")
+    start = data.find(b"://") if b"@" in data else -1
     while start >= 0:
         login = _LOGIN.match(data, start + 3)
         if login and (b":" in login[0] or len(login[0]) > _LONE_LOGIN_BYTES):

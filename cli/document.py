@@ -48,6 +48,7 @@ def spec_facts(spec: Spec) -> dict[str, Any]:
         "entry": spec.entry,
         "tags": spec.tags,
         "params": spec.params,
+        "secrets": list(spec.secrets),
         "variables": {name: masked(name, value) for name, value in spec.variables.items()},
         "env": spec.manager,
         "requirements": spec.requirements,
