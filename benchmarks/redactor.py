@@ -1,6 +1,6 @@
 """What it costs to keep secrets out of a log of 100 MB, beside making lines of it alone.
 
-    uv run python benchmarks/redactor.py
+uv run python benchmarks/redactor.py
 """
 
 from __future__ import annotations
