@@ -37,6 +37,7 @@ from .session import settings_with
 @click.option("--grace", metavar="TIME", help="From SIGTERM to SIGKILL.")
 @click.option("--state-dir", metavar="DIR", help="What must be found again after a crash.")
 @click.option("--cache-dir", metavar="DIR", help="Environments and code.")
+@click.option("--no-wait", is_flag=True, help="Fail if the server is not there; else wait for it.")
 @click.option("--pass-env", metavar="A,B*", help="More of its variables for tasks to see.")
 @click.option("--secrets-env", metavar="A,B*", help="Its variables that tasks may have as secrets.")
 @click.option("--secrets-file", metavar="FILE", help="Secrets as TOML, readable by you alone.")
@@ -50,6 +51,7 @@ def agent(
     grace: str | None,
     state_dir: str | None,
     cache_dir: str | None,
+    no_wait: bool,
     pass_env: str | None,
     secrets_env: str | None,
     secrets_file: str | None,
@@ -92,4 +94,5 @@ def agent(
         "--secrets-file": known.secrets_file,
     }
     words = [word for name, value in arguments.items() if value for word in (name, value)]
+    words += ["--no-wait"] * no_wait
     become("evq.agent", words, known)

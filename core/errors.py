@@ -24,6 +24,7 @@ An error says four things: what happened, why (facts that were checked), what to
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 
@@ -142,3 +143,17 @@ class ServerFull(EvqError):
     """The server has no room for another event."""
 
     code = "E41"
+
+
+def report(error: EvqError, mark: Callable[[str], str] = str) -> str:
+    """The error as every program of evq prints it, several lines long.
+
+    `mark` makes its two signs, `error[E..]:` and `fix:`, stand out on a terminal.
+    """
+    lines = [f"{mark(f'error[{error.code}]:')} {error.what}"]
+    lines += [f"  {line.strip()}" for line in error.why.splitlines()]
+    if error.fix:
+        first, *rest = error.fix.splitlines()
+        lines.append(f"{mark('fix:')} {first}")
+        lines += [f"     {line.strip()}" for line in rest]
+    return "\n".join(lines)
