@@ -26,7 +26,14 @@ from ..core.decide import (
     Start,
     TellEnvironment,
 )
-from ..core.errors import CodeFailed, EnvironmentFailed, EvqError, ServerFull, SpawnFailed
+from ..core.errors import (
+    CodeFailed,
+    EnvironmentFailed,
+    EvqError,
+    SecretFailed,
+    ServerFull,
+    SpawnFailed,
+)
 from ..core.events import Launch
 from ..core.handle import handle, refresh
 from ..core.ports import BusAway, Delivery
@@ -39,8 +46,10 @@ from .endings import Ending
 from .environments.base import Environment
 from .execution import Execution
 from .forkserver import Supervisor
+from .left import Left
 from .means import Means
 from .results import Result
+from .secret_sources import NO_SECRETS
 from .telemetry import Recorder
 
 log = logging.getLogger(__name__)
@@ -83,14 +92,15 @@ class Attempt:
             live.number,
             live.claim,
             means.config.log_bytes,
+            means.redactor,
         )
+        self._secrets = NO_SECRETS
         self._execution: Execution | None = None
         self._launch: Launch | None = None
         self._telling: asyncio.Future[events.Lifecycle] | None = None
         self._environment: Environment | None = None
-        self._tree: Path | None = None
-        self._built = launch.Built()
         self._work = means.config.state / "work" / f"{task.id}-{live.number}"
+        self._left = Left(self._work)
 
     # --- the pipe -----------------------------------------------------------------------------
 
@@ -114,7 +124,8 @@ class Attempt:
                 self._environment.release()
             self._channel.detach()
             self._recorder.close()
-            await self._put_away(end)
+            self._left.launched = self._launch
+            await self._left.put_away(means, self.task, self.holder.attempt, end)
 
     async def _carry_out(self) -> Finish | GiveBack | None:
         """The steps, and each way in which one of them can fail."""
@@ -122,15 +133,23 @@ class Attempt:
             return await self._prepare_and_run()
         except (ClaimLost, Stopped):
             return endings.before_command(self.holder, self._ending)
-        except (CodeFailed, EnvironmentFailed, SpawnFailed) as error:
-            return self._failed_by(error)
+        except (CodeFailed, EnvironmentFailed, SecretFailed, SpawnFailed) as error:
+            return self._failed_by(self._recorder.redactor.error(error))
         except OSError as error:
-            return endings.by_agent(self.holder, str(error))
+            return endings.by_agent(self.holder, self._recorder.redactor.text(str(error)))
 
     async def _prepare_and_run(self) -> Finish | GiveBack | None:
-        self._tree = await self._put_code()
-        self._built = await self._build_environment(self._tree)
-        return await self._run_command(self._tree, self._built)
+        if self.task.spec.secrets:
+            await self._find_secrets()
+        self._left.tree = tree = await self._put_code()
+        self._left.built = built = await self._build_environment(tree)
+        return await self._run_command(tree, built)
+
+    async def _find_secrets(self) -> None:
+        async with self._phase("secrets") as phase:
+            self._secrets = found = await self._means.secrets.resolve(self.task.spec)
+            self._recorder.redactor = self._means.redactor.knowing(found.values)
+            phase.detail = ", ".join(f"{name} ({where})" for name, where in found.places.items())
 
     async def _put_code(self) -> Path:
         code = self.task.spec.code
@@ -161,7 +180,12 @@ class Attempt:
         spec = self.task.spec
         command = launch.command(spec, tree, built)
         variables = launch.variables(
-            self._means, self.task, self.holder.attempt, built, self._channel.path
+            self._means,
+            self.task,
+            self.holder.attempt,
+            built,
+            self._channel.path,
+            self._secrets,
         )
         assert self._execution is not None
         execution = self._execution
@@ -218,22 +242,6 @@ class Attempt:
             for part in line.splitlines():
                 self._recorder.say(f"  {part}")
         return endings.of_set_up(self.holder, error)
-
-    async def _put_away(self, end: Finish | GiveBack | None) -> None:
-        """Remove the folder, or keep it for whoever wants to know why the attempt failed."""
-        seconds = self.task.spec.keep
-        if seconds is None:
-            seconds = self._means.config.keep
-        if self._tree and seconds > 0 and endings.is_worth_a_look(end):
-            argv = self._launch.argv if self._launch else ()
-            await self._means.kept.keep(
-                self._tree,
-                self._work,
-                launch.manifest(self._means, self.task, self.holder.attempt, self._built, argv),
-                seconds,
-            )
-        elif self.task.spec.code:
-            await launch.remove(self._work)
 
     def failed_here(self) -> Finish:
         """The end of an attempt that the agent itself could not carry through."""
@@ -327,7 +335,8 @@ class Attempt:
                 # So that whoever follows the task reads the step's output before its end.
                 self._recorder.flush()
                 seconds = round(time.monotonic() - began, 6)
-                await self._write(EndPhase(self.holder, name, seconds, notes.cached, notes.detail))
+                detail = self._recorder.redactor.text(notes.detail)
+                await self._write(EndPhase(self.holder, name, seconds, notes.cached, detail))
         self._stop_if_told()
 
     def _setup_runner(self) -> Run:

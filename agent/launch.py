@@ -6,9 +6,7 @@ import asyncio
 import os
 import signal
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -21,12 +19,9 @@ from ..core.state import EnvironmentRecord, Task
 from . import environments, workdir
 from .command import Run
 from .environments.base import Environment, Recipe, Request
-from .kept import Manifest
 from .means import Means
-
-HIDDEN_PREFIXES = ("EVQ_", "NATS_", "NOTIFY_SOCKET")
-"""Variables of the agent that a task does not see: they say how to reach the server, and as
-whom, and where the agent itself is expected to say that it is ready."""
+from .secret_sources import Secrets
+from .variables import setup_variables, task_variables
 
 
 @dataclass
@@ -45,19 +40,6 @@ class Built:
     record: EnvironmentRecord | None = None
     detail: str = ""
     base: dict[str, str] = field(default_factory=dict)
-
-
-@cache
-def _machine_variables() -> tuple[tuple[str, str], ...]:
-    # The agent's environment never changes, and reading it costs as much as an event.
-    return tuple(
-        (name, value) for name, value in os.environ.items() if not name.startswith(HIDDEN_PREFIXES)
-    )
-
-
-def machine_variables() -> dict[str, str]:
-    """The agent's own variables without those that are its own business."""
-    return dict(_machine_variables())
 
 
 async def put_code(means: Means, code: Code, target: Path, run: Run) -> bool:
@@ -115,7 +97,11 @@ def _script_in_tree(spec: Spec) -> str | None:
 async def build(means: Means, recipe: Recipe, tree: Path, run: Run) -> Built:
     """Make the environment of `recipe`, or find it in the cache."""
     environment = await environments.prepare(
-        recipe, tree=tree, cache=means.config.cache, run=run, base_env=machine_variables()
+        recipe,
+        tree=tree,
+        cache=means.config.cache,
+        run=run,
+        base_env=setup_variables(means.config.pass_env),
     )
     record = EnvironmentRecord(
         environment.manager, environment.python, environment.key, environment.packages
@@ -163,10 +149,12 @@ def _executable(file: Path) -> bool:
     return os.access(file, os.X_OK)
 
 
-def variables(means: Means, task: Task, attempt: int, built: Built, socket: Path) -> dict[str, str]:
+def variables(
+    means: Means, task: Task, attempt: int, built: Built, socket: Path, secrets: Secrets
+) -> dict[str, str]:
     """The variables of the task's command, the user's own last so that they win."""
     spec = task.spec
-    base = machine_variables()
+    base = task_variables(means.config.pass_env)
     if built.environment:
         base = built.environment.apply(base)
     path = [str(means.sdk), *filter(None, [base.get("PYTHONPATH")])]
@@ -185,25 +173,7 @@ def variables(means: Means, task: Task, attempt: int, built: Built, socket: Path
         base["EVQ_PARAMS"] = msgspec.json.encode(given).decode()
     if spec.code and spec.code.commit:
         base["EVQ_COMMIT"] = spec.code.commit
-    return {**base, **spec.variables}
-
-
-def manifest(means: Means, task: Task, attempt: int, built: Built, argv: Sequence[str]) -> Manifest:
-    """What `evq shell` needs to be where the attempt ran, once its folder is kept."""
-    given = variables(means, task, attempt, built, Path(os.devnull))
-    kept_in = means.config.state / "work" / f"{task.id}-{attempt}"
-    environment = built.environment
-    return Manifest(
-        task=task.id,
-        attempt=attempt,
-        agent=means.config.name,
-        argv=tuple(argv),
-        folder=str(folder(task.spec, kept_in)),
-        # Nobody listens on the socket any more, and the folder is the agent's own mark.
-        variables={k: v for k, v in given.items() if k not in ("EVQ_SOCKET", "EVQ_AGENT_FOLDER")},
-        environment=str(environment.path) if environment and environment.path else None,
-        key=environment.key if environment else None,
-    )
+    return {**base, **spec.variables, **secrets.variables}
 
 
 def signal_name(number: int) -> str:

@@ -41,9 +41,10 @@ from . import launch
 from .attempt import Attempt
 from .channel import Channel
 from .config import Config
-from .main import answer, equipped, login_given, named
+from .main import answer, equipped, named, parse, read_login
 from .means import Means
 from .outbox import Outbox
+from .secret_sources import SecretSources
 from .spool import Record, Spool
 
 GIVEN_BACK = 130
@@ -171,7 +172,8 @@ async def attempt(
     """Carry one attempt of the task through, from its claim to its end in the log."""
     outbox = Aloud(bus, Spool(config.state / "spool", config.spool_bytes))
     instance = secrets.token_hex(6)
-    async with equipped(config, bus, instance, outbox) as (means, channels):
+    sources = SecretSources(os.environ, config.secrets_env, config.secrets_file)
+    async with equipped(config, bus, instance, outbox, sources) as (means, channels):
         means.keeper.presence = _presence(means)
         await means.keeper.renew()
         background = [asyncio.ensure_future(means.keeper.run())]
@@ -249,7 +251,7 @@ async def execute(config: Config, login: Login, task: str) -> int:
     """Run the task here as its next attempt; its exit status."""
     async with real(login, task) as (bus, known):
         one, end = await attempt(Foreground, config, bus, known)
-        print(f"task {one.task.id} {one.task.name_of_state}", file=sys.stderr)
+        print(f"task {one.task.id} is {one.task.name_of_state}", file=sys.stderr)
         return exit_status(end)
 
 
@@ -284,26 +286,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="evq")
     parser.add_argument("mode", choices=("repro", "exec", "build"))
     parser.add_argument("task")
-    parser.add_argument("--state-dir", type=Path, required=True)
-    parser.add_argument("--cache-dir", type=Path, required=True)
-    parser.add_argument("--lease", type=float, default=10.0)
-    parser.add_argument("--grace", type=float, default=30.0)
-    parser.add_argument("--keep", type=float, default=0.0)
     parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(argv)
+    options, rest = parser.parse_known_args(argv)
     logging.basicConfig(level="WARNING", format="%(levelname)s %(message)s", stream=sys.stderr)
-    config = Config(
-        name="",
-        queues=(),
-        lease=options.lease,
-        grace=options.grace,
-        keep=options.keep,
-        state=options.state_dir.absolute(),
-        cache=options.cache_dir.absolute(),
-    )
 
     def act() -> int:
-        login = login_given()
+        login, config = read_login(), parse(["--queues", "once", *rest])
         with named(config, f"{host_name()}-{options.mode}") as ours:
             match options.mode:
                 case "exec":
@@ -311,7 +299,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 case "build":
                     work = build(ours, login, options.task, options.json)
                 case _:
-                    work = repro(ours, login, options.task)
+                    work = repro(replace(ours, keep=0.0), login, options.task)
             with asyncio.Runner(loop_factory=loop_factory()) as runner:
                 return runner.run(work)
 

@@ -51,6 +51,7 @@ PARTS = {
     "env": Part("manager"),
     "requirement": Part("requirements"),
     "python": Part("python"),
+    "secret": Part("secrets"),
     "retries": Part("retries"),
     "timeout": Part("timeout", units.seconds),
     "grace": Part("grace", units.seconds),
@@ -103,6 +104,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     "-r", "--requirement", multiple=True, metavar="FILE|PKG", help="Other requirements, all anew."
 )
 @click.option("--python", metavar="VERSION", help="Another Python, such as 3.12.")
+@click.option("--secret", multiple=True, metavar="[VAR=]NAME", help="Other secrets, all anew.")
 @click.option("--retries", type=int, metavar="N", help="Run again after a failure.")
 @click.option("--timeout", metavar="TIME", help="End it after that long, such as 2h.")
 @click.option("--grace", metavar="TIME", help="From SIGTERM to SIGKILL.")

@@ -18,7 +18,7 @@ _APART = frozenset({"entry", "code", "params", "variables", "key", "parent", "us
 """Fields of a spec that are not compared as options: they have a part of their own, or none."""
 
 _SECONDS = frozenset({"timeout", "grace", "keep"})
-_AS_TYPED = {"manager": "env", "requirements": "requirement", "tags": "tag"}
+_AS_TYPED = {"manager": "env", "requirements": "requirement", "tags": "tag", "secrets": "secret"}
 NOTHING = "–"
 
 

@@ -7,11 +7,12 @@ from typing import NoReturn
 import click
 
 from ..core.errors import UsageError
+from .agent import words_of
 from .completion import complete_task
 from .launch import become
 from .options import json_option
 from .selectors import resolve
-from .session import call, settings
+from .session import call, settings_with
 
 
 @click.command()
@@ -46,7 +47,7 @@ def execute(task: str, grace: str | None) -> None:
       evq exec
       evq exec k3f9
     """
-    _become_once("exec", task, "--keep", f"{settings().keep:g}", grace=grace)
+    _become_once("exec", task, grace=grace)
 
 
 @click.command()
@@ -70,16 +71,11 @@ def build(task: str, docker: str | None, as_json: bool) -> None:
             why="this evq makes environments on the machine, not images",
             fix="leave --docker out",
         )
-    _become_once("build", task, "--json" if as_json else None)
+    _become_once("build", task, *["--json"] * as_json)
 
 
-def _become_once(
-    mode: str, selector: str, *words: str | None, grace: str | None = None
-) -> NoReturn:
-    from .session import settings_with
-
+def _become_once(mode: str, selector: str, *words: str, grace: str | None = None) -> NoReturn:
+    """Go on as the agent's part that carries one attempt through, with an agent's settings."""
     known = settings_with(grace=grace)
     task = call(lambda client: resolve(client, selector))
-    arguments = [mode, task, "--state-dir", known.state_dir, "--cache-dir", known.cache_dir]
-    arguments += ["--lease", f"{known.lease:g}", "--grace", f"{known.grace:g}"]
-    become("evq.agent.once", [*arguments, *filter(None, words)], settings())
+    become("evq.agent.once", [mode, task, *words, *words_of(known)], known)
