@@ -48,8 +48,8 @@ def kept_place(folder: Path) -> Place:
         raise NotFound(
             f"there is no {folder} any more", why="it was kept for a while only", fix="evq repro"
         )
-    left = max(0, round(manifest.until - time.time()))
-    notes = [f"kept for another {duration_text(float(left))}"]
+    minutes = max(1, round((manifest.until - time.time()) / 60))
+    notes = [f"kept for another {duration_text(60.0 * minutes)}"]
     if manifest.left_out:
         notes.append(f"not set here, as they are secret: {', '.join(manifest.left_out)}")
     locks = [folder]
@@ -100,7 +100,7 @@ def enter(place: Place, command: str | None) -> int:
         argv = ["/bin/sh", "-c", command]
     terminal = {name: os.environ[name] for name in FROM_THE_TERMINAL if name in os.environ}
     variables = {**terminal, **place.variables}
-    variables.setdefault("PS1", f"(evq {variables.get('EVQ_TASK_ID', '')}) \\w $ ")
+    variables.setdefault("PS1", f"(evq {variables.get('EVQ_TASK_ID', '')}) \\W $ ")
     holds = [try_hold(path, shared=True) or nullcontext() for path in place.locks]
     # Not ignored, which the shell would inherit: ^C is the shell's business, not ours.
     signal.signal(signal.SIGINT, lambda *_: None)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 
 import pytest
 import uv
+
+from evq.core.handle import find
 
 ARGPARSE = """
 import argparse
@@ -258,6 +261,35 @@ async def test_here_and_now(served: Any) -> None:
     assert clone
     other = (await served("show", clone[1], "--json")).json
     assert (other["state"], other["parent"]) == ("completed", shown["task"])
+
+
+async def test_given_back_by_an_interrupt(served: Any, bus: Any) -> None:
+    command = ("sh", "-c", "echo ready; exec sleep 600")
+    queued = await served("enqueue", "-q", "nobody", "--no-code", "--quiet", "--", *command)
+    async with served.start("exec") as process:
+        assert await process.stdout.readline() == b"ready\n"
+        assert (await served("exec")).status == 5
+        process.send_signal(signal.SIGINT)
+        _, err = await process.communicate()
+    assert process.returncode == 130, err
+    task = await find(bus.log, queued.out.strip())
+    assert (task.name_of_state, task.losses) == ("queued", 0)
+
+
+async def test_taken_over_when_it_is_killed(served: Any, bus: Any, tmp_path: Path) -> None:
+    once = f"mkdir {tmp_path}/x 2>/dev/null && echo ready && exec sleep 600; echo second"
+    words = ("enqueue", "-q", "later", "--no-code", "--quiet", "--", "sh", "-c", once)
+    queued = (await served(*words)).out.strip()
+    async with served.start("exec", env={"EVQ_LEASE": "1s"}) as process:
+        assert await process.stdout.readline() == b"ready\n"
+        process.kill()
+    async with served.start("agent", "--queues", "later", "--lease", "1s") as agent:
+        waited = await served("wait", queued)
+        assert (waited.status, (await served("logs", queued)).out) == (0, "second\n")
+        agent.terminate()
+        await agent.wait()
+    task = await find(bus.log, queued)
+    assert [attempt.agent.endswith("-exec") for attempt in task.attempts] == [True, False]
 
 
 async def test_what_differs(served: Any) -> None:
