@@ -35,7 +35,11 @@ from ..core.state import Task
 from . import endings, launch
 from .channel import Channel
 from .command import Run
+<<<<<<< HEAD
 from .endings import Ending
+=======
+from .confinement import Confinement
+>>>>>>> d021cd3 (Limits of memory, processors and processes by one cgroup per attempt; deaths by memory told with evidence)
 from .environments.base import Environment
 from .execution import Execution
 from .forkserver import Supervisor
@@ -89,6 +93,7 @@ class Attempt:
         self._telling: asyncio.Future[events.Lifecycle] | None = None
         self._environment: Environment | None = None
         self._work = means.config.state / "work" / f"{task.id}-{live.number}"
+        self._confinement = Confinement(means, task.spec, self._work.name)
 
     # --- the pipe -----------------------------------------------------------------------------
 
@@ -102,6 +107,7 @@ class Attempt:
         self._channel.attach(self._recorder.heard, self._recorder.garbled)
         self._execution = Execution(supervisor, self._recorder)
         try:
+            self._confinement.enter(supervisor, self._recorder.say)
             return await self._prepare_and_run()
         except (ClaimLost, Stopped):
             return endings.before_command(self.holder, self._ending)
@@ -112,6 +118,7 @@ class Attempt:
         finally:
             self._supervisor = None
             means.forkserver.release(supervisor)
+            await self._confinement.leave()
             if self._environment:
                 self._environment.release()
             self._channel.detach()
@@ -158,9 +165,10 @@ class Attempt:
         execution = self._execution
         began = time.monotonic()
         pid = await execution.spawn(command, cwd=launch.folder(spec, tree), env=variables)
+        self._confinement.started(pid)
         self._launch = Launch(now(), pid, tuple(command), self._means.host, str(tree))
         telling = asyncio.get_running_loop().call_later(BRIEF, self._tell_start)
-        timer = self._arm_timeout(spec.timeout)
+        timer = self._arm_timeout(self._confinement.seconds)
         try:
             exit = await execution.wait()
         finally:
@@ -174,7 +182,8 @@ class Attempt:
             time.monotonic() - began,
             self._ending,
             self._recorder.last_error,
-            spec.timeout,
+            self._confinement.out_of_time,
+            self._confinement.memory_death(exit.exit_code, self._recorder.say),
         )
         return await self._start_told(end)
 
@@ -208,7 +217,7 @@ class Attempt:
         for line in (error.why, error.fix and f"fix: {error.fix}"):
             for part in line.splitlines():
                 self._recorder.say(f"  {part}")
-        return endings.of_set_up(self.holder, error)
+        return endings.of_set_up(self.holder, error, self._confinement.memory_death_in_set_up())
 
     def failed_here(self) -> Finish:
         """The end of an attempt that the agent itself could not carry through."""

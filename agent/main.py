@@ -35,11 +35,13 @@ from ..core.sdk import task as task_sdk
 from ..core.sdk.author import Author, host_name
 from . import probe
 from .channel import Channel
-from .config import Config
+from .config import Config, parse_kinds
 from .forkserver import Forkserver
 from .lease import LeaseKeeper
+from .limits import Cgroups
 from .loop import Agent
 from .means import Means
+from .memory import MemoryWatch
 from .outbox import Outbox
 from .results import Results
 from .spool import Spool
@@ -61,6 +63,11 @@ def parse(argv: list[str] | None) -> Config:
     parser.add_argument("--cache-dir", type=Path, required=True)
     parser.add_argument("--log-bytes", type=int, default=64 * 2**20)
     parser.add_argument("--spool-bytes", type=int, default=256 * 2**20)
+    parser.add_argument("--limits", choices=("try", "require"), default="try")
+    parser.add_argument("--max-timeout", type=float)
+    parser.add_argument("--disk-floor", default="auto")
+    parser.add_argument("--cache-bytes", type=int, default=100 * 2**30)
+    parser.add_argument("--cache-kinds", default="")
     options = parser.parse_args(argv)
     queues = tuple(dict.fromkeys(check_name(q, "queue") for q in options.queues.split(",")))
     return Config(
@@ -75,6 +82,11 @@ def parse(argv: list[str] | None) -> Config:
         cache=options.cache_dir.absolute(),
         log_bytes=options.log_bytes,
         spool_bytes=options.spool_bytes,
+        limits=options.limits,
+        max_timeout=options.max_timeout,
+        disk_floor=options.disk_floor,
+        cache_bytes=options.cache_bytes,
+        cache_kinds=parse_kinds(options.cache_kinds),
     )
 
 
@@ -151,7 +163,9 @@ async def work(config: Config, login: Login) -> None:
                 why=str(away),
                 fix="start the agent again when the server is back: evq status",
             ) from away
-        forkserver = await Forkserver.start()
+        cgroups = Cgroups(config.state, instance)
+        await asyncio.to_thread(cgroups.sweep)
+        forkserver = await Forkserver.start(cgroups.bases)
         stack.push_async_callback(forkserver.close)
         await forkserver.warm(min(config.slots, 8))
         sockets = stack.enter_context(socket_folder(config.state))
@@ -174,6 +188,8 @@ async def work(config: Config, login: Login) -> None:
             outbox=outbox,
             results=Results(config.state / "results"),
             sdk=install_sdk(config.state / "sdk"),
+            cgroups=cgroups,
+            memory=MemoryWatch(),
         )
         agent = Agent(means, describe(config, instance), channels)
         obey_signals(agent)

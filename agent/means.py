@@ -10,6 +10,8 @@ from ..core.handle import Author
 from .config import Config
 from .forkserver import Forkserver
 from .lease import LeaseKeeper
+from .limits import Cgroups
+from .memory import MemoryWatch
 from .outbox import Outbox
 from .results import Results
 
@@ -28,3 +30,5 @@ class Means:
     outbox: Outbox
     results: Results
     sdk: Path
+    cgroups: Cgroups
+    memory: MemoryWatch

@@ -41,6 +41,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     on_disconnect: Literal["freeze", "run", "stop"] = "freeze"
     spool_bytes: int = 1024**3
     log_bytes: int = 256 * 1024**2
+    limits: Literal["try", "require"] = "try"
+    max_timeout: float | None = None
+    disk_floor: int | str = "auto"
+    cache_bytes: int = 100 * 1024**3
+    cache_kinds: str = ""
     sync: Literal["always"] | float = "always"
     nats_server: str | None = None
     color: Literal["auto", "always", "never"] = "auto"
@@ -154,6 +159,24 @@ def _sync(written: object) -> object:
     return "always" if written == "always" else _duration(0.1)(written)
 
 
+_PART = re.compile(r"(?:100|\d{1,2})(?:\.\d+)?%\Z")
+
+
+def _floor(written: object) -> int | str:
+    if written == "auto" or (isinstance(written, str) and _PART.match(written)):
+        return written
+    return _size(written)
+
+
+def _kinds(written: object) -> str:
+    for part in _text(written).split(","):
+        kind, sign, amount = part.partition("=")
+        if not sign or not kind.strip():
+            raise ValueError
+        units.size(amount)
+    return _text(written)
+
+
 def _show_duration(value: object) -> str:
     return units.duration_text(value) if isinstance(value, float) else str(value)
 
@@ -222,6 +245,25 @@ SETTINGS: Mapping[str, Setting] = {
     ),
     "spool_bytes": _amount("what an agent keeps on disk of logs and metrics not yet sent"),
     "log_bytes": _amount("how much log of one attempt is kept"),
+    "limits": _choice(
+        "what an agent does with a task whose limits it cannot enforce: run it anyway, or not",
+        "try",
+        "require",
+    ),
+    "max_timeout": _period("the longest that a task may run on an agent, whatever it asks", 0.5),
+    "disk_floor": Setting(
+        parse=_floor,
+        allowed=f"auto, a part such as 5%, or {units.SIZE_FORMS}",
+        meaning="free disk space below which an agent prunes its caches, then claims nothing; "
+        "auto is 2GiB or 5%, whichever is less",
+        show=_show_size,
+    ),
+    "cache_bytes": _amount("what an agent's caches may take on the disk together"),
+    "cache_kinds": Setting(
+        parse=_kinds,
+        allowed="KIND=SIZE with commas between, such as environments=50GiB,code=5GiB",
+        meaning="what a single kind of cache may take; `evq cache ls` names the kinds",
+    ),
     "sync": Setting(
         parse=_sync,
         allowed=f"always, or {units.DURATION_FORMS}, at least 100ms",
