@@ -35,11 +35,8 @@ from ..core.state import Task
 from . import endings, launch
 from .channel import Channel
 from .command import Run
-<<<<<<< HEAD
-from .endings import Ending
-=======
 from .confinement import Confinement
->>>>>>> d021cd3 (Limits of memory, processors and processes by one cgroup per attempt; deaths by memory told with evidence)
+from .endings import Ending
 from .environments.base import Environment
 from .execution import Execution
 from .forkserver import Supervisor

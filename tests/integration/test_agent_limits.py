@@ -18,7 +18,7 @@ from evq.agent.limits import CONTROLLERS, Cgroups
 from evq.agent.process import descendants
 from evq.agent.refusal import MachineFailed
 from evq.core.events import Cause, Outcome, Started
-from evq.core.spec import Limits
+from evq.core.spec import Command, Limits, Spec
 
 MIB = 2**20
 GREEDY = "hoard = [bytearray(2**20) for _ in range(512)]"
@@ -176,8 +176,10 @@ class Told:
 
 def confinement(cgroups: Cgroups, rule: str, limits: Limits) -> Confinement:
     """That of an attempt on an agent with these cgroups and this setting."""
-    means: Any = SimpleNamespace(cgroups=cgroups, config=SimpleNamespace(limits=rule))
-    return Confinement(means, limits, "task-1")
+    config = SimpleNamespace(limits=rule, max_timeout=None)
+    means: Any = SimpleNamespace(cgroups=cgroups, config=config)
+    spec = Spec(entry=Command(("true",)), name="test", queue="q", limits=limits)
+    return Confinement(means, spec, "task-1")
 
 
 def test_limits_that_cannot_be_enforced_are_told(tmp_path: Path) -> None:
