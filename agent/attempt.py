@@ -308,6 +308,8 @@ class Attempt:
                 # So that whoever follows the task reads the step's output before its end.
                 self._recorder.flush()
                 seconds = round(time.monotonic() - began, 6)
+                if notes.cached is False:
+                    self._means.caretaker.built()
                 await self._write(EndPhase(self.holder, name, seconds, notes.cached, notes.detail))
         self._stop_if_told()
 

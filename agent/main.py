@@ -34,6 +34,7 @@ from ..core.ports import BusAway
 from ..core.sdk import task as task_sdk
 from ..core.sdk.author import Author, host_name
 from . import probe
+from .caretaker import Caretaker
 from .channel import Channel
 from .config import Config, parse_kinds
 from .forkserver import Forkserver
@@ -177,6 +178,8 @@ async def work(config: Config, login: Login) -> None:
             stack.callback(channel.close)
         outbox = Outbox(bus, Spool(config.state / "spool", config.spool_bytes))
         stack.callback(outbox.close)
+        memory = MemoryWatch()
+        stack.callback(memory.close)
         means = Means(
             bus=bus,
             author=Author(config.name),
@@ -189,7 +192,8 @@ async def work(config: Config, login: Login) -> None:
             results=Results(config.state / "results"),
             sdk=install_sdk(config.state / "sdk"),
             cgroups=cgroups,
-            memory=MemoryWatch(),
+            memory=memory,
+            caretaker=Caretaker(config, memory),
         )
         agent = Agent(means, describe(config, instance), channels)
         obey_signals(agent)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..core.bus.connect import Bus
 from ..core.handle import Author
+from .caretaker import Caretaker
 from .config import Config
 from .forkserver import Forkserver
 from .lease import LeaseKeeper
@@ -32,3 +33,4 @@ class Means:
     sdk: Path
     cgroups: Cgroups
     memory: MemoryWatch
+    caretaker: Caretaker

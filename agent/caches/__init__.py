@@ -1,7 +1,7 @@
 """What an agent keeps on its disk to be faster, and how it is kept small.
 
 `caches_of` says which caches there are, `base` what each of them offers and which entries go
-first, `__main__` is the process that does it for `evq cache` and for an agent's caretaker.
+first, `report` is the process that does it for `evq cache` and for an agent's caretaker.
 """
 
 from __future__ import annotations

@@ -83,11 +83,11 @@ def prune(
             for cache in by_kind.values()
             for entry in cache.entries()
         ]
-        before = len(gone)
-        for entry in surplus(entries, total, kinds):
+        chosen = list(surplus(entries, total, kinds))
+        for entry in chosen:
             if by_kind[entry.kind].remove(entry.name):
                 gone.append(entry)
             else:
                 stuck.add((entry.kind, entry.name))
-        if len(gone) == before:
+        if not chosen:
             return gone
