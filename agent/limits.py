@@ -129,6 +129,11 @@ class Cgroups:
                     log.warning("the cgroup %s could not be removed", folder)
         self._notes.write_text("".join(f"{folder}\n" for folder in self.bases))
 
+    def close(self) -> None:
+        """Leave nothing behind, as the agent ends in order."""
+        if all([cgroup.remove(folder) for folder in self.bases]):
+            self._notes.unlink(missing_ok=True)
+
     def attempt(self, name: str, limits: Limits) -> Cgroup:
         """The cgroup of an attempt, made, with every limit in force.
 

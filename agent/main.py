@@ -166,6 +166,7 @@ async def work(config: Config, login: Login) -> None:
             ) from away
         cgroups = Cgroups(config.state, instance)
         await asyncio.to_thread(cgroups.sweep)
+        stack.callback(cgroups.close)
         forkserver = await Forkserver.start(cgroups.bases)
         stack.push_async_callback(forkserver.close)
         await forkserver.warm(min(config.slots, 8))

@@ -41,6 +41,11 @@ def cache() -> None:
 
     An agent keeps them within the settings cache_bytes and cache_kinds, and prunes them when
     the disk runs full (disk_floor). What is in use is never removed.
+
+    \b
+    Examples:
+      evq cache ls
+      evq cache prune --to 20GiB
     """
 
 
