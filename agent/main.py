@@ -35,13 +35,16 @@ from ..core.ports import BusAway
 from ..core.sdk import task as task_sdk
 from ..core.sdk.author import Author, host_name
 from . import probe
+from .caretaker import Caretaker
 from .channel import Channel
-from .config import Config
+from .config import Config, parse_kinds
 from .forkserver import Forkserver
 from .kept import Kept
 from .lease import LeaseKeeper
+from .limits import Cgroups
 from .loop import Agent
 from .means import Means
+from .memory import MemoryWatch
 from .outbox import Outbox
 from .redactor import Redactor
 from .results import Results
@@ -79,6 +82,11 @@ def parse(argv: list[str] | None) -> Config:
     parser.add_argument("--pass-env", type=_words, default=())
     parser.add_argument("--secrets-env", type=_words, default=())
     parser.add_argument("--secrets-file", type=Path)
+    parser.add_argument("--limits", choices=("try", "require"), default="try")
+    parser.add_argument("--max-timeout", type=float)
+    parser.add_argument("--disk-floor", default="auto")
+    parser.add_argument("--cache-bytes", type=int, default=100 * 2**30)
+    parser.add_argument("--cache-kinds", default="")
     options = parser.parse_args(argv)
     queues = tuple(dict.fromkeys(check_name(q, "queue") for q in options.queues.split(",")))
     return Config(
@@ -98,6 +106,11 @@ def parse(argv: list[str] | None) -> Config:
         pass_env=options.pass_env,
         secrets_env=options.secrets_env,
         secrets_file=options.secrets_file,
+        limits=options.limits,
+        max_timeout=options.max_timeout,
+        disk_floor=options.disk_floor,
+        cache_bytes=options.cache_bytes,
+        cache_kinds=parse_kinds(options.cache_kinds),
     )
 
 
@@ -224,7 +237,10 @@ async def equipped(
         stack.callback(outbox.close)
         kept = Kept(config.state / "work")
         kept.clear()
-        forkserver = await Forkserver.start()
+        cgroups = Cgroups(config.state, instance)
+        await asyncio.to_thread(cgroups.sweep)
+        stack.callback(cgroups.close)
+        forkserver = await Forkserver.start(cgroups.bases)
         stack.push_async_callback(forkserver.close)
         await forkserver.warm(min(config.slots, 8))
         sockets = stack.enter_context(socket_folder(config.state))
@@ -234,6 +250,8 @@ async def equipped(
         ]
         for channel in channels:
             stack.callback(channel.close)
+        memory = MemoryWatch()
+        stack.callback(memory.close)
         means = Means(
             bus=bus,
             author=Author(config.name),
@@ -248,6 +266,9 @@ async def equipped(
             sdk=install_sdk(config.state / "sdk"),
             secrets=sources,
             redactor=Redactor(passwords(setup_variables(config.pass_env))),
+            cgroups=cgroups,
+            memory=memory,
+            caretaker=Caretaker(config, memory, kept),
         )
         yield means, channels
 

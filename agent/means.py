@@ -7,10 +7,13 @@ from pathlib import Path
 
 from ..core.bus.connect import Bus
 from ..core.handle import Author
+from .caretaker import Caretaker
 from .config import Config
 from .forkserver import Forkserver
 from .kept import Kept
 from .lease import LeaseKeeper
+from .limits import Cgroups
+from .memory import MemoryWatch
 from .outbox import Outbox
 from .redactor import Redactor
 from .results import Results
@@ -35,3 +38,6 @@ class Means:
     sdk: Path
     secrets: SecretSources
     redactor: Redactor
+    cgroups: Cgroups
+    memory: MemoryWatch
+    caretaker: Caretaker

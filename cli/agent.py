@@ -37,6 +37,7 @@ from .session import settings_with
 @click.option("--lease", metavar="TIME", help="How long the agent may be silent.")
 @click.option("--grace", metavar="TIME", help="From SIGTERM to SIGKILL.")
 @click.option("--keep", metavar="TIME", help="How long a failed attempt's folder stays.")
+@click.option("--max-timeout", metavar="TIME", help="The longest that a task may run here.")
 @click.option("--state-dir", metavar="DIR", help="What must be found again after a crash.")
 @click.option("--cache-dir", metavar="DIR", help="Environments and code.")
 @click.option("--no-wait", is_flag=True, help="Fail if the server is not there; else wait for it.")
@@ -52,6 +53,7 @@ def agent(
     lease: str | None,
     grace: str | None,
     keep: str | None,
+    max_timeout: str | None,
     state_dir: str | None,
     cache_dir: str | None,
     no_wait: bool,
@@ -71,6 +73,7 @@ def agent(
         lease=lease,
         grace=grace,
         keep=keep,
+        max_timeout=max_timeout,
         on_disconnect=on_disconnect,
         state_dir=state_dir,
         cache_dir=cache_dir,
@@ -107,5 +110,10 @@ def words_of(known: Settings) -> list[str]:
         "--pass-env": ",".join(known.pass_env),
         "--secrets-env": ",".join(known.secrets_env),
         "--secrets-file": known.secrets_file,
+        "--limits": known.limits,
+        "--max-timeout": f"{known.max_timeout:g}" if known.max_timeout else None,
+        "--disk-floor": str(known.disk_floor),
+        "--cache-bytes": str(known.cache_bytes),
+        "--cache-kinds": known.cache_kinds,
     }
     return [word for name, value in arguments.items() if value for word in (name, value)]

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from ..core import arguments, parameters, units
 from ..core.errors import UsageError
 from ..core.sdk.author import host_name, user_name
-from ..core.spec import Command, Entry, Module, Script, Spec, argv_text, check_spec
+from ..core.spec import Command, Entry, Limits, Module, Script, Spec, argv_text, check_spec
 from . import output
 from .completion import complete_queue, complete_task
 from .difference import Change, change_lines, spec_changes
@@ -58,6 +58,10 @@ PARTS = {
     "keep": Part("keep", units.seconds),
 }
 """By the option's name. What was not given leaves the field as it is."""
+
+
+LIMITS: dict[str, Callable[[Any], Any]] = {"memory": units.size, "cpus": float, "processes": int}
+"""The options that are fields of the spec's `limits`, each of which can be given alone."""
 
 
 class CloneCommand(TaskCommand):
@@ -109,6 +113,9 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--timeout", metavar="TIME", help="End it after that long, such as 2h.")
 @click.option("--grace", metavar="TIME", help="From SIGTERM to SIGKILL.")
 @keep_option
+@click.option("--memory", metavar="SIZE", help="The most memory it may use, such as 8GiB.")
+@click.option("--cpus", type=float, metavar="N", help="The most processor time, as in 1.5.")
+@click.option("--processes", type=int, metavar="N", help="The most processes and threads.")
 @click.option("--dry-run", is_flag=True, help="Say what would differ, and enqueue nothing.")
 @click.option("--quiet", is_flag=True, help="Print the new task's id, and nothing else.")
 @json_option
@@ -211,6 +218,9 @@ def changed(spec: Spec, wish: Wish) -> Spec:
     if was_made:
         spec = replace(spec, name=default_name(spec.entry, spec.params))
     given = {option: value for option, value in wish.given.items() if value not in (None, ())}
+    bounds = {name: LIMITS[name](given.pop(name)) for name in LIMITS if name in given}
+    if bounds:
+        spec = replace(spec, limits=replace(spec.limits or Limits(), **bounds))
     return replace(spec, **{PARTS[name].field: PARTS[name].read(v) for name, v in given.items()})
 
 

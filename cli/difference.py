@@ -9,7 +9,7 @@ import msgspec
 
 from ..core import parameters
 from ..core.spec import Spec, argv_text
-from ..core.units import duration_text
+from ..core.units import duration_text, size_text
 from . import output
 from .document import masked
 from .request import default_name
@@ -19,6 +19,9 @@ _APART = frozenset({"entry", "code", "params", "variables", "key", "parent", "us
 
 _SECONDS = frozenset({"timeout", "grace", "keep"})
 _AS_TYPED = {"manager": "env", "requirements": "requirement", "tags": "tag", "secrets": "secret"}
+_IN_PARTS = frozenset({"limits"})
+"""Fields whose own fields are compared."""
+
 NOTHING = "–"
 
 
@@ -55,7 +58,11 @@ def _options(spec: Spec) -> dict[str, Any]:
     names = [one.name for one in msgspec.structs.fields(spec) if one.name not in _APART]
     if spec.name == default_name(spec.entry, spec.params):
         names.remove("name")  # it says the command once more
-    return {_AS_TYPED.get(name, name): getattr(spec, name) for name in names}
+    found = {_AS_TYPED.get(name, name): getattr(spec, name) for name in names}
+    for name in _IN_PARTS:
+        if isinstance(part := found.pop(name, None), msgspec.Struct):
+            found |= msgspec.structs.asdict(part)
+    return found
 
 
 def compared(part: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
@@ -90,6 +97,8 @@ def shown(name: str, value: Any) -> str:
             return str(value).lower()
         case float() if name in _SECONDS:
             return duration_text(value)
+        case int() if name == "memory":
+            return size_text(value)
         case tuple() | list():
             return " ".join(shown(name, one) for one in value)
         case _:

@@ -60,6 +60,7 @@ def spec_facts(spec: Spec) -> dict[str, Any]:
         "timeout": spec.timeout,
         "grace": spec.grace,
         "keep": spec.keep,
+        "limits": spec.limits,
         "key": spec.key,
         "parent": spec.parent,
         "user": spec.user,

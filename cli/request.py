@@ -15,7 +15,7 @@ import msgspec
 from ..core import parameters, units
 from ..core.errors import UsageError
 from ..core.sdk.author import host_name, user_name
-from ..core.spec import Command, Entry, Module, Script, Spec, argv_text
+from ..core.spec import Command, Entry, Limits, Module, Script, Spec, argv_text
 from .completion import complete_queue
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -75,6 +75,9 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     timeout: str | None
     grace: str | None
     keep: str | None
+    memory: str | None
+    cpus: float | None
+    processes: int | None
     key: str | None
     no_code: bool
     include: tuple[str, ...]
@@ -142,6 +145,9 @@ def task_options(command: _F) -> _F:
         click.option("--timeout", metavar="TIME", help="End it after that long, such as 2h."),
         click.option("--grace", metavar="TIME", help="From SIGTERM to SIGKILL."),
         keep_option,
+        click.option("--memory", metavar="SIZE", help="The most memory it may use, such as 8GiB."),
+        click.option("--cpus", type=float, metavar="N", help="The most processor time, as in 1.5."),
+        click.option("--processes", type=int, metavar="N", help="The most processes and threads."),
         click.option("--key", help="Enqueue at most one task with this key."),
         click.option("--no-code", is_flag=True, help="Send no code with the command."),
         click.option(
@@ -233,6 +239,7 @@ def make_spec(wish: Wish, entry: Entry, queue: str) -> Spec:
         timeout=units.seconds(wish.timeout) if wish.timeout else None,
         grace=units.seconds(wish.grace) if wish.grace else None,
         keep=units.seconds(wish.keep) if wish.keep else None,
+        limits=limits(wish),
         key=wish.key,
         user=user_name(),
         host=host_name(),
@@ -252,6 +259,13 @@ def _with_parameters(spec: Spec, wish: Wish) -> Spec:
         else:
             spec = msgspec.structs.replace(spec, params=spec.params | {name: text})
     return spec
+
+
+def limits(wish: Wish) -> Limits | None:
+    """What the task may use at most; None if nothing was said of it."""
+    memory = units.size(wish.memory) if wish.memory else None
+    found = Limits(memory, wish.cpus, wish.processes)
+    return None if found == Limits() else found
 
 
 def default_name(entry: Entry, params: dict[str, str]) -> str:

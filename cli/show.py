@@ -9,7 +9,7 @@ import click
 from ..core import parameters
 from ..core.errors import ProjectorAway
 from ..core.questions import Named
-from ..core.spec import Spec
+from ..core.spec import Limits, Spec
 from ..core.state import Attempt, Claimed, Ended, Queued, Running, Task
 from ..core.units import duration_text, size_text
 from . import output
@@ -118,12 +118,15 @@ def _parameters(spec: Spec) -> str:
 
 
 def _limits(task: Task) -> str:
-    spec = task.spec
+    spec, limits = task.spec, task.spec.limits or Limits()
     parts = [
         f"{spec.retries} retries ({task.failures} used)" if spec.retries else "",
         f"time {duration_text(spec.timeout)}" if spec.timeout else "",
         f"grace {duration_text(spec.grace)}" if spec.grace else "",
         f"kept {duration_text(spec.keep)} after a failure" if spec.keep is not None else "",
+        f"memory {size_text(limits.memory)}" if limits.memory else "",
+        f"{limits.cpus:g} cpus" if limits.cpus else "",
+        f"{limits.processes} processes" if limits.processes else "",
     ]
     return ", ".join(filter(None, parts))
 
