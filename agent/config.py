@@ -40,6 +40,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     cache: Path
     log_bytes: int = 64 * 2**20
     spool_bytes: int = 256 * 2**20
+    wait: bool = True
+    pass_env: tuple[str, ...] = ()
+    secrets_env: tuple[str, ...] = ()
+    secrets_file: Path | None = None
     limits: Literal["try", "require"] = "try"
     max_timeout: float | None = None
     disk_floor: str = "auto"
