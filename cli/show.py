@@ -108,8 +108,8 @@ def _limits(task: Task) -> str:
         f"time {duration_text(spec.timeout)}" if spec.timeout else "",
         f"grace {duration_text(spec.grace)}" if spec.grace else "",
         f"memory {size_text(limits.memory)}" if limits.memory else "",
-        f"{limits.cpus:g} cpus" if limits.cpus else "",
-        f"{limits.processes} processes" if limits.processes else "",
+        f"cpus {limits.cpus:g}" if limits.cpus else "",
+        f"processes {limits.processes}" if limits.processes else "",
     ]
     return ", ".join(filter(None, parts))
 
