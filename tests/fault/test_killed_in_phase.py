@@ -15,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from processes import until
 from scene import Scene
+from waiting import until
 
 from evq.agent.environments.cache import Made
 from evq.agent.limits import Cgroups
