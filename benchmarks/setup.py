@@ -246,6 +246,8 @@ def table(figures: Figures) -> list[str]:
 
 
 def _text(value: float) -> str:
+    if value < 0.001:
+        return "< 1 ms"
     return f"{value:.2f} s" if value >= 1 else f"{value * 1e3:.0f} ms"
 
 
