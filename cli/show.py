@@ -125,8 +125,8 @@ def _limits(task: Task) -> str:
         f"grace {duration_text(spec.grace)}" if spec.grace else "",
         f"kept {duration_text(spec.keep)} after a failure" if spec.keep is not None else "",
         f"memory {size_text(limits.memory)}" if limits.memory else "",
-        f"{limits.cpus:g} cpus" if limits.cpus else "",
-        f"{limits.processes} processes" if limits.processes else "",
+        f"cpus {limits.cpus:g}" if limits.cpus else "",
+        f"processes {limits.processes}" if limits.processes else "",
     ]
     return ", ".join(filter(None, parts))
 

@@ -10,6 +10,7 @@ import msgspec
 
 from .errors import UsageError
 from .ids import check_name
+from .units import size_text
 
 PRIORITIES = range(10)
 """Priorities of a task inside its queue; a higher one runs sooner."""
@@ -145,7 +146,7 @@ def _check_limits(limits: Limits) -> None:
         if value is not None and not least <= value < inf:
             raise UsageError(
                 f"{option} {value} is too little for a task, or no number",
-                why=f"the least is {least:g}" + (" bytes" if option == "--memory" else ""),
+                why=f"the least is {size_text(LEAST_MEMORY) if option == '--memory' else least}",
                 fix=f"{option} {example}",
             )
 
