@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
 
+from .addresses import check_address
 from .errors import UsageError
 from .ids import check_name
 
 PRIORITIES = range(10)
 """Priorities of a task inside its queue; a higher one runs sooner."""
 
+_BACKEND = re.compile(r"[a-z][a-z0-9.]*")
+
 DEFAULT_PRIORITY = 5
 DEFAULT_LOSSES = 3
+
+Manager = Literal["auto", "uv", "pip", "poetry", "conda", "system", "none"]
+"""What makes the environment; `auto` is decided by the files of the task's code."""
 
 
 class Script(msgspec.Struct, frozen=True, tag_field="kind", tag="script"):
@@ -71,9 +78,12 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     priority: int = DEFAULT_PRIORITY
     tags: tuple[str, ...] = ()
     code: Code | None = None
-    manager: Literal["auto", "uv", "none"] = "auto"
+    manager: Manager = "auto"
     requirements: tuple[str, ...] = ()
     python: str | None = None
+    indexes: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
+    torch_backend: str | None = None
     variables: dict[str, str] = {}
     params: dict[str, str] = {}
     retries: int = 0
@@ -103,6 +113,7 @@ def check_spec(spec: Spec) -> Spec:
     if isinstance(spec.entry, Command) and not spec.entry.argv:
         raise UsageError("there is no command to run", fix="evq enqueue -- COMMAND ARGS")
     _check_variables(spec.variables)
+    _check_packages(spec)
     return spec
 
 
@@ -114,6 +125,25 @@ def _check_variables(variables: dict[str, str]) -> None:
                 why="a name must not be empty nor hold '=', and neither may hold a NUL",
                 fix="--setenv NAME=VALUE",
             )
+
+
+def _check_packages(spec: Spec) -> None:
+    for address in spec.indexes:
+        check_address(address, "--index")
+        if "://" not in address or not address.isprintable() or " " in address:
+            raise UsageError(
+                f"{address!r} is not the address of a package index",
+                why="it has no scheme such as https://, or more than one line or word",
+                fix="--index https://HOST/simple",
+            )
+    for requirement in spec.requirements:
+        check_address(requirement, "--requirement")
+    if spec.torch_backend is not None and not _BACKEND.fullmatch(spec.torch_backend):
+        raise UsageError(
+            f"--torch-backend {spec.torch_backend} is none",
+            why="it is auto, cpu, or one of uv's names such as cu126, rocm6.3, xpu",
+            fix="--torch-backend auto",
+        )
 
 
 def argv_text(entry: Entry) -> str:

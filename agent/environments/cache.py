@@ -27,9 +27,14 @@ from .locks import Hold, hold, try_hold
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
-    """The marker of an environment that is complete. `bytes` is what it takes on the disk."""
+    """The marker of an environment that is complete. `bytes` is what it takes on the disk.
+
+    The environment is in `prefix` of the folder, which is "." unless whoever made it wants to
+    make its folder, too.
+    """
 
     folder: str
+    prefix: str = "."
     python: str
     packages: tuple[Package, ...]
     bytes: int
@@ -49,8 +54,11 @@ class Cache:
     def __init__(self, cache: Path) -> None:
         self.root = cache.absolute() / "environments"
 
-    def use(self, key: str) -> tuple[Path, Made, Hold] | None:
-        """The environment `key` if it is complete, held until the hold is released."""
+    def use(self, key: str, *, nearby: bool = True) -> tuple[Path, Made, Hold] | None:
+        """The environment `key` if it is complete, held until the hold is released.
+
+        `nearby` says that its interpreter is on this machine, and not in a container's image.
+        """
         made = _read(self._marker(key))
         if made is None:
             return None
@@ -58,7 +66,8 @@ class Cache:
         if (held := try_hold(folder, shared=True)) is None:
             return None
         # The interpreter is a link to outside the cache: it may have been uninstalled.
-        if not (folder / "bin" / "python").exists():
+        python = folder / made.prefix / "bin" / "python"
+        if not (python.exists() if nearby else python.is_symlink() or python.exists()):
             held.release()
             return None
         with contextlib.suppress(FileNotFoundError):

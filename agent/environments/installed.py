@@ -34,26 +34,37 @@ def describe_local(packages: Sequence[Local], environment: Path) -> None:
 
 
 def _site_packages(folder: Path) -> Path:
-    return next((folder / "lib").glob("*/site-packages"))
+    return next((folder / "lib").glob("python*/site-packages"))
 
 
 def packages_of(folder: Path) -> tuple[Package, ...]:
-    """What is installed, by name."""
-    # By the names of the folders: `uv pip list` would be one more process for the same facts.
-    found = (
-        info.name.removesuffix(".dist-info") for info in _site_packages(folder).glob("*.dist-info")
-    )
-    pairs = (name.rpartition("-") for name in found)
-    return tuple(
-        sorted(
-            (Package(re.sub(r"[-_.]+", "-", name).lower(), version) for name, _, version in pairs),
-            key=lambda package: package.name,
-        )
-    )
+    """What is installed, by name; in an environment of conda all that conda installed, too."""
+    # By the names of files: asking the manager would be one more process for the same facts.
+    found = {
+        name: version
+        for name, version in map(_named, _site_packages(folder).glob("*.dist-info"))
+        if name
+    }
+    for record in (folder / "conda-meta").glob("*.json"):
+        name, version, _build = record.stem.rsplit("-", 2)
+        found[_normalized(name)] = version
+    return tuple(Package(name, found[name]) for name in sorted(found))
+
+
+def _named(info: Path) -> tuple[str, str]:
+    name, _, version = info.name.removesuffix(".dist-info").rpartition("-")
+    return _normalized(name), version
+
+
+def _normalized(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def python_version(folder: Path) -> str:
     """The version of the interpreter, such as "3.12.1"."""
+    for record in (folder / "conda-meta").glob("python-[0-9]*.json"):
+        return record.stem.split("-")[1]
     settings = (folder / "pyvenv.cfg").read_text("utf-8")
-    found = re.search(r"^version_info = (\S+)", settings, re.MULTILINE)
+    # uv writes version_info, the standard library version.
+    found = re.search(r"^version(?:_info)? = (\d+\.\d+\.\d+)", settings, re.MULTILINE)
     return found[1] if found else ""
