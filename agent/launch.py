@@ -125,7 +125,7 @@ async def build(means: Means, recipe: Recipe, tree: Path, run: Run) -> Built:
     detail = f"{environment.manager} ({recipe.source}), Python {environment.python}"
     if environment.python is None:
         detail = f"{environment.manager} ({recipe.source})"
-    return Built(environment, record, detail)
+    return Built(environment, record, "; ".join([detail, *environment.notes]))
 
 
 def folder(spec: Spec, tree: Path) -> Path:

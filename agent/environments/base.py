@@ -110,16 +110,14 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 class Toolbox(msgspec.Struct, frozen=True, kw_only=True):
     """What there is where the commands run: on this machine, or in a container on it.
 
-    `uv` is the path of uv there, `platform` and `image` are part of every key. `nearby` says
-    that the agent sees the same interpreters at the same paths. Work tree and cache always
-    have the same paths on both sides.
+    `uv` is the path of uv there; `image` names the container's image, "" on the machine itself.
+    Work tree and cache have the same paths on both sides.
     """
 
     uv: str
     uv_version: str
     platform: str
     image: str = ""
-    nearby: bool = True
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):

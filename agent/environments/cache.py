@@ -30,7 +30,8 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     """The marker of an environment that is complete. `bytes` is what it takes on the disk.
 
     The environment is in `prefix` of the folder, which is "." unless whoever made it wants to
-    make its folder, too.
+    make its folder, too. `image` names the image that it was made in, and that has its
+    interpreter.
     """
 
     folder: str
@@ -39,6 +40,7 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     packages: tuple[Package, ...]
     bytes: int
     private: bool = False
+    image: str = ""
 
 
 class Pruned(msgspec.Struct, frozen=True):
@@ -54,11 +56,8 @@ class Cache:
     def __init__(self, cache: Path) -> None:
         self.root = cache.absolute() / "environments"
 
-    def use(self, key: str, *, nearby: bool = True) -> tuple[Path, Made, Hold] | None:
-        """The environment `key` if it is complete, held until the hold is released.
-
-        `nearby` says that its interpreter is on this machine, and not in a container's image.
-        """
+    def use(self, key: str) -> tuple[Path, Made, Hold] | None:
+        """The environment `key` if it is complete, held until the hold is released."""
         made = _read(self._marker(key))
         if made is None:
             return None
@@ -67,7 +66,7 @@ class Cache:
             return None
         # The interpreter is a link to outside the cache: it may have been uninstalled.
         python = folder / made.prefix / "bin" / "python"
-        if not (python.exists() if nearby else python.is_symlink() or python.exists()):
+        if not made.image and not python.exists():
             held.release()
             return None
         with contextlib.suppress(FileNotFoundError):

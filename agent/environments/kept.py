@@ -37,12 +37,12 @@ async def find_or_build(
     cache = Cache(site.cache)
     cached = True
     try:
-        while (found := cache.use(key, nearby=site.toolbox.nearby)) is None:
+        while (found := cache.use(key)) is None:
             with await cache.building(key):
-                if (found := cache.use(key, nearby=site.toolbox.nearby)) is not None:
+                if (found := cache.use(key)) is not None:
                     break
                 cached = False
-                await _build(recipe, key, cache, fill, prefix)
+                await _build(recipe, key, cache, fill, prefix, site.toolbox.image)
     except OSError as error:
         raise EnvironmentFailed(
             "the cache of environments cannot be used", why=str(error)
@@ -84,7 +84,9 @@ def environment_key(recipe: Recipe, site: Site, deciding: Sequence[object]) -> s
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:32]
 
 
-async def _build(recipe: Recipe, key: str, cache: Cache, fill: Fill, prefix: str) -> None:
+async def _build(
+    recipe: Recipe, key: str, cache: Cache, fill: Fill, prefix: str, image: str
+) -> None:
     folder, held = cache.new_folder(key)
     try:
         with held:
@@ -102,6 +104,7 @@ async def _build(recipe: Recipe, key: str, cache: Cache, fill: Fill, prefix: str
                     packages=packages_of(made),
                     bytes=await asyncio.to_thread(disk_usage, folder),
                     private=recipe.private,
+                    image=image,
                 ),
             )
     finally:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from ..command import Run
 from .base import Environment, Manager, Recipe, Site, Toolbox
 from .conda import Conda
@@ -14,6 +16,7 @@ from .poetry import Poetry
 from .system import System
 from .toolbox import this_machine
 from .uv import Uv
+from .variables import IMAGE
 
 MANAGERS: dict[str, Manager] = {
     manager.name: manager for manager in (Uv(), Pip(), Poetry(), Conda(), System(), Nothing())
@@ -33,7 +36,8 @@ async def prepare(
     """Make the environment of `recipe` by the manager that it names; see `Manager.prepare`.
 
     `base_env` is what its commands see of the machine, `secrets` what addresses may name.
-    Without a `toolbox` the commands run on this machine.
+    Without a `toolbox` they find what this machine has; in a container, which has it at the same
+    path, `base_env` names the image.
     """
     site = Site(
         tree=tree,
@@ -41,6 +45,6 @@ async def prepare(
         run=run,
         base_env=base_env,
         secrets=secrets or {},
-        toolbox=toolbox or this_machine(),
+        toolbox=toolbox or replace(this_machine(), image=base_env.get(IMAGE, "")),
     )
     return await MANAGERS[recipe.manager].prepare(recipe, site)

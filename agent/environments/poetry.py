@@ -56,12 +56,13 @@ async def _poetry(site: Site, folder: Path) -> tuple[str, ...]:
     """The words that start poetry."""
     if found := await find_program(("poetry",), site, folder):
         return (found,)
-    tool = (site.toolbox.uv, "tool", "run", "--no-config", f"--from={VERSIONS}", "poetry")
-    brought = await site.run((*tool, "--version"), cwd=folder, env=uv_variables(site))
+    tool = (site.toolbox.uv, "tool", "run", "--no-config", f"--from={VERSIONS}")
+    # Asked apart, so that a failure to get poetry is not taken for a failure of poetry.
+    brought = await site.run((*tool, "python", "-c", ""), cwd=folder, env=uv_variables(site))
     if brought.exit_code != 0:
         raise EnvironmentFailed(
             "poetry is not here, and uv cannot bring it",
             why=(brought.output.strip().splitlines() or ["uv said nothing"])[-1],
             fix="pip install poetry, where the agent runs",
         )
-    return tool
+    return (*tool, "poetry")

@@ -9,6 +9,9 @@ from ...core.addresses import filled, without_login
 from ...core.errors import EnvironmentFailed
 from .base import Recipe, Site
 
+IMAGE = "EVQ_IMAGE"
+"""Names the image in a container: what is made in one image serves there alone."""
+
 _FROM_PIP = {
     "PIP_INDEX_URL": ("UV_DEFAULT_INDEX", "UV_INDEX_URL"),
     "PIP_EXTRA_INDEX_URL": ("UV_INDEX", "UV_EXTRA_INDEX_URL"),
