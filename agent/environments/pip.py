@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -64,13 +65,23 @@ async def _make_venv(
 
 
 async def _install(recipe: Recipe, site: Site, folder: Path, variables: Mapping[str, str]) -> None:
+    log = folder / "pip.log"
+    pip = (str(folder / "bin" / "python"), "-m", "pip", f"--log={log}")
     installed = await site.run(
-        (str(folder / "bin" / "python"), "-m", "pip", "install", *_arguments(recipe)),
+        (*pip, "install", *_arguments(recipe)),
         cwd=site.tree / recipe.folder,
         env=with_secrets(variables, recipe, site, "PIP_EXTRA_INDEX_URL"),
     )
     if installed.exit_code != 0:
-        raise explain_pip(recipe, installed)
+        raise explain_pip(recipe, installed, await asyncio.to_thread(_text, log))
+    log.unlink(missing_ok=True)
+
+
+def _text(log: Path) -> str:
+    try:
+        return log.read_text("utf-8", "replace")
+    except OSError:  # pip did not come so far
+        return ""
 
 
 def _arguments(recipe: Recipe) -> Iterator[str]:

@@ -11,17 +11,15 @@ from .base import Recipe
 from .reasons import failure, last_line, lines_of
 
 _CONFLICT = "The conflict is caused by:"
-_UNREACHABLE = re.compile(
-    r"after connection broken by|Could not fetch URL|Connection refused|"
-    r"Temporary failure in name resolution|Failed to establish a new connection|timed out|SSLError"
-)
-_REFUSED = re.compile(r"(?:40[13]) (?:Client )?Error|Credentials not correct")
+_SKIPPED = re.compile(r"Could not fetch URL (?P<text>.*)")
+_REFUSED = re.compile(r": 40[13] ")
+_UNREACHABLE = re.compile(r"connection error|SSL|timed out|: 5\d\d ")
 _BUILD = re.compile(r"did not run successfully|Failed building|Failed to build|metadata-generation")
 _ENSUREPIP = re.compile(r"ensurepip|No module named venv")
 
 
-def explain_pip(recipe: Recipe, completed: Completed) -> EnvironmentFailed:
-    """The error for a `pip install` that failed."""
+def explain_pip(recipe: Recipe, completed: Completed, log: str = "") -> EnvironmentFailed:
+    """The error for a `pip install` that failed; `log` is what pip wrote with `--log`."""
     lines = lines_of(completed)
     errors = [
         line.removeprefix("ERROR: ")
@@ -29,17 +27,7 @@ def explain_pip(recipe: Recipe, completed: Completed) -> EnvironmentFailed:
         if line.startswith("ERROR: ") and "ResolutionImpossible" not in line
     ]
     why = "; ".join(dict.fromkeys(errors)) or last_line("pip", completed)
-    if refused := [line for line in lines if _REFUSED.search(line)]:
-        return failure(
-            completed,
-            "the package index refuses the login",
-            why=_plain(refused[-1]),
-            fix="--index 'https://USER:${NAME}@HOST/simple', with the secret NAME",
-        )
-    if unreachable := [line for line in lines if _UNREACHABLE.search(line)]:
-        return failure(
-            completed, "the package index cannot be reached", why=_plain(unreachable[-1])
-        )
+    unmet = f"the requirements of {recipe.source} cannot be met"
     if shown := _build_output(lines):
         said = [line.strip(" ×╰─>") for line in lines if _BUILD.search(line)]
         return failure(
@@ -48,14 +36,25 @@ def explain_pip(recipe: Recipe, completed: Completed) -> EnvironmentFailed:
             why="; ".join([*dict.fromkeys(said), *shown[-3:]]),
         )
     if conflict := _conflict(lines):
+        return failure(completed, unmet, why="; ".join(conflict))
+    if "No matching distribution" in why or "requires a different Python" in why:
+        # On the terminal, pip does not tell an index that is away from one that lacks a package.
+        return _explain_index(completed, log) or failure(completed, unmet, why=why)
+    return failure(completed, f"the environment of {recipe.source} cannot be built", why=why)
+
+
+def _explain_index(completed: Completed, log: str) -> EnvironmentFailed | None:
+    skipped = [found["text"] for found in _SKIPPED.finditer(log)]
+    if refused := [text for text in skipped if _REFUSED.search(text)]:
         return failure(
             completed,
-            f"the requirements of {recipe.source} cannot be met",
-            why="; ".join(conflict),
+            "the package index refuses the login",
+            why=refused[0],
+            fix="--index 'https://USER:${NAME}@HOST/simple', with the secret NAME",
         )
-    if "No matching distribution" in why or "requires a different Python" in why:
-        return failure(completed, f"the requirements of {recipe.source} cannot be met", why=why)
-    return failure(completed, f"the environment of {recipe.source} cannot be built", why=why)
+    if away := [text for text in skipped if _UNREACHABLE.search(text)]:
+        return failure(completed, "the package index cannot be reached", why=away[0])
+    return None
 
 
 def explain_venv(interpreter: str, completed: Completed) -> EnvironmentFailed:
@@ -72,10 +71,6 @@ def explain_venv(interpreter: str, completed: Completed) -> EnvironmentFailed:
         f"{interpreter} cannot make a virtual environment",
         why=last_line("venv", completed),
     )
-
-
-def _plain(line: str) -> str:
-    return line.removeprefix("WARNING: ").removeprefix("ERROR: ").strip()
 
 
 def _conflict(lines: list[str]) -> list[str]:
