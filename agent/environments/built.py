@@ -27,6 +27,7 @@ def why_built(tree: Tree, folder: str, data: dict[str, Any]) -> str:
     tool = data.get("tool") or {}
     return (
         _by_setuptools(tool.get("setuptools") or {})
+        or _by_setuptools_scm(tool.get("setuptools_scm") or {})
         or _by_hatch(tool.get("hatch") or {})
         or _by_poetry(tool.get("poetry") or {})
         or _by_script(tree, folder)
@@ -38,6 +39,16 @@ def _by_setuptools(settings: dict[str, Any]) -> str:
         return "[tool.setuptools] has ext-modules"
     if settings.get("package-dir", {}) not in _IN_PLACE:
         return "[tool.setuptools] has a package-dir"
+    packages = settings.get("packages")
+    find = packages.get("find") or {} if isinstance(packages, dict) else {}
+    if find.get("where", []) not in ([], ["."], ["src"]):
+        return "[tool.setuptools.packages.find] has a where"
+    return ""
+
+
+def _by_setuptools_scm(settings: dict[str, Any]) -> str:
+    if any(settings.get(name) for name in ("version_file", "write_to")):
+        return "setuptools_scm writes its version"
     return ""
 
 
@@ -47,7 +58,7 @@ def _by_hatch(settings: dict[str, Any]) -> str:
     for part in (build, wheel):
         for name in ("hooks", "sources", "force-include"):
             if part.get(name) not in (None, {}, [], ["src"]):
-                return f"hatch has {name}"
+                return f"[tool.hatch.build] has {name}"
     return ""
 
 

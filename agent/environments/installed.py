@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from ...core.events import Package
 from .base import Local
 
+_COMMAND = re.compile(r"[A-Za-z0-9][\w.-]*")
+_TARGET = re.compile(r"(?P<module>[A-Za-z_][\w.]*)\s*:\s*(?P<function>[A-Za-z_][\w.]*)(\s*\[.*\])?")
+
 
 def describe_local(packages: Sequence[Local], environment: Path) -> None:
     """Record the packages of the tree as installed: their metadata, without their code.
 
-    So `importlib.metadata.version("mine")` and entry points work, while the code comes from
-    the work tree of each attempt by PYTHONPATH.
+    So `importlib.metadata.version("mine")`, entry points and the commands among them work, while
+    the code comes from the work tree of each attempt by PYTHONPATH.
     """
     for local in packages:
         name = re.sub(r"[-_.]+", "_", local.name)
@@ -31,6 +35,24 @@ def describe_local(packages: Sequence[Local], environment: Path) -> None:
             for group, points in local.entry_points.items()
         )
         (folder / "entry_points.txt").write_text("\n".join(sections), "utf-8")
+        for name, target in local.entry_points.get("console_scripts", {}).items():
+            if _COMMAND.fullmatch(name) and (found := _TARGET.fullmatch(target)):
+                _write_command(environment / "bin" / name, found["module"], found["function"])
+
+
+def _write_command(path: Path, module: str, function: str) -> None:
+    if path.exists():  # what is really installed comes first
+        return
+    # A shell reads the first lines, because a path after #! may be too long or hold a space;
+    # Python takes them for a string.
+    python = shlex.quote(str(path.parent / "python"))
+    path.write_text(
+        f"#!/bin/sh\n'''exec' {python} \"$0\" \"$@\"\n' '''\n"
+        f"import sys\nfrom {module} import {function.partition('.')[0]}\n"
+        f"sys.exit({function}())\n",
+        "utf-8",
+    )
+    path.chmod(0o755)
 
 
 def _site_packages(folder: Path) -> Path:
