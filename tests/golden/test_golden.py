@@ -122,7 +122,8 @@ class Story:
     def claim(self, agent: str = "w1") -> Story:
         instance = f"{agent}-6f1"
         self.holder = Holder(instance, len(self.task.attempts) + 1)
-        return self.do(decide.Claim(agent, instance, 0, self.task.origin, 10.0), agent)
+        task = self.task
+        return self.do(decide.Claim(agent, instance, 0, task.origin, 10.0, task.seq), agent)
 
     def set_up(self) -> Story:
         packages = (events.Package("numpy", "2.1.0"), events.Package("torch", "2.6.0+cu126"))
