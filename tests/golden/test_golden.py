@@ -210,6 +210,7 @@ def record() -> list[Line]:
     story("broken000001").claim().raw(b'{"id":"f3","at":1,"by":"w9","event":{"kind":"sta')
     for change in (events.AgentPaused, events.AgentResumed):
         recorder.put(subjects.agent_events("w1"), change("w1", "w1-6f1", "disk"), "w1")
+    recorder.put(subjects.agent_events("w1"), events.AgentLost("w1", "w1-6f1", "silent"), "w2")
     recorder.put(subjects.agent_events("w1"), events.AgentDraining("w1", "w1-6f1", "TERM"), "w1")
     recorder.put(subjects.agent_events("w1"), events.AgentDown("w1", "w1-6f1", "TERM"), "w1")
     return recorder.lines
