@@ -72,8 +72,8 @@ async def test_a_repeated_hint_does_not_shorten_the_delay_before_a_retry(scene: 
     for _ in range(3):
         await repeat_hint(scene, task)
     await scene.event(task, Claimed, 2)
-    since = await age(scene, Retry)
-    assert since - await age(scene, Claimed, 2) >= retry.delay
+    claimed = await age(scene, Claimed, 2)
+    assert await age(scene, Retry) - claimed >= retry.delay
     await scene.end(task)
     await until(lambda: used_up(scene), "no hint left")
     await scene.verdict()
