@@ -47,6 +47,7 @@ from .endings import Ending
 from .environments.base import Environment
 from .execution import Execution
 from .forkserver import Supervisor
+from .left import Left
 from .means import Means
 from .results import Result
 from .secret_sources import NO_SECRETS
@@ -100,6 +101,7 @@ class Attempt:
         self._telling: asyncio.Future[events.Lifecycle] | None = None
         self._environment: Environment | None = None
         self._work = means.config.state / "work" / f"{task.id}-{live.number}"
+        self._left = Left(self._work)
         self._confinement = Confinement(means, task.spec, self._work.name)
 
     # --- the pipe -----------------------------------------------------------------------------
@@ -113,6 +115,23 @@ class Attempt:
         means.keeper.hold(self)
         self._channel.attach(self._recorder.heard, self._recorder.garbled)
         self._execution = Execution(supervisor, self._recorder)
+        end: Finish | GiveBack | None = None
+        try:
+            end = await self._carry_out(supervisor)
+            return end
+        finally:
+            self._supervisor = None
+            means.forkserver.release(supervisor)
+            await self._confinement.leave()
+            if self._environment:
+                self._environment.release()
+            self._channel.detach()
+            self._recorder.close()
+            self._left.launched = self._launch
+            await self._left.put_away(means, self.task, self.holder.attempt, end)
+
+    async def _carry_out(self, supervisor: Supervisor) -> Finish | GiveBack | None:
+        """The steps, and each way in which one of them can fail."""
         try:
             self._confinement.enter(supervisor, self._recorder.say)
             return await self._prepare_and_run()
@@ -122,22 +141,13 @@ class Attempt:
             return self._failed_by(self._recorder.redactor.error(error))
         except OSError as error:
             return endings.by_agent(self.holder, self._recorder.redactor.text(str(error)))
-        finally:
-            self._supervisor = None
-            means.forkserver.release(supervisor)
-            await self._confinement.leave()
-            if self._environment:
-                self._environment.release()
-            self._channel.detach()
-            self._recorder.close()
-            if self.task.spec.code:
-                await launch.remove(self._work)
 
     async def _prepare_and_run(self) -> Finish | GiveBack | None:
         if self.task.spec.secrets:
             await self._find_secrets()
-        tree = await self._put_code()
-        return await self._run_command(tree, await self._build_environment(tree))
+        self._left.tree = tree = await self._put_code()
+        self._left.built = built = await self._build_environment(tree)
+        return await self._run_command(tree, built)
 
     async def _find_secrets(self) -> None:
         async with self._phase("secrets") as phase:

@@ -84,6 +84,7 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `retries` is how often the task may run again after a failure of its own, `losses` after an
     attempt that was lost with its agent: the two budgets are apart. `timeout` and `grace` are
     in seconds; `timeout` counts from the start of the command, `grace` from SIGTERM to SIGKILL.
+    `keep` is how many seconds the folder of a failed attempt stays; null leaves it to the agent.
     `secrets` are names, never values: `NAME`, or `VARIABLE=NAME`; see `secret_names`.
     """
 
@@ -103,6 +104,7 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     losses: int = DEFAULT_LOSSES
     timeout: float | None = None
     grace: float | None = None
+    keep: float | None = None
     limits: Limits | None = None
     key: str | None = None
     parent: str | None = None
@@ -124,6 +126,8 @@ def check_spec(spec: Spec) -> Spec:
     for name, seconds in (("timeout", spec.timeout), ("grace", spec.grace)):
         if seconds is not None and seconds <= 0:
             raise UsageError(f"{name} must be longer than nothing", fix=f"--{name} 30s")
+    if spec.keep is not None and spec.keep < 0:
+        raise UsageError("a folder cannot be kept for less than nothing", fix="--keep 0")
     if isinstance(spec.entry, Command) and not spec.entry.argv:
         raise UsageError("there is no command to run", fix="evq enqueue -- COMMAND ARGS")
     _check_variables(spec.variables)
