@@ -116,7 +116,10 @@ async def test_a_task_gets_no_more_processor_time_than_it_may(served: Any) -> No
 @needs_cgroups
 async def test_what_a_limited_command_says_of_itself_is_the_same(served: Any) -> None:
     limits = Limits(processes=50)
-    shown = "ps -o pid=,sid= -p $$; trap; readlink /proc/$$/fd/0; ls /proc/$$/fd | wc -l; pwd"
+    shown = (
+        "ps -o pid=,sid= -p $$; trap; pwd; grep -E '^Sig(Ign|Blk)' /proc/$$/status; "
+        "readlink /proc/$$/fd/0; exec ls /proc/self/fd"
+    )
     free, bound = [
         await served.run("sh", "-c", shown, limits=limit, name="same") for limit in (None, limits)
     ]
