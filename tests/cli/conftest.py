@@ -127,7 +127,9 @@ class Played:
         self.holder = decide.Holder(self.INSTANCE, 1)
         self._sent = 0
 
-    async def appear(self, *queues: str, slots: int = 2, claims: tuple[int, ...] = ()) -> None:
+    async def appear(
+        self, *queues: str, slots: int = 2, claims: tuple[int, ...] = (), paused: str = ""
+    ) -> None:
         """Be there, for the others to see."""
         presence = AgentPresence(
             agent=self.NAME,
@@ -139,6 +141,7 @@ class Played:
             slots=slots,
             claims=claims,
             since=now(),
+            paused=paused,
         )
         await self.bus.presence.put(self.NAME, encode_presence(presence), 60)
 
