@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from enum import Enum, auto
 from pathlib import Path
 
 from ..core import events, state
@@ -27,38 +26,44 @@ from ..core.decide import (
     Start,
     TellEnvironment,
 )
-from ..core.errors import CodeFailed, EnvironmentFailed, EvqError, ServerFull, SpawnFailed
-from ..core.events import Cause, Outcome, Usage
+from ..core.errors import (
+    CodeFailed,
+    EnvironmentFailed,
+    EvqError,
+    SecretFailed,
+    ServerFull,
+    SpawnFailed,
+)
+from ..core.events import Launch
 from ..core.handle import handle, refresh
 from ..core.ports import BusAway, Delivery
+from ..core.sdk.author import now
 from ..core.state import Task
-from . import launch
+from . import endings, launch
 from .channel import Channel
 from .command import Run
+from .confinement import Confinement
+from .endings import Ending
 from .environments.base import Environment
 from .execution import Execution
-from .forkserver import Exit, Supervisor
+from .forkserver import Supervisor
+from .left import Left
 from .means import Means
-from .refusal import MachineFailed
 from .results import Result
+from .secret_sources import NO_SECRETS
 from .telemetry import Recorder
 
 log = logging.getLogger(__name__)
+
+BRIEF = 0.005
+"""Seconds that a command must live for its start to be an event of its own. A shorter one is
+told of by its end: one forced write less where writes are what limits the rate of tasks."""
 
 KEEP_AFTER = 0.5
 """Seconds after which an end that cannot be told yet is put on disk."""
 
 FULL_PAUSE = 1.0
 """Seconds between two tries to write into a log that has no room."""
-
-
-class Ending(Enum):
-    """Why somebody other than the command itself ends it."""
-
-    ABORT = auto()
-    TIME = auto()
-    LOST = auto()
-    GIVE_BACK = auto()
 
 
 class Stopped(Exception):
@@ -88,10 +93,16 @@ class Attempt:
             live.number,
             live.claim,
             means.config.log_bytes,
+            means.redactor,
         )
+        self._secrets = NO_SECRETS
         self._execution: Execution | None = None
+        self._launch: Launch | None = None
+        self._telling: asyncio.Future[events.Lifecycle] | None = None
         self._environment: Environment | None = None
         self._work = means.config.state / "work" / f"{task.id}-{live.number}"
+        self._left = Left(self._work)
+        self._confinement = Confinement(means, task.spec, self._work.name)
 
     # --- the pipe -----------------------------------------------------------------------------
 
@@ -104,27 +115,45 @@ class Attempt:
         means.keeper.hold(self)
         self._channel.attach(self._recorder.heard, self._recorder.garbled)
         self._execution = Execution(supervisor, self._recorder)
+        end: Finish | GiveBack | None = None
         try:
-            return await self._prepare_and_run()
-        except (ClaimLost, Stopped):
-            return self._ended_early()
-        except (CodeFailed, EnvironmentFailed, SpawnFailed) as error:
-            return self._failed_by(error)
-        except OSError as error:
-            return self._finish(Outcome.FAILED, cause=Cause.INFRASTRUCTURE, evidence=str(error))
+            end = await self._carry_out(supervisor)
+            return end
         finally:
             self._supervisor = None
             means.forkserver.release(supervisor)
+            await self._confinement.leave()
             if self._environment:
                 self._environment.release()
             self._channel.detach()
             self._recorder.close()
-            if self.task.spec.code:
-                await launch.remove(self._work)
+            self._left.launched = self._launch
+            await self._left.put_away(means, self.task, self.holder.attempt, end)
+
+    async def _carry_out(self, supervisor: Supervisor) -> Finish | GiveBack | None:
+        """The steps, and each way in which one of them can fail."""
+        try:
+            self._confinement.enter(supervisor, self._recorder.say)
+            return await self._prepare_and_run()
+        except (ClaimLost, Stopped):
+            return endings.before_command(self.holder, self._ending)
+        except (CodeFailed, EnvironmentFailed, SecretFailed, SpawnFailed) as error:
+            return self._failed_by(self._recorder.redactor.error(error))
+        except OSError as error:
+            return endings.by_agent(self.holder, self._recorder.redactor.text(str(error)))
 
     async def _prepare_and_run(self) -> Finish | GiveBack | None:
-        tree = await self._put_code()
-        return await self._run_command(tree, await self._build_environment(tree))
+        if self.task.spec.secrets:
+            await self._find_secrets()
+        self._left.tree = tree = await self._put_code()
+        self._left.built = built = await self._build_environment(tree)
+        return await self._run_command(tree, built)
+
+    async def _find_secrets(self) -> None:
+        async with self._phase("secrets") as phase:
+            self._secrets = found = await self._means.secrets.resolve(self.task.spec)
+            self._recorder.redactor = self._means.redactor.knowing(found.values)
+            phase.detail = ", ".join(f"{name} ({where})" for name, where in found.places.items())
 
     async def _put_code(self) -> Path:
         code = self.task.spec.code
@@ -142,7 +171,8 @@ class Attempt:
         if recipe is None:
             return launch.Built()
         async with self._phase("environment") as phase:
-            built = await launch.build(self._means, recipe, tree, self._setup_runner())
+            run = self._setup_runner()
+            built = await launch.build(self._means, recipe, tree, run, self._secrets)
             self._environment = built.environment
             phase.cached = built.environment.cached if built.environment else None
             phase.detail = built.detail
@@ -155,101 +185,74 @@ class Attempt:
         spec = self.task.spec
         command = launch.command(spec, tree, built)
         variables = launch.variables(
-            self._means, self.task, self.holder.attempt, built, self._channel.path
+            self._means,
+            self.task,
+            self.holder.attempt,
+            built,
+            self._channel.path,
+            self._secrets,
         )
         assert self._execution is not None
         execution = self._execution
         began = time.monotonic()
         pid = await execution.spawn(command, cwd=launch.folder(spec, tree), env=variables)
-        started = asyncio.ensure_future(
-            self._write(Start(self.holder, pid, tuple(command), self._means.host, str(tree)))
-        )
-        timer = self._arm_timeout(spec.timeout)
+        self._confinement.started(pid)
+        self._launch = Launch(now(), pid, tuple(command), self._means.host, str(tree))
+        telling = asyncio.get_running_loop().call_later(BRIEF, self._tell_start)
+        timer = self._arm_timeout(self._confinement.seconds)
         try:
             exit = await execution.wait()
         finally:
+            telling.cancel()
             if timer:
                 timer.cancel()
+        end = endings.of_command(
+            self.holder,
+            self._launch,
+            exit,
+            time.monotonic() - began,
+            self._ending,
+            self._recorder.last_error,
+            self._confinement.out_of_time,
+            self._confinement.memory_death(exit.exit_code, self._recorder.say),
+        )
+        return await self._start_told(end)
+
+    def _tell_start(self) -> None:
+        assert self._launch is not None
+        self._telling = asyncio.ensure_future(self._write(Start(self.holder, self._launch)))
+
+    async def _start_told(self, end: Finish | GiveBack | None) -> Finish | GiveBack | None:
+        """`end`, once a start that is being written stands in the log."""
+        if self._telling is None:
+            return end
         try:
-            await started
+            _, under_way = await asyncio.wait((self._telling,), timeout=KEEP_AFTER)
+            if under_way and end:
+                self._keep(end)
+            await self._telling
         except ClaimLost:
             return None
-        return self._classify(exit, time.monotonic() - began)
+        return end
 
     def _arm_timeout(self, seconds: float | None) -> asyncio.TimerHandle | None:
         if seconds is None:
             return None
         return asyncio.get_running_loop().call_later(seconds, self._stop, Ending.TIME)
 
-    def _classify(self, exit: Exit, wall: float) -> Finish | GiveBack | None:
-        """From how the command ended to one of the closed list of ends."""
-        usage = Usage(round(wall, 6), round(exit.cpu_seconds, 6), exit.max_rss_bytes)
-        code = exit.exit_code
-        match self._ending:
-            case Ending.LOST:
-                return None
-            case Ending.GIVE_BACK:
-                return GiveBack(self.holder, "its agent was stopped")
-            case Ending.ABORT:
-                return self._finish(Outcome.ABORTED, code, Cause.ABORT, usage=usage)
-            case Ending.TIME:
-                limit = f"it ran longer than {self.task.spec.timeout:g} s"
-                return self._finish(Outcome.TIMED_OUT, code, Cause.TIME, limit, usage)
-            case None:
-                pass
-        if exit.lease_ran_out:
-            why = "ended because the server was out of reach for most of a lease"
-            return self._finish(Outcome.FAILED, code, Cause.INFRASTRUCTURE, why, usage)
-        if exit.supervisor_lost:
-            why = "its supervisor was killed, and its processes with it"
-            return self._finish(Outcome.FAILED, None, Cause.INFRASTRUCTURE, why, usage)
-        if code == 0:
-            return self._finish(Outcome.COMPLETED, 0, usage=usage)
-        if code < 0:
-            why = f"ended by {launch.signal_name(-code)}, which evq did not send"
-            return self._finish(Outcome.FAILED, code, Cause.SIGNAL, why, usage)
-        return self._finish(Outcome.FAILED, code, Cause.CODE, self._recorder.last_error, usage)
-
-    def _finish(
-        self,
-        outcome: Outcome,
-        exit_code: int | None = None,
-        cause: Cause | None = None,
-        evidence: str = "",
-        usage: Usage | None = None,
-    ) -> Finish:
-        return Finish(self.holder, outcome, exit_code, cause, evidence, usage)
-
     def _failed_by(self, error: EvqError) -> Finish | GiveBack | None:
         """The end after a step of set-up failed, or was ended."""
         if self._ending:
-            return self._ended_early()
+            return endings.before_command(self.holder, self._ending)
         self._recorder.say(f"error[{error.code}]: {error.what}")
         for line in (error.why, error.fix and f"fix: {error.fix}"):
             for part in line.splitlines():
                 self._recorder.say(f"  {part}")
-        causes = {
-            CodeFailed: Cause.SOURCE,
-            EnvironmentFailed: Cause.ENVIRONMENT,
-            MachineFailed: Cause.INFRASTRUCTURE,
-        }
-        cause = causes.get(type(error), Cause.SPAWN)
-        evidence = f"[{error.code}] {error}"[:2000]
-        return self._finish(Outcome.FAILED, cause=cause, evidence=evidence)
+        return endings.of_set_up(self.holder, error, self._confinement.memory_death_in_set_up())
 
     def failed_here(self) -> Finish:
         """The end of an attempt that the agent itself could not carry through."""
-        why = "the agent failed; its own log says how"
-        return self._finish(Outcome.FAILED, cause=Cause.INFRASTRUCTURE, evidence=why)
-
-    def _ended_early(self) -> Finish | GiveBack | None:
-        match self._ending:
-            case Ending.ABORT:
-                return self._finish(Outcome.ABORTED, cause=Cause.ABORT)
-            case Ending.GIVE_BACK:
-                return GiveBack(self.holder, "its agent was stopped")
-            case Ending.LOST | Ending.TIME | None:
-                return None
+        return endings.by_agent(self.holder, "the agent failed; its own log says how")
 
     async def record(self, end: Finish | GiveBack | None) -> None:
         """Bring the end into the log, after all that the attempt said, and settle the hint."""
@@ -339,7 +342,10 @@ class Attempt:
                 # So that whoever follows the task reads the step's output before its end.
                 self._recorder.flush()
                 seconds = round(time.monotonic() - began, 6)
-                await self._write(EndPhase(self.holder, name, seconds, notes.cached, notes.detail))
+                if notes.cached is False:
+                    self._means.caretaker.built()
+                detail = self._recorder.redactor.text(notes.detail)
+                await self._write(EndPhase(self.holder, name, seconds, notes.cached, detail))
         self._stop_if_told()
 
     def _setup_runner(self) -> Run:

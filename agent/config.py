@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+
+from ..core import units
 
 OnDisconnect = Literal["freeze", "run", "stop"]
 
@@ -17,6 +20,12 @@ RENEW_SHARE = 0.25
 """The part of a lease after which it is renewed."""
 
 
+def parse_kinds(text: str) -> dict[str, int]:
+    """The bytes that each kind of cache may take, out of `KIND=SIZE,…`."""
+    pairs = (part.partition("=") for part in text.split(",") if part)
+    return {kind.strip(): units.size(size) for kind, _, size in pairs}
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """An agent's settings; times are in seconds, sizes in bytes."""
 
@@ -26,11 +35,21 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     slots: int = 1
     lease: float = 10.0
     grace: float = 30.0
+    keep: float = 7200.0
     on_disconnect: OnDisconnect = "freeze"
     state: Path
     cache: Path
     log_bytes: int = 64 * 2**20
     spool_bytes: int = 256 * 2**20
+    wait: bool = True
+    pass_env: tuple[str, ...] = ()
+    secrets_env: tuple[str, ...] = ()
+    secrets_file: Path | None = None
+    limits: Literal["try", "require"] = "try"
+    max_timeout: float | None = None
+    disk_floor: str = "auto"
+    cache_bytes: int = 100 * 2**30
+    cache_kinds: Mapping[str, int] = {}
 
     @property
     def renew_every(self) -> float:

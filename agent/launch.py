@@ -7,11 +7,11 @@ import os
 import signal
 import tempfile
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 import msgspec
 
+from ..core import parameters
 from ..core.errors import CodeFailed, NotFound
 from ..core.ports import BusAway
 from ..core.spec import Code, Command, Module, Script, Spec
@@ -20,10 +20,8 @@ from . import environments, workdir
 from .command import Run
 from .environments.base import Environment, Recipe, Request
 from .means import Means
-
-HIDDEN_PREFIXES = ("EVQ_", "NATS_", "NOTIFY_SOCKET")
-"""Variables of the agent that a task does not see: they say how to reach the server, and as
-whom, and where the agent itself is expected to say that it is ready."""
+from .secret_sources import Secrets
+from .variables import setup_variables, task_variables
 
 
 @dataclass
@@ -42,19 +40,6 @@ class Built:
     record: EnvironmentRecord | None = None
     detail: str = ""
     base: dict[str, str] = field(default_factory=dict)
-
-
-@cache
-def _machine_variables() -> tuple[tuple[str, str], ...]:
-    # The agent's environment never changes, and reading it costs as much as an event.
-    return tuple(
-        (name, value) for name, value in os.environ.items() if not name.startswith(HIDDEN_PREFIXES)
-    )
-
-
-def machine_variables() -> dict[str, str]:
-    """The agent's own variables without those that are its own business."""
-    return dict(_machine_variables())
 
 
 async def put_code(means: Means, code: Code, target: Path, run: Run) -> bool:
@@ -114,10 +99,15 @@ def _script_in_tree(spec: Spec) -> str | None:
     return os.path.normpath(os.path.join(folder, spec.entry.path))
 
 
-async def build(means: Means, recipe: Recipe, tree: Path, run: Run) -> Built:
+async def build(means: Means, recipe: Recipe, tree: Path, run: Run, secrets: Secrets) -> Built:
     """Make the environment of `recipe`, or find it in the cache."""
     environment = await environments.prepare(
-        recipe, tree=tree, cache=means.config.cache, run=run, base_env=machine_variables()
+        recipe,
+        tree=tree,
+        cache=means.config.cache,
+        run=run,
+        base_env=setup_variables(means.config.pass_env),
+        secrets=secrets.values,
     )
     record = EnvironmentRecord(
         environment.manager, environment.python, environment.key, environment.packages
@@ -165,10 +155,12 @@ def _executable(file: Path) -> bool:
     return os.access(file, os.X_OK)
 
 
-def variables(means: Means, task: Task, attempt: int, built: Built, socket: Path) -> dict[str, str]:
+def variables(
+    means: Means, task: Task, attempt: int, built: Built, socket: Path, secrets: Secrets
+) -> dict[str, str]:
     """The variables of the task's command, the user's own last so that they win."""
     spec = task.spec
-    base = machine_variables()
+    base = task_variables(means.config.pass_env)
     if built.environment:
         base = built.environment.apply(base)
     path = [str(means.sdk), *filter(None, [base.get("PYTHONPATH")])]
@@ -183,11 +175,11 @@ def variables(means: Means, task: Task, attempt: int, built: Built, socket: Path
         "EVQ_AGENT_FOLDER": str(means.config.state),
         "EVQ_SOCKET": str(socket),
     }
-    if spec.params:
-        base["EVQ_PARAMS"] = msgspec.json.encode(spec.params).decode()
+    if given := parameters.values(spec):
+        base["EVQ_PARAMS"] = msgspec.json.encode(given).decode()
     if spec.code and spec.code.commit:
         base["EVQ_COMMIT"] = spec.code.commit
-    return {**base, **spec.variables}
+    return {**base, **spec.variables, **secrets.variables}
 
 
 def signal_name(number: int) -> str:

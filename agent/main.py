@@ -18,33 +18,49 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
 
-from ..core.bus.connect import Login, connect
+from ..core.bus.connect import Bus, Login, connect
 from ..core.bus.loop import loop_factory
-from ..core.errors import Conflict, EvqError, Unreachable
+from ..core.errors import Conflict, EvqError, ServerTooOld, SettingsError, Unreachable, report
 from ..core.events import AgentUp
 from ..core.ids import check_name
 from ..core.ports import BusAway
 from ..core.sdk import task as task_sdk
 from ..core.sdk.author import Author, host_name
 from . import probe
+from .caretaker import Caretaker
 from .channel import Channel
-from .config import Config
+from .config import Config, parse_kinds
 from .forkserver import Forkserver
+from .kept import Kept
 from .lease import LeaseKeeper
+from .limits import Cgroups
 from .loop import Agent
 from .means import Means
+from .memory import MemoryWatch
 from .outbox import Outbox
+from .redactor import Redactor
 from .results import Results
+from .secret_sources import SecretSources
 from .spool import Spool
+from .variables import passwords, setup_variables
 
 log = logging.getLogger("evq.agent")
+
+LOOK_AGAIN = 0.5
+"""Seconds between two tries to reach a server that is not there."""
+
+SAY_AGAIN = 60.0
+"""Seconds after which an agent that waits for its server says so again."""
+
+INTERRUPTED = 130
 
 
 def parse(argv: list[str] | None) -> Config:
@@ -56,11 +72,21 @@ def parse(argv: list[str] | None) -> Config:
     parser.add_argument("--name")
     parser.add_argument("--lease", type=float, default=10.0)
     parser.add_argument("--grace", type=float, default=30.0)
+    parser.add_argument("--keep", type=float, default=7200.0)
     parser.add_argument("--on-disconnect", choices=("freeze", "run", "stop"), default="freeze")
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--cache-dir", type=Path, required=True)
     parser.add_argument("--log-bytes", type=int, default=64 * 2**20)
     parser.add_argument("--spool-bytes", type=int, default=256 * 2**20)
+    parser.add_argument("--no-wait", dest="wait", action="store_false")
+    parser.add_argument("--pass-env", type=_words, default=())
+    parser.add_argument("--secrets-env", type=_words, default=())
+    parser.add_argument("--secrets-file", type=Path)
+    parser.add_argument("--limits", choices=("try", "require"), default="try")
+    parser.add_argument("--max-timeout", type=float)
+    parser.add_argument("--disk-floor", default="auto")
+    parser.add_argument("--cache-bytes", type=int, default=100 * 2**30)
+    parser.add_argument("--cache-kinds", default="")
     options = parser.parse_args(argv)
     queues = tuple(dict.fromkeys(check_name(q, "queue") for q in options.queues.split(",")))
     return Config(
@@ -70,21 +96,34 @@ def parse(argv: list[str] | None) -> Config:
         slots=options.slots,
         lease=options.lease,
         grace=options.grace,
+        keep=options.keep,
         on_disconnect=options.on_disconnect,
         state=options.state_dir.absolute(),
         cache=options.cache_dir.absolute(),
         log_bytes=options.log_bytes,
         spool_bytes=options.spool_bytes,
+        wait=options.wait,
+        pass_env=options.pass_env,
+        secrets_env=options.secrets_env,
+        secrets_file=options.secrets_file,
+        limits=options.limits,
+        max_timeout=options.max_timeout,
+        disk_floor=options.disk_floor,
+        cache_bytes=options.cache_bytes,
+        cache_kinds=parse_kinds(options.cache_kinds),
     )
 
 
+def _words(written: str) -> tuple[str, ...]:
+    return tuple(written.split(","))
+
+
 @contextmanager
-def named(config: Config) -> Iterator[Config]:
+def named(config: Config, host: str) -> Iterator[Config]:
     """The configuration with a name that no other agent on this machine has, and its own folder.
 
-    Without `--name` the host's name is taken, with a number behind it from the second agent on.
+    Without `--name` it is `host`, with a number behind it from the second agent on.
     """
-    host = host_name()
     names = [config.name] if config.name else [host, *(f"{host}-{n}" for n in range(2, 1000))]
     for name in names:
         check_name(name, "agent")
@@ -134,24 +173,74 @@ def socket_folder(state: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@asynccontextmanager
+async def reached(login: Login, config: Config) -> AsyncIterator[Bus]:
+    """A bus to a server that is ready. Waits for the server, saying so now and then.
+
+    Raises `Denied` or `ServerTooOld` at once, which waiting does not mend, and `Unreachable` if
+    the agent was told not to wait.
+    """
+    said_at = float("-inf")
+    while True:
+        try:
+            async with AsyncExitStack() as stack:
+                bus = await stack.enter_async_context(connect(login, f"agent {config.name}"))
+                bus.on_error = lambda error: log.warning("NATS: %s", error)
+                await bus.prepare()
+                ours = stack.pop_all()
+            break
+        except ServerTooOld:
+            raise
+        except (Unreachable, BusAway) as error:
+            if not config.wait:
+                raise _unreachable(error) from error
+            if time.monotonic() - said_at >= SAY_AGAIN:
+                said_at = time.monotonic()
+                log.warning("waiting for the server: %s", error)
+            await asyncio.sleep(LOOK_AGAIN)
+    async with ours:
+        yield bus
+
+
+def _unreachable(error: Unreachable | BusAway) -> Unreachable:
+    if isinstance(error, Unreachable):
+        return error
+    return Unreachable(
+        "the NATS server went away while the agent was starting",
+        why=str(error),
+        fix="start the agent again when the server is back: evq status",
+    )
+
+
 async def work(config: Config, login: Login) -> None:
     """Be an agent until a signal says stop."""
     instance = secrets.token_hex(6)
-    shutil.rmtree(config.state / "work", ignore_errors=True)
     if ended := probe.end_leftovers("EVQ_AGENT_FOLDER", str(config.state)):
         log.warning("ended %d processes that an earlier agent left", ended)
+    sources = SecretSources(os.environ, config.secrets_env, config.secrets_file)
+    sources.check()
+    async with reached(login, config) as bus:
+        outbox = Outbox(bus, Spool(config.state / "spool", config.spool_bytes))
+        async with equipped(config, bus, instance, outbox, sources) as (means, channels):
+            agent = Agent(means, describe(config, instance), channels)
+            obey_signals(agent)
+            log.info("agent %s serves %s", config.name, ", ".join(config.queues))
+            await agent.run()
+
+
+@asynccontextmanager
+async def equipped(
+    config: Config, bus: Bus, instance: str, outbox: Outbox, sources: SecretSources
+) -> AsyncIterator[tuple[Means, list[Channel]]]:
+    """What attempts work with, and a channel for each slot. Gone when the block ends."""
     async with AsyncExitStack() as stack:
-        bus = await stack.enter_async_context(connect(login, f"agent {config.name}"))
-        bus.on_error = lambda error: log.warning("NATS: %s", error)
-        try:
-            await bus.prepare()
-        except BusAway as away:
-            raise Unreachable(
-                "the NATS server went away while the agent was starting",
-                why=str(away),
-                fix="start the agent again when the server is back: evq status",
-            ) from away
-        forkserver = await Forkserver.start()
+        stack.callback(outbox.close)
+        kept = Kept(config.state / "work")
+        kept.clear()
+        cgroups = Cgroups(config.state, instance)
+        await asyncio.to_thread(cgroups.sweep)
+        stack.callback(cgroups.close)
+        forkserver = await Forkserver.start(cgroups.bases)
         stack.push_async_callback(forkserver.close)
         await forkserver.warm(min(config.slots, 8))
         sockets = stack.enter_context(socket_folder(config.state))
@@ -161,8 +250,8 @@ async def work(config: Config, login: Login) -> None:
         ]
         for channel in channels:
             stack.callback(channel.close)
-        outbox = Outbox(bus, Spool(config.state / "spool", config.spool_bytes))
-        stack.callback(outbox.close)
+        memory = MemoryWatch()
+        stack.callback(memory.close)
         means = Means(
             bus=bus,
             author=Author(config.name),
@@ -173,12 +262,15 @@ async def work(config: Config, login: Login) -> None:
             keeper=LeaseKeeper(bus, config, instance),
             outbox=outbox,
             results=Results(config.state / "results"),
+            kept=kept,
             sdk=install_sdk(config.state / "sdk"),
+            secrets=sources,
+            redactor=Redactor(passwords(setup_variables(config.pass_env))),
+            cgroups=cgroups,
+            memory=memory,
+            caretaker=Caretaker(config, memory, kept),
         )
-        agent = Agent(means, describe(config, instance), channels)
-        obey_signals(agent)
-        log.info("agent %s serves %s", config.name, ", ".join(config.queues))
-        await agent.run()
+        yield means, channels
 
 
 def describe(config: Config, instance: str) -> AgentUp:
@@ -225,16 +317,31 @@ def main(argv: list[str] | None = None) -> int:
         format="%(asctime)s %(levelname)s %(message)s",
         stream=sys.stderr,
     )
-    try:
-        login = msgspec.json.decode(os.environ.get("EVQ_LOGIN", "{}"), type=Login)
-        with named(parse(argv)) as config, asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(work(config, login))
-    except msgspec.ValidationError as error:
-        print(f"error[E11]: EVQ_LOGIN cannot be read\n  {error}", file=sys.stderr)
-        return 2
-    except EvqError as error:
-        print(f"error[{error.code}]: {error.what}", file=sys.stderr)
-        for line in filter(None, (error.why, error.fix and f"fix: {error.fix}")):
-            print(f"  {line}", file=sys.stderr)
-        return error.exit_code
+    return answer(lambda: _serve(parse(argv)))
+
+
+def _serve(config: Config) -> int:
+    with named(config, host_name()) as ours, asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(work(ours, read_login()))
     return 0
+
+
+def answer(act: Callable[[], int]) -> int:
+    """The exit status of `act`; what goes wrong is said on stderr."""
+    try:
+        return act()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except EvqError as error:
+        print(report(error), file=sys.stderr)
+        return error.exit_code
+
+
+def read_login() -> Login:
+    """Who we are to the server. Raises `SettingsError`."""
+    try:
+        return msgspec.json.decode(os.environ.get("EVQ_LOGIN", "{}"), type=Login)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            "EVQ_LOGIN cannot be read", why=str(error), fix="start it by: evq agent"
+        ) from error

@@ -7,16 +7,23 @@ from pathlib import Path
 
 from ..core.bus.connect import Bus
 from ..core.handle import Author
+from .caretaker import Caretaker
 from .config import Config
 from .forkserver import Forkserver
+from .kept import Kept
 from .lease import LeaseKeeper
+from .limits import Cgroups
+from .memory import MemoryWatch
 from .outbox import Outbox
+from .redactor import Redactor
 from .results import Results
+from .secret_sources import SecretSources
 
 
 @dataclass(frozen=True)
 class Means:
-    """One set per agent process. `sdk` is the folder that makes `import evq` work in a task."""
+    """One set per agent process. `sdk` is the folder that makes `import evq` work in a task;
+    `redactor` knows the passwords of the agent's own that set-up may print."""
 
     bus: Bus
     author: Author
@@ -27,4 +34,10 @@ class Means:
     keeper: LeaseKeeper
     outbox: Outbox
     results: Results
+    kept: Kept
     sdk: Path
+    secrets: SecretSources
+    redactor: Redactor
+    cgroups: Cgroups
+    memory: MemoryWatch
+    caretaker: Caretaker

@@ -6,6 +6,7 @@ import click
 
 from ..core.errors import UsageError
 from ..core.ids import check_name
+from ..core.settings import Settings
 from .completion import complete_queue
 from .launch import become
 from .session import settings_with
@@ -35,8 +36,14 @@ from .session import settings_with
 )
 @click.option("--lease", metavar="TIME", help="How long the agent may be silent.")
 @click.option("--grace", metavar="TIME", help="From SIGTERM to SIGKILL.")
+@click.option("--keep", metavar="TIME", help="How long a failed attempt's folder stays.")
+@click.option("--max-timeout", metavar="TIME", help="The longest that a task may run here.")
 @click.option("--state-dir", metavar="DIR", help="What must be found again after a crash.")
 @click.option("--cache-dir", metavar="DIR", help="Environments and code.")
+@click.option("--no-wait", is_flag=True, help="Fail if the server is not there; else wait for it.")
+@click.option("--pass-env", metavar="A,B*", help="More of its variables for tasks to see.")
+@click.option("--secrets-env", metavar="A,B*", help="Its variables that tasks may have as secrets.")
+@click.option("--secrets-file", metavar="FILE", help="Secrets as TOML, readable by you alone.")
 def agent(
     queues: str | None,
     order: str,
@@ -45,8 +52,14 @@ def agent(
     on_disconnect: str | None,
     lease: str | None,
     grace: str | None,
+    keep: str | None,
+    max_timeout: str | None,
     state_dir: str | None,
     cache_dir: str | None,
+    no_wait: bool,
+    pass_env: str | None,
+    secrets_env: str | None,
+    secrets_file: str | None,
 ) -> None:
     """Run tasks on this machine, until SIGTERM or ^C.
 
@@ -59,9 +72,14 @@ def agent(
     known = settings_with(
         lease=lease,
         grace=grace,
+        keep=keep,
+        max_timeout=max_timeout,
         on_disconnect=on_disconnect,
         state_dir=state_dir,
         cache_dir=cache_dir,
+        pass_env=pass_env,
+        secrets_env=secrets_env,
+        secrets_file=secrets_file,
     )
     names = [check_name(one.strip(), "queue") for one in (queues or known.queue).split(",")]
     if len(set(names)) != len(names):
@@ -71,13 +89,31 @@ def agent(
         "--order": order,
         "--slots": str(slots) if slots else None,
         "--name": check_name(name, "agent") if name else None,
+    }
+    words = [word for name, value in arguments.items() if value for word in (name, value)]
+    words += words_of(known)
+    words += ["--no-wait"] * no_wait
+    become("evq.agent", words, known)
+
+
+def words_of(known: Settings) -> list[str]:
+    """What the settings tell an agent, as its command line."""
+    arguments = {
         "--on-disconnect": known.on_disconnect,
         "--lease": f"{known.lease:g}",
         "--grace": f"{known.grace:g}",
+        "--keep": f"{known.keep:g}",
         "--state-dir": known.state_dir,
         "--cache-dir": known.cache_dir,
         "--log-bytes": str(known.log_bytes),
         "--spool-bytes": str(known.spool_bytes),
+        "--pass-env": ",".join(known.pass_env),
+        "--secrets-env": ",".join(known.secrets_env),
+        "--secrets-file": known.secrets_file,
+        "--limits": known.limits,
+        "--max-timeout": f"{known.max_timeout:g}" if known.max_timeout else None,
+        "--disk-floor": str(known.disk_floor),
+        "--cache-bytes": str(known.cache_bytes),
+        "--cache-kinds": known.cache_kinds,
     }
-    words = [word for name, value in arguments.items() if value for word in (name, value)]
-    become("evq.agent", words, known)
+    return [word for name, value in arguments.items() if value for word in (name, value)]

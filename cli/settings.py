@@ -18,11 +18,9 @@ from pathlib import Path
 import msgspec
 import platformdirs
 
-from ..core.errors import SettingsError
-from ..core.settings import (
+from ..core.configuration import (
+    NOT_OF_A_PROJECT,
     OF_A_SERVER,
-    PATHS,
-    SETTINGS,
     Configuration,
     Given,
     Layer,
@@ -31,8 +29,9 @@ from ..core.settings import (
     layer,
     merge,
     shown,
-    variable,
 )
+from ..core.errors import SettingsError
+from ..core.settings import PATHS, SETTINGS, variable
 from .store import Store
 
 _CONTEXT_NAMES = {
@@ -113,12 +112,11 @@ def _project(here: Path) -> Layer:
 
 
 def _trusted(project: Layer) -> Layer:
-    # A checkout of somebody else's code must not choose a program that `evq up` starts.
-    if "nats_server" in project:
+    for name in NOT_OF_A_PROJECT & project.keys():
         raise SettingsError(
-            "a project cannot choose the nats-server program",
-            why=f"nats_server stands in {project['nats_server'].origin}",
-            fix=f"take it out, and set {variable('nats_server')} or write it in {user_file()}",
+            f"a project cannot choose {name}: {SETTINGS[name].meaning}",
+            why=f"it stands in {project[name].origin}",
+            fix=f"take it out, and set {variable(name)} or write it in {user_file()}",
         )
     return project
 

@@ -10,7 +10,7 @@ import msgspec
 
 from . import events, state
 from .errors import Conflict
-from .events import Cause, Outcome, Usage
+from .events import Cause, Launch, Outcome, Usage
 from .retry import delay_after
 from .state import Attempt, Task
 
@@ -68,14 +68,15 @@ class Start(msgspec.Struct, frozen=True):
     """The command was started."""
 
     holder: Holder
-    pid: int
-    argv: tuple[str, ...]
-    host: str
-    folder: str
+    launch: Launch
 
 
 class Finish(msgspec.Struct, frozen=True):
-    """The attempt ended; whether the task did is decided here."""
+    """The attempt ended; whether the task did is decided here.
+
+    `launch` is for a command that may have been too short for a `Start` of its own. `final`
+    says that another attempt would end the same way: no budget is spent on it.
+    """
 
     holder: Holder
     outcome: Outcome
@@ -83,6 +84,8 @@ class Finish(msgspec.Struct, frozen=True):
     cause: Cause | None = None
     evidence: str = ""
     usage: Usage | None = None
+    launch: Launch | None = None
+    final: bool = False
 
 
 class GiveBack(msgspec.Struct, frozen=True):
@@ -196,24 +199,34 @@ def _start(task: Task, command: Start) -> events.Lifecycle:
     attempt = _held(task, command.holder)
     if attempt.launch:
         raise Rejected(f"attempt {attempt.number} of task {task.id} has started already")
+    launch = command.launch
     return events.Started(
         attempt=attempt.number,
-        pid=command.pid,
-        argv=command.argv,
-        host=command.host,
-        folder=command.folder,
+        pid=launch.pid,
+        argv=launch.argv,
+        host=launch.host,
+        folder=launch.folder,
+        began=launch.at,
     )
+
+
+def _untold(attempt: Attempt, launch: Launch | None) -> Launch | None:
+    """What the event of the end has to say of the start: nothing that the log has already."""
+    return None if attempt.launch else launch
 
 
 def _finish(task: Task, command: Finish) -> events.Lifecycle:
     attempt = _held(task, command.holder)
+    launch = _untold(attempt, command.launch)
     outcome, cause = command.outcome, command.cause
     if task.abort and outcome is not Outcome.COMPLETED:
         outcome, cause = Outcome.ABORTED, Cause.ABORT
     if outcome in RETRIABLE and cause is Cause.INFRASTRUCTURE:
         if task.losses < task.spec.losses:
-            return events.Lost(attempt=attempt.number, cause=cause, why=command.evidence)
-    elif outcome in RETRIABLE and task.failures < task.spec.retries:
+            return events.Lost(
+                attempt=attempt.number, cause=cause, why=command.evidence, launch=launch
+            )
+    elif outcome in RETRIABLE and not command.final and task.failures < task.spec.retries:
         return events.Retry(
             attempt=attempt.number,
             outcome=outcome,
@@ -222,6 +235,7 @@ def _finish(task: Task, command: Finish) -> events.Lifecycle:
             cause=cause,
             evidence=command.evidence,
             usage=command.usage,
+            launch=launch,
         )
     evidence = command.evidence
     if outcome is Outcome.ABORTED and task.abort:
@@ -233,6 +247,7 @@ def _finish(task: Task, command: Finish) -> events.Lifecycle:
         cause=cause,
         evidence=evidence,
         usage=command.usage,
+        launch=launch,
     )
 
 

@@ -67,6 +67,16 @@ class Package(msgspec.Struct, frozen=True, array_like=True):
     version: str
 
 
+class Launch(msgspec.Struct, frozen=True):
+    """The command as it was started, at `at` by its agent's clock."""
+
+    at: int
+    pid: int
+    argv: tuple[str, ...]
+    host: str
+    folder: str
+
+
 # --- lifecycle --------------------------------------------------------------------------------
 
 
@@ -123,14 +133,21 @@ class Environment(
     packages: tuple[Package, ...] = ()
 
 
-class Started(msgspec.Struct, frozen=True, tag_field="kind", tag="started", kw_only=True):
-    """The command runs."""
+class Started(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="started", omit_defaults=True, kw_only=True
+):
+    """The command runs; since `began`, or since the event's own time where that is missing.
+
+    The event is written when the command has lived for a moment. One that ends sooner is told
+    of by the event of its end alone, in the field `launch`.
+    """
 
     attempt: int
     pid: int
     argv: tuple[str, ...]
     host: str
     folder: str
+    began: int | None = None
 
 
 class Finished(
@@ -147,6 +164,7 @@ class Finished(
     cause: Cause | None = None
     evidence: str = ""
     usage: Usage | None = None
+    launch: Launch | None = None
 
 
 class Retry(
@@ -161,14 +179,18 @@ class Retry(
     cause: Cause | None = None
     evidence: str = ""
     usage: Usage | None = None
+    launch: Launch | None = None
 
 
-class Lost(msgspec.Struct, frozen=True, tag_field="kind", tag="lost", kw_only=True):
+class Lost(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="lost", omit_defaults=True, kw_only=True
+):
     """The attempt's agent went silent or gave the task back; the task waits again."""
 
     attempt: int
     cause: Cause
     why: str
+    launch: Launch | None = None
 
 
 class AbortRequested(msgspec.Struct, frozen=True, tag_field="kind", tag="abort_requested"):
@@ -250,7 +272,23 @@ class AgentDown(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_down")
     reason: str
 
 
-AgentEvent = AgentUp | AgentDraining | AgentDown
+class AgentPaused(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_paused"):
+    """An agent claims nothing more until `agent_resumed`; what runs goes on."""
+
+    agent: str
+    instance: str
+    reason: str
+
+
+class AgentResumed(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_resumed"):
+    """An agent that had paused claims tasks again."""
+
+    agent: str
+    instance: str
+    reason: str
+
+
+AgentEvent = AgentUp | AgentDraining | AgentDown | AgentPaused | AgentResumed
 
 Event = Lifecycle | Again | AgentEvent
 

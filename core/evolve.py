@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from . import events, state
-from .events import Outcome
+from .events import Launch, Outcome
 from .state import Attempt, Task
 from .wire import Unknown
 
@@ -114,19 +114,24 @@ def _started(task: Task, seq: int, at: int, event: events.Started) -> Task:
     attempt = _live(task, event.attempt)
     if attempt is None:
         return replace(task, seq=seq)
-    launch = state.Launch(at, event.pid, event.argv, event.host, event.folder)
+    began = at if event.began is None else event.began
+    launch = Launch(began, event.pid, event.argv, event.host, event.folder)
     return _with_attempt(task, seq, replace(attempt, launch=launch))
 
 
-def _end(task: Task, number: int, end: state.End) -> tuple[Attempt, ...] | None:
-    """The past attempts once the live one has ended, or None if `number` is not the live one."""
-    attempt = _live(task, number)
-    return None if attempt is None else (*task.past, replace(attempt, end=end))
+def _end(
+    task: Task, event: events.Finished | events.Retry | events.Lost, end: state.End
+) -> tuple[Attempt, ...] | None:
+    """The past attempts once the live one has ended, or None if the event speaks of another."""
+    attempt = _live(task, event.attempt)
+    if attempt is None:
+        return None
+    return (*task.past, replace(attempt, launch=attempt.launch or event.launch, end=end))
 
 
 def _finished(task: Task, seq: int, at: int, event: events.Finished) -> Task:
     end = state.End(at, event.outcome, event.cause, event.evidence, event.exit_code, event.usage)
-    past = _end(task, event.attempt, end)
+    past = _end(task, event, end)
     if past is None:
         return replace(task, seq=seq)
     ended = state.Ended(
@@ -137,7 +142,7 @@ def _finished(task: Task, seq: int, at: int, event: events.Finished) -> Task:
 
 def _retry(task: Task, seq: int, at: int, event: events.Retry) -> Task:
     end = state.End(at, event.outcome, event.cause, event.evidence, event.exit_code, event.usage)
-    past = _end(task, event.attempt, end)
+    past = _end(task, event, end)
     if past is None:
         return replace(task, seq=seq)
     queued = state.Queued(at, event.delay)
@@ -146,7 +151,7 @@ def _retry(task: Task, seq: int, at: int, event: events.Retry) -> Task:
 
 def _lost(task: Task, seq: int, at: int, event: events.Lost) -> Task:
     end = state.End(at, None, event.cause, event.why, None, None)
-    past = _end(task, event.attempt, end)
+    past = _end(task, event, end)
     if past is None:
         return replace(task, seq=seq)
     spent = 0 if event.cause is events.Cause.DRAINED else 1

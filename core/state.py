@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .events import Cause, Outcome, Package, Usage
+from .events import Cause, Launch, Outcome, Package, Usage
 from .spec import Spec
 
 
@@ -25,16 +25,6 @@ class EnvironmentRecord(msgspec.Struct, frozen=True):
     python: str | None
     key: str | None
     packages: tuple[Package, ...]
-
-
-class Launch(msgspec.Struct, frozen=True):
-    """The command as it was started, at `at`."""
-
-    at: int
-    pid: int
-    argv: tuple[str, ...]
-    host: str
-    folder: str
 
 
 class End(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..command import Completed
 from .base import Environment, Recipe, Site
-from .kept import find_or_build
+from .building import find_or_build
 from .pip_reason import explain_pip, explain_venv
 from .uv_reason import explain_uv
 from .variables import deciding, pip_variables, uv_variables, with_secrets

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from .base import Environment, Recipe, Site
-from .kept import find_or_build
+from .building import find_or_build
 from .uv_reason import explain_uv
 from .variables import deciding, uv_variables, with_secrets
 

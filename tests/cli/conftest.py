@@ -17,7 +17,7 @@ import pytest
 
 from evq.core import decide, wire
 from evq.core.bus.connect import Bus
-from evq.core.events import Log, Outcome
+from evq.core.events import Launch, Log, Outcome
 from evq.core.handle import find, handle
 from evq.core.presence import AgentPresence, encode_presence
 from evq.core.questions import Column, Head
@@ -157,7 +157,9 @@ class Played:
     async def starts(self, task: str) -> Task:
         await self.does(task, decide.BeginPhase(self.holder, "code"))
         await self.does(task, decide.EndPhase(self.holder, "code", 0.5, True))
-        start = decide.Start(self.holder, 42, ("python", "train.py"), "laptop", "work")
+        start = decide.Start(
+            self.holder, Launch(now(), 42, ("python", "train.py"), "laptop", "work")
+        )
         return await self.does(task, start)
 
     async def says(self, task: Task, *lines: tuple[str, str], claim: int | None = None) -> None:

@@ -26,7 +26,8 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 import oracle
 import psutil
-from processes import PATIENCE, AgentProcess, lives, until
+from processes import AgentProcess, lives
+from waiting import PATIENCE, until
 
 from evq.core import wire
 from evq.core.bus.connect import Login, connect
@@ -50,6 +51,8 @@ class Server(Protocol):
 
     login: Login
 
+    @property
+    def pid(self) -> int: ...
     def start(self) -> None: ...
     def kill(self) -> None: ...
     def pause(self) -> None: ...

@@ -6,10 +6,12 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
-from processes import AgentProcess, until
+from processes import AgentProcess
 from scene import Scene
+from waiting import until
 
 from evq.core.events import Claimed, Finished, Metric, Outcome, Started
+from evq.core.spec import Command, Spec
 
 
 async def first_attempt_completed(scene: Scene, task: str) -> None:
@@ -97,6 +99,24 @@ async def test_the_result_of_a_dead_agent_is_handed_in_by_the_next_of_its_name(
     numbers = await scene.numbers(task, len(steps))
     assert numbers == list(range(len(steps)))
     await scene.verdict()
+
+
+async def test_the_result_of_a_command_that_took_the_server_along_is_kept(scene: Scene) -> None:
+    one = await scene.agent("one", "--lease", "10")
+    ran = scene.folder / "ran"
+    script = f"kill -9 {scene.server.pid}; echo once >> {ran}"
+    spec = Spec(entry=Command(("sh", "-c", script)), name="brief", queue="q", manager="none")
+    task = (await scene.client.enqueue(spec)).task
+    result = scene.folder / "state" / "agents" / one.name / "results" / f"{task}-1.json"
+    await until(result.exists, "a result on disk")
+    one.kill()
+    scene.server.kill()
+    scene.server.start()
+    await scene.agent("one", "--lease", "10")
+    await first_attempt_completed(scene, task)
+    assert ran.read_text() == "once\n"
+    (attempt,) = (await scene.client.get(task)).attempts
+    assert attempt.launch is not None and attempt.launch.argv[:2] == ("sh", "-c")
 
 
 async def test_a_result_on_disk_that_came_too_late_is_refused(scene: Scene) -> None:

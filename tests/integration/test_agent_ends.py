@@ -26,14 +26,20 @@ async def test_the_exit_status_decides(served):
 
 
 async def test_the_whole_life_stands_in_the_log(served):
-    task = await served.run("sh", "-c", "exit 3", name="life")
+    task = await served.run("sh", "-c", "sleep 0.1; exit 3", name="life")
     (attempt,) = task.attempts
     kinds = [type(envelope.event).__name__ for envelope in await served.envelopes(task.id)]
     assert kinds == ["Claimed", "Started", "Finished"]
     assert attempt.agent == served.agent.name and attempt.hint == task.origin
-    assert attempt.launch.argv == ("sh", "-c", "exit 3") and attempt.launch.pid > 1
+    assert attempt.launch.argv == ("sh", "-c", "sleep 0.1; exit 3") and attempt.launch.pid > 1
     assert attempt.claimed <= attempt.launch.at <= attempt.end.at
     assert attempt.end.usage.max_rss > 0 and attempt.end.usage.wall > 0
+
+
+async def test_a_command_too_short_for_an_event_of_its_start_has_one_all_the_same(served):
+    tasks = await asyncio.gather(*(served.run("true") for _ in range(8)))
+    launches = [task.attempts[0].launch for task in tasks]
+    assert all(launch.argv == ("true",) and launch.pid > 1 for launch in launches)
 
 
 async def test_a_signal_that_evq_did_not_send(served):

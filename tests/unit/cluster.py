@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 
 from evq.core import decide, events, evolve
 from evq.core.decide import Holder, Rejected
-from evq.core.events import Cause, Outcome
+from evq.core.events import Cause, Launch, Outcome
 from evq.core.ports import WrongSequence
 from evq.core.spec import Command, Spec
 from evq.core.state import Task
@@ -234,7 +234,7 @@ class Cluster(RuleBasedStateMachine):
         who, holder = self._holder(agent)
         command: dict[str, decide.Command] = {
             "begin": decide.BeginPhase(holder, "code"),
-            "start": decide.Start(holder, 1, ("true",), "h", "/"),
+            "start": decide.Start(holder, Launch(0, 1, ("true",), "h", "/")),
             "give back": decide.GiveBack(holder, "drain"),
         }
         self._try(who, command[what], fate)

@@ -20,6 +20,7 @@ CLAIM = commands.Claim("w1", "i1", 0, 1, 10.0)
 ENVIRONMENT = state.EnvironmentRecord("uv", "3.12", "k", (events.Package("numpy", "2.0"),))
 
 CLAIMED = events.Claimed(attempt=1, agent="w1", instance="i1", slot=0, hint=1, lease=10.0)
+LAUNCH = events.Launch(9, 7, ("a",), "h", "/f")
 STARTED = events.Started(attempt=1, pid=7, argv=("a",), host="h", folder="/f")
 WISH = events.AbortRequested("enough")
 
@@ -54,12 +55,19 @@ def finish(outcome: Outcome, cause: Cause | None = None) -> commands.Finish:
     return commands.Finish(HOLDER, outcome, 1, cause, "seen", events.Usage(1.0))
 
 
+def test_what_would_end_the_same_way_is_not_tried_again() -> None:
+    end = msgspec.structs.replace(finish(Outcome.FAILED, Cause.ENVIRONMENT), final=True)
+    assert isinstance(decide(task_in("claimed", retries=3), end), events.Finished)
+    again = msgspec.structs.replace(end, final=False)
+    assert isinstance(decide(task_in("claimed", retries=3), again), events.Retry)
+
+
 COMMANDS: dict[str, commands.Command] = {
     "claim": CLAIM,
     "begin": commands.BeginPhase(HOLDER, "code"),
     "end": commands.EndPhase(HOLDER, "code", 0.5, True, "d"),
     "tell": commands.TellEnvironment(HOLDER, ENVIRONMENT),
-    "start": commands.Start(HOLDER, 7, ("a",), "h", "/f"),
+    "start": commands.Start(HOLDER, LAUNCH),
     "complete": finish(Outcome.COMPLETED),
     "fail": finish(Outcome.FAILED, Cause.CODE),
     "time_out": finish(Outcome.TIMED_OUT, Cause.TIME),
@@ -242,3 +250,13 @@ def test_a_refusal_says_why(name: str, command: str, words: str) -> None:
     with pytest.raises(Rejected) as caught:
         decide(task_in(name), COMMANDS[command])
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["claimed", "running"])
+def test_an_end_tells_of_the_start_only_if_the_log_does_not_have_it(name: str) -> None:
+    task = task_in(name)
+    assert task.live
+    finish = commands.Finish(HOLDER, Outcome.COMPLETED, 0, launch=LAUNCH)
+    event = decide(task, finish)
+    assert isinstance(event, events.Finished)
+    assert event.launch == (None if task.live.launch else LAUNCH)

@@ -29,6 +29,7 @@ def claimed(attempt: int = 1, instance: str = "i1") -> events.Claimed:
 
 
 STARTED = events.Started(attempt=1, pid=7, argv=("a", "b"), host="h", folder="/f")
+LAUNCH = events.Launch(5, 8, ("c",), "h", "/g")
 USAGE = events.Usage(1.5, 0.5, 100)
 
 ATTEMPTS = st.integers(0, 3)
@@ -201,7 +202,7 @@ def test_environment_and_started() -> None:
     task = after(claimed(), environment, STARTED)
     assert task.live is not None and task.name_of_state == "running"
     assert task.live.environment == state.EnvironmentRecord("uv", "3.12", "k", packages)
-    assert task.live.launch == state.Launch(2_008, 7, ("a", "b"), "h", "/f")
+    assert task.live.launch == events.Launch(2_008, 7, ("a", "b"), "h", "/f")
 
 
 def test_a_phase_after_the_start_leaves_it_running() -> None:
@@ -258,3 +259,22 @@ def test_requeued_starts_with_fresh_budgets_and_keeps_the_past() -> None:
     assert (task.failures, task.losses, task.abort) == (0, 0, None)
     assert isinstance(task.state, state.Queued) and task.state.delay == 0
     assert [attempt.number for attempt in task.past] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        events.Finished(attempt=1, outcome=Outcome.COMPLETED, launch=LAUNCH),
+        events.Retry(attempt=1, outcome=Outcome.FAILED, delay=1.0, launch=LAUNCH),
+        events.Lost(attempt=1, cause=Cause.INFRASTRUCTURE, why="disk", launch=LAUNCH),
+    ],
+)
+def test_an_end_tells_of_a_start_that_was_not_told(end: events.Lifecycle) -> None:
+    assert after(claimed(), end).past[-1].launch == LAUNCH
+    started = after(claimed(), STARTED, end).past[-1].launch
+    assert started is not None and started.pid == 7
+
+
+def test_a_start_that_was_written_later_began_when_it_says() -> None:
+    live = after(claimed(), msgspec.structs.replace(STARTED, began=1_234)).live
+    assert live is not None and live.launch is not None and live.launch.at == 1_234

@@ -11,7 +11,7 @@ import pytest
 from evq.core import decide as commands
 from evq.core import events, state
 from evq.core.decide import Holder, Rejected, decide
-from evq.core.events import Cause, Outcome
+from evq.core.events import Cause, Launch, Outcome
 from evq.core.evolve import create, evolve
 from evq.core.spec import Command, Spec
 from evq.core.state import Task
@@ -33,7 +33,7 @@ def every_command(task: Task) -> list[commands.Command]:
         commands.BeginPhase(holder, "code"),
         commands.EndPhase(holder, "code", 1.0, None),
         commands.TellEnvironment(holder, environment),
-        commands.Start(holder, 1, ("a",), "h", "/"),
+        commands.Start(holder, Launch(0, 1, ("a",), "h", "/")),
         *(
             commands.Finish(holder, outcome, None, cause)
             for outcome, cause in itertools.product(Outcome, causes)

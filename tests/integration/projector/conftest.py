@@ -17,9 +17,10 @@ import pytest
 from evq.core import events, subjects, wire
 from evq.core.bus.connect import Bus, Login, connect
 from evq.core.decide import Claim, Finish, Holder, Start
-from evq.core.events import Outcome
+from evq.core.events import Launch, Outcome
 from evq.core.handle import handle
 from evq.core.questions import Named, Sql
+from evq.core.sdk.author import now
 from evq.core.sdk.client import Client, Receipt
 from evq.core.spec import Command, Spec
 from evq.core.state import Task
@@ -102,7 +103,7 @@ class User(Client):
         """Bring a task to its end, as an agent does."""
         known = await self.claim(task)
         holder = Holder("i", len(known.attempts))
-        start = Start(holder, pid=1, argv=("train",), host="h", folder="/f")
+        start = Start(holder, Launch(now(), 1, ("train",), "h", "/f"))
         known = (await handle(self.bus.log, self.author, known, start)).task
         finish = Finish(holder, outcome, exit_code=0)
         return (await handle(self.bus.log, self.author, known, finish)).task
