@@ -79,7 +79,9 @@ async def _fetch(means: Means, name: str, path: Path) -> None:
 def recipe(spec: Spec, tree: Path) -> Recipe | None:
     """The environment that the task needs; None if it runs with what the machine has."""
     plain = isinstance(spec.entry, Command)
-    wishes = bool(spec.requirements or spec.python)
+    wishes = bool(
+        spec.requirements or spec.python or spec.indexes or spec.constraints or spec.torch_backend
+    )
     asks = spec.manager != "auto" or wishes
     if (spec.manager == "none" and not wishes) or (plain and spec.code is None and not asks):
         return None
@@ -91,6 +93,9 @@ def recipe(spec: Spec, tree: Path) -> Recipe | None:
             folder=spec.code.folder if spec.code else ".",
             requirements=spec.requirements,
             python=spec.python,
+            indexes=spec.indexes,
+            constraints=spec.constraints,
+            torch_backend=spec.torch_backend,
         ),
     )
     return None if plain and not asks and found.kind == "bare" else found
@@ -118,7 +123,7 @@ async def build(means: Means, recipe: Recipe, tree: Path, run: Run) -> Built:
     detail = f"{environment.manager} ({recipe.source}), Python {environment.python}"
     if environment.python is None:
         detail = f"{environment.manager} ({recipe.source})"
-    return Built(environment, record, detail)
+    return Built(environment, record, "; ".join([detail, *environment.notes]))
 
 
 def folder(spec: Spec, tree: Path) -> Path:

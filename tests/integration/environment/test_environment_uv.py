@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -142,6 +143,22 @@ async def test_a_package_is_imported_from_the_tree_of_its_attempt(
     for number, (place, environment) in enumerate(zip(places, (first, second), strict=True)):
         assert place.python(environment, ASK_MINE) == f"{number} 1.5 mine:main"
     assert versions(first)["mine"] == "1.5"
+
+
+@pytest.mark.usefixtures("index")
+async def test_a_command_of_the_project_runs_its_tree(
+    tmp_path: Path, variables: dict[str, str]
+) -> None:
+    main = "import sys\ndef main():\n    sys.exit(NUMBER + len(sys.argv))\n"
+    for number in (0, 1):
+        place = Place(tmp_path / f"attempt{number}", variables)
+        place.cache = tmp_path / ("a cache with a long path " * 6).strip()
+        place.write("pyproject.toml", PACKAGE)
+        place.write("src/mine.py", main.replace("NUMBER", str(number)))
+        place.uv("lock")
+        environment = await place.prepare()
+        done = subprocess.run(["mine", "a b"], env=environment.apply(place.variables))
+        assert (done.returncode, environment.cached) == (number + 2, number == 1)
 
 
 @pytest.mark.usefixtures("index")
