@@ -1,8 +1,8 @@
 """Keeps an agent's disk and caches in bounds while it works.
 
-Every few seconds it looks at the free space: below the floor it prunes the caches, and if that is
-not enough the agent pauses until there is room again. From time to time, and after something new
-was built, it brings the caches back into their bounds.
+Every few seconds it looks at the free space: below the floor it prunes the caches; if that is not
+enough the folders of failed attempts go, and then the agent pauses until there is room again. From
+time to time, and after something new was built, it brings the caches back into their bounds.
 """
 
 from __future__ import annotations

@@ -23,6 +23,9 @@ from .means import Means
 from .secret_sources import Secrets
 from .variables import setup_variables, task_variables
 
+LONGEST_PARAMS = 100_000
+"""Characters of all parameters together that a task finds in `evq.params`."""
+
 
 @dataclass
 class PhaseNotes:
@@ -40,6 +43,12 @@ class Built:
     record: EnvironmentRecord | None = None
     detail: str = ""
     base: dict[str, str] = field(default_factory=dict)
+
+
+def _params_alone(spec: Spec) -> str:
+    return msgspec.json.encode(
+        {name: parameters.typed(v) for name, v in spec.params.items()}
+    ).decode()
 
 
 async def put_code(means: Means, code: Code, target: Path, run: Run) -> bool:
@@ -99,7 +108,7 @@ def _script_in_tree(spec: Spec) -> str | None:
     return os.path.normpath(os.path.join(folder, spec.entry.path))
 
 
-async def build(means: Means, recipe: Recipe, tree: Path, run: Run) -> Built:
+async def build(means: Means, recipe: Recipe, tree: Path, run: Run, secrets: Secrets) -> Built:
     """Make the environment of `recipe`, or find it in the cache."""
     environment = await environments.prepare(
         recipe,
@@ -107,6 +116,7 @@ async def build(means: Means, recipe: Recipe, tree: Path, run: Run) -> Built:
         cache=means.config.cache,
         run=run,
         base_env=setup_variables(means.config.pass_env),
+        secrets=secrets.values,
     )
     record = EnvironmentRecord(
         environment.manager, environment.python, environment.key, environment.packages
@@ -175,7 +185,9 @@ def variables(
         "EVQ_SOCKET": str(socket),
     }
     if given := parameters.values(spec):
-        base["EVQ_PARAMS"] = msgspec.json.encode(given).decode()
+        text = msgspec.json.encode(given).decode()
+        # The kernel takes no variable of 128 KiB, and a long command line has its words already.
+        base["EVQ_PARAMS"] = text if len(text) < LONGEST_PARAMS else _params_alone(spec)
     if spec.code and spec.code.commit:
         base["EVQ_COMMIT"] = spec.code.commit
     return {**base, **spec.variables, **secrets.variables}

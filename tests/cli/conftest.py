@@ -151,7 +151,8 @@ class Played:
         return (await handle(self.bus.log, self.author, known, command)).task
 
     async def claims(self, task: str) -> Task:
-        claim = decide.Claim(self.NAME, self.INSTANCE, 0, 1, 10.0)
+        waited = (await find(self.bus.log, task)).seq
+        claim = decide.Claim(self.NAME, self.INSTANCE, 0, 1, 10.0, waited)
         claimed = await self.does(task, claim)
         assert claimed.live
         self.holder = decide.Holder(self.INSTANCE, claimed.live.number)
