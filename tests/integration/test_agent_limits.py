@@ -117,16 +117,11 @@ async def test_a_task_gets_no_more_processor_time_than_it_may(served: Any) -> No
 async def test_what_a_limited_command_says_of_itself_is_the_same(served: Any) -> None:
     limits = Limits(processes=50)
     shown = (
-<<<<<<< HEAD
         "import os, signal\n"
         "print(os.getsid(0) == os.getpid(), os.getcwd(), os.readlink('/proc/self/fd/0'))\n"
         "print(sorted(os.listdir('/proc/self/fd')), sorted(os.environ))\n"
         "ignored = [n for n in signal.valid_signals() if signal.getsignal(n) == signal.SIG_IGN]\n"
         "print(sorted(ignored), signal.pthread_sigmask(signal.SIG_BLOCK, ()))\n"
-=======
-        "ps -o pid=,sid= -p $$; trap; pwd; grep -E '^Sig(Ign|Blk)' /proc/$$/status; "
-        "readlink /proc/$$/fd/0; exec ls /proc/self/fd"
->>>>>>> main
     )
     free, bound = [
         await served.run(sys.executable, "-S", "-c", shown, limits=limit, name="same")
