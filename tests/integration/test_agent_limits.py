@@ -177,6 +177,24 @@ async def test_what_a_killed_agent_and_forkserver_left_is_swept(tmp_path: Path) 
     assert not any(os.path.exists(place) for place in first.bases)
 
 
+def test_an_agent_that_is_alone_in_its_cgroup_moves_below_it(tmp_path: Path) -> None:
+    """The same double: what is written where, as the kernel would be asked for it."""
+    proc, own = tmp_path / "proc", tmp_path / "own"
+    for folder in (proc, own, own / f"evq-agent-{os.getpid()}"):
+        folder.mkdir()
+    (proc / "cgroup").write_text("0::/\n")
+    (proc / "mountinfo").write_text(f"35 24 0:30 / {own} rw - cgroup2 cgroup2 rw\n")
+    (own / "cgroup.procs").write_text(f"{os.getpid()}\n")
+    (own / "cgroup.controllers").write_text("memory pids\n")
+    (own / "cgroup.subtree_control").write_text("\n")
+    cgroups = Cgroups(tmp_path, "x", proc=proc)
+    assert cgroups.lacking == {"cpu": "the kernel offers no cgroup controller cpu"}
+    assert (own / "cgroup.subtree_control").read_text() == "\n"
+    cgroups.settle()
+    assert (own / f"evq-agent-{os.getpid()}/cgroup.procs").read_text() == "0"
+    assert (own / "cgroup.subtree_control").read_text() == "+pids"
+
+
 class Told:
     """Stands for a supervisor that keeps what it was told."""
 
@@ -220,11 +238,16 @@ def test_the_words_of_version_2(tmp_path: Path) -> None:
     (proc / "mountinfo").write_text(
         f"35 24 0:30 /system.slice {mounted} rw,nosuid shared:9 - cgroup2 cgroup2 rw\n"
     )
+    (base.parent / "cgroup.procs").write_text(f"{os.getpid()}\n1\n")
     (base.parent / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
     (base.parent / "cgroup.subtree_control").write_text("cpu memory pids\n")
     (base / "cgroup.subtree_control").write_text("\n")
     cgroups = Cgroups(tmp_path, "x", proc=proc)
+    cgroups.settle()
     assert (cgroups.lacking, cgroups.bases) == ({}, (str(base),))
+    (base.parent / "cgroup.subtree_control").write_text("cpu pids\n")
+    shared = Cgroups(tmp_path, "x", proc=proc)
+    assert shared.lacking == {"memory": f"other processes than the agent live in {base.parent}"}
     made = cgroups.attempt("task-1", Limits(64 * MIB, 1.5, 20))
     assert made.folders == (f"{base}/task-1",)
     words = {file.name: file.read_text() for file in (base / "task-1").iterdir()}
