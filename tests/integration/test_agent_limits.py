@@ -30,15 +30,10 @@ needs_cgroups = pytest.mark.skipif(
 )
 
 
-def bases() -> set[str]:
-    """The cgroups of all agents that run where this process does."""
-    folders = map(os.path.dirname, Cgroups(Path("/nonexistent"), "x").bases)
-    return {
-        entry.path
-        for folder in folders
-        for entry in os.scandir(folder)
-        if entry.name.startswith("evq-")
-    }
+async def bases(queue: Any, agent: Any) -> list[str]:
+    """Where the agent, which this process has started, makes its cgroups."""
+    (instance,) = [a.instance for a in await queue.client.agents() if a.agent == agent.name]
+    return list(Cgroups(Path("/nonexistent"), instance).bases)
 
 
 @needs_cgroups
@@ -139,31 +134,27 @@ async def test_what_a_limited_command_says_of_itself_is_the_same(served: Any) ->
 async def test_an_attempts_cgroup_is_gone_when_it_has_ended(
     queue: Any, start_agent: Callable[..., Any]
 ) -> None:
-    before = bases()
     agent = start_agent([queue]).ready()
-    limits = Limits(64 * MIB, 1.0, 50)
-    await queue.run("sh", "-c", "mkdir -p x; sleep 600 & exit 0", limits=limits)
-    made = bases() - before
-    assert len(made) == len({os.path.dirname(place) for place in made}) > 0
-    assert all(cgroup.members(place) == [] for place in made)
-    assert [entry for place in made for entry in os.scandir(place) if entry.is_dir()] == []
+    places = await bases(queue, agent)
+    await queue.run("sh", "-c", "sleep 600 & exit 0", limits=Limits(64 * MIB, 1.0, 50))
+    assert places and all(cgroup.members(place) == [] for place in places)
+    assert [entry for place in places for entry in os.scandir(place) if entry.is_dir()] == []
     agent.terminate()
     assert await agent.over() == 0
-    assert not bases() & made
+    assert not any(map(os.path.exists, places))
 
 
 @needs_cgroups
 async def test_a_killed_agent_leaves_no_cgroup(
     queue: Any, start_agent: Callable[..., Any], until: Callable[..., Any]
 ) -> None:
-    before = bases()
     agent = start_agent([queue]).ready()
+    places = await bases(queue, agent)
     task = await queue.enqueue("sleep", "600", limits=Limits(processes=50))
     pid = (await queue.event(task, Started)).pid
-    made = bases() - before
-    assert pid in [found for place in made for found in cgroup.members(place)]
+    assert pid in [found for place in places for found in cgroup.members(place)]
     agent.process.kill()
-    await until(lambda: not bases() & made)
+    await until(lambda: not any(map(os.path.exists, places)))
 
 
 @needs_cgroups
