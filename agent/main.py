@@ -238,6 +238,7 @@ async def equipped(
         kept = Kept(config.state / "work")
         kept.clear()
         cgroups = Cgroups(config.state, instance)
+        cgroups.settle()
         await asyncio.to_thread(cgroups.sweep)
         stack.callback(cgroups.close)
         for controller, why in cgroups.lacking.items():
