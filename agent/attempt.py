@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 from ..core import events, state
 from ..core.decide import (
@@ -26,24 +27,35 @@ from ..core.decide import (
     Start,
     TellEnvironment,
 )
-from ..core.errors import CodeFailed, EnvironmentFailed, EvqError, ServerFull, SpawnFailed
+from ..core.errors import (
+    CodeFailed,
+    ContainerFailed,
+    EnvironmentFailed,
+    EvqError,
+    ServerFull,
+    SpawnFailed,
+)
 from ..core.events import Launch
 from ..core.handle import handle, refresh
 from ..core.ports import BusAway, Delivery
 from ..core.sdk.author import now
-from ..core.state import Task
-from . import endings, launch
+from ..core.state import EnvironmentRecord, Task
+from . import endings, launch, system
 from .channel import Channel
-from .command import Run
+from .containers import lodging
+from .containers.lodging import Lodging
 from .endings import Ending
 from .environments.base import Environment
 from .execution import Execution
 from .forkserver import Supervisor
 from .means import Means
+from .place import Place
 from .results import Result
 from .telemetry import Recorder
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 BRIEF = 0.005
 """Seconds that a command must live for its start to be an event of its own. A shorter one is
@@ -73,7 +85,7 @@ class Attempt:
         self._delivery = delivery
         self._channel = channel
         self._ending: Ending | None = None
-        self._supervisor: Supervisor | None = None
+        self._supervisors: tuple[Supervisor, ...] = ()
         self._frozen = False
         self._recorder = Recorder(
             means.outbox,
@@ -84,9 +96,10 @@ class Attempt:
             live.claim,
             means.config.log_bytes,
         )
-        self._execution: Execution | None = None
+        self._lodging: Lodging | None = None
         self._launch: Launch | None = None
         self._telling: asyncio.Future[events.Lifecycle] | None = None
+        self._waiting: asyncio.Future[Any] | None = None
         self._environment: Environment | None = None
         self._work = means.config.state / "work" / f"{task.id}-{live.number}"
 
@@ -95,51 +108,101 @@ class Attempt:
     async def run(self) -> Finish | GiveBack | None:
         """Everything up to the end of the last process; the end itself is `record`'s."""
         means = self._means
-        self._supervisor = supervisor = await means.forkserver.supervisor()
-        supervisor.on_frozen = self._froze
-        self.renew(means.keeper.deadline)
+        supervisor = await means.forkserver.supervisor()
+        self._watch(supervisor)
         means.keeper.hold(self)
         self._channel.attach(self._recorder.heard, self._recorder.garbled)
-        self._execution = Execution(supervisor, self._recorder)
+        here = Place(supervisor, Execution(supervisor, self._recorder))
         try:
-            return await self._prepare_and_run()
+            return await self._prepare_and_run(here)
         except (ClaimLost, Stopped):
             return endings.before_command(self.holder, self._ending)
-        except (CodeFailed, EnvironmentFailed, SpawnFailed) as error:
+        except (CodeFailed, ContainerFailed, EnvironmentFailed, SpawnFailed) as error:
             return self._failed_by(error)
         except OSError as error:
             return endings.by_agent(self.holder, str(error))
         finally:
-            self._supervisor = None
+            self._supervisors = ()
             means.forkserver.release(supervisor)
+            if self._lodging:
+                await self._lodging.close()
             if self._environment:
                 self._environment.release()
             self._channel.detach()
             self._recorder.close()
-            if self.task.spec.code:
+            if self.task.spec.code or self._lodging:
                 await launch.remove(self._work)
 
-    async def _prepare_and_run(self) -> Finish | GiveBack | None:
-        tree = await self._put_code()
-        return await self._run_command(tree, await self._build_environment(tree))
+    async def _prepare_and_run(self, here: Place) -> Finish | GiveBack | None:
+        place = await self._customise(await self._enter_container(here))
+        tree = await self._put_code(here)
+        return await self._run_command(tree, await self._build_environment(tree, place), place)
 
-    async def _put_code(self) -> Path:
+    async def _enter_container(self, here: Place) -> Place:
+        wish = lodging.asked(self.task.spec, self._means.config)
+        if wish is None:
+            return here
+        async with self._phase("container") as phase:
+            self._lodging = lodge = Lodging(
+                self._means, self.task, wish, self._work, self._channel.path, self._recorder
+            )
+            phase.cached = await self._until_told(lodge.find())
+            phase.detail = f"{wish.image} ({lodge.image.digest.rpartition(':')[2][:12]})"
+            place = await lodge.enter()
+            self._watch(place.supervisor)
+        return place
+
+    async def _customise(self, place: Place) -> Place:
+        """Run the task's set-up script and install its system packages, before its code comes."""
+        spec, lodge, config = self.task.spec, self._lodging, self._means.config
+        if not spec.setup and not spec.apt:
+            return place
+        done = lodge is not None and lodge.prepared
+        env = launch.base_variables(self._means, place)
+        run = place.execution.setup
+        if lodge is None:
+            allowed = {"apt": config.allow_apt, "setup": config.allow_setup}
+            system.check_allowed(spec.apt, spec.setup, **allowed)
+        if spec.setup:
+            async with self._phase("setup") as phase:
+                phase.cached, phase.detail = done, f"{len(spec.setup.splitlines())} lines"
+                if not done:
+                    await system.run_script(spec.setup, run=run, cwd=Path("/"), env=env)
+        if spec.apt:
+            async with self._phase("packages") as phase:
+                phase.cached, phase.detail = done, " ".join(spec.apt)
+                if not done:
+                    await system.install_packages(spec.apt, run=run, env=env, kept=place.apt)
+        if lodge is None or done:
+            return place
+        if (better := await lodge.keep()) is None:
+            return place
+        self._watch(better.supervisor)
+        return better
+
+    async def _put_code(self, here: Place) -> Path:
         code = self.task.spec.code
+        tree = self._work / "code" if self._lodging else self._work
+        if code is None and self._lodging:
+            tree.mkdir()
+            return tree
         if code is None:
             await launch.clear_scratch(self._channel.scratch)
             return self._channel.scratch
         async with self._phase("code") as phase:
-            run = self._setup_runner()
-            phase.cached = await launch.put_code(self._means, code, self._work, run)
+            phase.cached = await launch.put_code(self._means, code, tree, here.execution.setup)
             phase.detail = code.snapshot[:12]
-        return self._work
+        return tree
 
-    async def _build_environment(self, tree: Path) -> launch.Built:
+    async def _build_environment(self, tree: Path, place: Place) -> launch.Built:
         recipe = launch.recipe(self.task.spec, tree)
         if recipe is None:
+            if place.image:
+                none = EnvironmentRecord("none", None, None, (), place.image)
+                await self._write(TellEnvironment(self.holder, none))
             return launch.Built()
         async with self._phase("environment") as phase:
-            built = await launch.build(self._means, recipe, tree, self._setup_runner())
+            built = await launch.build(self._means, recipe, tree, place)
             self._environment = built.environment
             phase.cached = built.environment.cached if built.environment else None
             phase.detail = built.detail
@@ -147,15 +210,16 @@ class Attempt:
             await self._write(TellEnvironment(self.holder, built.record))
         return built
 
-    async def _run_command(self, tree: Path, built: launch.Built) -> Finish | GiveBack | None:
+    async def _run_command(
+        self, tree: Path, built: launch.Built, place: Place
+    ) -> Finish | GiveBack | None:
         self._stop_if_told()
         spec = self.task.spec
         command = launch.command(spec, tree, built)
         variables = launch.variables(
-            self._means, self.task, self.holder.attempt, built, self._channel.path
+            self._means, self.task, self.holder.attempt, built, self._channel.path, place
         )
-        assert self._execution is not None
-        execution = self._execution
+        execution = place.execution
         began = time.monotonic()
         pid = await execution.spawn(command, cwd=launch.folder(spec, tree), env=variables)
         self._launch = Launch(now(), pid, tuple(command), self._means.host, str(tree))
@@ -175,6 +239,7 @@ class Attempt:
             self._ending,
             self._recorder.last_error,
             spec.timeout,
+            self._lodging.memory_evidence() if self._lodging else "",
         )
         return await self._start_told(end)
 
@@ -305,20 +370,36 @@ class Attempt:
                 await self._write(EndPhase(self.holder, name, seconds, notes.cached, notes.detail))
         self._stop_if_told()
 
-    def _setup_runner(self) -> Run:
-        assert self._execution is not None
-        return self._execution.setup
-
     def _stop_if_told(self) -> None:
         if self._ending:
             raise Stopped
 
+    async def _until_told(self, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` gives, unless the attempt is told to end: nobody waits for a download then.
+
+        Only for what no supervisor ends.
+        """
+        self._waiting = task = asyncio.ensure_future(work)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            self._stop_if_told()
+            raise
+        finally:
+            self._waiting = None
+
     # --- the lease ----------------------------------------------------------------------------
 
     def renew(self, deadline: float) -> None:
-        """Tell the supervisor until when the command may run."""
-        if self._supervisor:
-            self._supervisor.lease(deadline, self._means.config.on_disconnect)
+        """Tell the supervisors until when the command may run."""
+        for supervisor in self._supervisors:
+            supervisor.lease(deadline, self._means.config.on_disconnect)
+
+    def _watch(self, supervisor: Supervisor) -> None:
+        """From now on a supervisor hears of the lease, and of the attempt's end."""
+        self._supervisors += (supervisor,)
+        supervisor.on_frozen = self._froze
+        self.renew(self._means.keeper.deadline)
 
     def _froze(self) -> None:
         """The supervisor saw the deadline pass. Only a look at the log may thaw it."""
@@ -335,9 +416,10 @@ class Attempt:
                 self._stop(Ending.LOST)
         elif fresh.abort:
             self._stop(Ending.ABORT)
-        elif self._frozen and self._supervisor:
+        elif self._frozen and self._supervisors:
             self._frozen = False
-            self._supervisor.thaw()
+            for supervisor in self._supervisors:
+                supervisor.thaw()
             self._recorder.say("thawed: the claim still stands")
 
     def give_back(self) -> None:
@@ -349,9 +431,10 @@ class Attempt:
         if self._ending is Ending.LOST or (self._ending and why is not Ending.LOST):
             return
         self._ending = why
-        if self._supervisor is None:
-            return
-        if why is Ending.LOST:
-            self._supervisor.kill()
-        else:
-            self._supervisor.stop(self.task.spec.grace or self._means.config.grace)
+        if self._waiting:
+            self._waiting.cancel()
+        for supervisor in self._supervisors:
+            if why is Ending.LOST:
+                supervisor.kill()
+            else:
+                supervisor.stop(self.task.spec.grace or self._means.config.grace)

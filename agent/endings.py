@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from ..core.decide import Finish, GiveBack, Holder
-from ..core.errors import CodeFailed, EnvironmentFailed, EvqError
+from ..core.errors import CodeFailed, ContainerFailed, EnvironmentFailed, EvqError
 from ..core.events import Cause, Launch, Outcome, Usage
 from . import launch
 from .forkserver import Exit
@@ -31,10 +31,12 @@ def of_command(
     ending: Ending | None,
     last_error: str,
     timeout: float | None,
+    memory: str = "",
 ) -> Finish | GiveBack | None:
     """The end of an attempt whose command ran for `wall` seconds; None if it is not ours to tell.
 
-    `ending` is why it was told to end, if it was; `last_error` the last line it wrote to stderr.
+    `ending` is why it was told to end, if it was; `last_error` the last line it wrote to stderr,
+    `memory` what says that the kernel ended one of its processes for want of memory.
     """
     usage = Usage(round(wall, 6), round(exit.cpu_seconds, 6), exit.max_rss_bytes)
 
@@ -63,6 +65,8 @@ def of_command(
         return finish(Outcome.FAILED, None, Cause.INFRASTRUCTURE, why)
     if code == 0:
         return finish(Outcome.COMPLETED, 0)
+    if memory:
+        return finish(Outcome.FAILED, code, Cause.OOM_HOST, memory)
     if code < 0:
         why = f"ended by {launch.signal_name(-code)}, which evq did not send"
         return finish(Outcome.FAILED, code, Cause.SIGNAL, why)
@@ -74,6 +78,7 @@ def of_set_up(holder: Holder, error: EvqError) -> Finish:
     causes = {
         CodeFailed: Cause.SOURCE,
         EnvironmentFailed: Cause.ENVIRONMENT,
+        ContainerFailed: Cause.ENVIRONMENT,
         MachineFailed: Cause.INFRASTRUCTURE,
     }
     cause = causes.get(type(error), Cause.SPAWN)

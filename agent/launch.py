@@ -20,6 +20,8 @@ from . import environments, workdir
 from .command import Run
 from .environments.base import Environment, Recipe, Request
 from .means import Means
+from .place import Place
+from .trust import trust_variables
 
 HIDDEN_PREFIXES = ("EVQ_", "NATS_", "NOTIFY_SOCKET")
 """Variables of the agent that a task does not see: they say how to reach the server, and as
@@ -55,6 +57,14 @@ def _machine_variables() -> tuple[tuple[str, str], ...]:
 def machine_variables() -> dict[str, str]:
     """The agent's own variables without those that are its own business."""
     return dict(_machine_variables())
+
+
+def base_variables(means: Means, place: Place) -> dict[str, str]:
+    """What a command of set-up finds in a place before anything is said about the task."""
+    if place.variables is not None:
+        return dict(place.variables)
+    trusted = means.config.trusted if means.config.extra_ca else None
+    return machine_variables() | trust_variables(trusted)
 
 
 async def put_code(means: Means, code: Code, target: Path, run: Run) -> bool:
@@ -109,13 +119,21 @@ def _script_in_tree(spec: Spec) -> str | None:
     return os.path.normpath(os.path.join(folder, spec.entry.path))
 
 
-async def build(means: Means, recipe: Recipe, tree: Path, run: Run) -> Built:
+async def build(means: Means, recipe: Recipe, tree: Path, place: Place) -> Built:
     """Make the environment of `recipe`, or find it in the cache."""
     environment = await environments.prepare(
-        recipe, tree=tree, cache=means.config.cache, run=run, base_env=machine_variables()
+        recipe,
+        tree=tree,
+        cache=means.config.cache,
+        run=place.execution.setup,
+        base_env=base_variables(means, place),
     )
     record = EnvironmentRecord(
-        environment.manager, environment.python, environment.key, environment.packages
+        environment.manager,
+        environment.python,
+        environment.key,
+        environment.packages,
+        place.image,
     )
     detail = f"{environment.manager} ({recipe.source}), Python {environment.python}"
     if environment.python is None:
@@ -160,10 +178,12 @@ def _executable(file: Path) -> bool:
     return os.access(file, os.X_OK)
 
 
-def variables(means: Means, task: Task, attempt: int, built: Built, socket: Path) -> dict[str, str]:
+def variables(
+    means: Means, task: Task, attempt: int, built: Built, socket: Path, place: Place
+) -> dict[str, str]:
     """The variables of the task's command, the user's own last so that they win."""
     spec = task.spec
-    base = machine_variables()
+    base = base_variables(means, place)
     if built.environment:
         base = built.environment.apply(base)
     path = [str(means.sdk), *filter(None, [base.get("PYTHONPATH")])]

@@ -14,6 +14,7 @@ import logging
 import os
 import platform
 import secrets
+import shlex
 import shutil
 import signal
 import sys
@@ -36,6 +37,7 @@ from ..core.sdk.author import Author, host_name
 from . import probe
 from .channel import Channel
 from .config import Config
+from .containers.lodging import sweep
 from .forkserver import Forkserver
 from .lease import LeaseKeeper
 from .loop import Agent
@@ -43,6 +45,7 @@ from .means import Means
 from .outbox import Outbox
 from .results import Results
 from .spool import Spool
+from .trust import trusted_file
 
 log = logging.getLogger("evq.agent")
 
@@ -61,6 +64,13 @@ def parse(argv: list[str] | None) -> Config:
     parser.add_argument("--cache-dir", type=Path, required=True)
     parser.add_argument("--log-bytes", type=int, default=64 * 2**20)
     parser.add_argument("--spool-bytes", type=int, default=256 * 2**20)
+    parser.add_argument("--docker")
+    parser.add_argument("--docker-for", action="append", default=[])
+    parser.add_argument("--docker-args", default="")
+    parser.add_argument("--docker-allow", default="")
+    parser.add_argument("--allow-setup", action="store_true")
+    parser.add_argument("--allow-apt", action="store_true")
+    parser.add_argument("--extra-ca", type=Path)
     options = parser.parse_args(argv)
     queues = tuple(dict.fromkeys(check_name(q, "queue") for q in options.queues.split(",")))
     return Config(
@@ -75,6 +85,13 @@ def parse(argv: list[str] | None) -> Config:
         cache=options.cache_dir.absolute(),
         log_bytes=options.log_bytes,
         spool_bytes=options.spool_bytes,
+        docker=options.docker,
+        docker_for=dict(rule.split("=", 1) for rule in options.docker_for),
+        docker_args=tuple(shlex.split(options.docker_args)),
+        docker_allow=frozenset(filter(None, options.docker_allow.split(","))),
+        allow_setup=options.allow_setup,
+        allow_apt=options.allow_apt,
+        extra_ca=options.extra_ca,
     )
 
 
@@ -95,7 +112,8 @@ def named(config: Config) -> Iterator[Config]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 continue
-            yield msgspec.structs.replace(config, name=name, state=folder)
+            trusted = trusted_file(config.extra_ca, folder)
+            yield msgspec.structs.replace(config, name=name, state=folder, trusted=trusted)
             return
     raise Conflict(
         f"an agent named {names[0]} is running on this machine",
@@ -140,6 +158,7 @@ async def work(config: Config, login: Login) -> None:
     shutil.rmtree(config.state / "work", ignore_errors=True)
     if ended := probe.end_leftovers("EVQ_AGENT_FOLDER", str(config.state)):
         log.warning("ended %d processes that an earlier agent left", ended)
+    await asyncio.to_thread(sweep, config, log.warning)
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(connect(login, f"agent {config.name}"))
         bus.on_error = lambda error: log.warning("NATS: %s", error)

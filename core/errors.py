@@ -14,6 +14,7 @@
     ├── CodeFailed               E30  exit 1   the code cannot be put in place
     ├── EnvironmentFailed        E31  exit 1   the environment cannot be built
     ├── SpawnFailed              E32  exit 1   the command cannot be started
+    ├── ContainerFailed          E33  exit 1   the container cannot be had
     ├── QueryFailed              E40  exit 1   a query is wrong, refused or over its limits
     └── ServerFull               E41  exit 1   the server has no room for another event
 
@@ -123,6 +124,12 @@ class SpawnFailed(EvqError):
     """The task's command cannot be started."""
 
     code = "E32"
+
+
+class ContainerFailed(EvqError):
+    """The task's container, its image or its system packages cannot be had."""
+
+    code = "E33"
 
 
 class QueryFailed(EvqError):

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from .container import check_image, check_packages, check_setup, read_arguments
 from .errors import UsageError
 from .ids import check_name
 
@@ -57,12 +58,21 @@ class Code(msgspec.Struct, frozen=True, omit_defaults=True):
     unpushed: int | None = None
 
 
+class Container(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The image that a task runs in, and arguments for its container as `docker run` has them."""
+
+    image: str
+    args: tuple[str, ...] = ()
+
+
 class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Everything an agent needs to know to run a task.
 
     `retries` is how often the task may run again after a failure of its own, `losses` after an
     attempt that was lost with its agent: the two budgets are apart. `timeout` and `grace` are
     in seconds; `timeout` counts from the start of the command, `grace` from SIGTERM to SIGKILL.
+    `setup` is the text of a shell script and `apt` names system packages, for the machine or the
+    image before the task's code is there.
     """
 
     entry: Entry
@@ -74,6 +84,9 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     manager: Literal["auto", "uv", "none"] = "auto"
     requirements: tuple[str, ...] = ()
     python: str | None = None
+    container: Container | None = None
+    setup: str | None = None
+    apt: tuple[str, ...] = ()
     variables: dict[str, str] = {}
     params: dict[str, str] = {}
     retries: int = 0
@@ -102,6 +115,11 @@ def check_spec(spec: Spec) -> Spec:
             raise UsageError(f"{name} must be longer than nothing", fix=f"--{name} 30s")
     if isinstance(spec.entry, Command) and not spec.entry.argv:
         raise UsageError("there is no command to run", fix="evq enqueue -- COMMAND ARGS")
+    if spec.container:
+        check_image(spec.container.image)
+        read_arguments(spec.container.args)
+    check_packages(spec.apt)
+    check_setup(spec.setup or "")
     _check_variables(spec.variables)
     return spec
 

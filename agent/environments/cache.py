@@ -27,13 +27,17 @@ from .locks import Hold, hold, try_hold
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
-    """The marker of an environment that is complete. `bytes` is what it takes on the disk."""
+    """The marker of an environment that is complete. `bytes` is what it takes on the disk.
+
+    `image` names the image that it was made in, and that has its interpreter.
+    """
 
     folder: str
     python: str
     packages: tuple[Package, ...]
     bytes: int
     private: bool = False
+    image: str = ""
 
 
 class Pruned(msgspec.Struct, frozen=True):
@@ -58,7 +62,7 @@ class Cache:
         if (held := try_hold(folder, shared=True)) is None:
             return None
         # The interpreter is a link to outside the cache: it may have been uninstalled.
-        if not (folder / "bin" / "python").exists():
+        if not made.image and not (folder / "bin" / "python").exists():
             held.release()
             return None
         with contextlib.suppress(FileNotFoundError):

@@ -22,7 +22,7 @@ from .cache import Cache, Made, disk_usage
 from .detect import detect_recipe
 from .installed import describe_local, packages_of, python_version
 from .outcome import explain
-from .variables import deciding, uv_variables
+from .variables import IMAGE, deciding, uv_variables
 
 _FORMAT = 1
 """Goes up when environments made by an older evq must not be used any more."""
@@ -112,6 +112,7 @@ async def _build(
                 packages=packages_of(folder),
                 bytes=await asyncio.to_thread(disk_usage, folder),
                 private=recipe.private,
+                image=variables.get(IMAGE, ""),
             )
             cache.publish(key, made)
     finally:

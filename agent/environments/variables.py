@@ -14,7 +14,11 @@ _FROM_PIP = {
 }
 """What pip is told, and how uv is told the same: the first name, unless any is set."""
 
+IMAGE = "EVQ_IMAGE"
+"""Names the image in a container: what is made in one image serves there alone."""
+
 _DECIDING = (
+    IMAGE,
     "UV_DEFAULT_INDEX",
     "UV_INDEX",
     "UV_INDEX_URL",

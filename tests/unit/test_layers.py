@@ -16,6 +16,7 @@ MAY_IMPORT = {"core": (), "agent": ("core",), "projector": ("core",), "cli": ("c
 ONLY_IN = {
     "nats": ("core/bus/",),
     "duckdb": ("projector/store.py", "projector/sandbox.py"),
+    "docker": ("agent/containers/engine.py",),
     "psutil": ("agent/probe.py",),
     "click": ("cli/",),
     "rich": ("cli/",),
@@ -86,6 +87,7 @@ def test_the_house_keeps_its_arrows() -> None:
         ("agent/loop.py", "import nats.errors"),
         ("projector/rows.py", "import duckdb"),
         ("agent/loop.py", "from psutil import cpu_count"),
+        ("agent/containers/container.py", "from docker.errors import APIError"),
         ("core/sdk/client.py", "import click"),
         ("agent/main.py", "from rich.table import Table"),
         ("core/decide.py", "import time"),

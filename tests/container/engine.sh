@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# A Docker engine of our own for the tests, with two images, apart from any other engine.
+#
+#   tests/container/engine.sh up FOLDER      install what is missing, start it, make the images
+#   tests/container/engine.sh start FOLDER   start it again
+#   tests/container/engine.sh stop FOLDER    stop it; its images stay
+#   tests/container/engine.sh down FOLDER    stop it and remove FOLDER
+#
+# FOLDER must be short: the engine's socket lies in it. Afterwards the tests find it by
+#   export DOCKER_HOST=unix://FOLDER/docker.sock EVQ_TEST_ENGINE=FOLDER
+# Where this machine cannot have one, it says why and exits with 3.
+set -euo pipefail
+
+cannot() {
+    echo "no container engine: $*"
+    exit 3
+}
+
+install() {
+    [ "$(uname -s)" = Linux ] || cannot "this is not Linux"
+    [ "$(id -u)" = 0 ] || cannot "starting one needs root"
+    local missing=()
+    command -v dockerd >/dev/null || missing+=(docker.io iptables)
+    command -v debootstrap >/dev/null || missing+=(debootstrap)
+    if [ ${#missing[@]} -gt 0 ]; then
+        command -v apt-get >/dev/null || cannot "${missing[*]} are not installed, and there is no apt-get"
+        apt-get update -q >/dev/null 2>&1 || true
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+            "${missing[@]}" >"$folder/apt.log" 2>&1 ||
+            cannot "apt-get install ${missing[*]} failed; $(tail -n 1 "$folder/apt.log")"
+    fi
+}
+
+answers() { curl -fsS --max-time 5 --unix-socket "$folder/docker.sock" http://engine/_ping >/dev/null 2>&1; }
+
+start() {
+    local driver
+    # Not on every file system, and not inside every container, is there overlay.
+    for driver in ${EVQ_TEST_DRIVER:-overlay2 vfs}; do
+        rm -f "$folder/dockerd.pid" "$folder/docker.sock"
+        setsid dockerd --host="unix://$folder/docker.sock" --data-root="$folder/data" \
+            --exec-root="$folder/exec" --pidfile="$folder/dockerd.pid" --storage-driver="$driver" \
+            --bridge=none --iptables=false --ip6tables=false \
+            >>"$folder/dockerd.log" 2>&1 </dev/null &
+        local pid=$!
+        for _ in $(seq 150); do
+            if answers; then
+                return 0
+            fi
+            kill -0 "$pid" 2>/dev/null || break
+            sleep 0.2
+        done
+        kill "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
+    cannot "dockerd does not start; $(grep -v 'level=info' "$folder/dockerd.log" | tail -n 1)"
+}
+
+stop() {
+    local pid
+    pid=$(cat "$folder/dockerd.pid" 2>/dev/null) || return 0
+    kill "$pid" 2>/dev/null || return 0
+    for _ in $(seq 150); do
+        kill -0 "$pid" 2>/dev/null || return 0
+        sleep 0.2
+    done
+    kill -KILL "$pid" 2>/dev/null || true
+}
+
+has() { curl -fsS --unix-socket "$folder/docker.sock" "http://engine/images/$1/json" >/dev/null 2>&1; }
+
+import() {
+    tar -C "$1" --one-file-system -c . |
+        curl -fsS -X POST -H 'Content-Type: application/x-tar' -T - --unix-socket \
+            "$folder/docker.sock" "http://engine/images/create?fromSrc=-&repo=$2&tag=latest" >/dev/null
+}
+
+images() {
+    if has evq-test-bare && has evq-test-python; then
+        return
+    fi
+    local root=$folder/root suite
+    suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")
+    rm -rf "$root"
+    debootstrap --variant=minbase "$suite" "$root" >"$folder/debootstrap.log" 2>&1 ||
+        cannot "debootstrap failed; $(tail -n 1 "$folder/debootstrap.log")"
+    import "$root" evq-test-bare
+    chroot "$root" sh -c 'DEBIAN_FRONTEND=noninteractive apt-get install -y -q \
+        --no-install-recommends python3 git ca-certificates' >>"$folder/debootstrap.log" 2>&1 ||
+        cannot "the image with Python cannot be made; $(tail -n 1 "$folder/debootstrap.log")"
+    import "$root" evq-test-python
+    rm -rf "$root"
+}
+
+verb=${1:-}
+folder=${2:-}
+if [ -z "$folder" ]; then
+    sed -n '2,11p' "$0"
+    exit 2
+fi
+mkdir -p "$folder"
+folder=$(cd "$folder" && pwd)
+case $verb in
+    up) install && start && images ;;
+    start) start ;;
+    stop) stop ;;
+    down) stop && rm -rf "$folder" ;;
+    *) sed -n '2,11p' "$0"; exit 2 ;;
+esac
