@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 from ..core import events, state
@@ -25,7 +24,6 @@ from ..core.decide import (
     Holder,
     Rejected,
     Start,
-    TellEnvironment,
 )
 from ..core.errors import (
     CodeFailed,
@@ -39,17 +37,15 @@ from ..core.events import Launch
 from ..core.handle import handle, refresh
 from ..core.ports import BusAway, Delivery
 from ..core.sdk.author import now
-from ..core.state import EnvironmentRecord, Task
-from . import endings, launch, system
+from ..core.state import Task
+from . import endings, launch
 from .channel import Channel
-from .containers import lodging
-from .containers.lodging import Lodging
 from .endings import Ending
-from .environments.base import Environment
 from .execution import Execution
 from .forkserver import Supervisor
 from .means import Means
 from .place import Place
+from .preparation import Preparation, Ready
 from .results import Result
 from .telemetry import Recorder
 
@@ -96,12 +92,11 @@ class Attempt:
             live.claim,
             means.config.log_bytes,
         )
-        self._lodging: Lodging | None = None
         self._launch: Launch | None = None
         self._telling: asyncio.Future[events.Lifecycle] | None = None
         self._waiting: asyncio.Future[Any] | None = None
-        self._environment: Environment | None = None
         self._work = means.config.state / "work" / f"{task.id}-{live.number}"
+        self._preparation = Preparation(self, means, self._work, channel, self._recorder)
 
     # --- the pipe -----------------------------------------------------------------------------
 
@@ -109,7 +104,7 @@ class Attempt:
         """Everything up to the end of the last process; the end itself is `record`'s."""
         means = self._means
         supervisor = await means.forkserver.supervisor()
-        self._watch(supervisor)
+        self.watch(supervisor)
         means.keeper.hold(self)
         self._channel.attach(self._recorder.heard, self._recorder.garbled)
         here = Place(supervisor, Execution(supervisor, self._recorder))
@@ -124,102 +119,26 @@ class Attempt:
         finally:
             self._supervisors = ()
             means.forkserver.release(supervisor)
-            if self._lodging:
-                await self._lodging.close()
-            if self._environment:
-                self._environment.release()
+            await self._preparation.leave()
             self._channel.detach()
             self._recorder.close()
-            if self.task.spec.code or self._lodging:
-                await launch.remove(self._work)
+            await self._preparation.tidy()
 
     async def _prepare_and_run(self, here: Place) -> Finish | GiveBack | None:
-        place = await self._customise(await self._enter_container(here))
-        tree = await self._put_code(here)
-        return await self._run_command(tree, await self._build_environment(tree, place), place)
+        return await self._run_command(await self._preparation.run(here))
 
-    async def _enter_container(self, here: Place) -> Place:
-        wish = lodging.asked(self.task.spec, self._means.config)
-        if wish is None:
-            return here
-        async with self._phase("container") as phase:
-            self._lodging = lodge = Lodging(
-                self._means, self.task, wish, self._work, self._channel.path, self._recorder
-            )
-            phase.cached = await self._until_told(lodge.find())
-            phase.detail = f"{wish.image} ({lodge.image.digest.rpartition(':')[2][:12]})"
-            place = await lodge.enter()
-            self._watch(place.supervisor)
-        return place
-
-    async def _customise(self, place: Place) -> Place:
-        """Run the task's set-up script and install its system packages, before its code comes."""
-        spec, lodge, config = self.task.spec, self._lodging, self._means.config
-        if not spec.setup and not spec.apt:
-            return place
-        done = lodge is not None and lodge.prepared
-        env = launch.base_variables(self._means, place)
-        run = place.execution.setup
-        if lodge is None:
-            allowed = {"apt": config.allow_apt, "setup": config.allow_setup}
-            system.check_allowed(spec.apt, spec.setup, **allowed)
-        if spec.setup:
-            async with self._phase("setup") as phase:
-                phase.cached, phase.detail = done, f"{len(spec.setup.splitlines())} lines"
-                if not done:
-                    await system.run_script(spec.setup, run=run, cwd=Path("/"), env=env)
-        if spec.apt:
-            async with self._phase("packages") as phase:
-                phase.cached, phase.detail = done, " ".join(spec.apt)
-                if not done:
-                    await system.install_packages(spec.apt, run=run, env=env, kept=place.apt)
-        if lodge is None or done:
-            return place
-        if (better := await lodge.keep()) is None:
-            return place
-        self._watch(better.supervisor)
-        return better
-
-    async def _put_code(self, here: Place) -> Path:
-        code = self.task.spec.code
-        tree = self._work / "code" if self._lodging else self._work
-        if code is None and self._lodging:
-            tree.mkdir()
-            return tree
-        if code is None:
-            await launch.clear_scratch(self._channel.scratch)
-            return self._channel.scratch
-        async with self._phase("code") as phase:
-            phase.cached = await launch.put_code(self._means, code, tree, here.execution.setup)
-            phase.detail = code.snapshot[:12]
-        return tree
-
-    async def _build_environment(self, tree: Path, place: Place) -> launch.Built:
-        recipe = launch.recipe(self.task.spec, tree)
-        if recipe is None:
-            if place.image:
-                none = EnvironmentRecord("none", None, None, (), place.image)
-                await self._write(TellEnvironment(self.holder, none))
-            return launch.Built()
-        async with self._phase("environment") as phase:
-            built = await launch.build(self._means, recipe, tree, place)
-            self._environment = built.environment
-            phase.cached = built.environment.cached if built.environment else None
-            phase.detail = built.detail
-        if built.record:
-            await self._write(TellEnvironment(self.holder, built.record))
-        return built
-
-    async def _run_command(
-        self, tree: Path, built: launch.Built, place: Place
-    ) -> Finish | GiveBack | None:
+    async def _run_command(self, ready: Ready) -> Finish | GiveBack | None:
         self._stop_if_told()
-        spec = self.task.spec
-        command = launch.command(spec, tree, built)
+        spec, tree, execution = self.task.spec, ready.tree, ready.place.execution
+        command = launch.command(spec, tree, ready.built)
         variables = launch.variables(
-            self._means, self.task, self.holder.attempt, built, self._channel.path, place
+            self._means,
+            self.task,
+            self.holder.attempt,
+            ready.built,
+            self._channel.path,
+            ready.place,
         )
-        execution = place.execution
         began = time.monotonic()
         pid = await execution.spawn(command, cwd=launch.folder(spec, tree), env=variables)
         self._launch = Launch(now(), pid, tuple(command), self._means.host, str(tree))
@@ -239,13 +158,13 @@ class Attempt:
             self._ending,
             self._recorder.last_error,
             spec.timeout,
-            self._lodging.memory_evidence() if self._lodging else "",
+            self._preparation.memory_evidence(),
         )
         return await self._start_told(end)
 
     def _tell_start(self) -> None:
         assert self._launch is not None
-        self._telling = asyncio.ensure_future(self._write(Start(self.holder, self._launch)))
+        self._telling = asyncio.ensure_future(self.write(Start(self.holder, self._launch)))
 
     async def _start_told(self, end: Finish | GiveBack | None) -> Finish | GiveBack | None:
         """`end`, once a start that is being written stands in the log."""
@@ -289,7 +208,7 @@ class Attempt:
                 )
                 return
             await self._all_said(end)
-            await self._settle(await self._write(end, keep_result=True))
+            await self._settle(await self.write(end, keep_result=True))
         except Rejected as error:
             log.info("task %s: the end was refused: %s", self.task.id, error)
         finally:
@@ -325,7 +244,7 @@ class Attempt:
 
     # --- writing ------------------------------------------------------------------------------
 
-    async def _write(self, command: Command, keep_result: bool = False) -> events.Lifecycle:
+    async def write(self, command: Command, keep_result: bool = False) -> events.Lifecycle:
         """Carry a command out on the task; waits for the server as long as it takes."""
 
         async def patience(away: BusAway) -> None:
@@ -351,10 +270,10 @@ class Attempt:
         return written.event
 
     @asynccontextmanager
-    async def _phase(self, name: str) -> AsyncIterator[launch.PhaseNotes]:
+    async def phase(self, name: str) -> AsyncIterator[launch.PhaseNotes]:
         """A step of set-up: its begin and its end are events."""
         self._stop_if_told()
-        await self._write(BeginPhase(self.holder, name))
+        await self.write(BeginPhase(self.holder, name))
         notes = launch.PhaseNotes()
         began = time.monotonic()
         try:
@@ -367,14 +286,14 @@ class Attempt:
                 # So that whoever follows the task reads the step's output before its end.
                 self._recorder.flush()
                 seconds = round(time.monotonic() - began, 6)
-                await self._write(EndPhase(self.holder, name, seconds, notes.cached, notes.detail))
+                await self.write(EndPhase(self.holder, name, seconds, notes.cached, notes.detail))
         self._stop_if_told()
 
     def _stop_if_told(self) -> None:
         if self._ending:
             raise Stopped
 
-    async def _until_told(self, work: Coroutine[Any, Any, T]) -> T:
+    async def until_told(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` gives, unless the attempt is told to end: nobody waits for a download then.
 
         Only for what no supervisor ends.
@@ -395,7 +314,7 @@ class Attempt:
         for supervisor in self._supervisors:
             supervisor.lease(deadline, self._means.config.on_disconnect)
 
-    def _watch(self, supervisor: Supervisor) -> None:
+    def watch(self, supervisor: Supervisor) -> None:
         """From now on a supervisor hears of the lease, and of the attempt's end."""
         self._supervisors += (supervisor,)
         supervisor.on_frozen = self._froze

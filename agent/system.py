@@ -46,13 +46,17 @@ async def install_packages(
             )
 
 
-def check_allowed(names: Sequence[str], script: str | None, *, apt: bool, setup: bool) -> None:
-    """Raise `EnvironmentFailed` for what the agent's administrator has not allowed here."""
-    if script and not setup:
+def check_script(allowed: bool) -> None:
+    """Raise `EnvironmentFailed` where set-up scripts may not change the machine itself."""
+    if not allowed:
         raise _refused("a set-up script", "--allow-setup")
-    if names and not apt:
+
+
+def check_packages(allowed: bool) -> None:
+    """The same for system packages, also where the agent's user cannot install any."""
+    if not allowed:
         raise _refused("system packages", "--allow-apt")
-    if names and os.getuid() != 0:
+    if os.getuid() != 0:
         raise EnvironmentFailed(
             "system packages cannot be installed on this machine",
             why="the agent does not run as root",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ..core.container import check_image
 from ..core.errors import UsageError
 from ..core.ids import check_name
 from .completion import complete_queue
@@ -37,6 +38,22 @@ from .session import settings_with
 @click.option("--grace", metavar="TIME", help="From SIGTERM to SIGKILL.")
 @click.option("--state-dir", metavar="DIR", help="What must be found again after a crash.")
 @click.option("--cache-dir", metavar="DIR", help="Environments and code.")
+@click.option("--docker", metavar="IMAGE", help="Run tasks that ask for none in this image.")
+@click.option(
+    "--docker-for",
+    multiple=True,
+    metavar="QUEUE=IMAGE",
+    help="The same for the tasks of one queue; repeatable.",
+)
+@click.option("--docker-args", metavar="ARGS", help="Arguments for every container.")
+@click.option(
+    "--docker-allow",
+    metavar="NAMES",
+    help="Guarded arguments that tasks may use, such as volume,network.",
+)
+@click.option("--allow-setup", is_flag=True, help="Run set-up scripts without a container, too.")
+@click.option("--allow-apt", is_flag=True, help="Install system packages without one, too.")
+@click.option("--extra-ca", metavar="FILE", help="Authorities that set-up and tasks trust, too.")
 def agent(
     queues: str | None,
     order: str,
@@ -47,6 +64,13 @@ def agent(
     grace: str | None,
     state_dir: str | None,
     cache_dir: str | None,
+    docker: str | None,
+    docker_for: tuple[str, ...],
+    docker_args: str | None,
+    docker_allow: str | None,
+    allow_setup: bool,
+    allow_apt: bool,
+    extra_ca: str | None,
 ) -> None:
     """Run tasks on this machine, until SIGTERM or ^C.
 
@@ -62,6 +86,10 @@ def agent(
         on_disconnect=on_disconnect,
         state_dir=state_dir,
         cache_dir=cache_dir,
+        docker=docker,
+        docker_args=docker_args,
+        docker_allow=docker_allow,
+        extra_ca=extra_ca,
     )
     names = [check_name(one.strip(), "queue") for one in (queues or known.queue).split(",")]
     if len(set(names)) != len(names):
@@ -78,6 +106,26 @@ def agent(
         "--cache-dir": known.cache_dir,
         "--log-bytes": str(known.log_bytes),
         "--spool-bytes": str(known.spool_bytes),
+        "--docker": known.docker,
+        "--docker-allow": known.docker_allow,
+        "--extra-ca": known.extra_ca,
     }
     words = [word for name, value in arguments.items() if value for word in (name, value)]
+    words += [f"--docker-for={rule}" for rule in map(_image_rule, docker_for)]
+    if known.docker_args:
+        words.append(f"--docker-args={known.docker_args}")
+    words += ["--allow-setup"] * allow_setup + ["--allow-apt"] * allow_apt
     become("evq.agent", words, known)
+
+
+def _image_rule(rule: str) -> str:
+    queue, sign, image = rule.partition("=")
+    if not sign:
+        raise UsageError(
+            f"--docker-for {rule} names no image",
+            why="it wants a queue, = and an image",
+            fix=f"--docker-for {queue}=python:3.12-slim",
+        )
+    check_name(queue, "queue")
+    check_image(image)
+    return rule

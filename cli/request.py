@@ -15,7 +15,7 @@ import msgspec
 from ..core import units
 from ..core.errors import UsageError
 from ..core.sdk.author import host_name, user_name
-from ..core.spec import Command, Entry, Module, Script, Spec, argv_text
+from ..core.spec import Command, Container, Entry, Module, Script, Spec, argv_text
 from .completion import complete_queue
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -67,6 +67,10 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     env: Literal["auto", "uv", "none"]
     requirement: tuple[str, ...]
     python: str | None
+    docker: str | None
+    docker_arg: tuple[str, ...]
+    setup: str | None
+    apt: tuple[str, ...]
     set: tuple[str, ...]
     setenv: tuple[str, ...]
     retries: int
@@ -108,6 +112,19 @@ def task_options(command: _F) -> _F:
             help="What to install; may be repeated.",
         ),
         click.option("--python", metavar="VERSION", help="The Python to use, such as 3.12."),
+        click.option("--docker", metavar="IMAGE", help="Run it in a container of this image."),
+        click.option(
+            "--docker-arg",
+            multiple=True,
+            metavar="ARG",
+            help="An argument for the container, such as --docker-arg=--shm-size=8g; repeatable.",
+        ),
+        click.option(
+            "--setup", metavar="FILE", help="A shell script to run before the code is put in place."
+        ),
+        click.option(
+            "--apt", multiple=True, metavar="PKG", help="A system package to install; repeatable."
+        ),
         click.option(
             "--set", multiple=True, metavar="K=V", help="A parameter: evq.params['K'] in the task."
         ),
@@ -208,6 +225,9 @@ def make_spec(wish: Wish, entry: Entry, queue: str) -> Spec:
         manager=wish.env,
         requirements=wish.requirement,
         python=wish.python,
+        container=make_container(wish),
+        setup=_read_setup(wish.setup) if wish.setup else None,
+        apt=tuple(name for word in wish.apt for name in word.replace(",", " ").split()),
         variables=variables(wish.setenv),
         params=params,
         retries=wish.retries,
@@ -220,6 +240,30 @@ def make_spec(wish: Wish, entry: Entry, queue: str) -> Spec:
     if wish.priority is None:
         return spec
     return msgspec.structs.replace(spec, priority=wish.priority)
+
+
+def make_container(wish: Wish) -> Container | None:
+    """The container that is asked for. Raises `UsageError` for arguments without an image."""
+    if wish.docker:
+        return Container(wish.docker, wish.docker_arg)
+    if wish.docker_arg:
+        raise UsageError(
+            "--docker-arg stands without --docker",
+            why="an argument is for the container of an image",
+            fix="--docker IMAGE",
+        )
+    return None
+
+
+def _read_setup(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"the set-up script {path} cannot be read",
+            why=getattr(error, "strerror", None) or "it is not UTF-8 text",
+            fix=f"ls -l {path}",
+        ) from error
 
 
 def default_name(entry: Entry, params: dict[str, str]) -> str:

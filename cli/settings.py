@@ -112,14 +112,19 @@ def _project(here: Path) -> Layer:
     return {}
 
 
+NOT_A_PROJECTS = ("nats_server", "docker_args", "docker_allow", "extra_ca")
+"""A checkout of somebody else's code must not choose a program that `evq up` starts, whom an
+agent trusts, nor what a task may reach."""
+
+
 def _trusted(project: Layer) -> Layer:
-    # A checkout of somebody else's code must not choose a program that `evq up` starts.
-    if "nats_server" in project:
-        raise SettingsError(
-            "a project cannot choose the nats-server program",
-            why=f"nats_server stands in {project['nats_server'].origin}",
-            fix=f"take it out, and set {variable('nats_server')} or write it in {user_file()}",
-        )
+    for name in NOT_A_PROJECTS:
+        if name in project:
+            raise SettingsError(
+                f"a project cannot set {name}",
+                why=f"{name} stands in {project[name].origin}; it decides what to trust",
+                fix=f"take it out, and set {variable(name)} or write it in {user_file()}",
+            )
     return project
 
 

@@ -75,9 +75,9 @@ class Container:
                 listener.listen(1)
                 id = await asyncio.to_thread(engine.start, wanted)
                 try:
-                    connection = await _call(listener, wanted.image)
-                    container = cls(engine, id, connection)
-                    await container.supervisor.ready
+                    container = cls(engine, id, await _call(listener, wanted.image))
+                    if not await container.supervisor.ready:
+                        raise _silent(wanted.image, "its first process ended at once")
                 except BaseException:
                     await asyncio.to_thread(engine.remove, id)
                     raise
@@ -93,7 +93,7 @@ class Container:
             async with asyncio.timeout(END_SECONDS):
                 await self.supervisor.over
         except TimeoutError:
-            await asyncio.to_thread(self._engine.remove, self.id)
+            self.put_down(self.supervisor)
             await self.supervisor.over
 
     # --- as a supervisor's home ---------------------------------------------------------------
@@ -124,9 +124,11 @@ class Container:
 
     def forget(self, number: int) -> None:
         """It is over."""
+        asyncio.get_running_loop().remove_reader(self._pidfd)
         os.close(self._pidfd)
 
     def _died(self) -> None:
+        # A dead process rings for ever.
         asyncio.get_running_loop().remove_reader(self._pidfd)
         self._dead = True
         self._look()
@@ -147,9 +149,13 @@ async def _call(listener: socket.socket, image: str) -> socket.socket:
         async with asyncio.timeout(CALL_SECONDS):
             connection, _ = await loop.sock_accept(listener)
     except TimeoutError:
-        raise ContainerFailed(
-            f"the container of {image} did not begin",
-            why=f"its first process, the agent's own, has not called for {CALL_SECONDS:g} s",
-            fix="docker ps -a; docker info  # on the agent's machine",
-        ) from None
+        raise _silent(image, f"its first process has not called for {CALL_SECONDS:g} s") from None
     return connection
+
+
+def _silent(image: str, why: str) -> ContainerFailed:
+    return ContainerFailed(
+        f"the container of {image} did not begin",
+        why=f"{why}; it is this agent's own supervisor",
+        fix="docker ps -a; docker info  # on the agent's machine",
+    )

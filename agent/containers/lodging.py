@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ...core.spec import Container as Asked
 from ...core.spec import Spec
 from ...core.state import Task
 from ..config import Config
+from ..environments.base import Recipe
 from ..environments.locks import Hold, hold
 from ..execution import Execution
 from ..means import Means
@@ -30,6 +32,7 @@ from ..telemetry import Recorder
 from . import engine as engines
 from .container import Container
 from .engine import Image, Wanted
+from .libraries import c_library, check_python_runs, check_uv_runs, own_c_library
 from .progress import Progress
 from .runtime import AUTHORITIES, Mount, interpreter_mounts, runtime, same
 from .variables import image_variables
@@ -37,6 +40,9 @@ from .variables import image_variables
 ROOT = "0:0"
 KEEP_PREPARED = 20
 """How many prepared images a machine keeps, those of all its agents together."""
+
+_libraries: dict[str, str] = {}
+"""The C library of each image that was asked for it."""
 
 USED = "containers-used"
 """A file in the state folder of an agent that has started a container, to be swept one day."""
@@ -196,6 +202,25 @@ class Lodging:
             return None
         await self._container.close()
         return await self.enter()
+
+    async def for_environments(self, place: Place, recipe: Recipe) -> Place:
+        """The place with a cache for uv that suits the image: what was built for one C library
+        does not run with an older one. Raises `EnvironmentFailed` where uv cannot run."""
+        assert place.variables is not None
+        ask, env = place.execution.ask, place.variables
+        library = _libraries.get(self._image.id) or await c_library(ask, env)
+        _libraries[self._image.id] = library
+        if recipe.manager == "uv":
+            check_uv_runs(self._name, library)
+        if library == own_c_library():
+            return place
+        cache = self._means.config.cache / f"uv-{library}"
+        return replace(place, variables=env | {"UV_CACHE_DIR": str(cache)})
+
+    async def check_python(self, place: Place) -> None:
+        """Raise `EnvironmentFailed` if no Python runs in the image at all."""
+        assert place.variables is not None
+        await check_python_runs(self._name, place.execution.ask, place.variables)
 
     def memory_evidence(self) -> str:
         """What says that the kernel killed a process for want of memory; empty if nothing does."""

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # A Docker engine of our own for the tests, with two images, apart from any other engine.
 #
-#   tests/container/engine.sh up FOLDER      install what is missing, start it, make the images
-#   tests/container/engine.sh start FOLDER   start it again
-#   tests/container/engine.sh stop FOLDER    stop it; its images stay
-#   tests/container/engine.sh down FOLDER    stop it and remove FOLDER
+#   tests/engine.sh up FOLDER      install what is missing, start it, make the images
+#   tests/engine.sh start FOLDER   start it again
+#   tests/engine.sh stop FOLDER    stop it; its images stay
+#   tests/engine.sh down FOLDER    stop it and remove FOLDER
 #
 # FOLDER must be short: the engine's socket lies in it. Afterwards the tests find it by
 #   export DOCKER_HOST=unix://FOLDER/docker.sock EVQ_TEST_ENGINE=FOLDER
