@@ -92,7 +92,7 @@ class Preparation:
             )
             phase.cached = await self._steps.until_told(lodge.find())
             phase.detail = f"{wish.image} ({lodge.image.digest.rpartition(':')[2][:12]})"
-            place = await lodge.enter()
+            place = await self._steps.until_told(lodge.enter())
             self._steps.watch(place.supervisor)
         return place
 

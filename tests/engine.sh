@@ -4,6 +4,7 @@
 #   tests/engine.sh up FOLDER      install what is missing, start it, make the images
 #   tests/engine.sh start FOLDER   start it again
 #   tests/engine.sh stop FOLDER    stop it; its images stay
+#   tests/engine.sh kill FOLDER    kill it, as a crash would
 #   tests/engine.sh down FOLDER    stop it and remove FOLDER
 #
 # FOLDER must be short: the engine's socket lies in it. Afterwards the tests find it by
@@ -33,21 +34,28 @@ install() {
 
 answers() { curl -fsS --max-time 5 --unix-socket "$folder/docker.sock" http://engine/_ping >/dev/null 2>&1; }
 
+pid_of() { cat "$folder/$1" 2>/dev/null || true; }
+lives() { [ -n "$1" ] && kill -0 "$1" 2>/dev/null; }
+
 start() {
-    local driver
+    local driver pid drivers=${EVQ_TEST_DRIVER:-overlay2 vfs}
+    # Images belong to the driver that was there first.
+    [ -e "$folder/driver" ] && drivers=$(cat "$folder/driver")
+    kill_now containerd
     # Not on every file system, and not inside every container, is there overlay.
-    for driver in ${EVQ_TEST_DRIVER:-overlay2 vfs}; do
+    for driver in $drivers; do
         rm -f "$folder/dockerd.pid" "$folder/docker.sock"
         setsid dockerd --host="unix://$folder/docker.sock" --data-root="$folder/data" \
             --exec-root="$folder/exec" --pidfile="$folder/dockerd.pid" --storage-driver="$driver" \
             --bridge=none --iptables=false --ip6tables=false \
             >>"$folder/dockerd.log" 2>&1 </dev/null &
-        local pid=$!
+        pid=$!
         for _ in $(seq 150); do
             if answers; then
+                echo "$driver" >"$folder/driver"
                 return 0
             fi
-            kill -0 "$pid" 2>/dev/null || break
+            lives "$pid" || break
             sleep 0.2
         done
         kill "$pid" 2>/dev/null || true
@@ -56,15 +64,25 @@ start() {
     cannot "dockerd does not start; $(grep -v 'level=info' "$folder/dockerd.log" | tail -n 1)"
 }
 
+kill_now() {
+    local pid file=$1.pid
+    [ "$1" = containerd ] && file=exec/containerd/containerd.pid
+    pid=$(pid_of "$file")
+    lives "$pid" || return 0
+    kill -KILL "$pid" 2>/dev/null || true
+    while lives "$pid"; do sleep 0.05; done
+}
+
 stop() {
     local pid
-    pid=$(cat "$folder/dockerd.pid" 2>/dev/null) || return 0
+    pid=$(pid_of dockerd.pid)
+    lives "$pid" || return 0
     kill "$pid" 2>/dev/null || return 0
     for _ in $(seq 150); do
-        kill -0 "$pid" 2>/dev/null || return 0
+        lives "$pid" || return 0
         sleep 0.2
     done
-    kill -KILL "$pid" 2>/dev/null || true
+    kill_now dockerd
 }
 
 has() { curl -fsS --unix-socket "$folder/docker.sock" "http://engine/images/$1/json" >/dev/null 2>&1; }
@@ -95,7 +113,7 @@ images() {
 verb=${1:-}
 folder=${2:-}
 if [ -z "$folder" ]; then
-    sed -n '2,11p' "$0"
+    sed -n '2,12p' "$0"
     exit 2
 fi
 mkdir -p "$folder"
@@ -104,6 +122,7 @@ case $verb in
     up) install && start && images ;;
     start) start ;;
     stop) stop ;;
+    kill) kill_now dockerd && kill_now containerd ;;
     down) stop && rm -rf "$folder" ;;
-    *) sed -n '2,11p' "$0"; exit 2 ;;
+    *) sed -n '2,12p' "$0"; exit 2 ;;
 esac

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -68,17 +68,22 @@ class PreparedImage(msgspec.Struct, frozen=True):
     bytes: int
 
 
+class EngineAway(ContainerFailed):
+    """No engine answers, or it went away before it did."""
+
+
 @contextmanager
 def _speaking(what: str) -> Iterator[None]:
     """Turn what the SDK raises into `ContainerFailed`."""
     import requests
-    from docker.errors import DockerException
+    from docker.errors import APIError, DockerException
 
     try:
         yield
     except (DockerException, requests.RequestException, OSError) as error:
-        why = getattr(error, "explanation", None) or str(error)
-        raise ContainerFailed(what, why=str(why), fix=_fix(str(why))) from error
+        why = str(getattr(error, "explanation", None) or error)
+        kind = ContainerFailed if isinstance(error, APIError) else EngineAway
+        raise kind(what, why=why, fix=_fix(why)) from error
 
 
 def _fix(why: str) -> str:
@@ -115,6 +120,11 @@ class Engine:
                 fix="run the agent on the engine's machine",
             )
         self.rootless = any("rootless" in option for option in facts.get("SecurityOptions") or ())
+
+    def ping(self) -> None:
+        """Raises `EngineAway` if it does not answer now."""
+        with _speaking("no container engine answers on this machine"):
+            self._client.ping()
 
     @property
     def user(self) -> str:
@@ -213,11 +223,11 @@ class Engine:
         with _speaking("a container cannot be removed"), suppress(APIError):
             self._client.api.remove_container(container, force=True, v=True)
 
-    def sweep(self, agent: str) -> int:
-        """Remove every container that carries this agent's label; gives how many there were."""
+    def sweep(self, labels: Mapping[str, str]) -> int:
+        """Remove every container that carries these labels; gives how many there were."""
+        words = [f"{name}={value}" for name, value in labels.items()]
         with _speaking("left containers cannot be looked for"):
-            label = f"{AGENT}={agent}"
-            found = self._client.api.containers(all=True, filters={"label": label})
+            found = self._client.api.containers(all=True, filters={"label": words})
         for one in found:
             self.remove(one["Id"])
         return len(found)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import uv
@@ -28,18 +28,26 @@ from ..environments.locks import Hold, hold
 from ..execution import Execution
 from ..means import Means
 from ..place import Place
+from ..refusal import MachineFailed
 from ..telemetry import Recorder
 from . import engine as engines
 from .container import Container
-from .engine import Image, Wanted
+from .engine import Engine, EngineAway, Image, Wanted
 from .libraries import c_library, check_python_runs, check_uv_runs, own_c_library
 from .progress import Progress
 from .runtime import AUTHORITIES, Mount, interpreter_mounts, runtime, same
 from .variables import image_variables
 
+T = TypeVar("T")
+
 ROOT = "0:0"
 KEEP_PREPARED = 20
 """How many prepared images a machine keeps, those of all its agents together."""
+
+RESTART_SECONDS = 60.0
+"""How long an engine that has served this agent may be away before an attempt gives up."""
+
+RESTART_PAUSE = 0.5
 
 _libraries: dict[str, str] = {}
 """The C library of each image that was asked for it."""
@@ -91,6 +99,8 @@ class Lodging:
             engines.INSTANCE: means.instance,
         }
         self._container: Container | None = None
+        self._unsure = False
+        """Whether there may be a container that we know nothing of."""
         self._preparing: Hold | None = None
         self.prepared = False
 
@@ -106,7 +116,7 @@ class Lodging:
 
     async def find(self) -> bool:
         """Have the engine and the image; whether it was here already. Raises `ContainerFailed`."""
-        self._engine = await asyncio.to_thread(engines.engine)
+        self._engine = await self._patiently(self._connect)
         image = await asyncio.to_thread(self._engine.image, self._name)
         cached = image is not None
         if image is None:
@@ -116,6 +126,29 @@ class Lodging:
         if self.customised:
             await self._find_prepared()
         return cached
+
+    async def _connect(self) -> Engine:
+        engine = await asyncio.to_thread(engines.engine)
+        await asyncio.to_thread(engine.ping)
+        return engine
+
+    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+        """What `work` gives. An engine that has served this agent before may be just restarting:
+        then it is asked again and again for a while, at last raises `MachineFailed`."""
+        end = None
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                return await work()
+            except EngineAway as error:
+                if not (self._means.config.state / USED).exists():
+                    raise
+                if end is None:
+                    self._recorder.say(f"waiting for the container engine: {error.why}")
+                    end = loop.time() + RESTART_SECONDS
+                if loop.time() > end:
+                    raise MachineFailed(error.what, why=error.why, fix=error.fix) from error
+            await asyncio.sleep(RESTART_PAUSE)
 
     async def _pull(self) -> Image:
         progress = Progress(self._name)
@@ -150,9 +183,8 @@ class Lodging:
         customising = self.customised and not self.prepared
         user = ROOT if customising else self._engine.user
         image = f"{engines.REPOSITORY}:{self._key}" if self.prepared else self._image.id
-        self._container = await Container.start(
-            self._engine, self._wanted(image, user), self._socket.parent
-        )
+        wanted = self._wanted(image, user)
+        self._container = await self._patiently(lambda: self._start(wanted))
         supervisor = self._container.supervisor
         return Place(
             supervisor,
@@ -163,6 +195,14 @@ class Lodging:
             self._image.digest,
             self._means.config.cache / "apt" / self._image.id.rpartition(":")[2][:12],
         )
+
+    async def _start(self, wanted: Wanted) -> Container:
+        if self._unsure:
+            await asyncio.to_thread(self._engine.sweep, self._labels)
+        self._unsure = True
+        container = await Container.start(self._engine, wanted, self._socket.parent)
+        self._unsure = False
+        return container
 
     def _wanted(self, image: str, user: str) -> Wanted:
         config = self._means.config
@@ -249,7 +289,7 @@ def sweep(config: Config, log: Callable[[str], None]) -> None:
     if not (config.state / USED).exists():
         return
     try:
-        if count := engines.engine().sweep(str(config.state)):
+        if count := engines.engine().sweep({engines.AGENT: str(config.state)}):
             log(f"removed {count} containers that an earlier run left")
     except ContainerFailed as error:
         log(f"containers that an earlier run may have left: {error}")
