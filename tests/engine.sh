@@ -32,6 +32,17 @@ install() {
     fi
 }
 
+# A registry to pull from. Not installed: as a package it would be started as a service.
+registry() {
+    [ -x "$folder/registry" ] && return
+    (
+        mkdir -p "$folder/package" && cd "$folder/package"
+        apt-get download -q docker-registry && dpkg -x docker-registry_*.deb . &&
+            cp usr/bin/docker-registry "$folder/registry"
+    ) >"$folder/registry.log" 2>&1 || echo "no registry: $(tail -n 1 "$folder/registry.log")"
+    rm -rf "$folder/package"
+}
+
 answers() { curl -fsS --max-time 5 --unix-socket "$folder/docker.sock" http://engine/_ping >/dev/null 2>&1; }
 
 pid_of() { cat "$folder/$1" 2>/dev/null || true; }
@@ -39,6 +50,7 @@ lives() { [ -n "$1" ] && kill -0 "$1" 2>/dev/null; }
 
 start() {
     local driver pid drivers=${EVQ_TEST_DRIVER:-overlay2 vfs}
+    answers && return
     # Images belong to the driver that was there first.
     [ -e "$folder/driver" ] && drivers=$(cat "$folder/driver")
     kill_now containerd
@@ -119,7 +131,7 @@ fi
 mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
 case $verb in
-    up) install && start && images ;;
+    up) install && start && images && registry ;;
     start) start ;;
     stop) stop ;;
     kill) kill_now dockerd && kill_now containerd ;;
