@@ -30,6 +30,7 @@ from ..core.errors import (
     ContainerFailed,
     EnvironmentFailed,
     EvqError,
+    SecretFailed,
     ServerFull,
     SpawnFailed,
 )
@@ -40,6 +41,7 @@ from ..core.sdk.author import now
 from ..core.state import Task
 from . import endings, launch
 from .channel import Channel
+from .confinement import Confinement
 from .endings import Ending
 from .execution import Execution
 from .forkserver import Supervisor
@@ -47,6 +49,7 @@ from .means import Means
 from .place import Place
 from .preparation import Preparation, Ready
 from .results import Result
+from .secret_sources import NO_SECRETS
 from .telemetry import Recorder
 
 log = logging.getLogger(__name__)
@@ -56,6 +59,8 @@ T = TypeVar("T")
 BRIEF = 0.005
 """Seconds that a command must live for its start to be an event of its own. A shorter one is
 told of by its end: one forced write less where writes are what limits the rate of tasks."""
+
+SET_UP_ERRORS = (CodeFailed, ContainerFailed, EnvironmentFailed, SecretFailed, SpawnFailed)
 
 KEEP_AFTER = 0.5
 """Seconds after which an end that cannot be told yet is put on disk."""
@@ -91,12 +96,15 @@ class Attempt:
             live.number,
             live.claim,
             means.config.log_bytes,
+            means.redactor,
         )
+        self._secrets = NO_SECRETS
         self._launch: Launch | None = None
         self._telling: asyncio.Future[events.Lifecycle] | None = None
         self._waiting: asyncio.Future[Any] | None = None
         self._work = means.config.state / "work" / f"{task.id}-{live.number}"
         self._preparation = Preparation(self, means, self._work, channel, self._recorder)
+        self._confinement = Confinement(means, task.spec, self._work.name)
 
     # --- the pipe -----------------------------------------------------------------------------
 
@@ -109,23 +117,33 @@ class Attempt:
         self._channel.attach(self._recorder.heard, self._recorder.garbled)
         here = Place(supervisor, Execution(supervisor, self._recorder))
         try:
+            self._confinement.enter(supervisor, self._recorder.say)
             return await self._prepare_and_run(here)
         except (ClaimLost, Stopped):
             return endings.before_command(self.holder, self._ending)
-        except (CodeFailed, ContainerFailed, EnvironmentFailed, SpawnFailed) as error:
-            return self._failed_by(error)
+        except SET_UP_ERRORS as error:
+            return self._failed_by(self._recorder.redactor.error(error))
         except OSError as error:
-            return endings.by_agent(self.holder, str(error))
+            return endings.by_agent(self.holder, self._recorder.redactor.text(str(error)))
         finally:
             self._supervisors = ()
             means.forkserver.release(supervisor)
             await self._preparation.leave()
+            await self._confinement.leave()
             self._channel.detach()
             self._recorder.close()
             await self._preparation.tidy()
 
     async def _prepare_and_run(self, here: Place) -> Finish | GiveBack | None:
+        if self.task.spec.secrets:
+            await self._find_secrets()
         return await self._run_command(await self._preparation.run(here))
+
+    async def _find_secrets(self) -> None:
+        async with self.phase("secrets") as phase:
+            self._secrets = found = await self._means.secrets.resolve(self.task.spec)
+            self._recorder.redactor = self._means.redactor.knowing(found.values)
+            phase.detail = ", ".join(f"{name} ({where})" for name, where in found.places.items())
 
     async def _run_command(self, ready: Ready) -> Finish | GiveBack | None:
         self._stop_if_told()
@@ -138,12 +156,15 @@ class Attempt:
             ready.built,
             self._channel.path,
             ready.place,
+            self._secrets,
         )
         began = time.monotonic()
         pid = await execution.spawn(command, cwd=launch.folder(spec, tree), env=variables)
+        if not ready.place.image:
+            self._confinement.started(pid)
         self._launch = Launch(now(), pid, tuple(command), self._means.host, str(tree))
         telling = asyncio.get_running_loop().call_later(BRIEF, self._tell_start)
-        timer = self._arm_timeout(spec.timeout)
+        timer = self._arm_timeout(self._confinement.seconds)
         try:
             exit = await execution.wait()
         finally:
@@ -157,10 +178,16 @@ class Attempt:
             time.monotonic() - began,
             self._ending,
             self._recorder.last_error,
-            spec.timeout,
-            self._preparation.memory_evidence(),
+            self._confinement.out_of_time,
+            self._memory_death(exit.exit_code),
         )
         return await self._start_told(end)
+
+    def _memory_death(self, exit_code: int) -> str:
+        """Why it is known that want of memory ended the command; empty if it is not."""
+        if self._preparation.in_container:
+            return self._preparation.memory_evidence()
+        return self._confinement.memory_death(exit_code, self._recorder.say)
 
     def _tell_start(self) -> None:
         assert self._launch is not None
@@ -192,7 +219,8 @@ class Attempt:
         for line in (error.why, error.fix and f"fix: {error.fix}"):
             for part in line.splitlines():
                 self._recorder.say(f"  {part}")
-        return endings.of_set_up(self.holder, error)
+        memory = self._preparation.memory_evidence() or self._confinement.memory_death_in_set_up()
+        return endings.of_set_up(self.holder, error, memory)
 
     def failed_here(self) -> Finish:
         """The end of an attempt that the agent itself could not carry through."""
@@ -286,7 +314,10 @@ class Attempt:
                 # So that whoever follows the task reads the step's output before its end.
                 self._recorder.flush()
                 seconds = round(time.monotonic() - began, 6)
-                await self.write(EndPhase(self.holder, name, seconds, notes.cached, notes.detail))
+                if notes.cached is False:
+                    self._means.caretaker.built()
+                detail = self._recorder.redactor.text(notes.detail)
+                await self.write(EndPhase(self.holder, name, seconds, notes.cached, detail))
         self._stop_if_told()
 
     def _stop_if_told(self) -> None:

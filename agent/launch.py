@@ -7,7 +7,6 @@ import os
 import signal
 import tempfile
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -18,14 +17,13 @@ from ..core.spec import Code, Command, Module, Script, Spec
 from ..core.state import EnvironmentRecord, Task
 from . import environments, workdir
 from .command import Run
+from .containers.variables import carried
 from .environments.base import Environment, Recipe, Request
 from .means import Means
 from .place import Place
+from .secret_sources import Secrets
 from .trust import trust_variables
-
-HIDDEN_PREFIXES = ("EVQ_", "NATS_", "NOTIFY_SOCKET")
-"""Variables of the agent that a task does not see: they say how to reach the server, and as
-whom, and where the agent itself is expected to say that it is ready."""
+from .variables import setup_variables, task_variables
 
 
 @dataclass
@@ -46,25 +44,13 @@ class Built:
     base: dict[str, str] = field(default_factory=dict)
 
 
-@cache
-def _machine_variables() -> tuple[tuple[str, str], ...]:
-    # The agent's environment never changes, and reading it costs as much as an event.
-    return tuple(
-        (name, value) for name, value in os.environ.items() if not name.startswith(HIDDEN_PREFIXES)
-    )
-
-
-def machine_variables() -> dict[str, str]:
-    """The agent's own variables without those that are its own business."""
-    return dict(_machine_variables())
-
-
-def base_variables(means: Means, place: Place) -> dict[str, str]:
-    """What a command of set-up finds in a place before anything is said about the task."""
+def base_variables(means: Means, place: Place, *, task: bool = False) -> dict[str, str]:
+    """What a command of set-up, or the task's own, finds in a place before anything is said."""
+    chosen = task_variables if task else setup_variables
+    config = means.config
     if place.variables is not None:
-        return dict(place.variables)
-    trusted = means.config.trusted if means.config.extra_ca else None
-    return machine_variables() | trust_variables(trusted)
+        return carried(chosen(config.pass_env), config.pass_env) | place.variables
+    return chosen(config.pass_env) | trust_variables(config.trusted if config.extra_ca else None)
 
 
 async def put_code(means: Means, code: Code, target: Path, run: Run) -> bool:
@@ -179,11 +165,17 @@ def _executable(file: Path) -> bool:
 
 
 def variables(
-    means: Means, task: Task, attempt: int, built: Built, socket: Path, place: Place
+    means: Means,
+    task: Task,
+    attempt: int,
+    built: Built,
+    socket: Path,
+    place: Place,
+    secrets: Secrets,
 ) -> dict[str, str]:
     """The variables of the task's command, the user's own last so that they win."""
     spec = task.spec
-    base = base_variables(means, place)
+    base = base_variables(means, place, task=True)
     if built.environment:
         base = built.environment.apply(base)
     path = [str(means.sdk), *filter(None, [base.get("PYTHONPATH")])]
@@ -202,7 +194,7 @@ def variables(
         base["EVQ_PARAMS"] = msgspec.json.encode(spec.params).decode()
     if spec.code and spec.code.commit:
         base["EVQ_COMMIT"] = spec.code.commit
-    return {**base, **spec.variables}
+    return {**base, **spec.variables, **secrets.variables}
 
 
 def signal_name(number: int) -> str:

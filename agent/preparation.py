@@ -173,6 +173,11 @@ class Preparation:
     async def _tell(self, record: EnvironmentRecord) -> None:
         await self._steps.write(TellEnvironment(self._steps.holder, record))
 
+    @property
+    def in_container(self) -> bool:
+        """Whether the attempt has one."""
+        return self._lodging is not None
+
     def memory_evidence(self) -> str:
         """What says that the kernel killed a process for want of memory; empty if nothing does."""
         return self._lodging.memory_evidence() if self._lodging else ""

@@ -36,6 +36,7 @@ from .session import settings_with
 )
 @click.option("--lease", metavar="TIME", help="How long the agent may be silent.")
 @click.option("--grace", metavar="TIME", help="From SIGTERM to SIGKILL.")
+@click.option("--max-timeout", metavar="TIME", help="The longest that a task may run here.")
 @click.option("--state-dir", metavar="DIR", help="What must be found again after a crash.")
 @click.option("--cache-dir", metavar="DIR", help="Environments and code.")
 @click.option("--docker", metavar="IMAGE", help="Run tasks that ask for none in this image.")
@@ -54,6 +55,10 @@ from .session import settings_with
 @click.option("--allow-setup", is_flag=True, help="Run set-up scripts without a container, too.")
 @click.option("--allow-apt", is_flag=True, help="Install system packages without one, too.")
 @click.option("--extra-ca", metavar="FILE", help="Authorities that set-up and tasks trust, too.")
+@click.option("--no-wait", is_flag=True, help="Fail if the server is not there; else wait for it.")
+@click.option("--pass-env", metavar="A,B*", help="More of its variables for tasks to see.")
+@click.option("--secrets-env", metavar="A,B*", help="Its variables that tasks may have as secrets.")
+@click.option("--secrets-file", metavar="FILE", help="Secrets as TOML, readable by you alone.")
 def agent(
     queues: str | None,
     order: str,
@@ -62,6 +67,7 @@ def agent(
     on_disconnect: str | None,
     lease: str | None,
     grace: str | None,
+    max_timeout: str | None,
     state_dir: str | None,
     cache_dir: str | None,
     docker: str | None,
@@ -71,6 +77,10 @@ def agent(
     allow_setup: bool,
     allow_apt: bool,
     extra_ca: str | None,
+    no_wait: bool,
+    pass_env: str | None,
+    secrets_env: str | None,
+    secrets_file: str | None,
 ) -> None:
     """Run tasks on this machine, until SIGTERM or ^C.
 
@@ -83,6 +93,7 @@ def agent(
     known = settings_with(
         lease=lease,
         grace=grace,
+        max_timeout=max_timeout,
         on_disconnect=on_disconnect,
         state_dir=state_dir,
         cache_dir=cache_dir,
@@ -90,6 +101,9 @@ def agent(
         docker_args=docker_args,
         docker_allow=docker_allow,
         extra_ca=extra_ca,
+        pass_env=pass_env,
+        secrets_env=secrets_env,
+        secrets_file=secrets_file,
     )
     names = [check_name(one.strip(), "queue") for one in (queues or known.queue).split(",")]
     if len(set(names)) != len(names):
@@ -109,8 +123,17 @@ def agent(
         "--docker": known.docker,
         "--docker-allow": known.docker_allow,
         "--extra-ca": known.extra_ca,
+        "--pass-env": ",".join(known.pass_env),
+        "--secrets-env": ",".join(known.secrets_env),
+        "--secrets-file": known.secrets_file,
+        "--limits": known.limits,
+        "--max-timeout": f"{known.max_timeout:g}" if known.max_timeout else None,
+        "--disk-floor": str(known.disk_floor),
+        "--cache-bytes": str(known.cache_bytes),
+        "--cache-kinds": known.cache_kinds,
     }
     words = [word for name, value in arguments.items() if value for word in (name, value)]
+    words += ["--no-wait"] * no_wait
     words += [f"--docker-for={rule}" for rule in map(_image_rule, docker_for)]
     if known.docker_args:
         words.append(f"--docker-args={known.docker_args}")

@@ -15,7 +15,7 @@ import msgspec
 from ..core import units
 from ..core.errors import UsageError
 from ..core.sdk.author import host_name, user_name
-from ..core.spec import Command, Container, Entry, Module, Script, Spec, argv_text
+from ..core.spec import Command, Container, Entry, Limits, Module, Script, Spec, argv_text
 from .completion import complete_queue
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -73,9 +73,13 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     apt: tuple[str, ...]
     set: tuple[str, ...]
     setenv: tuple[str, ...]
+    secret: tuple[str, ...]
     retries: int
     timeout: str | None
     grace: str | None
+    memory: str | None
+    cpus: float | None
+    processes: int | None
     key: str | None
     no_code: bool
     include: tuple[str, ...]
@@ -135,10 +139,19 @@ def task_options(command: _F) -> _F:
             help="An environment variable; without =V, its value here.",
         ),
         click.option(
+            "--secret",
+            multiple=True,
+            metavar="[VAR=]NAME",
+            help="A variable whose value the agent knows; only the name is sent.",
+        ),
+        click.option(
             "--retries", type=int, default=0, metavar="N", help="Run again after a failure.  [0]"
         ),
         click.option("--timeout", metavar="TIME", help="End it after that long, such as 2h."),
         click.option("--grace", metavar="TIME", help="From SIGTERM to SIGKILL."),
+        click.option("--memory", metavar="SIZE", help="The most memory it may use, such as 8GiB."),
+        click.option("--cpus", type=float, metavar="N", help="The most processor time, as in 1.5."),
+        click.option("--processes", type=int, metavar="N", help="The most processes and threads."),
         click.option("--key", help="Enqueue at most one task with this key."),
         click.option("--no-code", is_flag=True, help="Send no code with the command."),
         click.option(
@@ -230,9 +243,11 @@ def make_spec(wish: Wish, entry: Entry, queue: str) -> Spec:
         apt=tuple(name for word in wish.apt for name in word.replace(",", " ").split()),
         variables=variables(wish.setenv),
         params=params,
+        secrets=wish.secret,
         retries=wish.retries,
         timeout=units.seconds(wish.timeout) if wish.timeout else None,
         grace=units.seconds(wish.grace) if wish.grace else None,
+        limits=limits(wish),
         key=wish.key,
         user=user_name(),
         host=host_name(),
@@ -264,6 +279,13 @@ def _read_setup(path: str) -> str:
             why=getattr(error, "strerror", None) or "it is not UTF-8 text",
             fix=f"ls -l {path}",
         ) from error
+
+
+def limits(wish: Wish) -> Limits | None:
+    """What the task may use at most; None if nothing was said of it."""
+    memory = units.size(wish.memory) if wish.memory else None
+    found = Limits(memory, wish.cpus, wish.processes)
+    return None if found == Limits() else found
 
 
 def default_name(entry: Entry, params: dict[str, str]) -> str:

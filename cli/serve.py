@@ -18,8 +18,9 @@ from pathlib import Path
 import msgspec
 
 from ..core import errors
+from ..core.configuration import OF_A_SERVER
 from ..core.errors import EvqError
-from ..core.settings import OF_A_SERVER, SETTINGS, variable
+from ..core.settings import SETTINGS, variable
 from ..core.units import duration_text
 from . import embedded
 from .embedded import Address, Door, Port, Tls
@@ -70,7 +71,10 @@ def members(plan: Plan, door: Door) -> list[Process]:
     )
     agent = Process(
         name="agent",
-        argv=evq("agent", "--queues", ",".join(plan.queues), "--order", plan.order, *slots),
+        argv=evq(
+            *("agent", "--queues", ",".join(plan.queues), "--order", plan.order, *slots),
+            "--no-wait",
+        ),
         env={**env, "NOTIFY_SOCKET": ears["agent"].address},
         stop_order=1,
         ready=ears["agent"].heard,

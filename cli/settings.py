@@ -18,11 +18,9 @@ from pathlib import Path
 import msgspec
 import platformdirs
 
-from ..core.errors import SettingsError
-from ..core.settings import (
+from ..core.configuration import (
+    NOT_OF_A_PROJECT,
     OF_A_SERVER,
-    PATHS,
-    SETTINGS,
     Configuration,
     Given,
     Layer,
@@ -31,8 +29,9 @@ from ..core.settings import (
     layer,
     merge,
     shown,
-    variable,
 )
+from ..core.errors import SettingsError
+from ..core.settings import PATHS, SETTINGS, variable
 from .store import Store
 
 _CONTEXT_NAMES = {
@@ -112,19 +111,13 @@ def _project(here: Path) -> Layer:
     return {}
 
 
-NOT_A_PROJECTS = ("nats_server", "docker_args", "docker_allow", "extra_ca")
-"""A checkout of somebody else's code must not choose a program that `evq up` starts, whom an
-agent trusts, nor what a task may reach."""
-
-
 def _trusted(project: Layer) -> Layer:
-    for name in NOT_A_PROJECTS:
-        if name in project:
-            raise SettingsError(
-                f"a project cannot set {name}",
-                why=f"{name} stands in {project[name].origin}; it decides what to trust",
-                fix=f"take it out, and set {variable(name)} or write it in {user_file()}",
-            )
+    for name in NOT_OF_A_PROJECT & project.keys():
+        raise SettingsError(
+            f"a project cannot choose {name}: {SETTINGS[name].meaning}",
+            why=f"it stands in {project[name].origin}",
+            fix=f"take it out, and set {variable(name)} or write it in {user_file()}",
+        )
     return project
 
 

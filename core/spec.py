@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from math import inf
 from typing import Literal
 
 import msgspec
@@ -15,6 +17,12 @@ PRIORITIES = range(10)
 
 DEFAULT_PRIORITY = 5
 DEFAULT_LOSSES = 3
+
+LEAST_MEMORY = 4 * 2**20
+"""Bytes; with less, not even a shell starts."""
+
+LEAST_CPUS = 0.01
+"""The kernel does not count smaller shares of a processor."""
 
 
 class Script(msgspec.Struct, frozen=True, tag_field="kind", tag="script"):
@@ -65,6 +73,18 @@ class Container(msgspec.Struct, frozen=True, omit_defaults=True):
     args: tuple[str, ...] = ()
 
 
+class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an attempt may use at most, set-up included, all of its processes together.
+
+    `memory` is in bytes; `cpus` is how many processors' time it may take, such as 1.5;
+    `processes` counts threads, too.
+    """
+
+    memory: int | None = None
+    cpus: float | None = None
+    processes: int | None = None
+
+
 class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Everything an agent needs to know to run a task.
 
@@ -73,6 +93,7 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     in seconds; `timeout` counts from the start of the command, `grace` from SIGTERM to SIGKILL.
     `setup` is the text of a shell script and `apt` names system packages, for the machine or the
     image before the task's code is there.
+    `secrets` are names, never values: `NAME`, or `VARIABLE=NAME`; see `secret_names`.
     """
 
     entry: Entry
@@ -89,10 +110,12 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     apt: tuple[str, ...] = ()
     variables: dict[str, str] = {}
     params: dict[str, str] = {}
+    secrets: tuple[str, ...] = ()
     retries: int = 0
     losses: int = DEFAULT_LOSSES
     timeout: float | None = None
     grace: float | None = None
+    limits: Limits | None = None
     key: str | None = None
     parent: str | None = None
     user: str = ""
@@ -121,7 +144,24 @@ def check_spec(spec: Spec) -> Spec:
     check_packages(spec.apt)
     check_setup(spec.setup or "")
     _check_variables(spec.variables)
+    _check_secrets(spec)
+    _check_limits(spec.limits or Limits())
     return spec
+
+
+def _check_limits(limits: Limits) -> None:
+    for option, value, least, example in (
+        ("--memory", limits.memory, LEAST_MEMORY, "4GiB"),
+        ("--cpus", limits.cpus, LEAST_CPUS, "2"),
+        ("--processes", limits.processes, 1, "100"),
+    ):
+        # Written so that a `nan` is refused, too.
+        if value is not None and not least <= value < inf:
+            raise UsageError(
+                f"{option} {value} is too little for a task, or no number",
+                why=f"the least is {least:g}" + (" bytes" if option == "--memory" else ""),
+                fix=f"{option} {example}",
+            )
 
 
 def _check_variables(variables: dict[str, str]) -> None:
@@ -131,6 +171,43 @@ def _check_variables(variables: dict[str, str]) -> None:
                 f"{name!r} cannot be set as an environment variable",
                 why="a name must not be empty nor hold '=', and neither may hold a NUL",
                 fix="--setenv NAME=VALUE",
+            )
+
+
+_SECRET = re.compile(r"(?:([A-Za-z_][A-Za-z0-9_]{0,99})=)?([A-Z][A-Z0-9_]{0,63})")
+
+
+def secret_names(secrets: tuple[str, ...]) -> dict[str, str]:
+    """The names of the secrets by the variables in which the task finds them.
+
+    Raises `UsageError`, which shows nothing of what stands where a name should: names are in
+    capitals so that a value which was typed there is refused rather than stored.
+    """
+    found: dict[str, str] = {}
+    for word in secrets:
+        match = _SECRET.fullmatch(word)
+        name = match[2] if match else ""
+        variable = (match[1] or name) if match else ""
+        if not name or variable.startswith("EVQ_"):
+            raise UsageError(
+                "a secret is named by --secret NAME or --secret VARIABLE=NAME",
+                why="a name has up to 64 characters out of A-Z 0-9 _ and begins with a letter, "
+                "a variable does not begin with EVQ_; the value stays with the agent",
+                fix="--secret HF_TOKEN",
+            )
+        if variable in found:
+            raise UsageError(f"two secrets are to be in {variable}", fix=f"--secret {variable}")
+        found[variable] = name
+    return found
+
+
+def _check_secrets(spec: Spec) -> None:
+    for variable in secret_names(spec.secrets):
+        if variable in spec.variables:
+            raise UsageError(
+                f"{variable} is set twice, as a variable and as a secret",
+                why="what --setenv sets is stored for everybody to read",
+                fix=f"leave out --setenv {variable}",
             )
 
 

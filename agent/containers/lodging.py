@@ -20,7 +20,7 @@ import uv
 from ...core.container import Arguments, guarded, read_arguments
 from ...core.errors import ContainerFailed
 from ...core.spec import Container as Asked
-from ...core.spec import Spec
+from ...core.spec import Limits, Spec
 from ...core.state import Task
 from ..config import Config
 from ..environments.base import Recipe
@@ -77,6 +77,19 @@ def arguments(wish: Asked, config: Config) -> Arguments:
     return read_arguments((*wish.args, *config.docker_args))
 
 
+def limited(said: Arguments, limits: Limits | None) -> Arguments:
+    """`said` with the limits of a task, whichever are tighter."""
+    if limits is None:
+        return said
+    pairs = {
+        "memory": (said.memory, limits.memory),
+        "cpus": (said.cpus, limits.cpus),
+        "pids_limit": (said.pids_limit, limits.processes),
+    }
+    tighter = {name: min(filter(None, pair), default=None) for name, pair in pairs.items()}
+    return msgspec.structs.replace(said, **tighter)
+
+
 class Lodging:
     """The container of one attempt. `find`, `enter`, perhaps `keep`, and `close` in any case."""
 
@@ -87,7 +100,7 @@ class Lodging:
         assert task.live is not None
         self._means = means
         self._task = task
-        self._arguments = arguments(wish, means.config)
+        self._arguments = limited(arguments(wish, means.config), task.spec.limits)
         self._name = wish.image
         self._work = work
         self._socket = socket

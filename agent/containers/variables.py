@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..config import Config
 from ..environments.variables import IMAGE
 from ..trust import trust_variables
+from ..variables import matches
 from .engine import Image
 from .runtime import AUTHORITIES, TOOLS
 
@@ -23,6 +24,11 @@ CARRIED = (
 """Variables of the agent that mean the same in a container: how to reach indexes of packages."""
 
 
+def carried(machine: Mapping[str, str], wanted: Iterable[str]) -> dict[str, str]:
+    """Those of the machine's variables that go into a container, and the `wanted` patterns."""
+    return {n: value for n, value in machine.items() if n in CARRIED or matches(n, wanted)}
+
+
 def image_variables(
     image: Image, said: Mapping[str, str], config: Config, work: Path, key: str
 ) -> dict[str, str]:
@@ -30,7 +36,6 @@ def image_variables(
     own = image.variables
     return {
         "LANG": "C.UTF-8",
-        **{name: os.environ[name] for name in CARRIED if name in os.environ},
         **own,
         "PATH": f"{own.get('PATH') or DEFAULT_PATH}:{TOOLS}",
         "HOME": own.get("HOME", "/root") if os.getuid() == 0 else str(work / "home"),

@@ -138,7 +138,7 @@ async def test_guarded_arguments_are_refused(queue, start_agent, word):
     start_agent([queue]).ready()
     task = await queue.run("true", container=Container(BARE, (word,)), retries=0)
     assert (task.state.outcome, task.state.cause) == (Outcome.FAILED, Cause.ENVIRONMENT)
-    assert "E33" in task.state.evidence and "administrator" in task.state.evidence
+    assert "E34" in task.state.evidence and "administrator" in task.state.evidence
 
 
 async def test_a_guarded_argument_that_is_allowed(queue, start_agent, tmp_path):

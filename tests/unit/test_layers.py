@@ -18,6 +18,7 @@ ONLY_IN = {
     "duckdb": ("projector/store.py", "projector/sandbox.py"),
     "docker": ("agent/containers/engine.py",),
     "psutil": ("agent/probe.py",),
+    "keyring": ("agent/secret_sources.py",),
     "click": ("cli/",),
     "rich": ("cli/",),
 }
@@ -88,6 +89,7 @@ def test_the_house_keeps_its_arrows() -> None:
         ("projector/rows.py", "import duckdb"),
         ("agent/loop.py", "from psutil import cpu_count"),
         ("agent/containers/container.py", "from docker.errors import APIError"),
+        ("agent/launch.py", "import keyring"),
         ("core/sdk/client.py", "import click"),
         ("agent/main.py", "from rich.table import Table"),
         ("core/decide.py", "import time"),
