@@ -89,7 +89,7 @@ def of_set_up(holder: Holder, error: EvqError, memory_death: str) -> Finish:
         SecretFailed: Cause.ENVIRONMENT,
         MachineFailed: Cause.INFRASTRUCTURE,
     }
-    cause = causes.get(type(error), Cause.SPAWN)
+    cause = next((c for kind, c in causes.items() if isinstance(error, kind)), Cause.SPAWN)
     evidence = f"[{error.code}] {error}"[:EVIDENCE_LENGTH]
     if memory_death:
         cause, evidence = Cause.OOM_HOST, memory_death
