@@ -45,6 +45,7 @@ from .confinement import Confinement
 from .endings import Ending
 from .execution import Execution
 from .forkserver import Supervisor
+from .left import Left
 from .means import Means
 from .place import Place
 from .preparation import Preparation, Ready
@@ -103,7 +104,8 @@ class Attempt:
         self._telling: asyncio.Future[events.Lifecycle] | None = None
         self._waiting: asyncio.Future[Any] | None = None
         self._work = means.config.state / "work" / f"{task.id}-{live.number}"
-        self._preparation = Preparation(self, means, self._work, channel, self._recorder)
+        self._left = Left(self._work)
+        self._preparation = Preparation(self, means, self._left, channel, self._recorder)
         self._confinement = Confinement(means, task.spec, self._work.name)
 
     # --- the pipe -----------------------------------------------------------------------------
@@ -116,15 +118,10 @@ class Attempt:
         means.keeper.hold(self)
         self._channel.attach(self._recorder.heard, self._recorder.garbled)
         here = Place(supervisor, Execution(supervisor, self._recorder))
+        end: Finish | GiveBack | None = None
         try:
-            self._confinement.enter(supervisor, self._recorder.say)
-            return await self._prepare_and_run(here)
-        except (ClaimLost, Stopped):
-            return endings.before_command(self.holder, self._ending)
-        except SET_UP_ERRORS as error:
-            return self._failed_by(self._recorder.redactor.error(error))
-        except OSError as error:
-            return endings.by_agent(self.holder, self._recorder.redactor.text(str(error)))
+            end = await self._carry_out(here)
+            return end
         finally:
             self._supervisors = ()
             means.forkserver.release(supervisor)
@@ -132,7 +129,20 @@ class Attempt:
             await self._confinement.leave()
             self._channel.detach()
             self._recorder.close()
-            await self._preparation.tidy()
+            self._left.launched = self._launch
+            await self._left.put_away(means, self.task, self.holder.attempt, end)
+
+    async def _carry_out(self, here: Place) -> Finish | GiveBack | None:
+        """The steps, and each way in which one of them can fail."""
+        try:
+            self._confinement.enter(here.supervisor, self._recorder.say)
+            return await self._prepare_and_run(here)
+        except (ClaimLost, Stopped):
+            return endings.before_command(self.holder, self._ending)
+        except SET_UP_ERRORS as error:
+            return self._failed_by(self._recorder.redactor.error(error))
+        except OSError as error:
+            return endings.by_agent(self.holder, self._recorder.redactor.text(str(error)))
 
     async def _prepare_and_run(self, here: Place) -> Finish | GiveBack | None:
         if self.task.spec.secrets:
@@ -160,8 +170,7 @@ class Attempt:
         )
         began = time.monotonic()
         pid = await execution.spawn(command, cwd=launch.folder(spec, tree), env=variables)
-        if not ready.place.image:
-            self._confinement.started(pid)
+        self._confinement.started(pid)
         self._launch = Launch(now(), pid, tuple(command), self._means.host, str(tree))
         telling = asyncio.get_running_loop().call_later(BRIEF, self._tell_start)
         timer = self._arm_timeout(self._confinement.seconds)
@@ -185,9 +194,8 @@ class Attempt:
 
     def _memory_death(self, exit_code: int) -> str:
         """Why it is known that want of memory ended the command; empty if it is not."""
-        if self._preparation.in_container:
-            return self._preparation.memory_evidence()
-        return self._confinement.memory_death(exit_code, self._recorder.say)
+        inside = self._preparation.memory_evidence()
+        return inside or self._confinement.memory_death(exit_code, self._recorder.say)
 
     def _tell_start(self) -> None:
         assert self._launch is not None

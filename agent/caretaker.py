@@ -18,6 +18,7 @@ from ..core.units import size_text
 from .caches.report import Report
 from .config import Config
 from .disk import Room, tightest
+from .kept import Kept
 from .memory import MemoryWatch
 
 log = logging.getLogger(__name__)
@@ -37,8 +38,9 @@ Pause = Callable[[str], Awaitable[None]]
 class Caretaker:
     """One per agent."""
 
-    def __init__(self, config: Config, memory: MemoryWatch) -> None:
+    def __init__(self, config: Config, memory: MemoryWatch, kept: Kept) -> None:
         self._config = config
+        self._kept = kept
         self._memory = memory
         self._paused = False
         self._prune_at = asyncio.get_running_loop().time() + FIRST_PRUNE
@@ -62,6 +64,9 @@ class Caretaker:
         room = self._room()
         if room.low and not self._just_pruned:
             await self._prune("--free", str(room.missing))
+            room = self._room()
+        if room.low:
+            await asyncio.to_thread(self._kept.sweep, most_bytes=0)
             room = self._room()
         if room.low and not self._paused:
             self._paused = True

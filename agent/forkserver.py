@@ -74,6 +74,10 @@ class Server:
         theirs.close()
         return ours
 
+    def outside(self, pid: int) -> int:
+        """A supervisor counts as we do."""
+        return pid
+
     def put_down(self, supervisor: Supervisor) -> None:
         """Kill a supervisor; what it leaves is the forkserver's to kill."""
         signal_all((supervisor.pid,), signal.SIGKILL)

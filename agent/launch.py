@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from ..core import parameters
 from ..core.errors import CodeFailed, NotFound
 from ..core.ports import BusAway
 from ..core.spec import Code, Command, Module, Script, Spec
@@ -190,8 +191,8 @@ def variables(
         "EVQ_AGENT_FOLDER": str(means.config.state),
         "EVQ_SOCKET": str(socket),
     }
-    if spec.params:
-        base["EVQ_PARAMS"] = msgspec.json.encode(spec.params).decode()
+    if given := parameters.values(spec):
+        base["EVQ_PARAMS"] = msgspec.json.encode(given).decode()
     if spec.code and spec.code.commit:
         base["EVQ_COMMIT"] = spec.code.commit
     return {**base, **spec.variables, **secrets.variables}

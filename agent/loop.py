@@ -82,6 +82,7 @@ class Agent:
             for part in (
                 means.keeper.run(),
                 means.outbox.run(),
+                means.kept.run(),
                 self._watch_levels(),
                 self._hear_commands(),
                 means.caretaker.run(self.pause),

@@ -14,7 +14,8 @@ class Place:
     """A supervisor, the commands that run under it, and what they find there.
 
     `variables` are those of the container, None for the machine's own; `image` is the digest of
-    the image; `apt` is the folder in which downloaded system packages are kept between attempts,
+    the image, and `again` how another container like this one is made, as words of `docker run`;
+    `apt` is the folder in which downloaded system packages are kept between attempts,
     None where the system keeps its own.
     """
 
@@ -22,4 +23,5 @@ class Place:
     execution: Execution
     variables: dict[str, str] | None = None
     image: str | None = None
+    again: tuple[str, ...] = ()
     apt: Path | None = None

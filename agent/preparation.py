@@ -22,6 +22,7 @@ from .channel import Channel
 from .containers import lodging
 from .containers.lodging import Lodging
 from .forkserver import Supervisor
+from .left import Left
 from .means import Means
 from .place import Place
 from .telemetry import Recorder
@@ -62,25 +63,27 @@ class Ready:
 
 
 class Preparation:
-    """Makes one attempt ready, and tidies up after it."""
+    """Makes one attempt ready."""
 
     def __init__(
-        self, steps: Steps, means: Means, work: Path, channel: Channel, recorder: Recorder
+        self, steps: Steps, means: Means, left: Left, channel: Channel, recorder: Recorder
     ) -> None:
-        """`work` is the attempt's own folder, made here if it is needed."""
+        """What is made here is noted in `left`, so that it can be put away."""
         self._steps = steps
         self._means = means
-        self._work = work
+        self._left = left
+        self._work = left.work
         self._channel = channel
         self._recorder = recorder
         self._lodging: Lodging | None = None
-        self._built = launch.Built()
 
     async def run(self, here: Place) -> Ready:
         """All steps in their order; `here` is the machine itself."""
         place = await self._customise(await self._enter_container(here))
-        tree = await self._put_code(here)
-        return Ready(place, tree, await self._build_environment(tree, place))
+        self._left.place = place
+        self._left.tree = tree = await self._put_code(here)
+        self._left.built = built = await self._build_environment(tree, place)
+        return Ready(place, tree, built)
 
     async def _enter_container(self, here: Place) -> Place:
         wish = lodging.asked(self._steps.task.spec, self._means.config)
@@ -153,7 +156,7 @@ class Preparation:
         if recipe is None:
             if place.image:
                 await self._tell(EnvironmentRecord("none", None, None, (), place.image))
-            return self._built
+            return launch.Built()
         async with self._steps.phase("environment") as phase:
             if self._lodging:
                 place = await self._lodging.for_environments(place, recipe)
@@ -163,7 +166,7 @@ class Preparation:
                 if self._lodging:
                     await self._lodging.check_python(place)
                 raise
-            self._built = built
+            self._left.built = built
             phase.cached = built.environment.cached if built.environment else None
             phase.detail = built.detail
         if built.record:
@@ -173,23 +176,13 @@ class Preparation:
     async def _tell(self, record: EnvironmentRecord) -> None:
         await self._steps.write(TellEnvironment(self._steps.holder, record))
 
-    @property
-    def in_container(self) -> bool:
-        """Whether the attempt has one."""
-        return self._lodging is not None
-
     def memory_evidence(self) -> str:
         """What says that the kernel killed a process for want of memory; empty if nothing does."""
         return self._lodging.memory_evidence() if self._lodging else ""
 
     async def leave(self) -> None:
-        """End the container, if there is one; no process of it is left then."""
+        """End the container, if there is one, and let go of the environment."""
         if self._lodging:
             await self._lodging.close()
-
-    async def tidy(self) -> None:
-        """Let go of the environment, and remove the folder; every process must have ended."""
-        if self._built.environment:
-            self._built.environment.release()
-        if self._steps.task.spec.code or self._lodging:
-            await launch.remove(self._work)
+        if self._left.built.environment:
+            self._left.built.environment.release()

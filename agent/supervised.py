@@ -70,6 +70,11 @@ class Home(Protocol):
         """Our end of its control socket; `number` names it in `forget`."""
         ...
 
+    def outside(self, pid: int) -> int:
+        """The machine's own number of a process that the supervisor knows as `pid`; 0 if it
+        is gone."""
+        ...
+
     def put_down(self, supervisor: Supervisor) -> None:
         """Kill a supervisor that does not listen."""
         ...
@@ -232,9 +237,9 @@ class Supervisor:
                 if not self.ready.done():
                     self.ready.set_result(True)
             case ("started", pid):
-                self._main = pid
+                self._main = self._home.outside(pid)
                 if not self._started.done():
-                    self._started.set_result(pid)
+                    self._started.set_result(self._main)
             case ("failed", stage, number):
                 self._fail(_Refused(stage, number))
             case ("frozen",):

@@ -7,6 +7,7 @@ import click
 from ..core.container import check_image
 from ..core.errors import UsageError
 from ..core.ids import check_name
+from ..core.settings import Settings
 from .completion import complete_queue
 from .launch import become
 from .session import settings_with
@@ -36,6 +37,7 @@ from .session import settings_with
 )
 @click.option("--lease", metavar="TIME", help="How long the agent may be silent.")
 @click.option("--grace", metavar="TIME", help="From SIGTERM to SIGKILL.")
+@click.option("--keep", metavar="TIME", help="How long a failed attempt's folder stays.")
 @click.option("--max-timeout", metavar="TIME", help="The longest that a task may run here.")
 @click.option("--state-dir", metavar="DIR", help="What must be found again after a crash.")
 @click.option("--cache-dir", metavar="DIR", help="Environments and code.")
@@ -67,6 +69,7 @@ def agent(
     on_disconnect: str | None,
     lease: str | None,
     grace: str | None,
+    keep: str | None,
     max_timeout: str | None,
     state_dir: str | None,
     cache_dir: str | None,
@@ -93,6 +96,7 @@ def agent(
     known = settings_with(
         lease=lease,
         grace=grace,
+        keep=keep,
         max_timeout=max_timeout,
         on_disconnect=on_disconnect,
         state_dir=state_dir,
@@ -113,9 +117,22 @@ def agent(
         "--order": order,
         "--slots": str(slots) if slots else None,
         "--name": check_name(name, "agent") if name else None,
+    }
+    words = [word for name, value in arguments.items() if value for word in (name, value)]
+    words += words_of(known)
+    words += ["--no-wait"] * no_wait
+    words += [f"--docker-for={rule}" for rule in map(_image_rule, docker_for)]
+    words += ["--allow-setup"] * allow_setup + ["--allow-apt"] * allow_apt
+    become("evq.agent", words, known)
+
+
+def words_of(known: Settings) -> list[str]:
+    """What the settings tell an agent, as its command line."""
+    arguments = {
         "--on-disconnect": known.on_disconnect,
         "--lease": f"{known.lease:g}",
         "--grace": f"{known.grace:g}",
+        "--keep": f"{known.keep:g}",
         "--state-dir": known.state_dir,
         "--cache-dir": known.cache_dir,
         "--log-bytes": str(known.log_bytes),
@@ -132,13 +149,7 @@ def agent(
         "--cache-bytes": str(known.cache_bytes),
         "--cache-kinds": known.cache_kinds,
     }
-    words = [word for name, value in arguments.items() if value for word in (name, value)]
-    words += ["--no-wait"] * no_wait
-    words += [f"--docker-for={rule}" for rule in map(_image_rule, docker_for)]
-    if known.docker_args:
-        words.append(f"--docker-args={known.docker_args}")
-    words += ["--allow-setup"] * allow_setup + ["--allow-apt"] * allow_apt
-    become("evq.agent", words, known)
+    return [word for name, value in arguments.items() if value for word in (name, value)]
 
 
 def _image_rule(rule: str) -> str:

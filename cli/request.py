@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 import click
 import msgspec
 
-from ..core import units
+from ..core import parameters, units
 from ..core.errors import UsageError
 from ..core.sdk.author import host_name, user_name
 from ..core.spec import Command, Container, Entry, Limits, Module, Script, Spec, argv_text
@@ -72,11 +72,13 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     setup: str | None
     apt: tuple[str, ...]
     set: tuple[str, ...]
+    force: bool
     setenv: tuple[str, ...]
     secret: tuple[str, ...]
     retries: int
     timeout: str | None
     grace: str | None
+    keep: str | None
     memory: str | None
     cpus: float | None
     processes: int | None
@@ -84,6 +86,12 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     no_code: bool
     include: tuple[str, ...]
     rest: tuple[str, ...] | None = None
+
+
+force_option = click.option("--force", is_flag=True, help="Let --set change a parameter's type.")
+keep_option = click.option(
+    "--keep", metavar="TIME", help="How long its folder stays after a failure; 0 is not at all."
+)
 
 
 def task_options(command: _F) -> _F:
@@ -130,8 +138,12 @@ def task_options(command: _F) -> _F:
             "--apt", multiple=True, metavar="PKG", help="A system package to install; repeatable."
         ),
         click.option(
-            "--set", multiple=True, metavar="K=V", help="A parameter: evq.params['K'] in the task."
+            "--set",
+            multiple=True,
+            metavar="K=V",
+            help="Another value for K on the command line, else evq.params['K'] in the task.",
         ),
+        force_option,
         click.option(
             "--setenv",
             multiple=True,
@@ -149,6 +161,7 @@ def task_options(command: _F) -> _F:
         ),
         click.option("--timeout", metavar="TIME", help="End it after that long, such as 2h."),
         click.option("--grace", metavar="TIME", help="From SIGTERM to SIGKILL."),
+        keep_option,
         click.option("--memory", metavar="SIZE", help="The most memory it may use, such as 8GiB."),
         click.option("--cpus", type=float, metavar="N", help="The most processor time, as in 1.5."),
         click.option("--processes", type=int, metavar="N", help="The most processes and threads."),
@@ -229,10 +242,9 @@ def _check_script(script: str, others: Sequence[str], cwd: Path) -> None:
 
 def make_spec(wish: Wish, entry: Entry, queue: str) -> Spec:
     """The spec of the task, its code left out. Raises `UsageError`."""
-    params = pairs(wish.set, "--set")
     spec = Spec(
         entry=entry,
-        name=wish.name or default_name(entry, params),
+        name=wish.name or "",
         queue=wish.queue or queue,
         tags=wish.tag,
         manager=wish.env,
@@ -242,19 +254,31 @@ def make_spec(wish: Wish, entry: Entry, queue: str) -> Spec:
         setup=_read_setup(wish.setup) if wish.setup else None,
         apt=tuple(name for word in wish.apt for name in word.replace(",", " ").split()),
         variables=variables(wish.setenv),
-        params=params,
         secrets=wish.secret,
         retries=wish.retries,
         timeout=units.seconds(wish.timeout) if wish.timeout else None,
         grace=units.seconds(wish.grace) if wish.grace else None,
+        keep=units.seconds(wish.keep) if wish.keep else None,
         limits=limits(wish),
         key=wish.key,
         user=user_name(),
         host=host_name(),
     )
-    if wish.priority is None:
-        return spec
-    return msgspec.structs.replace(spec, priority=wish.priority)
+    spec = _with_parameters(spec, wish)
+    name = wish.name or default_name(spec.entry, spec.params)
+    priority = spec.priority if wish.priority is None else wish.priority
+    return msgspec.structs.replace(spec, name=name, priority=priority)
+
+
+def _with_parameters(spec: Spec, wish: Wish) -> Spec:
+    """`spec` with what `--set` says: in the place of what is on the command line or in the
+    environment already, else as a parameter of evq's own."""
+    for name, text in pairs(wish.set, "--set").items():
+        if parameters.knows(spec, name):
+            spec = parameters.override(spec, {name: text}, force=wish.force)
+        else:
+            spec = msgspec.structs.replace(spec, params=spec.params | {name: text})
+    return spec
 
 
 def make_container(wish: Wish) -> Container | None:

@@ -11,6 +11,7 @@ import msgspec
 from .container import check_image, check_packages, check_setup, read_arguments
 from .errors import UsageError
 from .ids import check_name
+from .units import size_text
 
 PRIORITIES = range(10)
 """Priorities of a task inside its queue; a higher one runs sooner."""
@@ -93,6 +94,7 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     in seconds; `timeout` counts from the start of the command, `grace` from SIGTERM to SIGKILL.
     `setup` is the text of a shell script and `apt` names system packages, for the machine or the
     image before the task's code is there.
+    `keep` is how many seconds the folder of a failed attempt stays; null leaves it to the agent.
     `secrets` are names, never values: `NAME`, or `VARIABLE=NAME`; see `secret_names`.
     """
 
@@ -115,6 +117,7 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     losses: int = DEFAULT_LOSSES
     timeout: float | None = None
     grace: float | None = None
+    keep: float | None = None
     limits: Limits | None = None
     key: str | None = None
     parent: str | None = None
@@ -136,6 +139,8 @@ def check_spec(spec: Spec) -> Spec:
     for name, seconds in (("timeout", spec.timeout), ("grace", spec.grace)):
         if seconds is not None and seconds <= 0:
             raise UsageError(f"{name} must be longer than nothing", fix=f"--{name} 30s")
+    if spec.keep is not None and spec.keep < 0:
+        raise UsageError("a folder cannot be kept for less than nothing", fix="--keep 0")
     if isinstance(spec.entry, Command) and not spec.entry.argv:
         raise UsageError("there is no command to run", fix="evq enqueue -- COMMAND ARGS")
     if spec.container:
@@ -159,7 +164,7 @@ def _check_limits(limits: Limits) -> None:
         if value is not None and not least <= value < inf:
             raise UsageError(
                 f"{option} {value} is too little for a task, or no number",
-                why=f"the least is {least:g}" + (" bytes" if option == "--memory" else ""),
+                why=f"the least is {size_text(LEAST_MEMORY) if option == '--memory' else least}",
                 fix=f"{option} {example}",
             )
 

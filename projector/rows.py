@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ..core import events
+from ..core import events, parameters
 from ..core.events import Package
 from ..core.spec import argv_text
 from ..core.state import Attempt, Ended, Queued, Task
@@ -195,7 +195,7 @@ def task_row(task: Task) -> TaskRow:
         user=spec.user,
         host=spec.host,
         tags=spec.tags,
-        params=_encoder.encode(spec.params).decode(),
+        params=_encoder.encode(parameters.values(spec)).decode(),
         entry=argv_text(spec.entry),
         commit=code.commit if code else None,
         branch=code.branch if code else None,

@@ -13,11 +13,13 @@ import secrets
 import signal
 import socket
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from ...core.errors import ContainerFailed
+from ..process import children
 from ..supervised import Supervisor
 from .engine import Engine, Wanted
 from .memory import MemoryCount, memory_count
@@ -41,10 +43,10 @@ class Container:
         self.id = id
         self._engine = engine
         self._connection = connection
-        pid, _, _ = struct.unpack("iii", connection.getsockopt(*_PEER))
+        self._first, _, _ = struct.unpack("iii", connection.getsockopt(*_PEER))
         try:
-            self._pidfd = os.pidfd_open(pid)
-            self.memory: MemoryCount = memory_count(pid)
+            self._pidfd = os.pidfd_open(self._first)
+            self.memory: MemoryCount = memory_count(self._first)
         except (OSError, ValueError) as error:
             raise ContainerFailed(
                 "the container's processes cannot be watched",
@@ -106,6 +108,16 @@ class Container:
     def connect(self, supervisor: Supervisor, number: int) -> socket.socket:
         """The connection that its process opened."""
         return self._connection
+
+    def outside(self, pid: int) -> int:
+        """The machine's own number of a child of the first process."""
+        for child in children(self._first):
+            with suppress(OSError):
+                status = Path(f"/proc/{child}/status").read_text()
+                line = next(line for line in status.splitlines() if line.startswith("NSpid:"))
+                if int(line.split()[-1]) == pid:
+                    return child
+        return 0
 
     def put_down(self, supervisor: Supervisor) -> None:
         """Kill the first process, and so all."""

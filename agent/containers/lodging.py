@@ -206,6 +206,7 @@ class Lodging:
                 self._image, self._arguments.env, self._means.config, self._work, self._key
             ),
             self._image.digest,
+            _words(wanted),
             self._means.config.cache / "apt" / self._image.id.rpartition(":")[2][:12],
         )
 
@@ -295,6 +296,18 @@ def _key(image: Image, spec: Spec) -> str:
     """The name of what the task makes of the image, before its code is there."""
     parts = (image.id, spec.setup or "", sorted(spec.apt))
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:24]
+
+
+def _words(wanted: Wanted) -> tuple[str, ...]:
+    """How `docker run` makes such a container, for whoever wants to look around in one."""
+    options = ["--rm", "--user", wanted.user, "--entrypoint", ""]
+    for mount in wanted.mounts:
+        mode = "rw" if mount.writable else "ro"
+        if os.path.isdir(mount.source) or os.path.isfile(mount.source):
+            options += ["--volume", f"{mount.source}:{mount.target}:{mode}"]
+    if wanted.arguments.network:
+        options += ["--network", wanted.arguments.network]
+    return (*options, wanted.image)
 
 
 def sweep(config: Config, log: Callable[[str], None]) -> None:

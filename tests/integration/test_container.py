@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +56,7 @@ def send(client: Any, tmp_path: Path) -> Any:
 async def test_a_command_in_a_bare_image(queue, start_agent, until):
     agent = start_agent([queue]).ready()
     script = "test ! -e /usr/bin/python3; cat /etc/hostname; pwd; id -u; echo $EVQ_IMAGE; exit 3"
-    task = await queue.run("sh", "-c", script, container=Container(BARE))
+    task = await queue.run("sh", "-c", script, container=Container(BARE), keep=0)
     (attempt,) = task.attempts
     assert (task.state.outcome, task.state.cause) == (Outcome.FAILED, Cause.CODE)
     assert task.state.exit_code == 3
@@ -243,3 +245,30 @@ async def test_a_killed_first_process_costs_an_attempt(queue, start_agent, until
     await queue.client.abort(task, "enough")
     await queue.ended(task)
     await until(lambda: not containers(agent))
+
+
+def look(task: str, *words: str) -> str:
+    """What `evq shell` runs, with one command."""
+    argv = [sys.executable, "-P", "-m", "evq.agent.shell", "--task", task, *words]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(not shutil.which("docker"), reason="a shell needs docker's command line")
+async def test_a_shell_in_a_running_container_and_in_a_failed_one(queue, start_agent, until):
+    agent = start_agent([queue]).ready()
+    script = "echo mine > file; touch /only/here; echo ready; sleep 1000"
+    setup = "mkdir -p /only"
+    wish = {"container": Container(BARE), "setup": setup, "timeout": 3.0, "variables": {"A": "b c"}}
+    task = await queue.enqueue("sh", "-c", script, **wish)
+    await queue.line(task, "ready")
+    pid = (await queue.event(task, Started)).pid
+    command = "cat file; ls /only; echo $A"
+    assert look(task, "--pid", str(pid), "--command", command) == "mine\nhere\nb c\n"
+    ended = await queue.ended(task)
+    assert ended.state.outcome is Outcome.TIMED_OUT
+    kept = agent.folder / "state/agents" / agent.name / "work" / f"{task}-1"
+    await until(kept.with_name(f"{kept.name}.json").exists)
+    # The files of the image are as they were before the command; those of the task are kept.
+    assert look(task, "--kept", str(kept), "--command", command) == "mine\nb c\n"

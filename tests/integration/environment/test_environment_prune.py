@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import msgspec
 import pytest
-import uv
 from place import OLD_SIX, Place
 
 from evq.agent.caches import Entry, caches_of
@@ -154,4 +152,3 @@ def test_the_layout_of_uvs_cache_is_the_one_that_is_read(
     own.uv("pip", "install", "--target", str(target), OLD_SIX, "--python", sys.executable)
     (six,) = [entry for entry in listed(own)["packages"] if entry.name == "six"]
     assert six.in_use
-    assert os.fspath(uv.find_uv_bin())
