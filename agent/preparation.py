@@ -21,6 +21,7 @@ from . import launch, system
 from .channel import Channel
 from .containers import lodging
 from .containers.lodging import Lodging
+from .environments.locks import hold
 from .forkserver import Supervisor
 from .left import Left
 from .means import Means
@@ -135,7 +136,11 @@ class Preparation:
         if self._lodging is None:
             system.check_packages(self._means.config.allow_apt)
         env = launch.base_variables(self._means, place)
-        await system.install_packages(names, run=place.execution.setup, env=env, kept=place.apt)
+        kept = place.apt or self._means.config.cache / "apt"
+        kept.mkdir(parents=True, exist_ok=True)
+        # apt itself gives up where another one is at work.
+        with await self._steps.until_told(hold(kept / "evq.lock")):
+            await system.install_packages(names, run=place.execution.setup, env=env, kept=place.apt)
 
     async def _put_code(self, here: Place) -> Path:
         code = self._steps.task.spec.code

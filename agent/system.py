@@ -85,6 +85,7 @@ def _keeping(folder: Path | None) -> list[str]:
         "Binary::apt-get::APT::Keep-Downloaded-Packages=true",
         # Its own user may not write there.
         "APT::Sandbox::User=root",
+        "Dpkg::Use-Pty=0",
     )
     return [word for setting in settings for word in ("-o", setting)]
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from .base import Entry, PrunableCache, prune, surplus
 from .code import Commits
+from .downloads import Downloads
 from .environments import Environments
+from .images import PreparedImages
 from .packages import Packages
 
 __all__ = ["Entry", "PrunableCache", "caches_of", "prune", "surplus"]
@@ -22,4 +24,8 @@ def caches_of(folder: Path) -> tuple[PrunableCache, ...]:
         Environments(folder),
         Commits(folder),
         Packages(folder),
+        # uv has a cache of its own for images with another C library.
+        *(Packages(folder, own.name) for own in sorted(folder.glob("uv-*"))),
+        PreparedImages(folder),
+        Downloads(folder),
     )

@@ -47,10 +47,10 @@ class Weight(msgspec.Struct):
 class Packages:
     """Packages that uv keeps, in the folder beside the environments."""
 
-    kind = "packages"
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = os.fspath(folder.absolute() / "uv")
+    def __init__(self, folder: Path, name: str = "uv") -> None:
+        """`name` is that of uv's folder, such as `uv-glibc-2.31`."""
+        self.kind = name.replace("uv", "packages", 1)
+        self._folder = os.fspath(folder.absolute() / name)
 
     def entries(self) -> list[Entry]:
         archives = {folder: _weigh(folder) for folder in self._archives()}

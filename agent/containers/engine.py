@@ -61,10 +61,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PreparedImage(msgspec.Struct, frozen=True):
-    """An image of `PREPARED`, with what it adds to the disk at most."""
+    """An image of `PREPARED`, and how many bytes it adds to the disk."""
 
     key: str
-    id: str
     bytes: int
 
 
@@ -96,6 +95,8 @@ def _fix(why: str) -> str:
         return "on the agent's machine, as its user: docker login"
     if "not found" in why or "manifest unknown" in why or "No such image" in why:
         return "check the image's name and tag: docker manifest inspect IMAGE"
+    if "no such host" in why or "i/o timeout" in why or "connection refused" in why:
+        return "see whether the agent's machine reaches the registry: docker pull IMAGE"
     return ""
 
 
@@ -169,25 +170,27 @@ class Engine:
         return self.image(f"{REPOSITORY}:{key}")
 
     def prepared_images(self) -> list[PreparedImage]:
-        """All that were kept, the latest first."""
+        """All that were kept."""
         with _speaking("the prepared images cannot be listed"):
             found = self._client.images.list(filters={"label": PREPARED})
-            found.sort(key=lambda image: str(image.attrs["Created"]), reverse=True)
             return [
-                PreparedImage(image.labels[PREPARED], str(image.id), int(image.attrs["Size"]))
+                # The latest layer is what it adds to the image that it was made of.
+                PreparedImage(image.labels[PREPARED], int(image.history()[0]["Size"]))
                 for image in found
             ]
 
-    def remove_prepared(self, keep: int = 0) -> list[PreparedImage]:
-        """Remove the oldest prepared images but `keep`, and none in use; gives those removed."""
-        from docker.errors import APIError
+    def remove_prepared(self, key: str) -> bool:
+        """Remove the image of `key`, unless a container needs it; whether it is gone."""
+        from docker.errors import APIError, ImageNotFound
 
-        removed = []
-        for image in self.prepared_images()[keep:]:
-            with _speaking("a prepared image cannot be removed"), suppress(APIError):
-                self._client.images.remove(image.id)
-                removed.append(image)
-        return removed
+        with _speaking("a prepared image cannot be removed"):
+            try:
+                self._client.images.remove(f"{REPOSITORY}:{key}")
+            except ImageNotFound:
+                return True
+            except APIError:
+                return False
+        return True
 
     # --- containers -------------------------------------------------------------------------
 

@@ -41,9 +41,6 @@ from .variables import image_variables
 T = TypeVar("T")
 
 ROOT = "0:0"
-KEEP_PREPARED = 20
-"""How many prepared images a machine keeps, those of all its agents together."""
-
 RESTART_SECONDS = 60.0
 """How long an engine that has served this agent may be away before an attempt gives up."""
 
@@ -185,9 +182,13 @@ class Lodging:
         """Use the image that was prepared before, or hold the right to prepare it."""
         locks = self._means.config.cache / "images"
         locks.mkdir(parents=True, exist_ok=True)
+        lock = locks / f"{self._key}.lock"
+        lock.touch()  # for the order in which they are pruned
         if await asyncio.to_thread(self._engine.prepared, self._key) is None:
-            self._preparing = await hold(locks / f"{self._key}.lock")
+            self._preparing = await hold(lock)
         self.prepared = await asyncio.to_thread(self._engine.prepared, self._key) is not None
+        if self.prepared:
+            self._let_others_prepare()
 
     async def enter(self) -> Place:
         """Start the container. While it is to be customised, as its root."""
@@ -249,7 +250,6 @@ class Lodging:
         """Keep the customised image; gives a new place if the task must not run as its root."""
         assert self._container is not None
         await asyncio.to_thread(self._engine.commit, self._container.id, self._key)
-        await asyncio.to_thread(self._engine.remove_prepared, KEEP_PREPARED)
         self._let_others_prepare()
         self.prepared = True
         if self._engine.user == ROOT:

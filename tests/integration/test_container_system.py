@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from engine import BARE, HOST_NETWORK, needs_engine
 
+from evq.agent.caches.images import PreparedImages
 from evq.core.events import Cause, Outcome
 from evq.core.spec import Container
 
@@ -65,6 +66,19 @@ async def test_a_package_that_is_nowhere(queue, start_agent):
     task = await queue.run("true", **IN_BARE, apt=("no-such-package",))
     assert task.state.cause is Cause.ENVIRONMENT
     assert "Unable to locate package no-such-package" in task.state.evidence
+
+
+@in_container
+async def test_prepared_images_are_a_cache(queue, start_agent):
+    agent = start_agent([queue]).ready()
+    spec = {**IN_BARE, "setup": f"echo {queue.name} > /etc/made"}
+    first, second = [await queue.run("true", **spec) for _ in range(2)]
+    images = PreparedImages(agent.folder / "cache")
+    (entry,) = images.entries()
+    assert 0 < entry.bytes < 2**20 and entry.kind == "images"
+    assert images.remove(entry.name) and images.entries() == []
+    third = await queue.run("true", **spec)
+    assert [phases(task)["setup"] for task in (first, second, third)] == [False, True, False]
 
 
 async def test_neither_is_had_on_the_bare_machine(served):
