@@ -147,7 +147,7 @@ class Attempt:
     async def _prepare_and_run(self, here: Place) -> Finish | GiveBack | None:
         if self.task.spec.secrets:
             await self._find_secrets()
-        return await self._run_command(await self._preparation.run(here))
+        return await self._run_command(await self._preparation.run(here, self._secrets))
 
     async def _find_secrets(self) -> None:
         async with self.phase("secrets") as phase:

@@ -26,6 +26,9 @@ from .secret_sources import Secrets
 from .trust import trust_variables
 from .variables import setup_variables, task_variables
 
+LONGEST_PARAMS = 100_000
+"""Characters of all parameters together that a task finds in `evq.params`."""
+
 
 @dataclass
 class PhaseNotes:
@@ -43,6 +46,12 @@ class Built:
     record: EnvironmentRecord | None = None
     detail: str = ""
     base: dict[str, str] = field(default_factory=dict)
+
+
+def _params_alone(spec: Spec) -> str:
+    return msgspec.json.encode(
+        {name: parameters.typed(v) for name, v in spec.params.items()}
+    ).decode()
 
 
 def base_variables(means: Means, place: Place, *, task: bool = False) -> dict[str, str]:
@@ -82,7 +91,9 @@ async def _fetch(means: Means, name: str, path: Path) -> None:
 def recipe(spec: Spec, tree: Path) -> Recipe | None:
     """The environment that the task needs; None if it runs with what the machine has."""
     plain = isinstance(spec.entry, Command)
-    wishes = bool(spec.requirements or spec.python)
+    wishes = bool(
+        spec.requirements or spec.python or spec.indexes or spec.constraints or spec.torch_backend
+    )
     asks = spec.manager != "auto" or wishes
     if (spec.manager == "none" and not wishes) or (plain and spec.code is None and not asks):
         return None
@@ -94,6 +105,9 @@ def recipe(spec: Spec, tree: Path) -> Recipe | None:
             folder=spec.code.folder if spec.code else ".",
             requirements=spec.requirements,
             python=spec.python,
+            indexes=spec.indexes,
+            constraints=spec.constraints,
+            torch_backend=spec.torch_backend,
         ),
     )
     return None if plain and not asks and found.kind == "bare" else found
@@ -106,7 +120,7 @@ def _script_in_tree(spec: Spec) -> str | None:
     return os.path.normpath(os.path.join(folder, spec.entry.path))
 
 
-async def build(means: Means, recipe: Recipe, tree: Path, place: Place) -> Built:
+async def build(means: Means, recipe: Recipe, tree: Path, place: Place, secrets: Secrets) -> Built:
     """Make the environment of `recipe`, or find it in the cache."""
     environment = await environments.prepare(
         recipe,
@@ -114,6 +128,7 @@ async def build(means: Means, recipe: Recipe, tree: Path, place: Place) -> Built
         cache=means.config.cache,
         run=place.execution.setup,
         base_env=base_variables(means, place),
+        secrets=secrets.values,
     )
     record = EnvironmentRecord(
         environment.manager,
@@ -125,7 +140,7 @@ async def build(means: Means, recipe: Recipe, tree: Path, place: Place) -> Built
     detail = f"{environment.manager} ({recipe.source}), Python {environment.python}"
     if environment.python is None:
         detail = f"{environment.manager} ({recipe.source})"
-    return Built(environment, record, detail)
+    return Built(environment, record, "; ".join([detail, *environment.notes]))
 
 
 def folder(spec: Spec, tree: Path) -> Path:
@@ -192,7 +207,9 @@ def variables(
         "EVQ_SOCKET": str(socket),
     }
     if given := parameters.values(spec):
-        base["EVQ_PARAMS"] = msgspec.json.encode(given).decode()
+        text = msgspec.json.encode(given).decode()
+        # The kernel takes no variable of 128 KiB, and a long command line has its words already.
+        base["EVQ_PARAMS"] = text if len(text) < LONGEST_PARAMS else _params_alone(spec)
     if spec.code and spec.code.commit:
         base["EVQ_COMMIT"] = spec.code.commit
     return {**base, **spec.variables, **secrets.variables}

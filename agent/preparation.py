@@ -26,6 +26,7 @@ from .forkserver import Supervisor
 from .left import Left
 from .means import Means
 from .place import Place
+from .secret_sources import Secrets
 from .telemetry import Recorder
 
 T = TypeVar("T")
@@ -78,12 +79,12 @@ class Preparation:
         self._recorder = recorder
         self._lodging: Lodging | None = None
 
-    async def run(self, here: Place) -> Ready:
-        """All steps in their order; `here` is the machine itself."""
+    async def run(self, here: Place, secrets: Secrets) -> Ready:
+        """All steps in their order; `here` is the machine itself, `secrets` are the task's."""
         place = await self._customise(await self._enter_container(here))
         self._left.place = place
         self._left.tree = tree = await self._put_code(here)
-        self._left.built = built = await self._build_environment(tree, place)
+        self._left.built = built = await self._build_environment(tree, place, secrets)
         return Ready(place, tree, built)
 
     async def _enter_container(self, here: Place) -> Place:
@@ -156,7 +157,7 @@ class Preparation:
             phase.detail = code.snapshot[:12]
         return tree
 
-    async def _build_environment(self, tree: Path, place: Place) -> launch.Built:
+    async def _build_environment(self, tree: Path, place: Place, secrets: Secrets) -> launch.Built:
         recipe = launch.recipe(self._steps.task.spec, tree)
         if recipe is None:
             if place.image:
@@ -166,7 +167,7 @@ class Preparation:
             if self._lodging:
                 place = await self._lodging.for_environments(place, recipe)
             try:
-                built = await launch.build(self._means, recipe, tree, place)
+                built = await launch.build(self._means, recipe, tree, place, secrets)
             except EnvironmentFailed:
                 if self._lodging:
                     await self._lodging.check_python(place)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from ..core import parameters
-from ..core.spec import Spec, argv_text
+from ..core.spec import Entry, Spec, argv_text
 from ..core.units import duration_text, size_text
 from . import output
 from .document import masked
@@ -37,13 +37,18 @@ class Change(msgspec.Struct, frozen=True):
 def spec_changes(old: Spec, new: Spec) -> list[Change]:
     """What was asked for otherwise the second time; their code is not compared."""
     named = list(compared("parameter", _parameters(old), _parameters(new)))
-    if old.entry != new.entry and not named:
-        named = [Change("command", "command", argv_text(old.entry), argv_text(new.entry))]
+    if old.entry != new.entry and (not named or _program(old) != _program(new)):
+        command = Change("command", "command", argv_text(old.entry), argv_text(new.entry))
+        named = [command, *named]
     return [
         *named,
         *compared("variable", _variables(old), _variables(new)),
         *compared("option", _options(old), _options(new)),
     ]
+
+
+def _program(spec: Spec) -> Entry:
+    return parameters.with_arguments(spec.entry, ())
 
 
 def _parameters(spec: Spec) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import posixpath
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 import msgspec
@@ -15,7 +15,17 @@ import msgspec
 from ..core import parameters, units
 from ..core.errors import UsageError
 from ..core.sdk.author import host_name, user_name
-from ..core.spec import Command, Container, Entry, Limits, Module, Script, Spec, argv_text
+from ..core.spec import (
+    Command,
+    Container,
+    Entry,
+    Limits,
+    Manager,
+    Module,
+    Script,
+    Spec,
+    argv_text,
+)
 from .completion import complete_queue
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -64,13 +74,16 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None
     tag: tuple[str, ...]
     priority: int | None
-    env: Literal["auto", "uv", "none"]
+    env: Manager
     requirement: tuple[str, ...]
     python: str | None
     docker: str | None
     docker_arg: tuple[str, ...]
     setup: str | None
     apt: tuple[str, ...]
+    index: tuple[str, ...]
+    constraint: tuple[str, ...]
+    torch_backend: str | None
     set: tuple[str, ...]
     force: bool
     setenv: tuple[str, ...]
@@ -111,9 +124,10 @@ def task_options(command: _F) -> _F:
         click.option("--priority", type=int, metavar="0..9", help="Higher runs sooner.  [5]"),
         click.option(
             "--env",
-            type=click.Choice(["auto", "uv", "none"]),
+            type=click.Choice(get_args(Manager)),
             default="auto",
-            help="Where packages come from; none takes the agent's own Python.  [auto]",
+            help="What makes its environment: auto, uv, pip, poetry, conda, system (the Python"
+            " that is there, recorded) or none.  [auto]",
             metavar="KIND",
         ),
         click.option(
@@ -136,6 +150,23 @@ def task_options(command: _F) -> _F:
         ),
         click.option(
             "--apt", multiple=True, metavar="PKG", help="A system package to install; repeatable."
+        ),
+        click.option(
+            "--index",
+            multiple=True,
+            metavar="URL",
+            help="A package index to look at first; ${NAME} in it is a secret.",
+        ),
+        click.option(
+            "--constraint",
+            multiple=True,
+            metavar="FILE",
+            help="Limits to the versions of what is installed.",
+        ),
+        click.option(
+            "--torch-backend",
+            metavar="NAME",
+            help="Which build of torch, such as cpu or cu126; auto takes what the machine has.",
         ),
         click.option(
             "--set",
@@ -253,6 +284,9 @@ def make_spec(wish: Wish, entry: Entry, queue: str) -> Spec:
         container=make_container(wish),
         setup=_read_setup(wish.setup) if wish.setup else None,
         apt=tuple(name for word in wish.apt for name in word.replace(",", " ").split()),
+        indexes=wish.index,
+        constraints=wish.constraint,
+        torch_backend=wish.torch_backend,
         variables=variables(wish.setenv),
         secrets=wish.secret,
         retries=wish.retries,

@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from .addresses import check_address
 from .container import check_image, check_packages, check_setup, read_arguments
 from .errors import UsageError
 from .ids import check_name
@@ -15,6 +16,8 @@ from .units import size_text
 
 PRIORITIES = range(10)
 """Priorities of a task inside its queue; a higher one runs sooner."""
+
+_BACKEND = re.compile(r"[a-z][a-z0-9.]*")
 
 DEFAULT_PRIORITY = 5
 DEFAULT_LOSSES = 3
@@ -24,6 +27,8 @@ LEAST_MEMORY = 4 * 2**20
 
 LEAST_CPUS = 0.01
 """The kernel does not count smaller shares of a processor."""
+Manager = Literal["auto", "uv", "pip", "poetry", "conda", "system", "none"]
+"""What makes the environment; `auto` is decided by the files of the task's code."""
 
 
 class Script(msgspec.Struct, frozen=True, tag_field="kind", tag="script"):
@@ -104,12 +109,15 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     priority: int = DEFAULT_PRIORITY
     tags: tuple[str, ...] = ()
     code: Code | None = None
-    manager: Literal["auto", "uv", "none"] = "auto"
+    manager: Manager = "auto"
     requirements: tuple[str, ...] = ()
     python: str | None = None
     container: Container | None = None
     setup: str | None = None
     apt: tuple[str, ...] = ()
+    indexes: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
+    torch_backend: str | None = None
     variables: dict[str, str] = {}
     params: dict[str, str] = {}
     secrets: tuple[str, ...] = ()
@@ -151,6 +159,7 @@ def check_spec(spec: Spec) -> Spec:
     _check_variables(spec.variables)
     _check_secrets(spec)
     _check_limits(spec.limits or Limits())
+    _check_packages(spec)
     return spec
 
 
@@ -214,6 +223,25 @@ def _check_secrets(spec: Spec) -> None:
                 why="what --setenv sets is stored for everybody to read",
                 fix=f"leave out --setenv {variable}",
             )
+
+
+def _check_packages(spec: Spec) -> None:
+    for address in spec.indexes:
+        check_address(address, "--index")
+        if "://" not in address or not address.isprintable() or " " in address:
+            raise UsageError(
+                f"{address!r} is not the address of a package index",
+                why="it has no scheme such as https://, or more than one line or word",
+                fix="--index https://HOST/simple",
+            )
+    for requirement in spec.requirements:
+        check_address(requirement, "--requirement")
+    if spec.torch_backend is not None and not _BACKEND.fullmatch(spec.torch_backend):
+        raise UsageError(
+            f"--torch-backend {spec.torch_backend} is none",
+            why="it is auto, cpu, or one of uv's names such as cu126, rocm6.3, xpu",
+            fix="--torch-backend auto",
+        )
 
 
 def argv_text(entry: Entry) -> str:

@@ -24,8 +24,6 @@ def caches_of(folder: Path) -> tuple[PrunableCache, ...]:
         Environments(folder),
         Commits(folder),
         Packages(folder),
-        # uv has a cache of its own for images with another C library.
-        *(Packages(folder, own.name) for own in sorted(folder.glob("uv-*"))),
         PreparedImages(folder),
         Downloads(folder),
     )
