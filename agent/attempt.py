@@ -25,15 +25,7 @@ from ..core.decide import (
     Rejected,
     Start,
 )
-from ..core.errors import (
-    CodeFailed,
-    ContainerFailed,
-    EnvironmentFailed,
-    EvqError,
-    SecretFailed,
-    ServerFull,
-    SpawnFailed,
-)
+from ..core.errors import EvqError, ServerFull
 from ..core.events import Launch
 from ..core.handle import handle, refresh
 from ..core.ports import BusAway, Delivery
@@ -60,8 +52,6 @@ T = TypeVar("T")
 BRIEF = 0.005
 """Seconds that a command must live for its start to be an event of its own. A shorter one is
 told of by its end: one forced write less where writes are what limits the rate of tasks."""
-
-SET_UP_ERRORS = (CodeFailed, ContainerFailed, EnvironmentFailed, SecretFailed, SpawnFailed)
 
 KEEP_AFTER = 0.5
 """Seconds after which an end that cannot be told yet is put on disk."""
@@ -139,7 +129,7 @@ class Attempt:
             return await self._prepare_and_run(here)
         except (ClaimLost, Stopped):
             return endings.before_command(self.holder, self._ending)
-        except SET_UP_ERRORS as error:
+        except tuple(endings.SET_UP_CAUSES) as error:
             return self._failed_by(self._recorder.redactor.error(error))
         except OSError as error:
             return endings.by_agent(self.holder, self._recorder.redactor.text(str(error)))
@@ -194,8 +184,10 @@ class Attempt:
 
     def _memory_death(self, exit_code: int) -> str:
         """Why it is known that want of memory ended the command; empty if it is not."""
-        inside = self._preparation.memory_evidence()
-        return inside or self._confinement.memory_death(exit_code, self._recorder.say)
+        # A container has a count of its own, for its own limit and for want on the whole machine.
+        if (counted := self._preparation.memory_evidence()) is not None:
+            return counted
+        return self._confinement.memory_death(exit_code, self._recorder.say)
 
     def _tell_start(self) -> None:
         assert self._launch is not None

@@ -182,9 +182,10 @@ class Preparation:
     async def _tell(self, record: EnvironmentRecord) -> None:
         await self._steps.write(TellEnvironment(self._steps.holder, record))
 
-    def memory_evidence(self) -> str:
-        """What says that the kernel killed a process for want of memory; empty if nothing does."""
-        return self._lodging.memory_evidence() if self._lodging else ""
+    def memory_evidence(self) -> str | None:
+        """What says that the kernel killed a process of the container for want of memory; empty
+        if nothing does, None without a container."""
+        return self._lodging.memory_evidence() if self._lodging else None
 
     async def leave(self) -> None:
         """End the container, if there is one, and let go of the environment."""
