@@ -171,7 +171,8 @@ class Attempt:
         if recipe is None:
             return launch.Built()
         async with self._phase("environment") as phase:
-            built = await launch.build(self._means, recipe, tree, self._setup_runner())
+            run = self._setup_runner()
+            built = await launch.build(self._means, recipe, tree, run, self._secrets)
             self._environment = built.environment
             phase.cached = built.environment.cached if built.environment else None
             phase.detail = built.detail

@@ -29,7 +29,7 @@ FIRST_PRUNE = 20.0
 
 PRUNE_EVERY = 1800.0
 LEAST_PAUSE = 60.0
-"""Seconds between two prunings, unless the disk is running full for the first time."""
+"""Seconds between two prunings for the same reason: bounds, or a full disk."""
 
 Pause = Callable[[str], Awaitable[None]]
 """Claim nothing more for a reason; an empty one says that all is well again."""
@@ -43,12 +43,13 @@ class Caretaker:
         self._kept = kept
         self._memory = memory
         self._paused = False
-        self._prune_at = asyncio.get_running_loop().time() + FIRST_PRUNE
-        self._pruned_at = -LEAST_PAUSE
+        self._now = asyncio.get_running_loop().time
+        self._prune_at = self._now() + FIRST_PRUNE
+        self._pruned_at = self._freed_at = -LEAST_PAUSE
 
     def built(self) -> None:
         """Something new is in a cache: look soon whether it is in bounds."""
-        soon = max(asyncio.get_running_loop().time(), self._pruned_at + LEAST_PAUSE)
+        soon = max(self._now(), self._pruned_at + LEAST_PAUSE)
         self._prune_at = min(self._prune_at, soon)
 
     async def run(self, pause: Pause) -> None:
@@ -56,13 +57,15 @@ class Caretaker:
         while True:
             self._memory.look()
             await self._mind_the_disk(pause)
-            if asyncio.get_running_loop().time() >= self._prune_at:
+            if (now := self._now()) >= self._prune_at:
+                self._pruned_at, self._prune_at = now, now + PRUNE_EVERY
                 await self._prune("--to", str(self._config.cache_bytes))
             await asyncio.sleep(LOOK_EVERY)
 
     async def _mind_the_disk(self, pause: Pause) -> None:
         room = self._room()
-        if room.low and not self._just_pruned:
+        if room.low and (now := self._now()) >= self._freed_at + LEAST_PAUSE:
+            self._freed_at = now
             await self._prune("--free", str(room.missing))
             room = self._room()
         if room.low:
@@ -78,14 +81,8 @@ class Caretaker:
     def _room(self) -> Room:
         return tightest((self._config.state, self._config.cache), self._config.disk_floor)
 
-    @property
-    def _just_pruned(self) -> bool:
-        return asyncio.get_running_loop().time() < self._pruned_at + LEAST_PAUSE
-
     async def _prune(self, *bound: str) -> None:
         """Prune in a process of its own: looking through large caches takes seconds."""
-        now = asyncio.get_running_loop().time()
-        self._pruned_at, self._prune_at = now, now + PRUNE_EVERY
         kinds = ",".join(f"{kind}={size}" for kind, size in self._config.cache_kinds.items())
         argv = [sys.executable, "-P", "-m", "evq.agent.caches", "prune", *bound]
         argv += ["--cache-dir", str(self._config.cache), "--kinds", kinds]

@@ -108,7 +108,7 @@ def _script_in_tree(spec: Spec) -> str | None:
     return os.path.normpath(os.path.join(folder, spec.entry.path))
 
 
-async def build(means: Means, recipe: Recipe, tree: Path, run: Run) -> Built:
+async def build(means: Means, recipe: Recipe, tree: Path, run: Run, secrets: Secrets) -> Built:
     """Make the environment of `recipe`, or find it in the cache."""
     environment = await environments.prepare(
         recipe,
@@ -116,6 +116,7 @@ async def build(means: Means, recipe: Recipe, tree: Path, run: Run) -> Built:
         cache=means.config.cache,
         run=run,
         base_env=setup_variables(means.config.pass_env),
+        secrets=secrets.values,
     )
     record = EnvironmentRecord(
         environment.manager, environment.python, environment.key, environment.packages

@@ -50,6 +50,6 @@ class Left:
             folder=str(launch.folder(task.spec, self.work)),
             variables={name: value for name, value in given.items() if name not in UNHEARD},
             left_out=tuple(secret_names(task.spec.secrets)),
-            environment=str(environment.path) if environment and environment.path else None,
+            environment=str(environment.folder) if environment and environment.folder else None,
             key=environment.key if environment else None,
         )

@@ -240,6 +240,8 @@ async def equipped(
         cgroups = Cgroups(config.state, instance)
         await asyncio.to_thread(cgroups.sweep)
         stack.callback(cgroups.close)
+        for controller, why in cgroups.lacking.items():
+            log.info("limits by %s cannot be put into force here: %s", controller, why)
         forkserver = await Forkserver.start(cgroups.bases)
         stack.push_async_callback(forkserver.close)
         await forkserver.warm(min(config.slots, 8))

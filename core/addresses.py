@@ -49,7 +49,7 @@ def check_address(address: str, option: str) -> None:
     raise UsageError(
         f"{option} {masked(address)} holds a password",
         why="what is asked for is stored in the log, for everybody who may read it",
-        fix=f"{option} {_LOGIN.sub('${NAME}@', address)}, with NAME known to the agent",
+        fix=f"{option} '{_LOGIN.sub('${NAME}@', address)}' --secret NAME",
     )
 
 

@@ -319,6 +319,8 @@ def agent_row(before: AgentRow | None, at: int, event: events.AgentEvent) -> Age
             state = "paused"
         case events.AgentResumed(agent, instance, reason):
             state = "up"
+        case events.AgentLost(agent, instance, reason):
+            state = "lost"
     if before is None:
         before = AgentRow(agent=agent, instance=instance, state=state, last_event=when)
     if before.instance != instance:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .base import Entry, PrunableCache, prune, surplus
 from .code import Commits
+from .downloads import Downloads
 from .environments import Environments
 from .packages import Packages
 
@@ -22,4 +23,5 @@ def caches_of(folder: Path) -> tuple[PrunableCache, ...]:
         Environments(folder),
         Commits(folder),
         Packages(folder),
+        Downloads(folder),
     )

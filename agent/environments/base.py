@@ -137,14 +137,16 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """An environment that is ready, and stays so while `hold` is held.
 
-    `path` is the folder of the environment, None when the machine is used as it is. `variables`
-    are to be set, `bin_path` and `python_path` to be put in front of PATH and PYTHONPATH (or
-    let `apply` do all three). `cached` says that nothing had to be built.
+    `path` is the folder of the environment, None when the machine is used as it is; `folder` is
+    the one of the cache that it lies in, and that whoever uses it locks. `variables` are to be
+    set, `bin_path` and `python_path` to be put in front of PATH and PYTHONPATH (or let `apply` do
+    all three). `cached` says that nothing had to be built.
     """
 
     manager: str
     key: str
     path: Path | None = None
+    folder: Path | None = None
     variables: dict[str, str] = {}
     bin_path: tuple[str, ...] = ()
     python_path: tuple[str, ...] = ()

@@ -9,8 +9,8 @@ import msgspec
 
 from ...core.errors import EnvironmentFailed
 from .base import Environment, Recipe, Site
+from .building import find_or_build
 from .conda_reason import explain_conda
-from .kept import find_or_build
 from .programs import find_program
 from .variables import conda_variables, deciding, with_secrets
 

@@ -26,7 +26,7 @@ import msgspec
 
 from ...core.addresses import without_login
 from ...core.errors import EnvironmentFailed
-from .base import Recipe, Request
+from .base import Local, Recipe, Request
 from .conda_file import find_conda, find_named_conda
 from .explicit import find_explicit
 from .pip_project import for_pip
@@ -79,6 +79,7 @@ def _with_wishes(tree: Tree, request: Request, recipe: Recipe) -> Recipe:
     return msgspec.structs.replace(
         recipe,
         python=_python(tree, request, recipe),
+        local=recipe.local or _code_beside(tree, request, recipe),
         indexes=request.indexes,
         constraints=request.constraints,
         torch_backend=request.torch_backend,
@@ -87,6 +88,14 @@ def _with_wishes(tree: Tree, request: Request, recipe: Recipe) -> Recipe:
         secrets=tuple(sorted(tree.secrets)),
         digest=tree.digest(),
     )
+
+
+def _code_beside(tree: Tree, request: Request, recipe: Recipe) -> tuple[Local, ...]:
+    """The project whose requirements were listed by hand: its code is importable all the same."""
+    if recipe.kind not in ("explicit", "requirements") or recipe.private:
+        return ()
+    project = find_project(tree, request)
+    return tuple(one for one in project.local if not one.built) if project else ()
 
 
 def _python(tree: Tree, request: Request, recipe: Recipe) -> str | None:

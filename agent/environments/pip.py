@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..command import Completed
 from .base import Environment, Recipe, Site
-from .kept import find_or_build
+from .building import find_or_build
 from .pip_reason import explain_pip, explain_venv
 from .uv_reason import explain_uv
 from .variables import deciding, pip_variables, uv_variables, with_secrets
@@ -24,10 +24,11 @@ class Pip:
         variables = pip_variables(site)
 
         async def fill(folder: Path) -> None:
+            trusted = with_secrets(variables, recipe, site, "PIP_EXTRA_INDEX_URL")
             interpreter = await find_python(recipe, site, folder)
             await _make_venv(interpreter, recipe, site, folder, variables)
             if recipe.kind != "bare":
-                await _install(recipe, site, folder, variables)
+                await _install(recipe, site, folder, trusted)
 
         return await find_or_build(recipe, site, deciding=deciding(self.name, variables), fill=fill)
 
@@ -70,7 +71,7 @@ async def _install(recipe: Recipe, site: Site, folder: Path, variables: Mapping[
     installed = await site.run(
         (*pip, "install", *_arguments(recipe)),
         cwd=site.tree / recipe.folder,
-        env=with_secrets(variables, recipe, site, "PIP_EXTRA_INDEX_URL"),
+        env=variables,
     )
     if installed.exit_code != 0:
         raise explain_pip(recipe, installed, await asyncio.to_thread(_text, log))

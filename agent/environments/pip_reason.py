@@ -14,6 +14,9 @@ _CONFLICT = "The conflict is caused by:"
 _SKIPPED = re.compile(r"Could not fetch URL (?P<text>.*)")
 _REFUSED = re.compile(r": 40[13] ")
 _UNREACHABLE = re.compile(r"connection error|SSL|timed out|: 5\d\d ")
+_EMPTY = re.compile(r"ResolutionImpossible|No matching distribution found")
+"""What says nothing that another line does not say better."""
+
 _BUILD = re.compile(r"did not run successfully|Failed building|Failed to build|metadata-generation")
 _ENSUREPIP = re.compile(r"ensurepip|No module named venv")
 
@@ -24,7 +27,7 @@ def explain_pip(recipe: Recipe, completed: Completed, log: str = "") -> Environm
     errors = [
         line.removeprefix("ERROR: ")
         for line in lines
-        if line.startswith("ERROR: ") and "ResolutionImpossible" not in line
+        if line.startswith("ERROR: ") and not _EMPTY.search(line)
     ]
     why = "; ".join(dict.fromkeys(errors)) or last_line("pip", completed)
     unmet = f"the requirements of {recipe.source} cannot be met"
@@ -37,7 +40,7 @@ def explain_pip(recipe: Recipe, completed: Completed, log: str = "") -> Environm
         )
     if conflict := _conflict(lines):
         return failure(completed, unmet, why="; ".join(conflict))
-    if "No matching distribution" in why or "requires a different Python" in why:
+    if "Could not find a version" in why or "requires a different Python" in why:
         # On the terminal, pip does not tell an index that is away from one that lacks a package.
         return _explain_index(completed, log) or failure(completed, unmet, why=why)
     return failure(completed, f"the environment of {recipe.source} cannot be built", why=why)

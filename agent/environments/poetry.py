@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...core.errors import EnvironmentFailed
 from .base import Environment, Recipe, Site
-from .kept import find_or_build
+from .building import find_or_build
 from .poetry_reason import explain_poetry
 from .programs import find_program
 from .uv import make_venv

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from .base import Environment, Recipe, Site
-from .kept import find_or_build
+from .building import find_or_build
 from .uv_reason import explain_uv
 from .variables import deciding, uv_variables, with_secrets
 
@@ -21,9 +21,10 @@ class Uv:
         variables = uv_variables(site)
 
         async def fill(folder: Path) -> None:
+            trusted = with_secrets(variables, recipe, site, "UV_INDEX")
             await make_venv(recipe, site, folder, variables)
             if recipe.kind != "bare":
-                await _install(recipe, site, folder, variables)
+                await _install(recipe, site, folder, trusted)
 
         return await find_or_build(recipe, site, deciding=deciding(self.name, variables), fill=fill)
 
@@ -43,7 +44,7 @@ async def _install(recipe: Recipe, site: Site, folder: Path, variables: Mapping[
     installed = await site.run(
         (site.toolbox.uv, *_arguments(recipe, folder)),
         cwd=site.tree / recipe.folder,
-        env={**with_secrets(variables, recipe, site, "UV_INDEX"), **inside},
+        env={**variables, **inside},
     )
     if installed.exit_code != 0:
         raise explain_uv(recipe, installed, step="packages")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 from ...core.addresses import filled, without_login
 from ...core.errors import EnvironmentFailed
@@ -157,9 +158,11 @@ def with_secrets(
     Raises `EnvironmentFailed` if an index needs a secret that is not there.
     """
     # A file of requirements may name them, too: pip and uv put the values in by themselves.
-    known = {name: value for name in recipe.secrets if (value := _secret(name, site)) is not None}
+    known = {name: site.secrets[name] for name in recipe.secrets if name in site.secrets}
     # As a variable, because the arguments of a process are for everybody to see.
-    addresses = [_filled(address, known) for address in recipe.indexes]
+    # A password may hold an @ or a /; who has quoted it already is left alone.
+    quoted = {name: quote(value, safe="%~") for name, value in known.items()}
+    addresses = [_filled(address, quoted) for address in recipe.indexes]
     together = " ".join([*addresses, *filter(None, [variables.get(indexes)])])
     return {**variables, **known, **({indexes: together} if together else {})}
 
@@ -171,13 +174,9 @@ def _filled(address: str, known: Mapping[str, str]) -> str:
         [name] = error.args
         raise EnvironmentFailed(
             f"there is no secret {name} for the index {address}",
-            why="it is neither a secret of the task nor a variable that the agent passes on",
+            why="only secrets that the task names are put into addresses",
             fix=f"--secret {name}",
         ) from error
-
-
-def _secret(name: str, site: Site) -> str | None:
-    return site.secrets.get(name, site.base_env.get(name))
 
 
 def _common(site: Site) -> dict[str, str]:

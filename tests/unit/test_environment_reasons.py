@@ -223,4 +223,4 @@ def test_conda_says_what_it_cannot_have(said: str, why: str) -> None:
 
 def test_a_pip_inside_of_conda_is_read_as_pip() -> None:
     error = explain_conda(RECIPE, "conda", failed(f"Pip subprocess error:\n{PIP_MISSING}"))
-    assert "No matching distribution found for nosuch" in error.why
+    assert "satisfies the requirement nosuch" in error.why

@@ -14,7 +14,7 @@ import uv
 # `place`, `index` and `kits` are shared by these tests and are no tests themselves.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from index import Index, serve
+from index import CANARY, Index, serve
 from kits import KITS, Kit
 from place import Place
 
@@ -58,6 +58,14 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
         found.add("tiny", "1.0")
         found.add("tiny", "2.0")
         found.add("needy", "1.0", ("tiny<2",))
+        yield found
+
+
+@pytest.fixture
+def private(tmp_path: Path) -> Iterator[Index]:
+    """An index that wants a login; it offers `hidden`."""
+    with serve(tmp_path / "private", login=f"ada:{CANARY}") as found:
+        found.add("hidden", "1.0")
         yield found
 
 

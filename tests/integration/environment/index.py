@@ -15,6 +15,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+CANARY = "c4n4ry/7d1e@x"
+"""A password, with what an address does not allow."""
+
 
 @dataclass
 class Index:

@@ -146,6 +146,18 @@ async def test_a_package_is_imported_from_the_tree_of_its_attempt(
 
 
 @pytest.mark.usefixtures("index")
+@pytest.mark.parametrize("manager", ["uv", "pip"])
+async def test_a_project_with_a_list_of_requirements_is_importable(
+    place: Place, manager: str
+) -> None:
+    place.write("pyproject.toml", PACKAGE)
+    place.write("src/mine/__init__.py", "import six\nnumber = 7\n")
+    place.write("requirements.txt", f"{OLD_SIX}\n")
+    made = await place.prepare(manager=manager, requirements=("requirements.txt",))
+    assert place.python(made, ASK_MINE) == "7 1.5 mine:main"
+
+
+@pytest.mark.usefixtures("index")
 async def test_a_command_of_the_project_runs_its_tree(
     tmp_path: Path, variables: dict[str, str]
 ) -> None:

@@ -53,6 +53,7 @@ async def find_or_build(
         manager=recipe.manager,
         key=key,
         path=path,
+        folder=folder,
         variables={"VIRTUAL_ENV": str(path)},
         bin_path=(str(path / "bin"),),
         python_path=tuple(
