@@ -5,7 +5,13 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from ..core.decide import RETRIABLE, Finish, GiveBack, Holder
-from ..core.errors import CodeFailed, EnvironmentFailed, EvqError, SecretFailed
+from ..core.errors import (
+    CodeFailed,
+    ContainerFailed,
+    EnvironmentFailed,
+    EvqError,
+    SecretFailed,
+)
 from ..core.events import Cause, Launch, Outcome, Usage
 from . import launch
 from .forkserver import Exit
@@ -79,10 +85,11 @@ def of_set_up(holder: Holder, error: EvqError, memory_death: str) -> Finish:
     causes = {
         CodeFailed: Cause.SOURCE,
         EnvironmentFailed: Cause.ENVIRONMENT,
+        ContainerFailed: Cause.ENVIRONMENT,
         SecretFailed: Cause.ENVIRONMENT,
         MachineFailed: Cause.INFRASTRUCTURE,
     }
-    cause = causes.get(type(error), Cause.SPAWN)
+    cause = next((c for kind, c in causes.items() if isinstance(error, kind)), Cause.SPAWN)
     evidence = f"[{error.code}] {error}"[:EVIDENCE_LENGTH]
     if memory_death:
         cause, evidence = Cause.OOM_HOST, memory_death

@@ -15,7 +15,17 @@ import msgspec
 from ..core import parameters, units
 from ..core.errors import UsageError
 from ..core.sdk.author import host_name, user_name
-from ..core.spec import Command, Entry, Limits, Manager, Module, Script, Spec, argv_text
+from ..core.spec import (
+    Command,
+    Container,
+    Entry,
+    Limits,
+    Manager,
+    Module,
+    Script,
+    Spec,
+    argv_text,
+)
 from .completion import complete_queue
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -67,6 +77,10 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     env: Manager
     requirement: tuple[str, ...]
     python: str | None
+    docker: str | None
+    docker_arg: tuple[str, ...]
+    setup: str | None
+    apt: tuple[str, ...]
     index: tuple[str, ...]
     constraint: tuple[str, ...]
     torch_backend: str | None
@@ -124,6 +138,19 @@ def task_options(command: _F) -> _F:
             help="What to install; may be repeated.",
         ),
         click.option("--python", metavar="VERSION", help="The Python to use, such as 3.12."),
+        click.option("--docker", metavar="IMAGE", help="Run it in a container of this image."),
+        click.option(
+            "--docker-arg",
+            multiple=True,
+            metavar="ARG",
+            help="An argument for the container, such as --docker-arg=--shm-size=8g; repeatable.",
+        ),
+        click.option(
+            "--setup", metavar="FILE", help="A shell script to run before the code is put in place."
+        ),
+        click.option(
+            "--apt", multiple=True, metavar="PKG", help="A system package to install; repeatable."
+        ),
         click.option(
             "--index",
             multiple=True,
@@ -254,6 +281,9 @@ def make_spec(wish: Wish, entry: Entry, queue: str) -> Spec:
         manager=wish.env,
         requirements=wish.requirement,
         python=wish.python,
+        container=make_container(wish),
+        setup=_read_setup(wish.setup) if wish.setup else None,
+        apt=tuple(name for word in wish.apt for name in word.replace(",", " ").split()),
         indexes=wish.index,
         constraints=wish.constraint,
         torch_backend=wish.torch_backend,
@@ -283,6 +313,30 @@ def _with_parameters(spec: Spec, wish: Wish) -> Spec:
         else:
             spec = msgspec.structs.replace(spec, params=spec.params | {name: text})
     return spec
+
+
+def make_container(wish: Wish) -> Container | None:
+    """The container that is asked for. Raises `UsageError` for arguments without an image."""
+    if wish.docker:
+        return Container(wish.docker, wish.docker_arg)
+    if wish.docker_arg:
+        raise UsageError(
+            "--docker-arg stands without --docker",
+            why="an argument is for the container of an image",
+            fix="--docker IMAGE",
+        )
+    return None
+
+
+def _read_setup(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"the set-up script {path} cannot be read",
+            why=getattr(error, "strerror", None) or "it is not UTF-8 text",
+            fix=f"ls -l {path}",
+        ) from error
 
 
 def limits(wish: Wish) -> Limits | None:

@@ -12,6 +12,7 @@ from .base import Entry, PrunableCache, prune, surplus
 from .code import Commits
 from .downloads import Downloads
 from .environments import Environments
+from .images import PreparedImages
 from .packages import Packages
 
 __all__ = ["Entry", "PrunableCache", "caches_of", "prune", "surplus"]
@@ -23,5 +24,6 @@ def caches_of(folder: Path) -> tuple[PrunableCache, ...]:
         Environments(folder),
         Commits(folder),
         Packages(folder),
+        PreparedImages(folder),
         Downloads(folder),
     )
