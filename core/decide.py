@@ -142,10 +142,14 @@ def decide(task: Task, command: Command) -> events.Lifecycle:
             return _claim(task, command)
         case BeginPhase(holder, name):
             return events.Phase(attempt=_held(task, holder).number, name=name)
-        case EndPhase(holder, name, seconds, cached, detail):
-            number = _held(task, holder).number
+        case EndPhase(holder, name, seconds, cached, detail, commit):
             return events.Phase(
-                attempt=number, name=name, seconds=seconds, cached=cached, detail=detail
+                attempt=_held(task, holder).number,
+                name=name,
+                seconds=seconds,
+                cached=cached,
+                detail=detail,
+                commit=commit,
             )
         case TellEnvironment(holder, found):
             return events.Environment(

@@ -8,6 +8,7 @@ import msgspec
 
 from .errors import UsageError
 from .ids import check_name
+from .remotes import check_repo
 
 PRIORITIES = range(10)
 """Priorities of a task inside its queue; a higher one runs sooner."""
@@ -36,7 +37,34 @@ class Command(msgspec.Struct, frozen=True, tag_field="kind", tag="command"):
     argv: tuple[str, ...]
 
 
-Entry = Script | Module | Command
+class Notebook(msgspec.Struct, frozen=True, tag_field="kind", tag="notebook"):
+    """A Jupyter notebook of the task's code, run from its first cell to its last."""
+
+    path: str
+
+
+class Inline(msgspec.Struct, frozen=True, tag_field="kind", tag="inline"):
+    """Python code written on the command line, run as `python -c`."""
+
+    text: str
+    args: tuple[str, ...] = ()
+
+
+Entry = Script | Module | Command | Notebook | Inline
+
+
+class Repo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Code that the agent fetches from a remote.
+
+    `commit` is an id, a whole one or the beginning of one, or a tag; without it the newest commit
+    of `branch` runs, or of the remote's default branch. `lfs` says that files kept in LFS are
+    fetched too, else their pointers stay.
+    """
+
+    url: str
+    branch: str | None = None
+    commit: str | None = None
+    lfs: bool = True
 
 
 class Code(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,6 +99,7 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     priority: int = DEFAULT_PRIORITY
     tags: tuple[str, ...] = ()
     code: Code | None = None
+    repo: Repo | None = None
     manager: Literal["auto", "uv", "none"] = "auto"
     requirements: tuple[str, ...] = ()
     python: str | None = None
@@ -103,6 +132,8 @@ def check_spec(spec: Spec) -> Spec:
     if isinstance(spec.entry, Command) and not spec.entry.argv:
         raise UsageError("there is no command to run", fix="evq enqueue -- COMMAND ARGS")
     _check_variables(spec.variables)
+    if spec.repo:
+        check_repo(spec.repo)
     return spec
 
 
@@ -125,3 +156,7 @@ def argv_text(entry: Entry) -> str:
             return " ".join(("-m", name, *args))
         case Command(argv):
             return " ".join(argv)
+        case Notebook(path):
+            return path
+        case Inline(text, args):
+            return " ".join(("-c", repr(text), *args))
