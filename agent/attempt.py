@@ -116,7 +116,7 @@ class Attempt:
                 self._environment.release()
             self._channel.detach()
             self._recorder.close()
-            if self.task.spec.code:
+            if self.task.spec.code or self.task.spec.repo:
                 await launch.remove(self._work)
 
     async def _prepare_and_run(self) -> Finish | GiveBack | None:
@@ -124,7 +124,14 @@ class Attempt:
         return await self._run_command(tree, await self._build_environment(tree))
 
     async def _put_code(self) -> Path:
-        code = self.task.spec.code
+        code, repo = self.task.spec.code, self.task.spec.repo
+        if repo:
+            async with self._phase("code") as phase:
+                run = self._setup_runner()
+                placed = await launch.put_repo(self._means, self.task, self._work, run)
+                phase.cached, phase.detail = placed.cached, placed.summary
+                phase.commit = placed.commit
+            return self._work
         if code is None:
             await launch.clear_scratch(self._channel.scratch)
             return self._channel.scratch
@@ -302,7 +309,9 @@ class Attempt:
                 # So that whoever follows the task reads the step's output before its end.
                 self._recorder.flush()
                 seconds = round(time.monotonic() - began, 6)
-                await self._write(EndPhase(self.holder, name, seconds, notes.cached, notes.detail))
+                await self._write(
+                    EndPhase(self.holder, name, seconds, notes.cached, notes.detail, notes.commit)
+                )
         self._stop_if_told()
 
     def _setup_runner(self) -> Run:

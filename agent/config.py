@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from .sources.credentials import Protocol
+
 OnDisconnect = Literal["freeze", "run", "stop"]
 
 FREEZE_SHARE = 0.8
@@ -31,6 +33,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     cache: Path
     log_bytes: int = 64 * 2**20
     spool_bytes: int = 256 * 2**20
+    git_credentials: Path | None = None
+    git_protocol: Protocol = "auto"
+    git_ssh: str = "ssh"
 
     @property
     def renew_every(self) -> float:

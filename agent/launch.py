@@ -14,12 +14,14 @@ import msgspec
 
 from ..core.errors import CodeFailed, NotFound
 from ..core.ports import BusAway
-from ..core.spec import Code, Command, Module, Script, Spec
+from ..core.spec import Code, Command, Inline, Module, Notebook, Script, Spec
 from ..core.state import EnvironmentRecord, Task
 from . import environments, workdir
 from .command import Run
 from .environments.base import Environment, Recipe, Request
 from .means import Means
+from .sources.credentials import credentials
+from .sources.remote import Placed, Remote
 
 HIDDEN_PREFIXES = ("EVQ_", "NATS_", "NOTIFY_SOCKET")
 """Variables of the agent that a task does not see: they say how to reach the server, and as
@@ -32,6 +34,7 @@ class PhaseNotes:
 
     cached: bool | None = None
     detail: str = ""
+    commit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,21 @@ async def put_code(means: Means, code: Code, target: Path, run: Run) -> bool:
     return False
 
 
+async def put_repo(means: Means, task: Task, target: Path, run: Run) -> Placed:
+    """Make `target` a work tree of the task's remote.
+
+    The commit that an earlier attempt found is taken again, so that a retry runs the same code.
+    """
+    repo, config = task.spec.repo, means.config
+    assert repo is not None
+    logins = credentials(config.git_credentials, config.git_protocol, config.git_ssh)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    earlier = [one.commit for one in task.past if one.commit]
+    return await Remote(config.cache, logins, run).checkout(
+        repo, target, pinned=earlier[0] if earlier else None
+    )
+
+
 async def _fetch(means: Means, name: str, path: Path) -> None:
     while True:
         try:
@@ -87,7 +105,8 @@ def recipe(spec: Spec, tree: Path) -> Recipe | None:
     plain = isinstance(spec.entry, Command)
     wishes = bool(spec.requirements or spec.python)
     asks = spec.manager != "auto" or wishes
-    if (spec.manager == "none" and not wishes) or (plain and spec.code is None and not asks):
+    bare = spec.code is None and spec.repo is None
+    if (spec.manager == "none" and not wishes) or (plain and bare and not asks):
         return None
     found = environments.detect(
         tree,
@@ -137,6 +156,10 @@ def command(spec: Spec, tree: Path, built: Built) -> list[str]:
             return list(argv)
         case Module(name, args):
             return [python, "-m", name, *args]
+        case Inline(text, args):
+            return [python, "-c", text, *args]
+        case Notebook(path):
+            return [python, str(tree / path)]
         case Script(path, args):
             return [*_interpreter(folder(spec, tree) / path, path, python), *args]
 
@@ -180,8 +203,9 @@ def variables(means: Means, task: Task, attempt: int, built: Built, socket: Path
     }
     if spec.params:
         base["EVQ_PARAMS"] = msgspec.json.encode(spec.params).decode()
-    if spec.code and spec.code.commit:
-        base["EVQ_COMMIT"] = spec.code.commit
+    ran = task.live and task.live.commit
+    if commit := ran or (spec.code and spec.code.commit):
+        base["EVQ_COMMIT"] = commit
     return {**base, **spec.variables}
 
 

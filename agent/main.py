@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
@@ -42,6 +43,7 @@ from .loop import Agent
 from .means import Means
 from .outbox import Outbox
 from .results import Results
+from .sources.credentials import Protocol
 from .spool import Spool
 
 log = logging.getLogger("evq.agent")
@@ -61,6 +63,9 @@ def parse(argv: list[str] | None) -> Config:
     parser.add_argument("--cache-dir", type=Path, required=True)
     parser.add_argument("--log-bytes", type=int, default=64 * 2**20)
     parser.add_argument("--spool-bytes", type=int, default=256 * 2**20)
+    parser.add_argument("--git-credentials", type=Path)
+    parser.add_argument("--git-protocol", choices=get_args(Protocol), default="auto")
+    parser.add_argument("--git-ssh", default="ssh")
     options = parser.parse_args(argv)
     queues = tuple(dict.fromkeys(check_name(q, "queue") for q in options.queues.split(",")))
     return Config(
@@ -75,6 +80,9 @@ def parse(argv: list[str] | None) -> Config:
         cache=options.cache_dir.absolute(),
         log_bytes=options.log_bytes,
         spool_bytes=options.spool_bytes,
+        git_credentials=options.git_credentials,
+        git_protocol=options.git_protocol,
+        git_ssh=options.git_ssh,
     )
 
 

@@ -78,6 +78,9 @@ def agent(
         "--cache-dir": known.cache_dir,
         "--log-bytes": str(known.log_bytes),
         "--spool-bytes": str(known.spool_bytes),
+        "--git-credentials": known.git_credentials,
+        "--git-protocol": known.git_protocol,
+        "--git-ssh": known.git_ssh,
     }
     words = [word for name, value in arguments.items() if value for word in (name, value)]
     become("evq.agent", words, known)

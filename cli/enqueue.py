@@ -16,7 +16,7 @@ from . import output
 from .document import spec_facts
 from .options import json_option
 from .recent import remember
-from .render import code_text
+from .render import code_text, repo_text
 from .request import TaskCommand, Wish, make_entry, make_spec, make_wish, task_options
 from .sending import send, with_code
 from .session import call, settings, warm_up
@@ -100,6 +100,8 @@ def _show_plan(spec: Spec, snapshot: Snapshot | None, as_json: bool) -> None:
     if snapshot:
         output.say(f"  code   {code_text(snapshot.code)}")
         warn_of_code(snapshot)
+    elif spec.repo:
+        output.say(f"  code   {repo_text(spec.repo)}")
     else:
         output.say("  code   none is sent")
 
@@ -131,6 +133,8 @@ def summary(done: Submission) -> list[str]:
         lines.append(f"  {output.dim('key')}    {spec.key} was used before: this is that task")
     elif spec.code:
         lines.append(f"  {output.dim('code')}   {code_text(spec.code, done.sent)}")
+    elif spec.repo:
+        lines.append(f"  {output.dim('code')}   {repo_text(spec.repo)}")
     return lines
 
 

@@ -15,7 +15,17 @@ import msgspec
 from ..core import units
 from ..core.errors import UsageError
 from ..core.sdk.author import host_name, user_name
-from ..core.spec import Command, Entry, Module, Script, Spec, argv_text
+from ..core.spec import (
+    Command,
+    Entry,
+    Inline,
+    Module,
+    Notebook,
+    Repo,
+    Script,
+    Spec,
+    argv_text,
+)
 from .completion import complete_queue
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -38,7 +48,7 @@ class TaskCommand(click.Command):
             raise _perhaps_for_the_task(error, own) from error
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        return ["[OPTIONS]", "SCRIPT [-- ARGS] | -m MODULE [-- ARGS] | -- COMMAND…"]
+        return ["[OPTIONS]", "SCRIPT [-- ARGS] | -m MODULE [-- ARGS] | -c CODE | -- COMMAND…"]
 
 
 def _perhaps_for_the_task(error: click.NoSuchOption, own: Sequence[str]) -> Exception:
@@ -75,6 +85,11 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     key: str | None
     no_code: bool
     include: tuple[str, ...]
+    inline: str | None
+    repo: str | None
+    branch: str | None
+    commit: str | None
+    no_lfs: bool
     rest: tuple[str, ...] | None = None
 
 
@@ -83,6 +98,15 @@ def task_options(command: _F) -> _F:
     options = [
         click.argument("script", nargs=-1),
         click.option("-m", "module", metavar="MODULE", help="Run a Python module."),
+        click.option("-c", "inline", metavar="CODE", help="Run Python code written right here."),
+        click.option(
+            "--repo", metavar="URL", help="Run the code of this remote; the agent fetches it."
+        ),
+        click.option(
+            "--branch", metavar="NAME", help="Its branch.  [default: the remote's own default]"
+        ),
+        click.option("--commit", metavar="ID|TAG", help="Its commit, or a tag."),
+        click.option("--no-lfs", is_flag=True, help="Leave the pointers of LFS files as they are."),
         click.option(
             "-q",
             "--queue",
@@ -142,7 +166,11 @@ def make_wish(options: dict[str, Any]) -> Wish:
 
 
 def make_entry(wish: Wish, cwd: Path) -> Entry:
-    """What to run. A script's path is still relative to `cwd`."""
+    """What to run. A script's path is still relative to `cwd`, or to the top of a remote."""
+    if wish.inline is not None:
+        if wish.module or wish.script:
+            raise _stray(wish.module or wish.script[0], "-c CODE", wish.script)
+        return Inline(wish.inline, wish.rest or ())
     if wish.module:
         if wish.script:
             raise _stray(wish.script[0], f"-m {wish.module}", wish.script)
@@ -156,10 +184,37 @@ def make_entry(wish: Wish, cwd: Path) -> Entry:
             )
         return Command(wish.rest)
     script, *others = wish.script
-    _check_script(script, others, cwd)
+    if not wish.repo:
+        _check_script(script, others, cwd)
     if others:
         raise _stray(others[0], script, others)
+    if script.endswith(".ipynb"):
+        return _notebook(script, wish.rest)
     return Script(script, wish.rest or ())
+
+
+def _notebook(path: str, rest: tuple[str, ...] | None) -> Notebook:
+    if rest:
+        raise UsageError(
+            f"{path} takes no arguments",
+            why="a notebook has no command line; it has parameters",
+            fix=f"evq enqueue {path} --set lr=0.1",
+        )
+    return Notebook(path)
+
+
+def _remote(wish: Wish) -> Repo | None:
+    """The remote whose code runs, if one is named. Raises `UsageError`."""
+    if wish.repo:
+        return Repo(wish.repo, branch=wish.branch, commit=wish.commit, lfs=not wish.no_lfs)
+    named = {"--branch": wish.branch, "--commit": wish.commit, "--no-lfs": wish.no_lfs}
+    for option in (option for option, value in named.items() if value):
+        raise UsageError(
+            f"{option} means nothing without --repo",
+            why="without it the code on this disk is sent, as it is now",
+            fix=f"--repo URL {option} …, or git switch, and enqueue without {option}",
+        )
+    return None
 
 
 def _stray(word: str, after: str, words: Sequence[str]) -> UsageError:
@@ -202,6 +257,7 @@ def make_spec(wish: Wish, entry: Entry, queue: str) -> Spec:
     params = pairs(wish.set, "--set")
     spec = Spec(
         entry=entry,
+        repo=_remote(wish),
         name=wish.name or default_name(entry, params),
         queue=wish.queue or queue,
         tags=wish.tag,
@@ -227,6 +283,8 @@ def default_name(entry: Entry, params: dict[str, str]) -> str:
     words = argv_text(entry)
     if isinstance(entry, Script):
         words = argv_text(Script(posixpath.basename(entry.path), entry.args))
+    if isinstance(entry, Notebook):
+        words = posixpath.basename(entry.path)
     words = " ".join([*words.split(), *(f"{name}={value}" for name, value in params.items())])
     return words if len(words) <= NAME_LENGTH else words[: NAME_LENGTH - 1] + "…"
 

@@ -55,6 +55,7 @@ class EndPhase(msgspec.Struct, frozen=True):
     seconds: float
     cached: bool | None
     detail: str = ""
+    commit: str | None = None
 
 
 class TellEnvironment(msgspec.Struct, frozen=True):

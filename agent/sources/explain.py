@@ -27,7 +27,11 @@ _UNREACHABLE = re.compile(
     r"|unable to connect|Couldn't connect|timed out|Operation too slow|Name or service not known"
 )
 _UNTRUSTED = re.compile(r"SSL|certificate|TLS", re.IGNORECASE)
-_TOO_BIG = re.compile(r"died of signal 25|File too large|File size limit")
+_TOO_BIG = re.compile(
+    # Git says no more when the limit of a file's size ends the process that unpacks.
+    r"\A\s*fatal: fetch-pack: invalid index-pack output\s*\Z"
+    r"|died of signal 25|File too large|File size limit"
+)
 _FULL = re.compile(r"No space left on device")
 _NO_SUCH_COMMIT = re.compile(r"not our ref|no such remote ref|couldn't find remote ref")
 

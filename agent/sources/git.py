@@ -100,7 +100,7 @@ def damaged(why: str) -> CodeFailed:
 
 def link_packs(packs: Path, repository: Path) -> None:
     """Give `repository` the files in `packs`, without a copy where the file system allows."""
-    for pack in packs.iterdir():
+    for pack in packs.glob("pack-*"):
         place = repository / "objects" / "pack" / pack.name
         try:
             os.link(pack, place)

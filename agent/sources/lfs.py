@@ -65,9 +65,12 @@ async def fill(
         )
     access = logins.access(await _server(top, commit, address))
     options = (
+        *("-c", f"remote.origin.url={access.address.text}"),
         *("-c", f"lfs.url={_endpoint(access.address)}"),
         *("-c", f"lfs.storage={storage}"),
-        *("-c", "lfs.locksverify=false"),
+        # Without these it says that it is not installed. No other filter is known to git here.
+        *("-c", "filter.lfs.clean=git-lfs clean -- %f"),
+        *("-c", "filter.lfs.smudge=git-lfs smudge -- %f"),
     )
     place = ("--git-dir", str(top / ".git"), "--work-tree", str(top))
     for verb in (("fetch", "origin", commit), ("checkout",)):

@@ -128,6 +128,8 @@ class Mirror:
                 await self._bring(commit)
                 await bounds.check_bounds(self.folder, commit)
             except CodeFailed:
+                for half in (self.folder / "objects" / "pack").glob("tmp_*"):
+                    half.unlink()
                 if not _listed(self.folder / REF):
                     await asyncio.to_thread(shutil.rmtree, self.folder, True)
                 raise

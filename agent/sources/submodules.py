@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-from os.path import lexists
 from pathlib import Path
 
 import msgspec
@@ -37,7 +36,7 @@ async def submodules(top: Path, commit: str, parent: Address) -> list[Submodule]
 
     Folders that the tree calls a submodule but `.gitmodules` does not know stay empty.
     """
-    links = await _links(top) if lexists(top / ".gitmodules") else {}
+    links = await _links(top) if _may_have_some(top) else {}
     if not links:
         return []
     if len(links) > MOST:
@@ -55,6 +54,11 @@ async def submodules(top: Path, commit: str, parent: Address) -> list[Submodule]
                 f"the submodule {path!r} is not fetched", why=str(error), fix=error.fix
             ) from error
     return found
+
+
+def _may_have_some(top: Path) -> bool:
+    # Most code has none, and a process that finds so costs as much as a small checkout.
+    return os.path.lexists(top / ".gitmodules")
 
 
 async def _links(top: Path) -> dict[str, str]:
