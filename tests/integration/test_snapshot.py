@@ -328,13 +328,10 @@ async def test_an_ignored_entry_travels(repository, tmp_path):
     assert (target / "out" / "job.py").exists()
 
 
-async def test_submodules_and_nested_repositories_are_spoken_of(repository, tmp_path):
-    make_repository(tmp_path / "library")
-    local = ("-c", "protocol.file.allow=always")
-    git(repository, *local, "submodule", "--quiet", "add", str(tmp_path / "library"), "vendored")
-    git(repository, "commit", "-qm", "submodule")
+async def test_nested_repositories_and_empty_submodules_are_spoken_of(repository, tmp_path):
+    add_submodule(repository, make_repository(tmp_path / "library"), "vendored")
+    git(repository, "submodule", "--quiet", "deinit", "-f", "vendored")
     make_repository(repository / "nested")
-    write(repository / "vendored" / "dirt.py")
     with take(repository, None) as snapshot:
         target = await deliver(snapshot, tmp_path / "agent")
     assert snapshot.submodules == ("vendored",)
@@ -344,6 +341,86 @@ async def test_submodules_and_nested_repositories_are_spoken_of(repository, tmp_
     ]
     assert list((target / "vendored").iterdir()) == []
     assert not (target / "nested").exists()
+
+
+def add_submodule(repository, source, path):
+    local = ("-c", "protocol.file.allow=always")
+    git(repository, *local, "submodule", "--quiet", "add", str(source), path)
+    git(repository, "commit", "-qm", "submodule")
+    git(repository, *local, "submodule", "--quiet", "update", "--init", "--recursive")
+
+
+async def test_submodules_travel_with_what_changed_in_them(repository, tmp_path):
+    library = make_repository(tmp_path / "library")
+    add_submodule(library, make_repository(tmp_path / "deepest"), "inner/deepest")
+    add_submodule(repository, library, "vendored/library")
+    vendored = repository / "vendored" / "library"
+    with take(repository, None) as clean:
+        pass
+    assert len(clean.blobs) == 1 and not clean.warnings and not clean.code.changes
+
+    write(vendored / "train.py", "print('changed')\n")
+    write(vendored / "inner" / "deepest" / "new.py")
+    write(vendored / "noise.log")
+    (vendored / "lib" / "b.py").unlink()
+    before = fingerprint(repository)
+    with take(repository, None) as snapshot:
+        target = await deliver(snapshot, tmp_path / "agent")
+    assert on_disk(target) == on_disk(repository)
+    assert snapshot.code.changes == {"modified": 1, "deleted": 1, "untracked": 1}
+    assert snapshot.blobs[0] == clean.blobs[0] and len(snapshot.blobs) == 2
+    assert not (target / "vendored" / "library" / "noise.log").exists()
+    assert git(target, "status", "--porcelain") == ""
+    assert fingerprint(repository) == before
+
+
+async def test_a_submodule_at_another_commit_travels_as_it_lies_there(repository, tmp_path):
+    add_submodule(repository, make_repository(tmp_path / "library"), "library")
+    write(repository / "library" / "moved.py")
+    git(repository / "library", "add", "-A")
+    git(repository / "library", "commit", "-qm", "moved on")
+    write(repository / "library" / "noise.log")
+    with take(repository, None, include=["library/noise.log"]) as snapshot:
+        target = await deliver(snapshot, tmp_path / "agent")
+    assert on_disk(target) == on_disk(repository)
+    assert (target / "library" / "noise.log").exists()
+
+
+def test_a_secret_in_a_submodule_is_refused_by_its_whole_path(repository, tmp_path):
+    add_submodule(repository, make_repository(tmp_path / "library"), "library")
+    write(repository / "library" / ".env")
+    with pytest.raises(SnapshotRefused, match="library/.env must not"), take(repository, None):
+        pass
+
+
+def keep_in_lfs(repository, content):
+    """A file whose pointer git keeps, and whose content is on the disk, without git-lfs."""
+    write(repository / ".gitattributes", "*.bin filter=lfs -text\n")
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+    write(repository / "weights.bin", pointer)
+    write(repository / "other.bin", pointer)
+    git(repository, "add", "-A")
+    git(repository, "commit", "-qm", "lfs")
+    (repository / ".git" / "pointer").write_text(pointer)
+    git(repository, "config", "filter.lfs.clean", "cat >/dev/null; cat .git/pointer")
+    write(repository / "weights.bin", content)
+    git(repository, "add", "weights.bin")
+
+
+async def test_files_in_lfs_travel_with_their_content(repository, tmp_path):
+    content = os.urandom(100_000)
+    keep_in_lfs(repository, content)
+    assert git(repository, "status", "--porcelain") == "", "to git nothing has changed"
+    with take(repository, None) as clean:
+        target = await deliver(clean, tmp_path / "agent")
+    assert (target / "weights.bin").read_bytes() == content
+    assert len(clean.blobs) == 1, "the content is part of the base, and is sent once"
+    assert ["other.bin" in said and "lfs pull" in said for said in clean.warnings] == [True]
+
+    write(repository / "train.py", "print('two')\n")
+    with take(repository, None) as snapshot:
+        size = snapshot.write_bundle(snapshot.blobs[1], tmp_path / "second")
+    assert snapshot.blobs[0] == clean.blobs[0] and size < 2000
 
 
 async def test_outside_of_repositories_the_script_travels_alone(tmp_path):
