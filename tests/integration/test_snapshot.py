@@ -395,16 +395,15 @@ def test_a_secret_in_a_submodule_is_refused_by_its_whole_path(repository, tmp_pa
 
 def keep_in_lfs(repository, content):
     """A file whose pointer git keeps, and whose content is on the disk, without git-lfs."""
-    write(repository / ".gitattributes", "*.bin filter=lfs -text\n")
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
-    write(repository / "weights.bin", pointer)
+    (repository / ".git" / "pointer").write_text(pointer)
+    git(repository, "config", "filter.lfs.clean", "cat >/dev/null; cat .git/pointer")
+    git(repository, "config", "filter.lfs.process", "")
+    write(repository / ".gitattributes", "*.bin filter=lfs -text\n")
+    write(repository / "weights.bin", content)
     write(repository / "other.bin", pointer)
     git(repository, "add", "-A")
     git(repository, "commit", "-qm", "lfs")
-    (repository / ".git" / "pointer").write_text(pointer)
-    git(repository, "config", "filter.lfs.clean", "cat >/dev/null; cat .git/pointer")
-    write(repository / "weights.bin", content)
-    git(repository, "add", "weights.bin")
 
 
 async def test_files_in_lfs_travel_with_their_content(repository, tmp_path):
