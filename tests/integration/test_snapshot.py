@@ -394,18 +394,18 @@ def test_a_secret_in_a_submodule_is_refused_by_its_whole_path(repository, tmp_pa
 
 
 def keep_in_lfs(repository, content):
-    """A file whose pointer git keeps, and whose content is on the disk, without git-lfs."""
-    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
-    (repository / ".git" / "pointer").write_text(pointer)
-    git(repository, "config", "filter.lfs.clean", "cat >/dev/null; cat .git/pointer")
-    git(repository, "config", "filter.lfs.process", "")
+    """Two files in LFS: one whose content is here, and one whose content is not."""
+    git(repository, "lfs", "install", "--local")
     write(repository / ".gitattributes", "*.bin filter=lfs -text\n")
     write(repository / "weights.bin", content)
+    oid = hashlib.sha256(b"far away").hexdigest()
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize 8\n"
     write(repository / "other.bin", pointer)
     git(repository, "add", "-A")
     git(repository, "commit", "-qm", "lfs")
 
 
+@pytest.mark.skipif(not shutil.which("git-lfs"), reason="git-lfs is not installed")
 async def test_files_in_lfs_travel_with_their_content(repository, tmp_path):
     content = os.urandom(100_000)
     keep_in_lfs(repository, content)
