@@ -57,7 +57,8 @@ async def _count(repository: Path, commit: str) -> tuple[int, int]:
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        # Read to the end, or the pipe stays open and asyncio waits for it for ever.
+        await process.communicate()
     return files, size
 
 

@@ -389,7 +389,7 @@ async def test_a_submodule_at_another_commit_travels_as_it_lies_there(repository
 def test_a_secret_in_a_submodule_is_refused_by_its_whole_path(repository, tmp_path):
     add_submodule(repository, make_repository(tmp_path / "library"), "library")
     write(repository / "library" / ".env")
-    with pytest.raises(SnapshotRefused, match="library/.env must not"), take(repository, None):
+    with pytest.raises(SnapshotRefused, match=r"library/\.env must not"), take(repository, None):
         pass
 
 
