@@ -26,7 +26,14 @@ from ..core.decide import (
     Start,
     TellEnvironment,
 )
-from ..core.errors import CodeFailed, EnvironmentFailed, EvqError, ServerFull, SpawnFailed
+from ..core.errors import (
+    CodeFailed,
+    EnvironmentFailed,
+    EvqError,
+    SecretFailed,
+    ServerFull,
+    SpawnFailed,
+)
 from ..core.events import Launch
 from ..core.handle import handle, refresh
 from ..core.ports import BusAway, Delivery
@@ -41,6 +48,7 @@ from .execution import Execution
 from .forkserver import Supervisor
 from .means import Means
 from .results import Result
+from .secret_sources import NO_SECRETS
 from .telemetry import Recorder
 
 log = logging.getLogger(__name__)
@@ -83,7 +91,9 @@ class Attempt:
             live.number,
             live.claim,
             means.config.log_bytes,
+            means.redactor,
         )
+        self._secrets = NO_SECRETS
         self._execution: Execution | None = None
         self._launch: Launch | None = None
         self._telling: asyncio.Future[events.Lifecycle] | None = None
@@ -105,10 +115,10 @@ class Attempt:
             return await self._prepare_and_run()
         except (ClaimLost, Stopped):
             return endings.before_command(self.holder, self._ending)
-        except (CodeFailed, EnvironmentFailed, SpawnFailed) as error:
-            return self._failed_by(error)
+        except (CodeFailed, EnvironmentFailed, SecretFailed, SpawnFailed) as error:
+            return self._failed_by(self._recorder.redactor.error(error))
         except OSError as error:
-            return endings.by_agent(self.holder, str(error))
+            return endings.by_agent(self.holder, self._recorder.redactor.text(str(error)))
         finally:
             self._supervisor = None
             means.forkserver.release(supervisor)
@@ -120,8 +130,16 @@ class Attempt:
                 await launch.remove(self._work)
 
     async def _prepare_and_run(self) -> Finish | GiveBack | None:
+        if self.task.spec.secrets:
+            await self._find_secrets()
         tree = await self._put_code()
         return await self._run_command(tree, await self._build_environment(tree))
+
+    async def _find_secrets(self) -> None:
+        async with self._phase("secrets") as phase:
+            self._secrets = found = await self._means.secrets.resolve(self.task.spec)
+            self._recorder.redactor = self._means.redactor.knowing(found.values)
+            phase.detail = ", ".join(f"{name} ({where})" for name, where in found.places.items())
 
     async def _put_code(self) -> Path:
         code, repo = self.task.spec.code, self.task.spec.repo
@@ -159,7 +177,12 @@ class Attempt:
         spec = self.task.spec
         command = launch.command(spec, tree, built)
         variables = launch.variables(
-            self._means, self.task, self.holder.attempt, built, self._channel.path
+            self._means,
+            self.task,
+            self.holder.attempt,
+            built,
+            self._channel.path,
+            self._secrets,
         )
         assert self._execution is not None
         execution = self._execution
@@ -309,8 +332,9 @@ class Attempt:
                 # So that whoever follows the task reads the step's output before its end.
                 self._recorder.flush()
                 seconds = round(time.monotonic() - began, 6)
+                detail = self._recorder.redactor.text(notes.detail)
                 await self._write(
-                    EndPhase(self.holder, name, seconds, notes.cached, notes.detail, notes.commit)
+                    EndPhase(self.holder, name, seconds, notes.cached, detail, notes.commit)
                 )
         self._stop_if_told()
 

@@ -36,6 +36,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     git_credentials: Path | None = None
     git_protocol: Protocol = "auto"
     git_ssh: str = "ssh"
+    wait: bool = True
+    pass_env: tuple[str, ...] = ()
+    secrets_env: tuple[str, ...] = ()
+    secrets_file: Path | None = None
 
     @property
     def renew_every(self) -> float:

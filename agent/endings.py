@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from ..core.decide import Finish, GiveBack, Holder
-from ..core.errors import CodeFailed, EnvironmentFailed, EvqError
+from ..core.errors import CodeFailed, EnvironmentFailed, EvqError, SecretFailed
 from ..core.events import Cause, Launch, Outcome, Usage
 from . import launch
 from .forkserver import Exit
@@ -74,11 +74,14 @@ def of_set_up(holder: Holder, error: EvqError) -> Finish:
     causes = {
         CodeFailed: Cause.SOURCE,
         EnvironmentFailed: Cause.ENVIRONMENT,
+        SecretFailed: Cause.ENVIRONMENT,
         MachineFailed: Cause.INFRASTRUCTURE,
     }
     cause = causes.get(type(error), Cause.SPAWN)
     evidence = f"[{error.code}] {error}"[:EVIDENCE_LENGTH]
-    return Finish(holder, Outcome.FAILED, cause=cause, evidence=evidence)
+    # A secret that is not there now will not be there after a retry's few seconds either.
+    final = isinstance(error, SecretFailed)
+    return Finish(holder, Outcome.FAILED, cause=cause, evidence=evidence, final=final)
 
 
 def before_command(holder: Holder, ending: Ending | None) -> Finish | GiveBack | None:

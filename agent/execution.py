@@ -13,6 +13,7 @@ from ..core.sdk.author import now
 from .command import Completed
 from .forkserver import Exit, Supervisor
 from .output import Line, LineSplitter
+from .redactor import RedactedStream, Redactor
 from .telemetry import Recorder
 
 READ_BYTES = 64 * 1024
@@ -28,8 +29,12 @@ class Pump:
     """Reads one output of a command, line by line, in the event loop."""
 
     def __init__(
-        self, stream: Literal["out", "err", "setup"], sink: Callable[[list[Line]], None]
+        self,
+        stream: Literal["out", "err", "setup"],
+        sink: Callable[[list[Line]], None],
+        redactor: Redactor,
     ) -> None:
+        self._redacted = RedactedStream(redactor)
         self._splitter = LineSplitter(stream)
         self._sink = sink
         self._loop = asyncio.get_running_loop()
@@ -52,7 +57,7 @@ class Pump:
         if not data:
             self.close()
             return
-        lines = self._splitter.feed(data, now())
+        lines = self._splitter.feed(self._redacted.feed(data), now())
         if lines:
             self._sink(lines)
         if self._splitter.pending_since is not None and self._timer is None:
@@ -76,7 +81,8 @@ class Pump:
         os.close(self._read_end)
         if self.write_end >= 0:
             os.close(self.write_end)
-        lines = self._splitter.close(now())
+        at = now()
+        lines = self._splitter.feed(self._redacted.close(), at) + self._splitter.close(at)
         if lines:
             self._sink(lines)
         self.over.set_result(None)
@@ -92,8 +98,9 @@ class Execution:
 
     async def spawn(self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> int:
         """Start the task's own command and return its pid. Raises `SpawnFailed`."""
-        lines = self._recorder.lines
-        return await self._start(argv, cwd, env, Pump("out", lines), Pump("err", lines))
+        lines, redactor = self._recorder.lines, self._recorder.redactor
+        out, err = Pump("out", lines, redactor), Pump("err", lines, redactor)
+        return await self._start(argv, cwd, env, out, err)
 
     async def setup(self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Completed:
         """Run a command of set-up to its end; see `command.Run`."""
@@ -109,7 +116,7 @@ class Execution:
             while size > TAIL_BYTES:
                 size -= len(tail.popleft()) + 1
 
-        pump = Pump("setup", keep)
+        pump = Pump("setup", keep, self._recorder.redactor)
         await self._start(argv, cwd, env, pump, pump)
         exit = await self.wait()
         return Completed(exit.exit_code, "\n".join(tail))

@@ -7,7 +7,6 @@ import os
 import signal
 import tempfile
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -20,12 +19,10 @@ from . import environments, workdir
 from .command import Run
 from .environments.base import Environment, Recipe, Request
 from .means import Means
+from .secret_sources import Secrets
 from .sources.credentials import credentials
 from .sources.remote import Placed, Remote
-
-HIDDEN_PREFIXES = ("EVQ_", "NATS_", "NOTIFY_SOCKET")
-"""Variables of the agent that a task does not see: they say how to reach the server, and as
-whom, and where the agent itself is expected to say that it is ready."""
+from .variables import setup_variables, task_variables
 
 
 @dataclass
@@ -45,19 +42,6 @@ class Built:
     record: EnvironmentRecord | None = None
     detail: str = ""
     base: dict[str, str] = field(default_factory=dict)
-
-
-@cache
-def _machine_variables() -> tuple[tuple[str, str], ...]:
-    # The agent's environment never changes, and reading it costs as much as an event.
-    return tuple(
-        (name, value) for name, value in os.environ.items() if not name.startswith(HIDDEN_PREFIXES)
-    )
-
-
-def machine_variables() -> dict[str, str]:
-    """The agent's own variables without those that are its own business."""
-    return dict(_machine_variables())
 
 
 async def put_code(means: Means, code: Code, target: Path, run: Run) -> bool:
@@ -131,7 +115,11 @@ def _script_in_tree(spec: Spec) -> str | None:
 async def build(means: Means, recipe: Recipe, tree: Path, run: Run) -> Built:
     """Make the environment of `recipe`, or find it in the cache."""
     environment = await environments.prepare(
-        recipe, tree=tree, cache=means.config.cache, run=run, base_env=machine_variables()
+        recipe,
+        tree=tree,
+        cache=means.config.cache,
+        run=run,
+        base_env=setup_variables(means.config.pass_env),
     )
     record = EnvironmentRecord(
         environment.manager, environment.python, environment.key, environment.packages
@@ -183,10 +171,12 @@ def _executable(file: Path) -> bool:
     return os.access(file, os.X_OK)
 
 
-def variables(means: Means, task: Task, attempt: int, built: Built, socket: Path) -> dict[str, str]:
+def variables(
+    means: Means, task: Task, attempt: int, built: Built, socket: Path, secrets: Secrets
+) -> dict[str, str]:
     """The variables of the task's command, the user's own last so that they win."""
     spec = task.spec
-    base = machine_variables()
+    base = task_variables(means.config.pass_env)
     if built.environment:
         base = built.environment.apply(base)
     path = [str(means.sdk), *filter(None, [base.get("PYTHONPATH")])]
@@ -206,7 +196,7 @@ def variables(means: Means, task: Task, attempt: int, built: Built, socket: Path
     ran = task.live and task.live.commit
     if commit := ran or (spec.code and spec.code.commit):
         base["EVQ_COMMIT"] = commit
-    return {**base, **spec.variables}
+    return {**base, **spec.variables, **secrets.variables}
 
 
 def signal_name(number: int) -> str:

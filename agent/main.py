@@ -18,17 +18,18 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
 
 import msgspec
 
-from ..core.bus.connect import Login, connect
+from ..core.bus.connect import Bus, Login, connect
 from ..core.bus.loop import loop_factory
-from ..core.errors import Conflict, EvqError, Unreachable
+from ..core.errors import Conflict, EvqError, ServerTooOld, SettingsError, Unreachable, report
 from ..core.events import AgentUp
 from ..core.ids import check_name
 from ..core.ports import BusAway
@@ -42,11 +43,22 @@ from .lease import LeaseKeeper
 from .loop import Agent
 from .means import Means
 from .outbox import Outbox
+from .redactor import Redactor
 from .results import Results
+from .secret_sources import SecretSources
 from .sources.credentials import Protocol
 from .spool import Spool
+from .variables import passwords, setup_variables
 
 log = logging.getLogger("evq.agent")
+
+LOOK_AGAIN = 0.5
+"""Seconds between two tries to reach a server that is not there."""
+
+SAY_AGAIN = 60.0
+"""Seconds after which an agent that waits for its server says so again."""
+
+INTERRUPTED = 130
 
 
 def parse(argv: list[str] | None) -> Config:
@@ -66,6 +78,10 @@ def parse(argv: list[str] | None) -> Config:
     parser.add_argument("--git-credentials", type=Path)
     parser.add_argument("--git-protocol", choices=get_args(Protocol), default="auto")
     parser.add_argument("--git-ssh", default="ssh")
+    parser.add_argument("--no-wait", dest="wait", action="store_false")
+    parser.add_argument("--pass-env", type=_words, default=())
+    parser.add_argument("--secrets-env", type=_words, default=())
+    parser.add_argument("--secrets-file", type=Path)
     options = parser.parse_args(argv)
     queues = tuple(dict.fromkeys(check_name(q, "queue") for q in options.queues.split(",")))
     return Config(
@@ -83,7 +99,15 @@ def parse(argv: list[str] | None) -> Config:
         git_credentials=options.git_credentials,
         git_protocol=options.git_protocol,
         git_ssh=options.git_ssh,
+        wait=options.wait,
+        pass_env=options.pass_env,
+        secrets_env=options.secrets_env,
+        secrets_file=options.secrets_file,
     )
+
+
+def _words(written: str) -> tuple[str, ...]:
+    return tuple(written.split(","))
 
 
 @contextmanager
@@ -142,23 +166,55 @@ def socket_folder(state: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@asynccontextmanager
+async def reached(login: Login, config: Config) -> AsyncIterator[Bus]:
+    """A bus to a server that is ready. Waits for the server, saying so now and then.
+
+    Raises `Denied` or `ServerTooOld` at once, which waiting does not mend, and `Unreachable` if
+    the agent was told not to wait.
+    """
+    said_at = float("-inf")
+    while True:
+        try:
+            async with AsyncExitStack() as stack:
+                bus = await stack.enter_async_context(connect(login, f"agent {config.name}"))
+                bus.on_error = lambda error: log.warning("NATS: %s", error)
+                await bus.prepare()
+                ours = stack.pop_all()
+            break
+        except ServerTooOld:
+            raise
+        except (Unreachable, BusAway) as error:
+            if not config.wait:
+                raise _unreachable(error) from error
+            if time.monotonic() - said_at >= SAY_AGAIN:
+                said_at = time.monotonic()
+                log.warning("waiting for the server: %s", error)
+            await asyncio.sleep(LOOK_AGAIN)
+    async with ours:
+        yield bus
+
+
+def _unreachable(error: Unreachable | BusAway) -> Unreachable:
+    if isinstance(error, Unreachable):
+        return error
+    return Unreachable(
+        "the NATS server went away while the agent was starting",
+        why=str(error),
+        fix="start the agent again when the server is back: evq status",
+    )
+
+
 async def work(config: Config, login: Login) -> None:
     """Be an agent until a signal says stop."""
     instance = secrets.token_hex(6)
+    sources = SecretSources(os.environ, config.secrets_env, config.secrets_file)
+    sources.check()
     shutil.rmtree(config.state / "work", ignore_errors=True)
     if ended := probe.end_leftovers("EVQ_AGENT_FOLDER", str(config.state)):
         log.warning("ended %d processes that an earlier agent left", ended)
     async with AsyncExitStack() as stack:
-        bus = await stack.enter_async_context(connect(login, f"agent {config.name}"))
-        bus.on_error = lambda error: log.warning("NATS: %s", error)
-        try:
-            await bus.prepare()
-        except BusAway as away:
-            raise Unreachable(
-                "the NATS server went away while the agent was starting",
-                why=str(away),
-                fix="start the agent again when the server is back: evq status",
-            ) from away
+        bus = await stack.enter_async_context(reached(login, config))
         forkserver = await Forkserver.start()
         stack.push_async_callback(forkserver.close)
         await forkserver.warm(min(config.slots, 8))
@@ -182,6 +238,8 @@ async def work(config: Config, login: Login) -> None:
             outbox=outbox,
             results=Results(config.state / "results"),
             sdk=install_sdk(config.state / "sdk"),
+            secrets=sources,
+            redactor=Redactor(passwords(setup_variables(config.pass_env))),
         )
         agent = Agent(means, describe(config, instance), channels)
         obey_signals(agent)
@@ -234,15 +292,22 @@ def main(argv: list[str] | None = None) -> int:
         stream=sys.stderr,
     )
     try:
-        login = msgspec.json.decode(os.environ.get("EVQ_LOGIN", "{}"), type=Login)
+        login = read_login()
         with named(parse(argv)) as config, asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(work(config, login))
-    except msgspec.ValidationError as error:
-        print(f"error[E11]: EVQ_LOGIN cannot be read\n  {error}", file=sys.stderr)
-        return 2
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except EvqError as error:
-        print(f"error[{error.code}]: {error.what}", file=sys.stderr)
-        for line in filter(None, (error.why, error.fix and f"fix: {error.fix}")):
-            print(f"  {line}", file=sys.stderr)
+        print(report(error), file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def read_login() -> Login:
+    """Who we are to the server. Raises `SettingsError`."""
+    try:
+        return msgspec.json.decode(os.environ.get("EVQ_LOGIN", "{}"), type=Login)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            "EVQ_LOGIN cannot be read", why=str(error), fix="start it by: evq agent"
+        ) from error

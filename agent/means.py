@@ -11,12 +11,15 @@ from .config import Config
 from .forkserver import Forkserver
 from .lease import LeaseKeeper
 from .outbox import Outbox
+from .redactor import Redactor
 from .results import Results
+from .secret_sources import SecretSources
 
 
 @dataclass(frozen=True)
 class Means:
-    """One set per agent process. `sdk` is the folder that makes `import evq` work in a task."""
+    """One set per agent process. `sdk` is the folder that makes `import evq` work in a task;
+    `redactor` knows the passwords of the agent's own that set-up may print."""
 
     bus: Bus
     author: Author
@@ -28,3 +31,5 @@ class Means:
     outbox: Outbox
     results: Results
     sdk: Path
+    secrets: SecretSources
+    redactor: Redactor

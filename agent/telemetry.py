@@ -12,6 +12,7 @@ from ..core.wire import encode_telemetry
 from .channel import Value, Words
 from .outbox import Outbox
 from .output import Line, LogBudget
+from .redactor import Redactor
 from .spool import Record
 
 FLUSH_SECONDS = 0.25
@@ -32,8 +33,11 @@ class Recorder:
         attempt: int,
         claim: int,
         limit: int,
+        redactor: Redactor,
     ) -> None:
         """`limit` is how many bytes of log the attempt may leave."""
+        self.redactor = redactor
+        """What all that the attempt says passes through; outputs do so before they are lines."""
         self.subject = telemetry(queue, task, agent)
         self._outbox = outbox
         self._attempt = attempt
@@ -61,7 +65,7 @@ class Recorder:
 
     def say(self, text: str) -> None:
         """A line of the agent's own."""
-        self._keep([Line(now(), "agent", text)])
+        self._keep([Line(now(), "agent", self.redactor.text(text))])
 
     def _keep(self, lines: Sequence[Line]) -> None:
         if not lines:
@@ -77,7 +81,7 @@ class Recorder:
         """Take what the task said on its channel."""
         at = words.at or now()
         for name, value in (words.metrics or {}).items():
-            self._points.append((at, name, words.step, value))
+            self._points.append((at, self.redactor.text(name), words.step, value))
         if words.progress:
             told = words.progress
             self._progress = Progress(
@@ -86,7 +90,7 @@ class Recorder:
                 at=at,
                 done=told.done,
                 total=told.total,
-                text=told.text[:200],
+                text=self.redactor.text(told.text)[:200],
             )
         if len(self._points) >= FLUSH_POINTS:
             self.flush()

@@ -21,6 +21,7 @@ from typing import Any
 
 from ground import folder, line
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "fault"))
 
 import oracle

@@ -37,6 +37,10 @@ from .session import settings_with
 @click.option("--grace", metavar="TIME", help="From SIGTERM to SIGKILL.")
 @click.option("--state-dir", metavar="DIR", help="What must be found again after a crash.")
 @click.option("--cache-dir", metavar="DIR", help="Environments and code.")
+@click.option("--no-wait", is_flag=True, help="Fail if the server is not there; else wait for it.")
+@click.option("--pass-env", metavar="A,B*", help="More of its variables for tasks to see.")
+@click.option("--secrets-env", metavar="A,B*", help="Its variables that tasks may have as secrets.")
+@click.option("--secrets-file", metavar="FILE", help="Secrets as TOML, readable by you alone.")
 def agent(
     queues: str | None,
     order: str,
@@ -47,6 +51,10 @@ def agent(
     grace: str | None,
     state_dir: str | None,
     cache_dir: str | None,
+    no_wait: bool,
+    pass_env: str | None,
+    secrets_env: str | None,
+    secrets_file: str | None,
 ) -> None:
     """Run tasks on this machine, until SIGTERM or ^C.
 
@@ -62,6 +70,9 @@ def agent(
         on_disconnect=on_disconnect,
         state_dir=state_dir,
         cache_dir=cache_dir,
+        pass_env=pass_env,
+        secrets_env=secrets_env,
+        secrets_file=secrets_file,
     )
     names = [check_name(one.strip(), "queue") for one in (queues or known.queue).split(",")]
     if len(set(names)) != len(names):
@@ -81,6 +92,10 @@ def agent(
         "--git-credentials": known.git_credentials,
         "--git-protocol": known.git_protocol,
         "--git-ssh": known.git_ssh,
+        "--pass-env": ",".join(known.pass_env),
+        "--secrets-env": ",".join(known.secrets_env),
+        "--secrets-file": known.secrets_file,
     }
     words = [word for name, value in arguments.items() if value for word in (name, value)]
+    words += ["--no-wait"] * no_wait
     become("evq.agent", words, known)

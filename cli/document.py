@@ -48,6 +48,7 @@ def spec_facts(spec: Spec) -> dict[str, Any]:
         "entry": spec.entry,
         "tags": spec.tags,
         "params": spec.params,
+        "secrets": list(spec.secrets),
         "variables": {name: masked(name, value) for name, value in spec.variables.items()},
         "env": spec.manager,
         "requirements": spec.requirements,
@@ -66,7 +67,12 @@ def spec_facts(spec: Spec) -> dict[str, Any]:
 
 def masked(name: str, value: str) -> str:
     """`value`, unless the variable's name says that it is a secret."""
-    return MASK if _SECRET.search(name) else value
+    return MASK if looks_secret(name) else value
+
+
+def looks_secret(name: str) -> bool:
+    """Whether the variable's name says that its value is a secret."""
+    return bool(_SECRET.search(name))
 
 
 def code_facts(code: Code | None) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from ..core.presence import AgentPresence
 from ..core.sdk.snapshot import Snapshot
 from ..core.spec import Spec, argv_text, check_spec
 from . import output
-from .document import spec_facts
+from .document import looks_secret, spec_facts
 from .options import json_option
 from .recent import remember
 from .render import code_text, repo_text
@@ -119,6 +119,7 @@ def _show(done: Submission, snapshot: Snapshot | None) -> None:
     if snapshot:
         warn_of_code(snapshot)
     warn_of_queue(done)
+    warn_of_variables(done.spec)
     output.note(
         f"  {output.dim('follow')} evq logs {task} -f    {output.dim('stop')} evq abort {task}"
     )
@@ -142,6 +143,15 @@ def warn_of_code(snapshot: Snapshot) -> None:
     """Say what does not travel as one might expect."""
     for sentence in snapshot.warnings:
         output.warn(sentence)
+
+
+def warn_of_variables(spec: Spec) -> None:
+    """Say so if a variable's value had better not be in the log."""
+    for name in filter(looks_secret, spec.variables):
+        output.warn(
+            f"{name} looks like a secret, and its value is stored for everybody to read",
+            f"{output.dim('better')} --secret {name}: the agent knows the value",
+        )
 
 
 def warn_of_queue(done: Submission) -> None:

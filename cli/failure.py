@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import click
 
-from ..core.errors import EvqError, UsageError
+from ..core.errors import EvqError, UsageError, report
 from .options import THIS_RUN
 
 INTERRUPTED = 130
@@ -51,14 +51,13 @@ def show(error: EvqError, *, as_json: bool) -> None:
         said = {"code": error.code, "what": error.what, "why": error.why, "fix": error.fix}
         print(json.dumps({"error": said}, ensure_ascii=False), file=sys.stderr)
         return
-    head = click.style(f"error[{error.code}]:", fg="red", bold=True)
-    lines = [f"{head} {error.what}"]
-    lines += [f"  {line.strip()}" for line in error.why.splitlines()]
-    if error.fix:
-        first, *rest = error.fix.splitlines()
-        lines.append(f"{click.style('fix:', fg='green')} {first}")
-        lines += [f"     {line.strip()}" for line in rest]
-    click.echo("\n".join(lines), err=True, color=THIS_RUN.colors)
+    click.echo(report(error, _marked), err=True, color=THIS_RUN.colors)
+
+
+def _marked(sign: str) -> str:
+    if sign == "fix:":
+        return click.style(sign, fg="green")
+    return click.style(sign, fg="red", bold=True)
 
 
 def silence() -> None:

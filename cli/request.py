@@ -79,6 +79,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     python: str | None
     set: tuple[str, ...]
     setenv: tuple[str, ...]
+    secret: tuple[str, ...]
     retries: int
     timeout: str | None
     grace: str | None
@@ -140,6 +141,12 @@ def task_options(command: _F) -> _F:
             multiple=True,
             metavar="K[=V]",
             help="An environment variable; without =V, its value here.",
+        ),
+        click.option(
+            "--secret",
+            multiple=True,
+            metavar="[VAR=]NAME",
+            help="A variable whose value the agent knows; only the name is sent.",
         ),
         click.option(
             "--retries", type=int, default=0, metavar="N", help="Run again after a failure.  [0]"
@@ -266,6 +273,7 @@ def make_spec(wish: Wish, entry: Entry, queue: str) -> Spec:
         python=wish.python,
         variables=variables(wish.setenv),
         params=params,
+        secrets=wish.secret,
         retries=wish.retries,
         timeout=units.seconds(wish.timeout) if wish.timeout else None,
         grace=units.seconds(wish.grace) if wish.grace else None,

@@ -70,7 +70,10 @@ def members(plan: Plan, door: Door) -> list[Process]:
     )
     agent = Process(
         name="agent",
-        argv=evq("agent", "--queues", ",".join(plan.queues), "--order", plan.order, *slots),
+        argv=evq(
+            *("agent", "--queues", ",".join(plan.queues), "--order", plan.order, *slots),
+            "--no-wait",
+        ),
         env={**env, "NOTIFY_SOCKET": ears["agent"].address},
         stop_order=1,
         ready=ears["agent"].heard,

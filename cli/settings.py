@@ -20,6 +20,7 @@ import platformdirs
 
 from ..core.errors import SettingsError
 from ..core.settings import (
+    NOT_OF_A_PROJECT,
     OF_A_SERVER,
     PATHS,
     SETTINGS,
@@ -113,12 +114,11 @@ def _project(here: Path) -> Layer:
 
 
 def _trusted(project: Layer) -> Layer:
-    # A checkout of somebody else's code must not choose a program that `evq up` starts.
-    if "nats_server" in project:
+    for name in NOT_OF_A_PROJECT & project.keys():
         raise SettingsError(
-            "a project cannot choose the nats-server program",
-            why=f"nats_server stands in {project['nats_server'].origin}",
-            fix=f"take it out, and set {variable('nats_server')} or write it in {user_file()}",
+            f"a project cannot choose {name}: {SETTINGS[name].meaning}",
+            why=f"it stands in {project[name].origin}",
+            fix=f"take it out, and set {variable(name)} or write it in {user_file()}",
         )
     return project
 

@@ -81,6 +81,7 @@ def page(task: Task) -> list[str]:
     for name, text in (
         ("params", _pairs(spec.params)),
         ("setenv", _pairs({k: masked(k, v) for k, v in spec.variables.items()})),
+        ("secrets", " ".join(spec.secrets)),
         ("tags", " ".join(spec.tags)),
         ("limits", _limits(task)),
         ("clone of", spec.parent or ""),

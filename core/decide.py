@@ -75,7 +75,8 @@ class Start(msgspec.Struct, frozen=True):
 class Finish(msgspec.Struct, frozen=True):
     """The attempt ended; whether the task did is decided here.
 
-    `launch` is for a command that may have been too short for a `Start` of its own.
+    `launch` is for a command that may have been too short for a `Start` of its own. `final`
+    says that another attempt would end the same way: no budget is spent on it.
     """
 
     holder: Holder
@@ -85,6 +86,7 @@ class Finish(msgspec.Struct, frozen=True):
     evidence: str = ""
     usage: Usage | None = None
     launch: Launch | None = None
+    final: bool = False
 
 
 class GiveBack(msgspec.Struct, frozen=True):
@@ -229,7 +231,7 @@ def _finish(task: Task, command: Finish) -> events.Lifecycle:
             return events.Lost(
                 attempt=attempt.number, cause=cause, why=command.evidence, launch=launch
             )
-    elif outcome in RETRIABLE and task.failures < task.spec.retries:
+    elif outcome in RETRIABLE and not command.final and task.failures < task.spec.retries:
         return events.Retry(
             attempt=attempt.number,
             outcome=outcome,

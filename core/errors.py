@@ -14,6 +14,7 @@
     ├── CodeFailed               E30  exit 1   the code cannot be put in place
     ├── EnvironmentFailed        E31  exit 1   the environment cannot be built
     ├── SpawnFailed              E32  exit 1   the command cannot be started
+    ├── SecretFailed             E33  exit 1   a secret cannot be given to the task
     ├── QueryFailed              E40  exit 1   a query is wrong, refused or over its limits
     └── ServerFull               E41  exit 1   the server has no room for another event
 
@@ -23,6 +24,7 @@ An error says four things: what happened, why (facts that were checked), what to
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 
@@ -125,6 +127,12 @@ class SpawnFailed(EvqError):
     code = "E32"
 
 
+class SecretFailed(EvqError):
+    """A secret that the task names cannot be given to it on this agent."""
+
+    code = "E33"
+
+
 class QueryFailed(EvqError):
     """A query is wrong, refused, or went over its limits."""
 
@@ -135,3 +143,17 @@ class ServerFull(EvqError):
     """The server has no room for another event."""
 
     code = "E41"
+
+
+def report(error: EvqError, mark: Callable[[str], str] = str) -> str:
+    """The error as every program of evq prints it, several lines long.
+
+    `mark` makes its two signs, `error[E..]:` and `fix:`, stand out on a terminal.
+    """
+    lines = [f"{mark(f'error[{error.code}]:')} {error.what}"]
+    lines += [f"  {line.strip()}" for line in error.why.splitlines()]
+    if error.fix:
+        first, *rest = error.fix.splitlines()
+        lines.append(f"{mark('fix:')} {first}")
+        lines += [f"     {line.strip()}" for line in rest]
+    return "\n".join(lines)

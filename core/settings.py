@@ -39,6 +39,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     lease: float = 10.0
     grace: float = 30.0
     on_disconnect: Literal["freeze", "run", "stop"] = "freeze"
+    pass_env: tuple[str, ...] = ()
+    secrets_env: tuple[str, ...] = ()
+    secrets_file: str | None = None
     spool_bytes: int = 1024**3
     log_bytes: int = 256 * 1024**2
     sync: Literal["always"] | float = "always"
@@ -153,6 +156,23 @@ def _one_of(*words: str) -> Callable[[object], str]:
     return parse
 
 
+_NAMES = re.compile(r"[A-Za-z0-9_*?]*[A-Za-z0-9_][A-Za-z0-9_*?]*")
+
+
+def _patterns(written: object) -> tuple[str, ...]:
+    words = written.split(",") if isinstance(written, str) else written
+    if not isinstance(words, list):
+        raise ValueError
+    found = tuple(_text(word) for word in words)
+    if not all(map(_NAMES.fullmatch, found)):
+        raise ValueError
+    return found
+
+
+def _show_patterns(value: object) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
 def _sync(written: object) -> object:
     return "always" if written == "always" else _duration(0.1)(written)
 
@@ -186,6 +206,15 @@ def _period(meaning: str, least: float) -> Setting:
 
 def _amount(meaning: str) -> Setting:
     return Setting(parse=_size, allowed=units.SIZE_FORMS, meaning=meaning, show=_show_size)
+
+
+def _variables(meaning: str) -> Setting:
+    return Setting(
+        parse=_patterns,
+        allowed="names of variables with commas between, where * stands for anything but all",
+        meaning=meaning,
+        show=_show_patterns,
+    )
 
 
 def _choice(meaning: str, *words: str) -> Setting:
@@ -223,6 +252,9 @@ SETTINGS: Mapping[str, Setting] = {
     "on_disconnect": _choice(
         "what a task does while its agent cannot reach the server", "freeze", "run", "stop"
     ),
+    "pass_env": _variables("variables of the agent that tasks see besides the usual ones"),
+    "secrets_env": _variables("variables of the agent that tasks may name as secrets"),
+    "secrets_file": _path("a TOML file of secrets that tasks may name"),
     "spool_bytes": _amount("what an agent keeps on disk of logs and metrics not yet sent"),
     "log_bytes": _amount("how much log of one attempt is kept"),
     "sync": Setting(
@@ -249,6 +281,9 @@ SETTINGS: Mapping[str, Setting] = {
 PATHS = frozenset(name for name, setting in SETTINGS.items() if setting.allowed == "a path")
 
 _LOGINS = (("token",), ("user", "password"), ("creds",), ("nkey",))
+
+NOT_OF_A_PROJECT = frozenset(("nats_server", "pass_env", "secrets_env", "secrets_file"))
+"""The settings that a checkout of somebody else's code must not choose."""
 
 OF_A_SERVER = frozenset(
     ("token", "user", "password", "creds", "nkey", "ca", "cert", "key", "domain", "inbox_prefix")

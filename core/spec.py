@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
@@ -91,6 +92,7 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `retries` is how often the task may run again after a failure of its own, `losses` after an
     attempt that was lost with its agent: the two budgets are apart. `timeout` and `grace` are
     in seconds; `timeout` counts from the start of the command, `grace` from SIGTERM to SIGKILL.
+    `secrets` are names, never values: `NAME`, or `VARIABLE=NAME`; see `secret_names`.
     """
 
     entry: Entry
@@ -105,6 +107,7 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     python: str | None = None
     variables: dict[str, str] = {}
     params: dict[str, str] = {}
+    secrets: tuple[str, ...] = ()
     retries: int = 0
     losses: int = DEFAULT_LOSSES
     timeout: float | None = None
@@ -134,6 +137,7 @@ def check_spec(spec: Spec) -> Spec:
     _check_variables(spec.variables)
     if spec.repo:
         check_repo(spec.repo)
+    _check_secrets(spec)
     return spec
 
 
@@ -144,6 +148,43 @@ def _check_variables(variables: dict[str, str]) -> None:
                 f"{name!r} cannot be set as an environment variable",
                 why="a name must not be empty nor hold '=', and neither may hold a NUL",
                 fix="--setenv NAME=VALUE",
+            )
+
+
+_SECRET = re.compile(r"(?:([A-Za-z_][A-Za-z0-9_]{0,99})=)?([A-Z][A-Z0-9_]{0,63})")
+
+
+def secret_names(secrets: tuple[str, ...]) -> dict[str, str]:
+    """The names of the secrets by the variables in which the task finds them.
+
+    Raises `UsageError`, which shows nothing of what stands where a name should: names are in
+    capitals so that a value which was typed there is refused rather than stored.
+    """
+    found: dict[str, str] = {}
+    for word in secrets:
+        match = _SECRET.fullmatch(word)
+        name = match[2] if match else ""
+        variable = (match[1] or name) if match else ""
+        if not name or variable.startswith("EVQ_"):
+            raise UsageError(
+                "a secret is named by --secret NAME or --secret VARIABLE=NAME",
+                why="a name has up to 64 characters out of A-Z 0-9 _ and begins with a letter, "
+                "a variable does not begin with EVQ_; the value stays with the agent",
+                fix="--secret HF_TOKEN",
+            )
+        if variable in found:
+            raise UsageError(f"two secrets are to be in {variable}", fix=f"--secret {variable}")
+        found[variable] = name
+    return found
+
+
+def _check_secrets(spec: Spec) -> None:
+    for variable in secret_names(spec.secrets):
+        if variable in spec.variables:
+            raise UsageError(
+                f"{variable} is set twice, as a variable and as a secret",
+                why="what --setenv sets is stored for everybody to read",
+                fix=f"leave out --setenv {variable}",
             )
 
 

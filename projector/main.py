@@ -15,7 +15,7 @@ import msgspec
 
 from ..core.bus.connect import Bus, Login, connect
 from ..core.bus.loop import loop_factory
-from ..core.errors import EvqError, SettingsError, UsageError
+from ..core.errors import EvqError, SettingsError, UsageError, report
 from ..core.sdk.ready import tell_ready
 from ..core.subjects import question
 from .answers import Answers
@@ -136,8 +136,7 @@ def main(arguments: Sequence[str]) -> int:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             return runner.run(work)
     except EvqError as error:
-        fix = f"fix: {error.fix}" if error.fix else ""
-        _say("\n  ".join(filter(None, (f"error[{error.code}]: {error.what}", error.why, fix))))
+        _say(report(error))
         return error.exit_code
 
 

@@ -1,13 +1,7 @@
-"""What tests share: a real nats-server, a clean bus on it, and the one way to wait.
-
-`until` is the only place where a test looks again and again, for what announces itself by
-nothing; everything else waits for an event, a process's end or a line.
-"""
+"""What tests share: a real nats-server, a clean bus on it, and the one way to wait."""
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import os
 import select
 import signal
@@ -18,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import psutil
@@ -27,37 +21,22 @@ import pytest
 # These modules are shared by tests and are no tests themselves.
 sys.path.insert(0, str(Path(__file__).parent))
 
+import waiting
+from waiting import LOOK_EVERY, PATIENCE
 from wire import Wire
 
 from evq.cli import embedded
 from evq.core.bus.connect import Bus, Login, connect
 from evq.core.bus.requests import ApiError
 
-T = TypeVar("T")
-Condition = Callable[[], T | Awaitable[T]]
-
-PATIENCE = 30.0
-LOOK_EVERY = 0.005
 NO_SUCH_STREAM = 10059
 STREAMS = ("EVQ", "EVQTEL", "KV_evq-agents", "KV_evq-queues", "OBJ_evq-code")
 
 
-async def _until(condition: Condition[T], timeout: float = PATIENCE) -> T:
-    """What `condition` gives (it may be async) as soon as that is true. Fails after `timeout`."""
-    end = time.monotonic() + timeout
-    while True:
-        found = condition()
-        value: Any = await found if inspect.isawaitable(found) else found
-        if value:
-            return value
-        assert time.monotonic() < end, f"still not so after {timeout:g} s: {condition}"
-        await asyncio.sleep(LOOK_EVERY)
-
-
 @pytest.fixture
 def until() -> Callable[..., Awaitable[Any]]:
-    """`await until(condition, timeout=30)` gives the first true value of `condition()`."""
-    return _until
+    """`await until(condition)` gives the first true value of `condition()`."""
+    return waiting.until
 
 
 class NatsServer:

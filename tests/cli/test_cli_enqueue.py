@@ -72,6 +72,20 @@ async def test_a_command_in_git_carries_it_unless_told_not_to(evq: Any, bus: Bus
     assert (await find(bus.log, without.out.strip())).spec.code is None
 
 
+async def test_a_secret_goes_by_its_name(evq: Any, bus: Bus) -> None:
+    words = ("--secret", "HF_TOKEN", "--secret", "KEY=TEAM_KEY", "--quiet", "--", "true")
+    task = await find(bus.log, (await evq("enqueue", *words)).out.strip())
+    assert task.spec.secrets == ("HF_TOKEN", "KEY=TEAM_KEY")
+    refused = await evq("enqueue", "--secret", "HF_TOKEN=hf_canary", "--", "true")
+    assert refused.status == 2 and "canary" not in refused.out + refused.err
+
+
+async def test_a_variable_that_looks_secret_is_warned_of(evq: Any) -> None:
+    warned = await evq("enqueue", "--setenv", "HF_TOKEN=abc", "--setenv", "N=1", "--", "true")
+    assert warned.status == 0 and warned.err.count("looks like a secret") == 1
+    assert "--secret HF_TOKEN" in warned.err and "abc" not in warned.err
+
+
 async def test_a_module(evq: Any, bus: Bus) -> None:
     (evq.cwd / "pkg").mkdir()
     (evq.cwd / "pkg" / "train.py").write_text("")

@@ -1,22 +1,13 @@
-"""Processes under a test's hands: agents with all that runs below them, and how to wait."""
+"""Processes under a test's hands: agents with all that runs below them."""
 
 from __future__ import annotations
 
-import asyncio
-import os
 import signal
 import subprocess
-import time
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, TypeVar
 
 import psutil
-
-T = TypeVar("T")
-
-PATIENCE = float(os.environ.get("EVQ_TEST_PATIENCE", "40"))
-LOOK_EVERY = 0.01
+from waiting import PATIENCE
 
 
 class AgentProcess:
@@ -77,16 +68,3 @@ def lives(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-async def until(condition: Callable[[], T | Awaitable[T]], what: str = "") -> T:
-    """What `condition` gives as soon as that is true."""
-    end = time.monotonic() + PATIENCE
-    while True:
-        value: Any = condition()
-        if isinstance(value, Awaitable):
-            value = await value
-        if value:
-            return value
-        assert time.monotonic() < end, f"not so after {PATIENCE:g} s: {what or condition}"
-        await asyncio.sleep(LOOK_EVERY)

@@ -26,7 +26,8 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 import oracle
 import psutil
-from processes import PATIENCE, AgentProcess, lives, until
+from processes import AgentProcess, lives
+from waiting import PATIENCE, until
 
 from evq.core import wire
 from evq.core.bus.connect import Login, connect

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from cable import Cable
-from processes import AgentProcess, until
+from processes import AgentProcess
 from scene import Scene
+from waiting import until
 
 from evq.core.events import Finished, Outcome, Started
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
-from processes import until
 from scene import Scene
+from waiting import until
 
 from evq.core.events import Cause, Claimed, Finished, Lost, Outcome, Started
 

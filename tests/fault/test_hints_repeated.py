@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 
 import msgspec
-from processes import until
 from scene import Scene
+from waiting import until
 
 from evq.core import wire
 from evq.core.events import Again, Finished, Outcome, Started

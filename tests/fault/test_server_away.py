@@ -6,8 +6,9 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
-from processes import AgentProcess, until
+from processes import AgentProcess
 from scene import Scene
+from waiting import until
 
 from evq.core.events import Claimed, Finished, Metric, Outcome, Started
 from evq.core.spec import Command, Spec

@@ -132,4 +132,4 @@ async def test_the_agent_keeps_its_secrets(served):
     lines = await served.lines(task.id)
     assert any(line.startswith("PATH=") for line in lines)
     hidden = ("EVQ_LOGIN=", "EVQ_TOKEN=", "NATS_", "NOTIFY_SOCKET=")
-    assert not [line for line in lines if line.startswith(hidden) or "secret" in line]
+    assert not [line for line in lines if line.startswith(hidden) or "secret-" in line]

@@ -55,6 +55,13 @@ def finish(outcome: Outcome, cause: Cause | None = None) -> commands.Finish:
     return commands.Finish(HOLDER, outcome, 1, cause, "seen", events.Usage(1.0))
 
 
+def test_what_would_end_the_same_way_is_not_tried_again() -> None:
+    end = msgspec.structs.replace(finish(Outcome.FAILED, Cause.ENVIRONMENT), final=True)
+    assert isinstance(decide(task_in("claimed", retries=3), end), events.Finished)
+    again = msgspec.structs.replace(end, final=False)
+    assert isinstance(decide(task_in("claimed", retries=3), again), events.Retry)
+
+
 COMMANDS: dict[str, commands.Command] = {
     "claim": CLAIM,
     "begin": commands.BeginPhase(HOLDER, "code"),

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from evq.agent import variables
 from evq.core import subjects
 from evq.core.bus.connect import _streams
 from evq.core.events import Cause, Envelope, Event, Outcome, Telemetry
@@ -80,6 +81,13 @@ def test_every_stream_is_explained() -> None:
     text = (DOCS / "architecture.md").read_text()
     assert re.findall(r"^\| `([\w-]+)` \|", text, re.M) == [s["name"] for s in _streams()]
     assert f"`{subjects.LIFECYCLE_SUBJECTS}`" in text and f"`{subjects.TELEMETRY_SUBJECTS}`" in text
+
+
+def test_the_variables_that_tasks_see_are_listed() -> None:
+    text = (DOCS / "security.md").read_text().partition("## Variables")[2]
+    lists = (variables.MACHINE, variables.PACKAGES, variables.BUILDING, variables.NEVER)
+    documented = set(re.findall(r"`([A-Za-z_*]+)`", text))
+    assert {name for names in lists for name in names} <= documented
 
 
 def test_the_glossary_has_one_line_for_each_word_in_order() -> None:

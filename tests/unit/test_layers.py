@@ -17,6 +17,7 @@ ONLY_IN = {
     "nats": ("core/bus/",),
     "duckdb": ("projector/store.py", "projector/sandbox.py"),
     "psutil": ("agent/probe.py",),
+    "keyring": ("agent/secret_sources.py",),
     "click": ("cli/",),
     "rich": ("cli/",),
 }
@@ -86,6 +87,7 @@ def test_the_house_keeps_its_arrows() -> None:
         ("agent/loop.py", "import nats.errors"),
         ("projector/rows.py", "import duckdb"),
         ("agent/loop.py", "from psutil import cpu_count"),
+        ("agent/launch.py", "import keyring"),
         ("core/sdk/client.py", "import click"),
         ("agent/main.py", "from rich.table import Table"),
         ("core/decide.py", "import time"),

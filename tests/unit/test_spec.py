@@ -22,6 +22,7 @@ SPEC = Spec(entry=Script("train.py", ("--lr", "0.1")), name="train", queue="defa
         {"retries": 3, "losses": 0},
         {"timeout": 0.5, "grace": 10},
         {"variables": {"A": "b=c", "EMPTY": ""}},
+        {"secrets": ("HF_TOKEN", "wandb_key=WANDB_API_KEY"), "variables": {"A": "b"}},
         {"entry": Command(("ls", "-l"))},
     ],
 )
@@ -44,12 +45,18 @@ def test_what_an_agent_can_act_on(change: dict[str, Any]) -> None:
         ({"variables": {"": "x"}}, "environment variable"),
         ({"variables": {"A=B": "x"}}, "environment variable"),
         ({"variables": {"A": "x\0y"}}, "environment variable"),
+        ({"secrets": ("hf_token",)}, "a secret is named"),
+        ({"secrets": ("TOKEN=hf_0123",)}, "a secret is named"),
+        ({"secrets": ("EVQ_SOCKET=TOKEN",)}, "a secret is named"),
+        ({"secrets": ("A", "A=B")}, "two secrets"),
+        ({"secrets": ("A",), "variables": {"A": "b"}}, "set twice"),
     ],
 )
 def test_what_no_agent_can_act_on(change: dict[str, Any], word: str) -> None:
     with pytest.raises(UsageError, match=word) as caught:
         check_spec(msgspec.structs.replace(SPEC, **change))
     assert caught.value.fix
+    assert "hf_0123" not in f"{caught.value} {caught.value.fix}"
 
 
 def test_the_entry_as_one_line() -> None:
