@@ -5,90 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
-from githost import HttpHost, SshHost, certificate, git, git_daemon, pointer, sshd
+from githost import HttpHost, SshHost, certificate, git, git_daemon, sshd
+from remoteplace import logins, spoken
 
-from evq.agent.command import Completed
-from evq.agent.sources import bounds
 from evq.agent.sources.credentials import Credentials
-from evq.agent.sources.mirror import Mirror, discard
-from evq.agent.sources.remote import Remote
+from evq.agent.sources.mirror import discard
 from evq.core.errors import CodeFailed
 from evq.core.remotes import parse_address
-from evq.core.spec import Repo
-
-
-class Place:
-    """A host with one repository, the author's checkout of it, and an agent's cache."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.root, self.cache = folder, folder / "root", folder / "cache"
-        self.root.mkdir()
-        self.work = self.repository("project")
-        self.first = self.commit("one", {"train.py": "print('one')\n", "lib/a.py": "a = 1\n"})
-        self.said: list[str] = []
-        self.commands: list[list[str]] = []
-
-    def repository(self, name: str) -> Path:
-        """The author's checkout of a new repository of the host."""
-        git(self.folder, "init", "-q", "--bare", "-b", "main", str(self.root / f"{name}.git"))
-        work = self.folder / f"author-{name}"
-        git(self.folder, "init", "-q", "-b", "main", str(work))
-        git(work, "remote", "add", "origin", str(self.root / f"{name}.git"))
-        return work
-
-    def commit(self, message: str, files: dict[str, str | bytes], work: Path | None = None) -> str:
-        """Commit and push files; the commit's id."""
-        work = work or self.work
-        for name, text in files.items():
-            path = work / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        git(work, "add", "-A")
-        git(work, "commit", "-qm", message)
-        git(work, "push", "-q", "--no-verify", "--tags", "origin", "HEAD")
-        return git(work, "rev-parse", "HEAD")
-
-    async def run(self, argv, *, cwd, env):
-        """What an agent runs commands with; it remembers everything that others could read."""
-        self.commands.append(list(argv))
-        process = await asyncio.create_subprocess_exec(
-            *argv, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        said, _ = await process.communicate()
-        self.said.append(said.decode(errors="replace"))
-        return Completed(exit_code=process.returncode, output=self.said[-1])
-
-    async def checkout(self, url: str, name: str = "work", *, logins=None, pinned=None, **which):
-        """Put the code of `url` in place under `name`."""
-        remote = Remote(self.cache, logins or Credentials(), self.run)
-        return await remote.checkout(Repo(url, **which), self.folder / name, pinned=pinned)
-
-    def nothing_is_left(self) -> bool:
-        """Whether no half work tree and no half mirror lies about."""
-        halves = [*self.folder.glob(".*.part"), *self.cache.glob("mirrors/.*")]
-        return not halves
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    (tmp_path / "home").mkdir()
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    return Place(tmp_path)
-
-
-@pytest.fixture
-def host(place):
-    served = HttpHost(place.root)
-    yield served
-    served.close()
-
-
-def logins(host: HttpHost, token: str = "user:s3cret") -> Credentials:
-    return Credentials(environment={host.token_name: token})
 
 
 async def test_a_branch_a_tag_and_a_commit(place, host):
@@ -212,18 +138,6 @@ async def test_submodules_in_submodules_by_relative_addresses(place, host):
 
 
 # --- logins ------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def guarded(place):
-    served = HttpHost(place.root, ("user", "s3cret"))
-    yield served
-    served.close()
-
-
-def spoken(place) -> str:
-    """All that a log or the list of processes would have shown."""
-    return "\n".join([*place.said, *(" ".join(words) for words in place.commands)])
 
 
 async def test_a_token_opens_its_host_and_is_never_shown(place, guarded):
@@ -367,67 +281,3 @@ def _safe():
     from evq.agent.sources.git import SAFE
 
     return SAFE
-
-
-# --- LFS ---------------------------------------------------------------------------------------
-
-needs_lfs = pytest.mark.skipif(not shutil.which("git-lfs"), reason="git-lfs is not installed")
-DATA = b"weights " * 1000
-
-
-def commit_lfs(place, host):
-    (place.root / "lfs").mkdir(exist_ok=True)
-    name = pointer(DATA).decode().split("sha256:")[1].split()[0]
-    (place.root / "lfs" / name).write_bytes(DATA)
-    attributes = "*.bin filter=lfs diff=lfs merge=lfs -text\n"
-    return place.commit("l", {".gitattributes": attributes, "w.bin": pointer(DATA)})
-
-
-@needs_lfs
-async def test_files_in_lfs_have_their_content(place, guarded):
-    commit_lfs(place, guarded)
-    url = f"{guarded.url}/project.git"
-    placed = await place.checkout(url, "a", logins=logins(guarded))
-    assert placed.lfs_files == 1 and (place.folder / "a" / "w.bin").read_bytes() == DATA
-    asked = len(guarded.asked)
-    again = await place.checkout(url, "b", logins=logins(guarded), pinned=placed.commit)
-    assert again.cached and (place.folder / "b" / "w.bin").read_bytes() == DATA
-    assert len(guarded.asked) == asked, "what was fetched once is not asked for again"
-    assert "s3cret" not in spoken(place)
-
-
-@needs_lfs
-async def test_files_that_the_lfs_server_lacks(place, host):
-    commit_lfs(place, host)
-    shutil.rmtree(place.root / "lfs")
-    with pytest.raises(CodeFailed):
-        await place.checkout(f"{host.url}/project.git")
-    assert place.nothing_is_left()
-
-
-async def test_without_git_lfs_pointers_are_refused_unless_wanted(place, host, monkeypatch):
-    commit_lfs(place, host)
-    monkeypatch.setattr("evq.agent.sources.lfs.shutil.which", lambda name: None)
-    with pytest.raises(CodeFailed, match="git-lfs is not installed") as failed:
-        await place.checkout(f"{host.url}/project.git", "a")
-    assert "--no-lfs" in failed.value.fix and "w.bin" in failed.value.why
-    await place.checkout(f"{host.url}/project.git", "a", lfs=False)
-    assert (place.folder / "a" / "w.bin").read_bytes() == pointer(DATA)
-
-
-# --- bounds ------------------------------------------------------------------------------------
-
-
-async def test_a_pack_beyond_the_bounds_is_not_fetched(place, host, monkeypatch):
-    place.commit("big", {"big.bin": os.urandom(400_000)})
-    monkeypatch.setattr(bounds, "MAX_BYTES", 100_000)
-    with pytest.raises(CodeFailed, match="too big"):
-        await place.checkout(f"{host.url}/project.git")
-    assert place.nothing_is_left() and not (place.folder / "work").exists()
-    packed = sum(path.stat().st_size for path in place.cache.rglob("*") if path.is_file())
-    assert packed < 100_000
-
-
-async def test_mirrors_of_one_remote_are_one(place, host):
-    access = Credentials().access(parse_address(f"{host.url}/project.git"))
-    assert Mirror(place.cache, access, place.run).folder.parent == place.cache / "mirrors"

@@ -1,7 +1,5 @@
 """What lies on disk is what travels: real repositories, real git, and the agent's own checkout."""
 
-import asyncio
-import hashlib
 import os
 import shutil
 import subprocess
@@ -9,18 +7,20 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from disk import (
+    PERSON,
+    add_submodule,
+    deliver,
+    fingerprint,
+    git,
+    git_tree,
+    make_repository,
+    on_disk,
+    write,
+)
 
-from evq.agent.command import Completed
-from evq.agent.workdir import checkout
 from evq.core.errors import SnapshotRefused
 from evq.core.sdk.snapshot import take
-
-PERSON = {
-    "GIT_AUTHOR_NAME": "A",
-    "GIT_AUTHOR_EMAIL": "a@example.org",
-    "GIT_COMMITTER_NAME": "A",
-    "GIT_COMMITTER_EMAIL": "a@example.org",
-}
 
 
 @pytest.fixture(autouse=True)
@@ -30,100 +30,9 @@ def home(tmp_path, monkeypatch):
     (tmp_path / "home").mkdir()
 
 
-def git(folder, *arguments, **variables):
-    env = {**os.environ, **PERSON, **variables}
-    done = subprocess.run(["git", *arguments], cwd=folder, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-def write(path, text="x\n"):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-
-
-def make_repository(folder, *options):
-    folder.mkdir()
-    git(folder, "init", "-q", "-b", "main", *options)
-    write(folder / "train.py", "print('one')\n")
-    write(folder / "lib" / "a.py", "a = 1\n")
-    write(folder / "lib" / "b.py", "b = 1\n")
-    write(folder / "run.sh", "#!/bin/sh\n")
-    write(folder / ".gitignore", "*.log\nout/\n")
-    os.symlink("train.py", folder / "link")
-    git(folder, "add", "-A")
-    git(folder, "commit", "-q", "-m", "one")
-    write(folder / "noise.log")
-    return folder
-
-
 @pytest.fixture
 def repository(tmp_path):
     return make_repository(tmp_path / "repository")
-
-
-def on_disk(folder):
-    """Every file below `folder` but git's own and the ignored: its mode, and what it holds."""
-    found = {}
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name not in (".git", "out")]
-        for name in files + [n for n in folders if os.path.islink(os.path.join(place, n))]:
-            path = os.path.join(place, name)
-            if name.endswith(".log") or name == ".git":
-                continue
-            relative = os.fsencode(os.path.relpath(path, folder))
-            if os.path.islink(path):
-                found[relative] = ("link", os.readlink(path))
-            else:
-                found[relative] = (os.stat(path).st_mode & 0o100, Path(path).read_bytes())
-    return found
-
-
-def fingerprint(folder):
-    """All that can be seen of a folder: names, modes, times and contents.
-
-    But not the times of objects: git renews them on those it would have written again, or reads.
-    """
-    seen = hashlib.sha256()
-    for place, folders, files in os.walk(folder):
-        for name in sorted(folders + files):
-            path = os.path.join(place, name)
-            stat = os.lstat(path)
-            renewed = ("/objects/" in path or "sharedindex" in name) and name not in folders
-            time = 0 if renewed else stat.st_mtime_ns
-            seen.update(os.fsencode(path) + b"%o %d" % (stat.st_mode, time))
-            if os.path.isfile(path) and not os.path.islink(path):
-                seen.update(Path(path).read_bytes())
-    return seen.hexdigest()
-
-
-def git_tree(folder, scratch):
-    """The tree of what lies in `folder`, made by plain git in a repository of its own."""
-    if not scratch.exists():
-        scratch.mkdir()
-        git(scratch, "init", "-q", "--bare")
-    at = ("--git-dir", str(scratch), "--work-tree", str(folder))
-    git(folder, *at, "add", "-A")
-    return git(folder, *at, "write-tree")
-
-
-async def run(argv, *, cwd, env):
-    process = await asyncio.create_subprocess_exec(
-        *argv, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    output, _ = await process.communicate()
-    return Completed(exit_code=process.returncode, output=output.decode(errors="replace"))
-
-
-async def deliver(snapshot, place):
-    """Carry `snapshot` over to an agent with an empty cache and check it out."""
-    place.mkdir()
-    files = [place / blob.name for blob in snapshot.blobs]
-    for blob, file in zip(snapshot.blobs, files, strict=True):
-        assert snapshot.write_bundle(blob, file) == file.stat().st_size
-    target = place / "work"
-    await checkout(files, snapshot.code.snapshot, cache=place / "cache", target=target, run=run)
-    return target
 
 
 def modified(repo):
@@ -341,85 +250,6 @@ async def test_nested_repositories_and_empty_submodules_are_spoken_of(repository
     ]
     assert list((target / "vendored").iterdir()) == []
     assert not (target / "nested").exists()
-
-
-def add_submodule(repository, source, path):
-    local = ("-c", "protocol.file.allow=always")
-    git(repository, *local, "submodule", "--quiet", "add", str(source), path)
-    git(repository, "commit", "-qm", "submodule")
-    git(repository, *local, "submodule", "--quiet", "update", "--init", "--recursive")
-
-
-async def test_submodules_travel_with_what_changed_in_them(repository, tmp_path):
-    library = make_repository(tmp_path / "library")
-    add_submodule(library, make_repository(tmp_path / "deepest"), "inner/deepest")
-    add_submodule(repository, library, "vendored/library")
-    vendored = repository / "vendored" / "library"
-    with take(repository, None) as clean:
-        pass
-    assert len(clean.blobs) == 1 and not clean.warnings and not clean.code.changes
-
-    write(vendored / "train.py", "print('changed')\n")
-    write(vendored / "inner" / "deepest" / "new.py")
-    write(vendored / "noise.log")
-    (vendored / "lib" / "b.py").unlink()
-    before = fingerprint(repository)
-    with take(repository, None) as snapshot:
-        target = await deliver(snapshot, tmp_path / "agent")
-    assert on_disk(target) == on_disk(repository)
-    assert snapshot.code.changes == {"modified": 1, "deleted": 1, "untracked": 1}
-    assert snapshot.blobs[0] == clean.blobs[0] and len(snapshot.blobs) == 2
-    assert not (target / "vendored" / "library" / "noise.log").exists()
-    assert git(target, "status", "--porcelain") == ""
-    assert fingerprint(repository) == before
-
-
-async def test_a_submodule_at_another_commit_travels_as_it_lies_there(repository, tmp_path):
-    add_submodule(repository, make_repository(tmp_path / "library"), "library")
-    write(repository / "library" / "moved.py")
-    git(repository / "library", "add", "-A")
-    git(repository / "library", "commit", "-qm", "moved on")
-    write(repository / "library" / "noise.log")
-    with take(repository, None, include=["library/noise.log"]) as snapshot:
-        target = await deliver(snapshot, tmp_path / "agent")
-    assert on_disk(target) == on_disk(repository)
-    assert (target / "library" / "noise.log").exists()
-
-
-def test_a_secret_in_a_submodule_is_refused_by_its_whole_path(repository, tmp_path):
-    add_submodule(repository, make_repository(tmp_path / "library"), "library")
-    write(repository / "library" / ".env")
-    with pytest.raises(SnapshotRefused, match=r"library/\.env must not"), take(repository, None):
-        pass
-
-
-def keep_in_lfs(repository, content):
-    """Two files in LFS: one whose content is here, and one whose content is not."""
-    git(repository, "lfs", "install", "--local")
-    write(repository / ".gitattributes", "*.bin filter=lfs -text\n")
-    write(repository / "weights.bin", content)
-    oid = hashlib.sha256(b"far away").hexdigest()
-    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize 8\n"
-    write(repository / "other.bin", pointer)
-    git(repository, "add", "-A")
-    git(repository, "commit", "-qm", "lfs")
-
-
-@pytest.mark.skipif(not shutil.which("git-lfs"), reason="git-lfs is not installed")
-async def test_files_in_lfs_travel_with_their_content(repository, tmp_path):
-    content = os.urandom(100_000)
-    keep_in_lfs(repository, content)
-    assert git(repository, "status", "--porcelain") == "", "to git nothing has changed"
-    with take(repository, None) as clean:
-        target = await deliver(clean, tmp_path / "agent")
-    assert (target / "weights.bin").read_bytes() == content
-    assert len(clean.blobs) == 1, "the content is part of the base, and is sent once"
-    assert ["other.bin" in said and "lfs pull" in said for said in clean.warnings] == [True]
-
-    write(repository / "train.py", "print('two')\n")
-    with take(repository, None) as snapshot:
-        size = snapshot.write_bundle(snapshot.blobs[1], tmp_path / "second")
-    assert snapshot.blobs[0] == clean.blobs[0] and size < 2000
 
 
 async def test_outside_of_repositories_the_script_travels_alone(tmp_path):
