@@ -42,6 +42,7 @@ from ..core.state import Task
 from . import endings, launch
 from .channel import Channel
 from .command import Run
+from .confinement import Confinement
 from .endings import Ending
 from .environments.base import Environment
 from .execution import Execution
@@ -99,6 +100,7 @@ class Attempt:
         self._telling: asyncio.Future[events.Lifecycle] | None = None
         self._environment: Environment | None = None
         self._work = means.config.state / "work" / f"{task.id}-{live.number}"
+        self._confinement = Confinement(means, task.spec, self._work.name)
 
     # --- the pipe -----------------------------------------------------------------------------
 
@@ -112,6 +114,7 @@ class Attempt:
         self._channel.attach(self._recorder.heard, self._recorder.garbled)
         self._execution = Execution(supervisor, self._recorder)
         try:
+            self._confinement.enter(supervisor, self._recorder.say)
             return await self._prepare_and_run()
         except (ClaimLost, Stopped):
             return endings.before_command(self.holder, self._ending)
@@ -122,6 +125,7 @@ class Attempt:
         finally:
             self._supervisor = None
             means.forkserver.release(supervisor)
+            await self._confinement.leave()
             if self._environment:
                 self._environment.release()
             self._channel.detach()
@@ -188,9 +192,10 @@ class Attempt:
         execution = self._execution
         began = time.monotonic()
         pid = await execution.spawn(command, cwd=launch.folder(spec, tree), env=variables)
+        self._confinement.started(pid)
         self._launch = Launch(now(), pid, tuple(command), self._means.host, str(tree))
         telling = asyncio.get_running_loop().call_later(BRIEF, self._tell_start)
-        timer = self._arm_timeout(spec.timeout)
+        timer = self._arm_timeout(self._confinement.seconds)
         try:
             exit = await execution.wait()
         finally:
@@ -204,7 +209,8 @@ class Attempt:
             time.monotonic() - began,
             self._ending,
             self._recorder.last_error,
-            spec.timeout,
+            self._confinement.out_of_time,
+            self._confinement.memory_death(exit.exit_code, self._recorder.say),
         )
         return await self._start_told(end)
 
@@ -238,7 +244,7 @@ class Attempt:
         for line in (error.why, error.fix and f"fix: {error.fix}"):
             for part in line.splitlines():
                 self._recorder.say(f"  {part}")
-        return endings.of_set_up(self.holder, error)
+        return endings.of_set_up(self.holder, error, self._confinement.memory_death_in_set_up())
 
     def failed_here(self) -> Finish:
         """The end of an attempt that the agent itself could not carry through."""
@@ -332,6 +338,8 @@ class Attempt:
                 # So that whoever follows the task reads the step's output before its end.
                 self._recorder.flush()
                 seconds = round(time.monotonic() - began, 6)
+                if notes.cached is False:
+                    self._means.caretaker.built()
                 detail = self._recorder.redactor.text(notes.detail)
                 await self._write(
                     EndPhase(self.holder, name, seconds, notes.cached, detail, notes.commit)

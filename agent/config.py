@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from ..core import units
 from .sources.credentials import Protocol
 
 OnDisconnect = Literal["freeze", "run", "stop"]
@@ -17,6 +19,12 @@ between the last process that may run here and the first that may run elsewhere.
 
 RENEW_SHARE = 0.25
 """The part of a lease after which it is renewed."""
+
+
+def parse_kinds(text: str) -> dict[str, int]:
+    """The bytes that each kind of cache may take, out of `KIND=SIZE,…`."""
+    pairs = (part.partition("=") for part in text.split(",") if part)
+    return {kind.strip(): units.size(size) for kind, _, size in pairs}
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +48,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     pass_env: tuple[str, ...] = ()
     secrets_env: tuple[str, ...] = ()
     secrets_file: Path | None = None
+    limits: Literal["try", "require"] = "try"
+    max_timeout: float | None = None
+    disk_floor: str = "auto"
+    cache_bytes: int = 100 * 2**30
+    cache_kinds: Mapping[str, int] = {}
 
     @property
     def renew_every(self) -> float:

@@ -30,11 +30,14 @@ def of_command(
     wall: float,
     ending: Ending | None,
     last_error: str,
-    timeout: float | None,
+    out_of_time: str,
+    memory_death: str,
 ) -> Finish | GiveBack | None:
     """The end of an attempt whose command ran for `wall` seconds; None if it is not ours to tell.
 
-    `ending` is why it was told to end, if it was; `last_error` the last line it wrote to stderr.
+    `ending` is why it was told to end, if it was; `last_error` the last line it wrote to stderr,
+    `out_of_time` what is said if its time ran out, `memory_death` what proves that the kernel
+    ended it for want of memory, empty if nothing does.
     """
     usage = Usage(round(wall, 6), round(exit.cpu_seconds, 6), exit.max_rss_bytes)
 
@@ -52,7 +55,7 @@ def of_command(
         case Ending.ABORT:
             return finish(Outcome.ABORTED, code, Cause.ABORT)
         case Ending.TIME:
-            return finish(Outcome.TIMED_OUT, code, Cause.TIME, f"it ran longer than {timeout:g} s")
+            return finish(Outcome.TIMED_OUT, code, Cause.TIME, out_of_time)
         case None:
             pass
     if exit.lease_ran_out:
@@ -63,13 +66,15 @@ def of_command(
         return finish(Outcome.FAILED, None, Cause.INFRASTRUCTURE, why)
     if code == 0:
         return finish(Outcome.COMPLETED, 0)
+    if memory_death:
+        return finish(Outcome.FAILED, code, Cause.OOM_HOST, memory_death)
     if code < 0:
         why = f"ended by {launch.signal_name(-code)}, which evq did not send"
         return finish(Outcome.FAILED, code, Cause.SIGNAL, why)
     return finish(Outcome.FAILED, code, Cause.CODE, last_error)
 
 
-def of_set_up(holder: Holder, error: EvqError) -> Finish:
+def of_set_up(holder: Holder, error: EvqError, memory_death: str) -> Finish:
     """The end of an attempt whose command could not be made ready, or not be started."""
     causes = {
         CodeFailed: Cause.SOURCE,
@@ -79,6 +84,8 @@ def of_set_up(holder: Holder, error: EvqError) -> Finish:
     }
     cause = causes.get(type(error), Cause.SPAWN)
     evidence = f"[{error.code}] {error}"[:EVIDENCE_LENGTH]
+    if memory_death:
+        cause, evidence = Cause.OOM_HOST, memory_death
     # A secret that is not there now will not be there after a retry's few seconds either.
     final = isinstance(error, SecretFailed)
     return Finish(holder, Outcome.FAILED, cause=cause, evidence=evidence, final=final)

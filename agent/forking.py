@@ -11,6 +11,7 @@ import select
 import signal
 import socket
 
+from .cgroup import remove
 from .packets import receive, send
 from .process import become_subreaper, kill, silence
 from .supervisor import REAP_BATCH, SWEEP_PAUSE, Supervisor
@@ -22,8 +23,10 @@ IGNORED = "SIGHUP SIGINT SIGQUIT SIGTERM SIGUSR1 SIGUSR2"
 class Forkserver:
     """Forks supervisors, and ends what a dead one leaves."""
 
-    def __init__(self, agent: socket.socket) -> None:
+    def __init__(self, agent: socket.socket, cgroups: list[str]) -> None:
+        """`cgroups` are the agent's, to be removed when it is gone."""
         self._agent = agent
+        self._cgroups = cgroups
         self._bell = become_subreaper(b"evq-forkserver")
         self._supervisors: dict[int, int] = {}
         self._dead: list[int] = []
@@ -46,6 +49,8 @@ class Forkserver:
             self._reap()
             if self._dead and not kill(os.getpid(), self._reap, besides=self._supervisors):
                 self._say_gone()
+        for folder in self._cgroups:
+            remove(folder)
         return None
 
     def _hear(self, poll: select.poll) -> socket.socket | None:
@@ -89,12 +94,12 @@ class Forkserver:
         self._dead.clear()
 
 
-def main(fd: int) -> None:
+def main(fd: int, cgroups: list[str]) -> None:
     """Be a forkserver for the agent at the other end of `fd`, or a supervisor forked by it."""
     for name in IGNORED.split():
         signal.signal(signal.Signals[name], signal.SIG_IGN)
     os.chdir("/")
     gc.freeze()
-    control = Forkserver(socket.socket(fileno=fd)).serve()
+    control = Forkserver(socket.socket(fileno=fd), cgroups).serve()
     if control:
         Supervisor(control).serve()

@@ -10,6 +10,7 @@ import itertools
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ import sys
 package = sys.modules["agent"] = type(sys)("agent")
 package.__path__ = [sys.argv[1]]
 from agent.forking import main
-main(int(sys.argv[2]))
+main(int(sys.argv[2]), sys.argv[3:])
 """
 """Runs `forking` out of its folder as a package of its own: without evq's other modules, and
 without site-packages, a supervisor is small and quick to fork."""
@@ -37,7 +38,7 @@ KEEP = ("LD_LIBRARY_PATH",)
 class Server:
     """One forkserver process."""
 
-    def __init__(self) -> None:
+    def __init__(self, cgroups: Sequence[str]) -> None:
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.supervisors: dict[int, Supervisor] = {}
         self._control = Control(self._heard, self._ended)
@@ -45,7 +46,7 @@ class Server:
         options = ("-I", "-S", "-E", "-X", "frozen_modules=on")
         folder = str(Path(__file__).parent)
         self._process = subprocess.Popen(
-            [sys.executable, *options, "-c", BOOT, folder, str(fd)],
+            [sys.executable, *options, "-c", BOOT, folder, str(fd), *cgroups],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=(fd,),
@@ -94,21 +95,25 @@ class Server:
 class Forkserver:
     """Where an agent gets its supervisors."""
 
-    def __init__(self) -> None:
-        self._servers = [Server()]
+    def __init__(self, cgroups: Sequence[str]) -> None:
+        self._cgroups = cgroups
+        self._servers = [Server(cgroups)]
         self._idle: list[Supervisor] = []
         self._numbers = itertools.count(1)
 
     @classmethod
-    async def start(cls) -> Forkserver:
-        """Start the forkserver's process. Raises `UsageError` where there is no Linux."""
+    async def start(cls, cgroups: Sequence[str] = ()) -> Forkserver:
+        """Start the forkserver's process, which removes `cgroups` at its own end.
+
+        Raises `UsageError` where there is no Linux.
+        """
         if sys.platform != "linux":
             raise UsageError(
                 "an agent cannot run here",
                 why=f"containing a task's processes needs Linux, and this is {sys.platform}",
                 fix="run the agent on Linux, in a virtual machine or a container",
             )
-        return cls()
+        return cls(cgroups)
 
     async def supervisor(self) -> Supervisor:
         """A supervisor without a command: a warm one if there is one, else a new one.
@@ -161,5 +166,5 @@ class Forkserver:
     def _living_server(self) -> Server:
         if not self._servers[-1].alive:
             self._servers = [server for server in self._servers if server.supervisors]
-            self._servers.append(Server())
+            self._servers.append(Server(self._cgroups))
         return self._servers[-1]

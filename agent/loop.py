@@ -7,7 +7,14 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-from ..core.events import AgentDown, AgentDraining, AgentUp
+from ..core.events import (
+    AgentDown,
+    AgentDraining,
+    AgentEvent,
+    AgentPaused,
+    AgentResumed,
+    AgentUp,
+)
 from ..core.ports import BusAway, Delivery, Entry
 from ..core.presence import AgentPresence
 from ..core.sdk.author import now
@@ -39,6 +46,7 @@ class Agent:
         self._attempts: dict[str, Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = asyncio.Event()
+        self._paused = ""
         self._since = now()
         loop = asyncio.get_running_loop()
         self._claimer = Claimer(means.bus, means.author, means.config, means.instance, loop.time)
@@ -57,6 +65,7 @@ class Agent:
             claims=claims,
             draining=self._draining.is_set(),
             since=self._since,
+            paused=self._paused,
         )
 
     # --- life ---------------------------------------------------------------------------------
@@ -75,6 +84,7 @@ class Agent:
                 means.outbox.run(),
                 self._watch_levels(),
                 self._hear_commands(),
+                means.caretaker.run(self.pause),
             )
         ]
         taking = asyncio.ensure_future(self._take_hints())
@@ -115,7 +125,20 @@ class Agent:
         for attempt in self._attempts.values():
             attempt.give_back()
 
-    async def _tell(self, event: AgentUp | AgentDraining | AgentDown) -> None:
+    async def pause(self, reason: str) -> None:
+        """Claim nothing for this reason, until an empty one says that all is well again."""
+        before, self._paused = self._paused, reason
+        self._slot_freed.set()
+        self._means.keeper.nudge()
+        if reason:
+            log.warning("paused: %s", reason)
+            await self._tell(AgentPaused(self._up.agent, self._up.instance, reason))
+            await self._means.bus.hints.wake()
+        else:
+            log.info("goes on after: %s", before)
+            await self._tell(AgentResumed(self._up.agent, self._up.instance, f"after {before}"))
+
+    async def _tell(self, event: AgentEvent) -> None:
         envelope = self._means.author.envelope(event)
         entry = Entry(agent_events(self._up.agent), encode(envelope), envelope.id)
         try:
@@ -134,7 +157,7 @@ class Agent:
 
     async def _take_hints(self) -> None:
         while not self._draining.is_set():
-            if not self._free:
+            if not self._free or self._paused:
                 self._slot_freed.clear()
                 await self._slot_freed.wait()
                 continue
@@ -159,14 +182,14 @@ class Agent:
         for level in levels:
             if found := await hints.take(level, limit):
                 return list(found)
-        if self._draining.is_set() or len(levels) < len(self._levels):
+        if self._draining.is_set() or self._paused or len(levels) < len(self._levels):
             # That came while the queues were looked at: its `wake` found nobody asleep.
             return []
         first = await hints.take_first(levels, LINGER_SECONDS)
         return [first] if first else []
 
     async def _begin(self, delivery: Delivery) -> None:
-        if self._draining.is_set() or not self._free:
+        if self._draining.is_set() or self._paused or not self._free:
             await delivery.later(0)
             return
         self._order.took(delivery.level.queue)

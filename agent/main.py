@@ -36,12 +36,15 @@ from ..core.ports import BusAway
 from ..core.sdk import task as task_sdk
 from ..core.sdk.author import Author, host_name
 from . import probe
+from .caretaker import Caretaker
 from .channel import Channel
-from .config import Config
+from .config import Config, parse_kinds
 from .forkserver import Forkserver
 from .lease import LeaseKeeper
+from .limits import Cgroups
 from .loop import Agent
 from .means import Means
+from .memory import MemoryWatch
 from .outbox import Outbox
 from .redactor import Redactor
 from .results import Results
@@ -82,6 +85,11 @@ def parse(argv: list[str] | None) -> Config:
     parser.add_argument("--pass-env", type=_words, default=())
     parser.add_argument("--secrets-env", type=_words, default=())
     parser.add_argument("--secrets-file", type=Path)
+    parser.add_argument("--limits", choices=("try", "require"), default="try")
+    parser.add_argument("--max-timeout", type=float)
+    parser.add_argument("--disk-floor", default="auto")
+    parser.add_argument("--cache-bytes", type=int, default=100 * 2**30)
+    parser.add_argument("--cache-kinds", default="")
     options = parser.parse_args(argv)
     queues = tuple(dict.fromkeys(check_name(q, "queue") for q in options.queues.split(",")))
     return Config(
@@ -103,6 +111,11 @@ def parse(argv: list[str] | None) -> Config:
         pass_env=options.pass_env,
         secrets_env=options.secrets_env,
         secrets_file=options.secrets_file,
+        limits=options.limits,
+        max_timeout=options.max_timeout,
+        disk_floor=options.disk_floor,
+        cache_bytes=options.cache_bytes,
+        cache_kinds=parse_kinds(options.cache_kinds),
     )
 
 
@@ -215,7 +228,10 @@ async def work(config: Config, login: Login) -> None:
         log.warning("ended %d processes that an earlier agent left", ended)
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(reached(login, config))
-        forkserver = await Forkserver.start()
+        cgroups = Cgroups(config.state, instance)
+        await asyncio.to_thread(cgroups.sweep)
+        stack.callback(cgroups.close)
+        forkserver = await Forkserver.start(cgroups.bases)
         stack.push_async_callback(forkserver.close)
         await forkserver.warm(min(config.slots, 8))
         sockets = stack.enter_context(socket_folder(config.state))
@@ -227,6 +243,8 @@ async def work(config: Config, login: Login) -> None:
             stack.callback(channel.close)
         outbox = Outbox(bus, Spool(config.state / "spool", config.spool_bytes))
         stack.callback(outbox.close)
+        memory = MemoryWatch()
+        stack.callback(memory.close)
         means = Means(
             bus=bus,
             author=Author(config.name),
@@ -240,6 +258,9 @@ async def work(config: Config, login: Login) -> None:
             sdk=install_sdk(config.state / "sdk"),
             secrets=sources,
             redactor=Redactor(passwords(setup_variables(config.pass_env))),
+            cgroups=cgroups,
+            memory=memory,
+            caretaker=Caretaker(config, memory),
         )
         agent = Agent(means, describe(config, instance), channels)
         obey_signals(agent)

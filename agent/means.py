@@ -7,9 +7,12 @@ from pathlib import Path
 
 from ..core.bus.connect import Bus
 from ..core.handle import Author
+from .caretaker import Caretaker
 from .config import Config
 from .forkserver import Forkserver
 from .lease import LeaseKeeper
+from .limits import Cgroups
+from .memory import MemoryWatch
 from .outbox import Outbox
 from .redactor import Redactor
 from .results import Results
@@ -33,3 +36,6 @@ class Means:
     sdk: Path
     secrets: SecretSources
     redactor: Redactor
+    cgroups: Cgroups
+    memory: MemoryWatch
+    caretaker: Caretaker

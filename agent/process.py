@@ -11,7 +11,10 @@ import math
 import os
 import signal
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import NoReturn
+
+from .cgroup import enter
 
 TO_DEFAULT = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 """A command must not inherit what its supervisor ignores."""
@@ -53,6 +56,63 @@ def spawn(argv: list[str], env: dict[str, str], out: int, err: int) -> int:
         setsigmask=(),
         setsigdef=TO_DEFAULT,
     )
+
+
+class NotEntered(OSError):
+    """The command's process could not enter its cgroups."""
+
+
+def spawn_inside(
+    cgroups: Sequence[str], argv: list[str], env: dict[str, str], out: int, err: int
+) -> int:
+    """`spawn`, with the command in these cgroups before its first instruction.
+
+    posix_spawn cannot do that, and a process that is moved after its start may have forked.
+    Raises what `spawn` does, and `NotEntered`.
+    """
+    program = find(argv[0], env.get("PATH", os.defpath))
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        _become(cgroups, program, argv, env, out, err, writer)
+    os.close(writer)
+    with open(reader, "rb", 0) as pipe:
+        told = pipe.read()
+    if not told:
+        return pid
+    os.waitpid(pid, 0)
+    kind, number = told.split()
+    raise (NotEntered if kind == b"cgroup" else OSError)(int(number), os.strerror(int(number)))
+
+
+def _become(
+    cgroups: Sequence[str],
+    program: str,
+    argv: list[str],
+    env: dict[str, str],
+    out: int,
+    err: int,
+    writer: int,
+) -> NoReturn:
+    """Be the command; if that fails, tell why and end."""
+    stage = b"cgroup"
+    try:
+        enter(cgroups)
+        stage = b"command"
+        os.setsid()
+        null = os.open("/dev/null", os.O_RDONLY)
+        for ours, theirs in ((null, 0), (out, 1), (err, 2)):
+            os.dup2(ours, theirs)
+        for number in TO_DEFAULT:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.execve(program, argv, env)
+    except OSError as error:
+        os.write(writer, stage + b" %d" % (error.errno or errno.EINVAL))
+    except ValueError:
+        os.write(writer, b"command %d" % errno.EINVAL)
+    finally:
+        os._exit(127)
 
 
 # --- finding ----------------------------------------------------------------------------------

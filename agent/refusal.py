@@ -27,6 +27,10 @@ def refusal(
             return MachineFailed(what, why="its supervisor was killed")
         case "lease":
             return MachineFailed(what, why="the lease of the attempt ran out")
+        case "cgroup":
+            return MachineFailed(
+                what, why=f"its process could not enter its cgroup: {os.strerror(number)}"
+            )
         case "cwd":
             return SpawnFailed(
                 f"the working folder {cwd} cannot be entered",

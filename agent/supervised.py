@@ -135,6 +135,10 @@ class Supervisor:
             self._tell("kill")
             self._watch(PATIENCE)
 
+    def confine(self, cgroups: Sequence[str]) -> None:
+        """Start commands inside these cgroups until `rest`."""
+        self._tell("confine", list(cgroups))
+
     def freeze(self) -> None:
         """Stop every process in its tracks (SIGSTOP) until `thaw`, `stop` or `kill`."""
         self._tell("freeze")

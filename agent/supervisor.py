@@ -15,7 +15,8 @@ What is said on the control sockets (see `packets`):
 
     agent → forkserver   fork number              with the control socket of the new supervisor
     forkserver → agent   gone number              that supervisor and its processes are dead
-    agent → supervisor   run argv cwd env         with stdout and stderr
+    agent → supervisor   confine cgroups          what is started from now on is in these
+                         run argv cwd env         with stdout and stderr
                          stop grace, kill, freeze, thaw, lease deadline policy, rest
     supervisor → agent   ready pid, started pid, failed stage errno, exited … (see `_report`)
                          frozen                   by itself, because the lease ran out
@@ -34,6 +35,7 @@ from typing import Any
 
 from .packets import receive, send
 from .process import (
+    NotEntered,
     Timer,
     become_subreaper,
     boot_seconds,
@@ -43,6 +45,7 @@ from .process import (
     resume,
     silence,
     spawn,
+    spawn_inside,
     terminate,
 )
 
@@ -108,8 +111,9 @@ class Supervisor:
         self._rest()
 
     def _rest(self) -> None:
-        """Between two attempts there is no lease."""
+        """Between two attempts there is no lease, and nothing to be confined."""
         self._deadline, self._policy = inf, "run"
+        self._cgroups: list[str] = []
         self._frozen = self._expired = False
 
     def serve(self) -> None:
@@ -139,6 +143,8 @@ class Supervisor:
     def _hear(self, poll: select.poll) -> None:
         message, fds = receive(self._control)
         match message:
+            case ("confine", cgroups):
+                self._cgroups = cgroups
             case ("run", argv, cwd, env):
                 self._run(argv, cwd, env, *fds)
             case ("stop", grace):
@@ -172,8 +178,9 @@ class Supervisor:
         try:
             os.chdir(cwd)
             stage = "command"
-            self._command = Command(spawn(argv, env, out, err))
+            self._command = Command(self._spawn(argv, env, out, err))
         except (OSError, ValueError) as error:
+            stage = "cgroup" if isinstance(error, NotEntered) else stage
             self._refuse(stage, getattr(error, "errno", None) or errno.EINVAL, out, err)
             return
         finally:
@@ -182,6 +189,11 @@ class Supervisor:
         os.close(out)
         os.close(err)
         self._say("started", self._command.pid)
+
+    def _spawn(self, argv: list[str], env: dict[str, str], out: int, err: int) -> int:
+        if self._cgroups:
+            return spawn_inside(self._cgroups, argv, env, out, err)
+        return spawn(argv, env, out, err)
 
     def _refuse(self, stage: str, why: int, out: int, err: int) -> None:
         os.close(out)

@@ -173,24 +173,52 @@ def _forget(cache: Path, commit: str) -> None:
             _discard(entry)
 
 
+def commits(cache: Path) -> list[tuple[str, int, float]]:
+    """The commits in the cache, the most recently used first: id, bytes, and when that was.
+
+    A pack that several of them share counts for the first: the bytes are what the others leave.
+    """
+    found = []
+    for entry in _listed(cache / "git"):
+        with contextlib.suppress(FileNotFoundError):  # other agents prune, too
+            if is_object_id(entry.name):
+                found.append((entry.stat().st_mtime, entry))
+    counted: set[int] = set()
+    weighed = []
+    for used, entry in sorted(found, reverse=True):
+        sizes = {pack.st_ino: pack.st_size for pack in map(Path.stat, _listed(entry))}
+        weighed.append((entry.name, sum(sizes[new] for new in sizes.keys() - counted), used))
+        counted |= sizes.keys()
+    return weighed
+
+
+def drop(cache: Path, commit: str) -> None:
+    """Remove a commit from the cache. Work trees in use keep their packs."""
+    if is_object_id(commit):
+        _discard(_packs(cache, commit))
+
+
+def sweep(cache: Path) -> None:
+    """Remove what killed agents left half written, after a day."""
+    for entry in _listed(cache / "git"):
+        with contextlib.suppress(FileNotFoundError):
+            if not is_object_id(entry.name) and entry.stat().st_mtime < time.time() - _ABANDONED_S:
+                remove(entry)
+
+
 def prune(cache: Path, max_bytes: int) -> int:
     """Drop the commits unused for longest until the cache has `max_bytes` at most.
 
-    Returns how many bytes are left, a pack that several commits share counted once. What a
-    killed agent left half written is dropped after a day. Work trees in use keep their packs.
+    Returns how many bytes are left.
     """
-    entries = [(entry.stat().st_mtime, entry) for entry in _listed(cache / "git")]
-    kept: dict[int, int] = {}
-    for used, entry in sorted(entries, reverse=True):
-        sizes = {found.st_ino: found.st_size for found in map(Path.stat, _listed(entry))}
-        if not is_object_id(entry.name):
-            if used < time.time() - _ABANDONED_S:
-                remove(entry)
-        elif sum((kept | sizes).values()) > max_bytes:
-            _discard(entry)
+    sweep(cache)
+    kept = 0
+    for commit, size, _ in commits(cache):
+        if kept + size > max_bytes:
+            drop(cache, commit)
         else:
-            kept |= sizes
-    return sum(kept.values())
+            kept += size
+    return kept
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -35,6 +35,7 @@ from .session import settings_with
 )
 @click.option("--lease", metavar="TIME", help="How long the agent may be silent.")
 @click.option("--grace", metavar="TIME", help="From SIGTERM to SIGKILL.")
+@click.option("--max-timeout", metavar="TIME", help="The longest that a task may run here.")
 @click.option("--state-dir", metavar="DIR", help="What must be found again after a crash.")
 @click.option("--cache-dir", metavar="DIR", help="Environments and code.")
 @click.option("--no-wait", is_flag=True, help="Fail if the server is not there; else wait for it.")
@@ -49,6 +50,7 @@ def agent(
     on_disconnect: str | None,
     lease: str | None,
     grace: str | None,
+    max_timeout: str | None,
     state_dir: str | None,
     cache_dir: str | None,
     no_wait: bool,
@@ -67,6 +69,7 @@ def agent(
     known = settings_with(
         lease=lease,
         grace=grace,
+        max_timeout=max_timeout,
         on_disconnect=on_disconnect,
         state_dir=state_dir,
         cache_dir=cache_dir,
@@ -95,6 +98,11 @@ def agent(
         "--pass-env": ",".join(known.pass_env),
         "--secrets-env": ",".join(known.secrets_env),
         "--secrets-file": known.secrets_file,
+        "--limits": known.limits,
+        "--max-timeout": f"{known.max_timeout:g}" if known.max_timeout else None,
+        "--disk-floor": str(known.disk_floor),
+        "--cache-bytes": str(known.cache_bytes),
+        "--cache-kinds": known.cache_kinds,
     }
     words = [word for name, value in arguments.items() if value for word in (name, value)]
     words += ["--no-wait"] * no_wait

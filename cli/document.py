@@ -56,6 +56,7 @@ def spec_facts(spec: Spec) -> dict[str, Any]:
         "retries": spec.retries,
         "timeout": spec.timeout,
         "grace": spec.grace,
+        "limits": spec.limits,
         "key": spec.key,
         "parent": spec.parent,
         "user": spec.user,

@@ -36,7 +36,7 @@ class Submission(msgspec.Struct, frozen=True):
     @property
     def served(self) -> bool:
         """Whether an agent that takes new tasks serves the queue."""
-        return any(self.spec.queue in one.queues and not one.draining for one in self.agents)
+        return any(self.spec.queue in one.queues and one.takes for one in self.agents)
 
 
 @click.command(cls=TaskCommand)

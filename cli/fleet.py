@@ -75,7 +75,7 @@ async def _queues(client: Client) -> list[dict[str, Any]]:
     names = named | set(counts) | {name for one in agents for name in one.queues}
     found = []
     for name in sorted(names):
-        serving = [one for one in agents if name in one.queues and not one.draining]
+        serving = [one for one in agents if name in one.queues and one.takes]
         row = counts.get(name, {})
         found.append(
             {
@@ -134,7 +134,7 @@ def workers(as_json: bool) -> None:
             one.agent,
             one.host,
             f"{len(one.claims)}/{one.slots}",
-            _state(one),
+            f"paused: {one.paused}" if _state(one) == "paused" else _state(one),
             age(one.since) if one.since else "",
             one.order,
             ", ".join(one.queues),
@@ -150,6 +150,8 @@ def workers(as_json: bool) -> None:
 def _state(agent: AgentPresence) -> str:
     if agent.draining:
         return "draining"
+    if agent.paused:
+        return "paused"
     return "busy" if agent.claims else "idle"
 
 
@@ -163,6 +165,7 @@ def _facts(agent: AgentPresence) -> dict[str, Any]:
         "slots": agent.slots,
         "busy": len(agent.claims),
         "state": _state(agent),
+        "paused": agent.paused,
         "since": iso(agent.since) if agent.since else None,
         "claims": agent.claims,
     }

@@ -53,6 +53,10 @@ def _words(event: events.Event) -> str:
             return f"agent {event.agent} drains: {event.reason}"
         case events.AgentDown():
             return f"agent {event.agent} is down: {event.reason}"
+        case events.AgentPaused():
+            return f"agent {event.agent} pauses: {event.reason}"
+        case events.AgentResumed():
+            return f"agent {event.agent} goes on: {event.reason}"
 
 
 def _end(outcome: str, exit_code: int | None, cause: str | None, evidence: str) -> str:

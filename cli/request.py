@@ -19,6 +19,7 @@ from ..core.spec import (
     Command,
     Entry,
     Inline,
+    Limits,
     Module,
     Notebook,
     Repo,
@@ -83,6 +84,9 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     retries: int
     timeout: str | None
     grace: str | None
+    memory: str | None
+    cpus: float | None
+    processes: int | None
     key: str | None
     no_code: bool
     include: tuple[str, ...]
@@ -153,6 +157,9 @@ def task_options(command: _F) -> _F:
         ),
         click.option("--timeout", metavar="TIME", help="End it after that long, such as 2h."),
         click.option("--grace", metavar="TIME", help="From SIGTERM to SIGKILL."),
+        click.option("--memory", metavar="SIZE", help="The most memory it may use, such as 8GiB."),
+        click.option("--cpus", type=float, metavar="N", help="The most processor time, as in 1.5."),
+        click.option("--processes", type=int, metavar="N", help="The most processes and threads."),
         click.option("--key", help="Enqueue at most one task with this key."),
         click.option("--no-code", is_flag=True, help="Send no code with the command."),
         click.option(
@@ -277,6 +284,7 @@ def make_spec(wish: Wish, entry: Entry, queue: str) -> Spec:
         retries=wish.retries,
         timeout=units.seconds(wish.timeout) if wish.timeout else None,
         grace=units.seconds(wish.grace) if wish.grace else None,
+        limits=limits(wish),
         key=wish.key,
         user=user_name(),
         host=host_name(),
@@ -284,6 +292,13 @@ def make_spec(wish: Wish, entry: Entry, queue: str) -> Spec:
     if wish.priority is None:
         return spec
     return msgspec.structs.replace(spec, priority=wish.priority)
+
+
+def limits(wish: Wish) -> Limits | None:
+    """What the task may use at most; None if nothing was said of it."""
+    memory = units.size(wish.memory) if wish.memory else None
+    found = Limits(memory, wish.cpus, wish.processes)
+    return None if found == Limits() else found
 
 
 def default_name(entry: Entry, params: dict[str, str]) -> str:

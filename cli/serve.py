@@ -18,8 +18,9 @@ from pathlib import Path
 import msgspec
 
 from ..core import errors
+from ..core.configuration import OF_A_SERVER
 from ..core.errors import EvqError
-from ..core.settings import OF_A_SERVER, SETTINGS, variable
+from ..core.settings import SETTINGS, variable
 from ..core.units import duration_text
 from . import embedded
 from .embedded import Address, Door, Port, Tls

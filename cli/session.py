@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from click import get_current_context
 
+from ..core.configuration import Configuration
 from ..core.errors import Denied, EvqError, SettingsError, Unreachable
 from ..core.ports import BusAway
-from ..core.settings import Configuration, Settings
+from ..core.settings import Settings
 from .options import THIS_RUN
 from .settings import load
 

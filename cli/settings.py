@@ -18,12 +18,9 @@ from pathlib import Path
 import msgspec
 import platformdirs
 
-from ..core.errors import SettingsError
-from ..core.settings import (
+from ..core.configuration import (
     NOT_OF_A_PROJECT,
     OF_A_SERVER,
-    PATHS,
-    SETTINGS,
     Configuration,
     Given,
     Layer,
@@ -32,8 +29,9 @@ from ..core.settings import (
     layer,
     merge,
     shown,
-    variable,
 )
+from ..core.errors import SettingsError
+from ..core.settings import PATHS, SETTINGS, variable
 from .store import Store
 
 _CONTEXT_NAMES = {

@@ -8,6 +8,7 @@ import click
 
 from ..core.errors import ProjectorAway
 from ..core.questions import Named
+from ..core.spec import Limits
 from ..core.state import Attempt, Claimed, Ended, Queued, Running, Task
 from ..core.units import duration_text, size_text
 from . import output
@@ -103,11 +104,14 @@ def _pairs(values: dict[str, str]) -> str:
 
 
 def _limits(task: Task) -> str:
-    spec = task.spec
+    spec, limits = task.spec, task.spec.limits or Limits()
     parts = [
         f"{spec.retries} retries ({task.failures} used)" if spec.retries else "",
         f"time {duration_text(spec.timeout)}" if spec.timeout else "",
         f"grace {duration_text(spec.grace)}" if spec.grace else "",
+        f"memory {size_text(limits.memory)}" if limits.memory else "",
+        f"{limits.cpus:g} cpus" if limits.cpus else "",
+        f"{limits.processes} processes" if limits.processes else "",
     ]
     return ", ".join(filter(None, parts))
 

@@ -13,7 +13,7 @@ import click
 from ..core.errors import Conflict, EvqError
 
 if TYPE_CHECKING:
-    from ..core.settings import Configuration
+    from ..core.configuration import Configuration
     from .serve import Plan
     from .store import Store, Up
 
@@ -186,7 +186,7 @@ def status(store: str | None, as_json: bool) -> None:
 
 def _facts(configuration: Configuration, store: Store) -> dict[str, Any]:
     """What `evq status --json` prints. `durable` is null if only the server's operator knows."""
-    from ..core.settings import shown
+    from ..core.configuration import shown
 
     settings, server = configuration.settings, configuration.settings.server
     up = store.up()

@@ -31,6 +31,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "demo": ("demo:demo", "See all of it at work once, in under a minute."),
         "status": ("up:status", "What runs here, and which server is in use."),
         "doctor": ("doctor:doctor", "Check that everything evq needs is in order."),
+        "cache": ("cache:cache", "What agents keep here to be faster: list it, prune it."),
         "config": ("config:config", "Each setting, its value, and where it came from."),
         "completion": ("completion:completion", "Completion for bash, zsh or fish."),
     },

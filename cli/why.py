@@ -130,6 +130,8 @@ def _waiting(
 def _agent_reason(agent: AgentPresence, queue: str) -> tuple[bool, str]:
     if agent.draining:
         return False, f"agent {agent.agent} is being stopped and takes nothing more"
+    if agent.paused:
+        return False, f"agent {agent.agent} has paused: {agent.paused}"
     busy, first = len(agent.claims), agent.queues[0]
     if busy >= agent.slots:
         return False, f"agent {agent.agent}: all {agent.slots} slots are busy"

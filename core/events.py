@@ -274,7 +274,23 @@ class AgentDown(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_down")
     reason: str
 
 
-AgentEvent = AgentUp | AgentDraining | AgentDown
+class AgentPaused(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_paused"):
+    """An agent claims nothing more until `agent_resumed`; what runs goes on."""
+
+    agent: str
+    instance: str
+    reason: str
+
+
+class AgentResumed(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_resumed"):
+    """An agent that had paused claims tasks again."""
+
+    agent: str
+    instance: str
+    reason: str
+
+
+AgentEvent = AgentUp | AgentDraining | AgentDown | AgentPaused | AgentResumed
 
 Event = Lifecycle | Again | AgentEvent
 

@@ -6,7 +6,8 @@ import msgspec
 
 
 class AgentPresence(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent that is there now. `claims` are the fencing tokens of its live attempts."""
+    """An agent that is there now. `claims` are the fencing tokens of its live attempts, `paused`
+    is why it claims nothing at the moment."""
 
     agent: str
     instance: str
@@ -18,6 +19,12 @@ class AgentPresence(msgspec.Struct, frozen=True, kw_only=True):
     claims: tuple[int, ...] = ()
     draining: bool = False
     since: int = 0
+    paused: str = ""
+
+    @property
+    def takes(self) -> bool:
+        """Whether it claims tasks, if it has a free slot."""
+        return not self.draining and not self.paused
 
 
 _decoder = msgspec.json.Decoder(AgentPresence)

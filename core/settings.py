@@ -1,20 +1,14 @@
-"""Every setting of evq: its meaning, what it may hold, where it came from, who wins.
-
-Layers are merged from the weakest to the strongest. A login belongs to the server it was written
-for: when a layer names another server than the layers below it, their logins are dropped, so that
-no password travels to a server that its owner did not mean.
-"""
+"""Every setting of evq: its meaning, and what it may hold. `configuration` says who wins."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import msgspec
 
 from . import units
-from .errors import EvqError, SettingsError
 from .ids import check_name
 
 
@@ -44,6 +38,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     secrets_file: str | None = None
     spool_bytes: int = 1024**3
     log_bytes: int = 256 * 1024**2
+    limits: Literal["try", "require"] = "try"
+    max_timeout: float | None = None
+    disk_floor: int | str = "auto"
+    cache_bytes: int = 100 * 1024**3
+    cache_kinds: str = ""
     sync: Literal["always"] | float = "always"
     git_credentials: str | None = None
     git_protocol: Literal["auto", "keep", "https", "ssh"] = "auto"
@@ -70,34 +69,6 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     variables: tuple[str, ...] = ()
     secret: bool = False
     show: Callable[[object], str] = str
-
-
-class Origin(msgspec.Struct, frozen=True):
-    """Where a value came from, as `evq config` says it: `environment NATS_URL`."""
-
-    kind: Literal["default", "file", "nats context", "environment", "option", "running store"]
-    where: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.where}".rstrip()
-
-
-class Given(msgspec.Struct, frozen=True):
-    """A parsed value, and who gave it."""
-
-    value: object
-    origin: Origin
-
-
-Layer = Mapping[str, Given]
-"""What one source gives, by the names of the settings."""
-
-
-class Configuration(msgspec.Struct, frozen=True):
-    """The settings in force and the origin of each."""
-
-    settings: Settings
-    origins: Mapping[str, Origin]
 
 
 def _text(written: object) -> str:
@@ -175,6 +146,24 @@ def _show_patterns(value: object) -> str:
 
 def _sync(written: object) -> object:
     return "always" if written == "always" else _duration(0.1)(written)
+
+
+_PART = re.compile(r"(?:100|\d{1,2})(?:\.\d+)?%\Z")
+
+
+def _floor(written: object) -> int | str:
+    if written == "auto" or (isinstance(written, str) and _PART.match(written)):
+        return written
+    return _size(written)
+
+
+def _kinds(written: object) -> str:
+    for part in _text(written).split(","):
+        kind, sign, amount = part.partition("=")
+        if not sign or not kind.strip():
+            raise ValueError
+        units.size(amount)
+    return _text(written)
 
 
 def _show_duration(value: object) -> str:
@@ -257,6 +246,25 @@ SETTINGS: Mapping[str, Setting] = {
     "secrets_file": _path("a TOML file of secrets that tasks may name"),
     "spool_bytes": _amount("what an agent keeps on disk of logs and metrics not yet sent"),
     "log_bytes": _amount("how much log of one attempt is kept"),
+    "limits": _choice(
+        "what an agent does with a task whose limits it cannot enforce: run it anyway, or not",
+        "try",
+        "require",
+    ),
+    "max_timeout": _period("the longest that a task may run on an agent, whatever it asks", 0.5),
+    "disk_floor": Setting(
+        parse=_floor,
+        allowed=f"auto, a part such as 5%, or {units.SIZE_FORMS}",
+        meaning="free disk space below which an agent prunes its caches, then claims nothing; "
+        "auto is 2GiB or 5%, whichever is less",
+        show=_show_size,
+    ),
+    "cache_bytes": _amount("what an agent's caches may take on the disk together"),
+    "cache_kinds": Setting(
+        parse=_kinds,
+        allowed="KIND=SIZE with commas between, such as environments=50GiB,code=5GiB",
+        meaning="what a single kind of cache may take; `evq cache ls` names the kinds",
+    ),
     "sync": Setting(
         parse=_sync,
         allowed=f"always, or {units.DURATION_FORMS}, at least 100ms",
@@ -280,100 +288,7 @@ SETTINGS: Mapping[str, Setting] = {
 
 PATHS = frozenset(name for name, setting in SETTINGS.items() if setting.allowed == "a path")
 
-_LOGINS = (("token",), ("user", "password"), ("creds",), ("nkey",))
-
-NOT_OF_A_PROJECT = frozenset(("nats_server", "pass_env", "secrets_env", "secrets_file"))
-"""The settings that a checkout of somebody else's code must not choose."""
-
-OF_A_SERVER = frozenset(
-    ("token", "user", "password", "creds", "nkey", "ca", "cert", "key", "domain", "inbox_prefix")
-)
-"""The settings that only mean something for the server they were written for."""
-
 
 def variable(name: str) -> str:
     """The environment variable that sets `name`."""
     return f"EVQ_{name.upper()}"
-
-
-def layer(values: Mapping[str, object], origin: Origin) -> Layer:
-    """What one source gives. Raises `SettingsError` for unknown names and wrong values."""
-    return {name: given(name, written, origin) for name, written in values.items()}
-
-
-def given(name: str, written: object, origin: Origin) -> Given:
-    """What was written for `name`, parsed. Raises `SettingsError` if it cannot be used."""
-    if name not in SETTINGS:
-        raise _unknown(name, origin)
-    setting = SETTINGS[name]
-    try:
-        return Given(setting.parse(written), origin)
-    except (ValueError, EvqError) as error:
-        shown = "the value" if setting.secret else setting.show(repr(written))
-        raise SettingsError(
-            f"{name} cannot be {shown}",
-            why=f"it comes from {origin}; allowed is {setting.allowed}",
-            fix=f"correct it there, or set {variable(name)}",
-        ) from error
-
-
-def _unknown(name: str, origin: Origin) -> SettingsError:
-    import difflib  # 25 ms that only a mistake pays
-
-    near = difflib.get_close_matches(name, SETTINGS, n=1)
-    return SettingsError(
-        f"there is no setting {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
-        why=f"it stands in {origin}; known are {', '.join(SETTINGS)}",
-        fix=f"write {near[0]} instead" if near else f"take {name} out",
-    )
-
-
-def merge(layers: Iterable[Layer]) -> Configuration:
-    """The settings in force, from the weakest layer to the strongest."""
-    chosen: dict[str, Given] = {}
-    for stronger in layers:
-        for name in list(_outdated(chosen, stronger)):
-            chosen.pop(name, None)
-        chosen.update(stronger)
-    _check_together(chosen)
-    settings = msgspec.convert({name: one.value for name, one in chosen.items()}, Settings)
-    default = Origin("default")
-    origins = {n: chosen[n].origin if n in chosen else default for n in SETTINGS}
-    return Configuration(settings, origins)
-
-
-def _outdated(chosen: Layer, stronger: Layer) -> Iterable[str]:
-    """What `stronger` makes void: all about another server, logins of another kind."""
-    before, now = chosen.get("server"), stronger.get("server")
-    if before and now and before.value != now.value:
-        yield from OF_A_SERVER
-    if given_kinds := [kind for kind in _LOGINS if any(name in stronger for name in kind)]:
-        yield from (name for kind in _LOGINS if kind not in given_kinds for name in kind)
-
-
-def _check_together(chosen: Layer) -> None:
-    logins = [kind[0] for kind in _LOGINS if any(name in chosen for name in kind)]
-    if len(logins) > 1:
-        raise SettingsError(
-            f"{' and '.join(logins)} are set, one login is enough",
-            why="they come from " + _origins(chosen, logins),
-            fix=f"take out all but one, for example keep {logins[0]}",
-        )
-    for one, other in (("cert", "key"), ("key", "cert"), ("password", "user")):
-        if one in chosen and other not in chosen:
-            raise SettingsError(
-                f"{one} is set but {other} is not",
-                why=f"{one} comes from {chosen[one].origin}; it means nothing without {other}",
-                fix=f"set {variable(other)} too",
-            )
-
-
-def _origins(chosen: Layer, names: list[str]) -> str:
-    return " and ".join(str(one.origin) for name, one in chosen.items() if name in names)
-
-
-def shown(name: str, value: object) -> str:
-    """`value` of the setting `name` for people; secrets are masked."""
-    if value is None:
-        return ""
-    return "********" if SETTINGS[name].secret else SETTINGS[name].show(value)

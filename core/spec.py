@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import inf
 from typing import Literal
 
 import msgspec
@@ -16,6 +17,12 @@ PRIORITIES = range(10)
 
 DEFAULT_PRIORITY = 5
 DEFAULT_LOSSES = 3
+
+LEAST_MEMORY = 4 * 2**20
+"""Bytes; with less, not even a shell starts."""
+
+LEAST_CPUS = 0.01
+"""The kernel does not count smaller shares of a processor."""
 
 
 class Script(msgspec.Struct, frozen=True, tag_field="kind", tag="script"):
@@ -86,6 +93,18 @@ class Code(msgspec.Struct, frozen=True, omit_defaults=True):
     unpushed: int | None = None
 
 
+class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an attempt may use at most, set-up included, all of its processes together.
+
+    `memory` is in bytes; `cpus` is how many processors' time it may take, such as 1.5;
+    `processes` counts threads, too.
+    """
+
+    memory: int | None = None
+    cpus: float | None = None
+    processes: int | None = None
+
+
 class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Everything an agent needs to know to run a task.
 
@@ -112,6 +131,7 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     losses: int = DEFAULT_LOSSES
     timeout: float | None = None
     grace: float | None = None
+    limits: Limits | None = None
     key: str | None = None
     parent: str | None = None
     user: str = ""
@@ -138,7 +158,23 @@ def check_spec(spec: Spec) -> Spec:
     if spec.repo:
         check_repo(spec.repo)
     _check_secrets(spec)
+    _check_limits(spec.limits or Limits())
     return spec
+
+
+def _check_limits(limits: Limits) -> None:
+    for option, value, least, example in (
+        ("--memory", limits.memory, LEAST_MEMORY, "4GiB"),
+        ("--cpus", limits.cpus, LEAST_CPUS, "2"),
+        ("--processes", limits.processes, 1, "100"),
+    ):
+        # Written so that a `nan` is refused, too.
+        if value is not None and not least <= value < inf:
+            raise UsageError(
+                f"{option} {value} is too little for a task, or no number",
+                why=f"the least is {least:g}" + (" bytes" if option == "--memory" else ""),
+                fix=f"{option} {example}",
+            )
 
 
 def _check_variables(variables: dict[str, str]) -> None:

@@ -315,6 +315,10 @@ def agent_row(before: AgentRow | None, at: int, event: events.AgentEvent) -> Age
             state = "draining"
         case events.AgentDown(agent, instance, reason):
             state = "down"
+        case events.AgentPaused(agent, instance, reason):
+            state = "paused"
+        case events.AgentResumed(agent, instance, reason):
+            state = "up"
     if before is None:
         before = AgentRow(agent=agent, instance=instance, state=state, last_event=when)
     if before.instance != instance:

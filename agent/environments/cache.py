@@ -43,6 +43,15 @@ class Pruned(msgspec.Struct, frozen=True):
     bytes: int
 
 
+class Found(msgspec.Struct, frozen=True):
+    """An environment in the cache: when it was used last, and the inode that its users lock."""
+
+    key: str
+    made: Made
+    used: float
+    inode: int
+
+
 class Cache:
     """The folder of environments; several agents may use it at once, on a local disk."""
 
@@ -100,20 +109,42 @@ class Cache:
         What dead builders left, and what served one attempt only, goes first and in any case.
         Never one that is held, nor one whose key is `in_use`.
         """
+        self.sweep()
+        found = self.complete()
+        excess = sum(one.made.bytes for one in found) - max_bytes
+        keys, freed = list[str](), 0
+        for one in found:
+            if freed < excess and one.key not in in_use and self.remove(one.key):
+                keys.append(one.key)
+                freed += one.made.bytes
+        return Pruned(tuple(keys), freed)
+
+    def complete(self) -> list[Found]:
+        """The complete environments, the least recently used first."""
+        found = []
+        for marker, made in self._markers():
+            with contextlib.suppress(FileNotFoundError):  # others prune, too
+                inode = (self.root / made.folder).stat().st_ino
+                found.append(Found(marker.stem, made, marker.stat().st_mtime, inode))
+        return sorted(found, key=lambda one: one.used)
+
+    def remove(self, key: str) -> bool:
+        """Remove an environment unless somebody holds it; whether it is gone."""
+        made = _read(self._marker(key))
+        gone = made is None or self._retire(self._marker(key), made)
+        self._sweep_locks()
+        return gone
+
+    def sweep(self) -> None:
+        """Remove what dead builders left, and what served one attempt only."""
         if not self.root.is_dir():
-            return Pruned((), 0)
+            return
         for folder in [path for path in self.root.iterdir() if path.is_dir()]:
             self.discard(folder)
-        found = sorted(self._markers(), key=lambda pair: (not pair[1].private, _last_use(pair[0])))
-        excess = sum(made.bytes for _, made in found) - max_bytes
-        keys, freed = list[str](), 0
-        for marker, made in found:
-            wanted_gone = made.private or freed < excess
-            if wanted_gone and marker.stem not in in_use and self._retire(marker, made):
-                keys.append(marker.stem)
-                freed += made.bytes
+        for marker, made in self._markers():
+            if made.private or not (self.root / made.folder).exists():
+                self._retire(marker, made)
         self._sweep_locks()
-        return Pruned(tuple(keys), freed)
 
     def _sweep_locks(self) -> None:
         for lock in self.root.glob("*.lock"):
@@ -159,10 +190,3 @@ def _read(marker: Path) -> Made | None:
         return msgspec.json.decode(marker.read_bytes(), type=Made)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
-
-
-def _last_use(marker: Path) -> float:
-    try:
-        return marker.stat().st_mtime
-    except FileNotFoundError:  # another agent prunes, too
-        return 0.0

@@ -33,6 +33,30 @@ def options_of(parameters: list[click.Parameter]) -> Iterator[str]:
             yield f"| {name}{value.replace('|', chr(92) + '|')} | {text} |"
 
 
+def verbs_of(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    """The verb, and those below it."""
+    yield name, command
+    if isinstance(command, click.Group):
+        yield from ((f"{name} {below}", verb) for below, verb in command.commands.items())
+
+
+def section(words: str, command: click.Command) -> list[str]:
+    """The part about one verb."""
+    with click.Context(command, info_name=f"evq {words}") as ctx:
+        usage = " ".join(command.collect_usage_pieces(ctx))
+    paragraphs = [
+        text
+        for text in (command.help or "").split("\n\n")
+        if not text.lstrip().startswith(("\b", "Example"))
+    ]
+    lines = ["", f"### evq {words}", "", f"`evq {words} {usage}`"]
+    for paragraph in paragraphs:
+        lines += ["", " ".join(paragraph.split())]
+    if found := list(options_of(command.params)):
+        lines += ["", "| option | meaning |", "|---|---|", *found]
+    return lines
+
+
 def reference() -> str:
     """The second part of docs/cli.md."""
     lines = ["## Global options", "", "| option | meaning |", "|---|---|"]
@@ -40,20 +64,10 @@ def reference() -> str:
     for title, verbs in SECTIONS.items():
         lines += ["", f"## {title}"]
         for name in verbs:
-            command = cli.get_command(click.Context(cli), name)
-            assert command
-            with click.Context(command, info_name=f"evq {name}") as ctx:
-                usage = " ".join(command.collect_usage_pieces(ctx))
-            paragraphs = [
-                text
-                for text in (command.help or "").split("\n\n")
-                if not text.lstrip().startswith(("\b", "Example"))
-            ]
-            lines += ["", f"### evq {name}", "", f"`evq {name} {usage}`"]
-            for paragraph in paragraphs:
-                lines += ["", " ".join(paragraph.split())]
-            if found := list(options_of(command.params)):
-                lines += ["", "| option | meaning |", "|---|---|", *found]
+            found = cli.get_command(click.Context(cli), name)
+            assert found
+            for words, command in verbs_of(name, found):
+                lines += section(words, command)
     return "\n".join(lines) + "\n"
 
 

@@ -207,6 +207,8 @@ def record() -> list[Line]:
         b'{"id":"f1","at":1800000000000000,"by":"w9","event":{"kind":"paused","until":5}}'
     ).raw(b'{"id":"f2","at":1,"by":"w9","v":2,"event":{"kind":"aborted","reason":"newer"}}')
     story("broken000001").claim().raw(b'{"id":"f3","at":1,"by":"w9","event":{"kind":"sta')
+    for change in (events.AgentPaused, events.AgentResumed):
+        recorder.put(subjects.agent_events("w1"), change("w1", "w1-6f1", "disk"), "w1")
     recorder.put(subjects.agent_events("w1"), events.AgentDraining("w1", "w1-6f1", "TERM"), "w1")
     recorder.put(subjects.agent_events("w1"), events.AgentDown("w1", "w1-6f1", "TERM"), "w1")
     return recorder.lines

@@ -11,18 +11,9 @@ import msgspec
 import pytest
 
 from evq.cli.settings import environment, load, nats_context, rows
+from evq.core.configuration import Configuration, Layer, Origin, layer, merge, shown
 from evq.core.errors import EvqError, SettingsError, UsageError
-from evq.core.settings import (
-    SETTINGS,
-    Configuration,
-    Layer,
-    Origin,
-    Settings,
-    layer,
-    merge,
-    shown,
-    variable,
-)
+from evq.core.settings import SETTINGS, Settings, variable
 from evq.core.units import duration_text, seconds, size, size_text
 
 ROOT = Path(__file__).resolve().parents[2]

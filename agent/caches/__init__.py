@@ -1,0 +1,25 @@
+"""What an agent keeps on its disk to be faster, and how it is kept small.
+
+`caches_of` says which caches there are, `base` what each of them offers and which entries go
+first, `report` is the process that does it for `evq cache` and for an agent's caretaker.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .base import Entry, PrunableCache, prune, surplus
+from .code import Commits
+from .environments import Environments
+from .packages import Packages
+
+__all__ = ["Entry", "PrunableCache", "caches_of", "prune", "surplus"]
+
+
+def caches_of(folder: Path) -> tuple[PrunableCache, ...]:
+    """The caches in an agent's cache folder: whoever adds a cache adds a line here."""
+    return (
+        Environments(folder),
+        Commits(folder),
+        Packages(folder),
+    )

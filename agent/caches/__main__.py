@@ -1,0 +1,7 @@
+"""`python -m evq.agent.caches`."""
+
+from __future__ import annotations
+
+from .report import main
+
+main()

@@ -1,0 +1,106 @@
+"""Keeps an agent's disk and caches in bounds while it works.
+
+Every few seconds it looks at the free space: below the floor it prunes the caches, and if that is
+not enough the agent pauses until there is room again. From time to time, and after something new
+was built, it brings the caches back into their bounds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from ..core.units import size_text
+from .caches.report import Report
+from .config import Config
+from .disk import Room, tightest
+from .memory import MemoryWatch
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 2.0
+FIRST_PRUNE = 20.0
+"""Seconds after the start of an agent, which has better things to do first."""
+
+PRUNE_EVERY = 1800.0
+LEAST_PAUSE = 60.0
+"""Seconds between two prunings, unless the disk is running full for the first time."""
+
+Pause = Callable[[str], Awaitable[None]]
+"""Claim nothing more for a reason; an empty one says that all is well again."""
+
+
+class Caretaker:
+    """One per agent."""
+
+    def __init__(self, config: Config, memory: MemoryWatch) -> None:
+        self._config = config
+        self._memory = memory
+        self._paused = False
+        self._prune_at = asyncio.get_running_loop().time() + FIRST_PRUNE
+        self._pruned_at = -LEAST_PAUSE
+
+    def built(self) -> None:
+        """Something new is in a cache: look soon whether it is in bounds."""
+        soon = max(asyncio.get_running_loop().time(), self._pruned_at + LEAST_PAUSE)
+        self._prune_at = min(self._prune_at, soon)
+
+    async def run(self, pause: Pause) -> None:
+        """Take care without end."""
+        while True:
+            self._memory.look()
+            await self._mind_the_disk(pause)
+            if asyncio.get_running_loop().time() >= self._prune_at:
+                await self._prune("--to", str(self._config.cache_bytes))
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _mind_the_disk(self, pause: Pause) -> None:
+        room = self._room()
+        if room.low and not self._just_pruned:
+            await self._prune("--free", str(room.missing))
+            room = self._room()
+        if room.low and not self._paused:
+            self._paused = True
+            await pause(str(room))
+        elif self._paused and room.enough:
+            self._paused = False
+            await pause("")
+
+    def _room(self) -> Room:
+        return tightest((self._config.state, self._config.cache), self._config.disk_floor)
+
+    @property
+    def _just_pruned(self) -> bool:
+        return asyncio.get_running_loop().time() < self._pruned_at + LEAST_PAUSE
+
+    async def _prune(self, *bound: str) -> None:
+        """Prune in a process of its own: looking through large caches takes seconds."""
+        now = asyncio.get_running_loop().time()
+        self._pruned_at, self._prune_at = now, now + PRUNE_EVERY
+        kinds = ",".join(f"{kind}={size}" for kind, size in self._config.cache_kinds.items())
+        argv = [sys.executable, "-P", "-m", "evq.agent.caches", "prune", *bound]
+        argv += ["--cache-dir", str(self._config.cache), "--kinds", kinds]
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
+            )
+        except OSError as error:
+            log.warning("the caches could not be pruned: %s", error)
+            return
+        try:
+            said, _ = await process.communicate()
+        except asyncio.CancelledError:
+            process.kill()
+            await process.wait()
+            raise
+        if process.returncode != 0:
+            log.warning("the caches could not be pruned: exit status %s", process.returncode)
+            return
+        report = msgspec.json.decode(said, type=Report)
+        if report.entries:
+            freed = size_text(sum(entry.bytes for entry in report.entries))
+            log.info("pruned %d entries of the caches, %s", len(report.entries), freed)
