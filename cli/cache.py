@@ -22,7 +22,7 @@ from .session import configuration
 
 Report = dict[str, Any]
 
-KINDS = ("environments", "code", "packages")
+KINDS = ("environments", "code", "mirrors", "packages")
 
 
 class CacheGroup(click.Group):

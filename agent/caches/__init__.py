@@ -11,6 +11,7 @@ from pathlib import Path
 from .base import Entry, PrunableCache, prune, surplus
 from .code import Commits
 from .environments import Environments
+from .mirrors import Mirrors
 from .packages import Packages
 
 __all__ = ["Entry", "PrunableCache", "caches_of", "prune", "surplus"]
@@ -21,5 +22,6 @@ def caches_of(folder: Path) -> tuple[PrunableCache, ...]:
     return (
         Environments(folder),
         Commits(folder),
+        Mirrors(folder),
         Packages(folder),
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ...core.errors import CodeFailed
 from ...core.units import size_text
-from .git import SAFE, environment
+from .git import SAFE, damaged, environment
 
 MAX_FILES = 1_000_000
 """How many files a commit may have."""
@@ -47,18 +47,18 @@ async def _count(repository: Path, commit: str) -> tuple[int, int]:
     assert process.stdout is not None
     files = size = 0
     rest = b""
-    try:
-        while (part := await process.stdout.read(2**16)) and files <= MAX_FILES:
-            *entries, rest = (rest + part).split(b"\0")
-            files += len(entries)
-            size += sum(_size(entry) for entry in entries)
-            if size > MAX_BYTES:
-                break
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        # Read to the end, or the pipe stays open and asyncio waits for it for ever.
-        await process.communicate()
+    while part := await process.stdout.read(2**16):
+        *entries, rest = (rest + part).split(b"\0")
+        files += len(entries)
+        size += sum(_size(entry) for entry in entries)
+        if files > MAX_FILES or size > MAX_BYTES:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            break
+    # Read to the end, or the pipe stays open and asyncio waits for it for ever.
+    await process.communicate()
+    if not part and process.returncode != 0:
+        raise damaged(f"the files of commit {commit} cannot be listed")
     return files, size
 
 

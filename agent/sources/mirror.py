@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import os
 import re
 import shutil
@@ -19,15 +18,15 @@ import tempfile
 from pathlib import Path
 
 from ...core.errors import CodeFailed
-from ...core.remotes import Address
 from ...core.sdk.git import REF, is_object_id, is_sha256, make_repository
 from ...core.spec import Repo
 from ..command import Completed, Run
-from ..environments.locks import hold, try_hold
+from ..environments.locks import hold
 from . import bounds
 from .credentials import Access
 from .explain import explain, unknown_revision
 from .git import link_packs, query, try_git
+from .keeping import ADDRESS, discard, lock_of, place
 
 PACKS = 50
 """So many packs are made one: a work tree has a link to each."""
@@ -50,11 +49,10 @@ class Mirror:
     """The code of the remote that `access` leads to, under `cache`."""
 
     def __init__(self, cache: Path, access: Access, run: Run) -> None:
-        address = access.address
         self._access = access
         self._run = run
-        self.folder = cache / "mirrors" / _digest(address)
-        self._lock = self.folder.with_suffix(".lock")
+        self.folder = place(cache, access.address.text)
+        self._lock = lock_of(self.folder)
 
     def has(self, commit: str) -> bool:
         """Whether `commit` can be checked out without the network; marks it as used just now."""
@@ -141,7 +139,7 @@ class Mirror:
     def _make(self, sha256: bool) -> None:
         part = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder.parent))
         make_repository(part / "git", sha256=sha256)
-        (part / "git" / "address").write_text(self._access.address.text + "\n")
+        (part / "git" / ADDRESS).write_text(self._access.address.text + "\n")
         (part / "git").rename(self.folder)
         part.rmdir()
 
@@ -196,27 +194,6 @@ class Mirror:
         """Drop what is here, because it is damaged."""
         with await hold(self._lock):
             await asyncio.to_thread(discard, self.folder)
-
-
-def discard(folder: Path) -> None:
-    """Remove a mirror as it came: whole, by one rename."""
-    trash = Path(tempfile.mkdtemp(prefix=".old-", dir=folder.parent))
-    with contextlib.suppress(FileNotFoundError):
-        folder.rename(trash / folder.name)
-    shutil.rmtree(trash, ignore_errors=True)
-
-
-def is_idle(folder: Path) -> bool:
-    """Whether nobody is fetching into the mirror at `folder`."""
-    held = try_hold(folder.with_suffix(".lock"), shared=False, create=True)
-    if held is None:
-        return False
-    held.release()
-    return True
-
-
-def _digest(address: Address) -> str:
-    return hashlib.sha256(address.text.encode()).hexdigest()[:32]
 
 
 def _listed(folder: Path) -> list[Path]:

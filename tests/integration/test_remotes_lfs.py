@@ -4,10 +4,14 @@ import os
 import shutil
 
 import pytest
-from githost import pointer
+from githost import git, pointer
 from remoteplace import logins, spoken
 
+from evq.agent.caches import caches_of, prune
+from evq.agent.environments.locks import try_hold
 from evq.agent.sources import bounds
+from evq.agent.sources.keeping import lock_of
+from evq.agent.sources.keeping import place as folder_of
 from evq.core.errors import CodeFailed
 
 # --- LFS ---------------------------------------------------------------------------------------
@@ -67,3 +71,23 @@ async def test_a_pack_beyond_the_bounds_is_not_fetched(place, host, monkeypatch)
     assert place.nothing_is_left() and not (place.folder / "work").exists()
     packed = sum(path.stat().st_size for path in place.cache.rglob("*") if path.is_file())
     assert packed < 100_000
+
+
+# --- what is kept ------------------------------------------------------------------------------
+
+
+async def test_mirrors_are_listed_and_pruned_but_not_while_fetched_into(place, host):
+    place.commit("x", {"x": os.urandom(50_000)}, place.repository("other"))
+    used, other = f"{host.url}/project.git", f"{host.url}/other.git"
+    await place.checkout(other, "a")
+    await place.checkout(used, "b")
+    (mirrors,) = (cache for cache in caches_of(place.cache) if cache.kind == "mirrors")
+    entries = {entry.name: entry for entry in mirrors.entries()}
+    assert entries.keys() == {used, other} and entries[other].bytes > 50_000
+    with try_hold(lock_of(folder_of(place.cache, other)), shared=False):
+        assert {one.name: one.in_use for one in mirrors.entries()} == {used: False, other: True}
+        assert not mirrors.remove(other)
+    gone = prune([mirrors], entries[used].bytes, {})
+    assert [entry.name for entry in gone] == [other]
+    assert git(place.folder / "a", "fsck", "--full") == ""
+    assert (await place.checkout(used, "c")).commit == place.first
