@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from ..core import events, state
@@ -38,13 +39,13 @@ from ..core.events import Launch
 from ..core.handle import handle, refresh
 from ..core.ports import BusAway, Delivery
 from ..core.sdk.author import now
+from ..core.spec import Notebook
 from ..core.state import Task
-from . import endings, launch
+from . import endings, launch, notebook
 from .channel import Channel
 from .command import Run
 from .confinement import Confinement
 from .endings import Ending
-from .environments.base import Environment
 from .execution import Execution
 from .forkserver import Supervisor
 from .means import Means
@@ -98,7 +99,7 @@ class Attempt:
         self._execution: Execution | None = None
         self._launch: Launch | None = None
         self._telling: asyncio.Future[events.Lifecycle] | None = None
-        self._environment: Environment | None = None
+        self._built = launch.Built()
         self._work = means.config.state / "work" / f"{task.id}-{live.number}"
         self._confinement = Confinement(means, task.spec, self._work.name)
 
@@ -126,8 +127,7 @@ class Attempt:
             self._supervisor = None
             means.forkserver.release(supervisor)
             await self._confinement.leave()
-            if self._environment:
-                self._environment.release()
+            self._built.release()
             self._channel.detach()
             self._recorder.close()
             if self.task.spec.code or self.task.spec.repo:
@@ -137,7 +137,10 @@ class Attempt:
         if self.task.spec.secrets:
             await self._find_secrets()
         tree = await self._put_code()
-        return await self._run_command(tree, await self._build_environment(tree))
+        built = await self._build_environment(tree)
+        if isinstance(self.task.spec.entry, Notebook):
+            built = await self._build_tools(built)
+        return await self._run_command(tree, built)
 
     async def _find_secrets(self) -> None:
         async with self._phase("secrets") as phase:
@@ -146,21 +149,11 @@ class Attempt:
             phase.detail = ", ".join(f"{name} ({where})" for name, where in found.places.items())
 
     async def _put_code(self) -> Path:
-        code, repo = self.task.spec.code, self.task.spec.repo
-        if repo:
-            async with self._phase("code") as phase:
-                run = self._setup_runner()
-                placed = await launch.put_repo(self._means, self.task, self._work, run)
-                phase.cached, phase.detail = placed.cached, placed.summary
-                phase.commit = placed.commit
-            return self._work
-        if code is None:
+        if not self.task.spec.code and not self.task.spec.repo:
             await launch.clear_scratch(self._channel.scratch)
             return self._channel.scratch
         async with self._phase("code") as phase:
-            run = self._setup_runner()
-            phase.cached = await launch.put_code(self._means, code, self._work, run)
-            phase.detail = code.snapshot[:12]
+            await launch.put(self._means, self.task, self._work, self._setup_runner(), phase)
         return self._work
 
     async def _build_environment(self, tree: Path) -> launch.Built:
@@ -168,13 +161,18 @@ class Attempt:
         if recipe is None:
             return launch.Built()
         async with self._phase("environment") as phase:
-            built = await launch.build(self._means, recipe, tree, self._setup_runner())
-            self._environment = built.environment
-            phase.cached = built.environment.cached if built.environment else None
-            phase.detail = built.detail
+            run = self._setup_runner()
+            self._built = built = await launch.build(self._means, recipe, tree, run, phase)
         if built.record:
             await self._write(TellEnvironment(self.holder, built.record))
         return built
+
+    async def _build_tools(self, built: launch.Built) -> launch.Built:
+        async with self._phase("jupyter") as phase:
+            tools = await notebook.tools(self._means, built.environment, self._setup_runner())
+            phase.cached, phase.detail = tools.cached, f"Python {tools.python}"
+            self._built = replace(built, tools=tools)
+        return self._built
 
     async def _run_command(self, tree: Path, built: launch.Built) -> Finish | GiveBack | None:
         self._stop_if_told()
@@ -212,7 +210,11 @@ class Attempt:
             self._confinement.out_of_time,
             self._confinement.memory_death(exit.exit_code, self._recorder.say),
         )
-        return await self._start_told(end)
+        end = await self._start_told(end)
+        if end and isinstance(spec.entry, Notebook):
+            stored = await notebook.keep(self._means, launch.folder(spec, tree) / spec.entry.path)
+            await self._write(EndPhase(self.holder, "notebook", 0.0, None, stored or ""))
+        return end
 
     def _tell_start(self) -> None:
         assert self._launch is not None

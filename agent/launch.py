@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -15,7 +15,7 @@ from ..core.errors import CodeFailed, NotFound
 from ..core.ports import BusAway
 from ..core.spec import Code, Command, Inline, Module, Notebook, Script, Spec
 from ..core.state import EnvironmentRecord, Task
-from . import environments, workdir
+from . import environments, notebook, workdir
 from .command import Run
 from .environments.base import Environment, Recipe, Request
 from .means import Means
@@ -40,8 +40,23 @@ class Built:
 
     environment: Environment | None = None
     record: EnvironmentRecord | None = None
-    detail: str = ""
-    base: dict[str, str] = field(default_factory=dict)
+    tools: Environment | None = None
+
+    def release(self) -> None:
+        """Say that nothing of it is in use any more."""
+        for environment in filter(None, (self.environment, self.tools)):
+            environment.release()
+
+
+async def put(means: Means, task: Task, target: Path, run: Run, notes: PhaseNotes) -> None:
+    """Make `target` the work tree of the task's code, and note what was done."""
+    code = task.spec.code
+    if code:
+        notes.cached = await put_code(means, code, target, run)
+        notes.detail = code.snapshot[:12]
+        return
+    placed = await put_repo(means, task, target, run)
+    notes.cached, notes.detail, notes.commit = placed.cached, placed.summary, placed.commit
 
 
 async def put_code(means: Means, code: Code, target: Path, run: Run) -> bool:
@@ -112,8 +127,8 @@ def _script_in_tree(spec: Spec) -> str | None:
     return os.path.normpath(os.path.join(folder, spec.entry.path))
 
 
-async def build(means: Means, recipe: Recipe, tree: Path, run: Run) -> Built:
-    """Make the environment of `recipe`, or find it in the cache."""
+async def build(means: Means, recipe: Recipe, tree: Path, run: Run, notes: PhaseNotes) -> Built:
+    """Make the environment of `recipe`, or find it in the cache, and note what was done."""
     environment = await environments.prepare(
         recipe,
         tree=tree,
@@ -124,10 +139,10 @@ async def build(means: Means, recipe: Recipe, tree: Path, run: Run) -> Built:
     record = EnvironmentRecord(
         environment.manager, environment.python, environment.key, environment.packages
     )
-    detail = f"{environment.manager} ({recipe.source}), Python {environment.python}"
-    if environment.python is None:
-        detail = f"{environment.manager} ({recipe.source})"
-    return Built(environment, record, detail)
+    python = f", Python {environment.python}" if environment.python else ""
+    notes.cached = environment.cached
+    notes.detail = f"{environment.manager} ({recipe.source}){python}"
+    return Built(environment, record)
 
 
 def folder(spec: Spec, tree: Path) -> Path:
@@ -147,24 +162,29 @@ def command(spec: Spec, tree: Path, built: Built) -> list[str]:
         case Inline(text, args):
             return [python, "-c", text, *args]
         case Notebook(path):
-            return [python, str(tree / path)]
+            _check_there(folder(spec, tree) / path, path)
+            return [python, "-m", "evq_notebook", path]
         case Script(path, args):
             return [*_interpreter(folder(spec, tree) / path, path, python), *args]
 
 
 def _interpreter(file: Path, path: str, python: str) -> list[str]:
     """How a script is run: by its kind, else by its own first line."""
+    _check_there(file, path)
+    if file.suffix == ".py":
+        return [python, path]
+    if file.suffix in (".sh", ".bash"):
+        return ["bash", path]
+    return [str(file)] if _executable(file) else [python, path]
+
+
+def _check_there(file: Path, path: str) -> None:
     if not file.is_file():
         raise CodeFailed(
             f"there is no {path} in the task's code",
             why="the snapshot holds what git does not ignore",
             fix="check .gitignore, or add the file: git add -f",
         )
-    if file.suffix == ".py":
-        return [python, path]
-    if file.suffix in (".sh", ".bash"):
-        return ["bash", path]
-    return [str(file)] if _executable(file) else [python, path]
 
 
 def _executable(file: Path) -> bool:
@@ -179,6 +199,8 @@ def variables(
     base = task_variables(means.config.pass_env)
     if built.environment:
         base = built.environment.apply(base)
+    if built.tools:
+        base |= notebook.variables(built.tools)
     path = [str(means.sdk), *filter(None, [base.get("PYTHONPATH")])]
     base |= {
         "PYTHONPATH": os.pathsep.join(path),

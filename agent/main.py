@@ -33,6 +33,7 @@ from ..core.errors import Conflict, EvqError, ServerTooOld, SettingsError, Unrea
 from ..core.events import AgentUp
 from ..core.ids import check_name
 from ..core.ports import BusAway
+from ..core.sdk import notebook as notebook_sdk
 from ..core.sdk import task as task_sdk
 from ..core.sdk.author import Author, host_name
 from . import probe
@@ -152,10 +153,10 @@ def named(config: Config) -> Iterator[Config]:
 def install_sdk(folder: Path) -> Path:
     """Make a folder from which tasks import evq's words; see `core.sdk.task`."""
     folder.mkdir(parents=True, exist_ok=True)
-    source = Path(task_sdk.__file__)
-    partial = folder / f".evq.{os.getpid()}"
-    shutil.copyfile(source, partial)
-    os.replace(partial, folder / "evq.py")
+    for module, name in ((task_sdk, "evq"), (notebook_sdk, "evq_notebook")):
+        partial = folder / f".{name}.{os.getpid()}"
+        shutil.copyfile(str(module.__file__), partial)
+        os.replace(partial, folder / f"{name}.py")
     return folder
 
 

@@ -1,0 +1,67 @@
+"""What a notebook needs besides its environment: Jupyter to run it, and a place for what came out.
+
+Jupyter's packages are an environment of their own, made once for each Python version and laid
+behind the task's: so nothing is installed into a locked environment, and nothing in it changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import platform
+import tempfile
+from pathlib import Path
+
+from ..core.ports import BusAway
+from ..core.sdk.notebook import PATH, output_of
+from . import environments
+from .command import Run
+from .environments.base import Environment, Request
+from .means import Means
+from .variables import setup_variables
+
+TOOLS = ("nbclient>=0.10,<1", "ipykernel>=6.29,<8")
+
+
+async def tools(means: Means, environment: Environment | None, run: Run) -> Environment:
+    """The environment with Jupyter for the Python of `environment`. Raises `EnvironmentFailed`."""
+    version = (environment and environment.python) or platform.python_version()
+    python = ".".join(version.split(".")[:2])
+    # In an empty folder: no settings of the task's code have a say here.
+    with tempfile.TemporaryDirectory(prefix="evq-tools-") as empty:
+        request = Request(manager="uv", requirements=TOOLS, python=python)
+        recipe = environments.detect(Path(empty), request)
+        return await environments.prepare(
+            recipe,
+            tree=Path(empty),
+            cache=means.config.cache,
+            run=run,
+            base_env=setup_variables(means.config.pass_env),
+        )
+
+
+def variables(tools: Environment) -> dict[str, str]:
+    """What tells the notebook's runner where Jupyter is."""
+    assert tools.path is not None
+    (packages,) = (tools.path / "lib").glob("python*/site-packages")
+    return {PATH: str(packages)}
+
+
+async def keep(means: Means, notebook: Path) -> str | None:
+    """Store the notebook with its outputs; the name it has there, or None if it never ran."""
+    written = output_of(notebook)
+    if written.is_symlink() or not written.is_file():
+        return None
+    digest = await asyncio.to_thread(_digest, written)
+    name = f"notebook-{digest}"
+    while True:
+        try:
+            await means.bus.objects.put(name, written)
+            return name
+        except BusAway as away:
+            await means.bus.wait(away)
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
