@@ -50,7 +50,7 @@ from .outbox import Outbox
 from .redactor import Redactor
 from .results import Results
 from .secret_sources import SecretSources
-from .sources.credentials import Protocol
+from .sources.credentials import Protocol, credentials
 from .spool import Spool
 from .variables import passwords, setup_variables
 
@@ -160,6 +160,12 @@ def install_sdk(folder: Path) -> Path:
     return folder
 
 
+def known_passwords(config: Config) -> dict[str, str]:
+    """What the agent knows and no log may show, by a name for each."""
+    logins = credentials(config.git_credentials, config.git_protocol, config.git_ssh)
+    return passwords(setup_variables(config.pass_env)) | logins.passwords()
+
+
 @contextmanager
 def socket_folder(state: Path) -> Iterator[Path]:
     """A private folder for sockets, whose path must be short: the kernel allows 107 bytes.
@@ -258,7 +264,7 @@ async def work(config: Config, login: Login) -> None:
             results=Results(config.state / "results"),
             sdk=install_sdk(config.state / "sdk"),
             secrets=sources,
-            redactor=Redactor(passwords(setup_variables(config.pass_env))),
+            redactor=Redactor(known_passwords(config)),
             cgroups=cgroups,
             memory=memory,
             caretaker=Caretaker(config, memory),

@@ -61,6 +61,11 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     ssh: str = "ssh"
     environment: Mapping[str, str] = {}
 
+    def passwords(self) -> dict[str, str]:
+        """All passwords that are known now, by a name for each, for those who must not show them."""
+        tokens = {name: token.rpartition(":")[2] for name, token in self.environment.items()}
+        return tokens | {f"git login of {place}": one.password for place, one in self._listed()}
+
     def access(self, address: Address) -> Access:
         """How to reach `address`. Raises `CodeFailed` if the file of logins cannot be read."""
         address = self._translated(address)

@@ -15,7 +15,7 @@ async def test_code_on_the_command_line(served):
     entry = Inline("import sys, evq\nprint(sys.argv[1:], evq.params)", ("a b",))
     task = await served.run(entry=entry, params={"lr": "0.1"})
     assert task.state.outcome is Outcome.COMPLETED, await served.lines(task.id)
-    assert await served.lines(task.id, "o") == ["['a b'] {'lr': 0.1}"]
+    assert await served.lines(task.id, "o") == ["['a b'] {'lr': '0.1'}"]
 
 
 def cell(source, *tags):
