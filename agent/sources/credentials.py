@@ -62,7 +62,7 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     environment: Mapping[str, str] = {}
 
     def passwords(self) -> dict[str, str]:
-        """All passwords that are known now, by a name for each, for those who must not show them."""
+        """All passwords that are known now, by a name for each: no log may show them."""
         tokens = {name: token.rpartition(":")[2] for name, token in self.environment.items()}
         return tokens | {f"git login of {place}": one.password for place, one in self._listed()}
 

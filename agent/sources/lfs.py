@@ -6,6 +6,7 @@ from is decided here: `.lfsconfig` comes with the code and may name any place.
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from .git import query, try_git
 
 POINTER = b"version https://git-lfs.github.com/spec/"
 _POINTER_BYTES = 1024
+_CONTENT = re.compile(rb"oid sha256:(([0-9a-f]{2})([0-9a-f]{2})[0-9a-f]{60})$", re.MULTILINE)
 
 
 async def pointers(top: Path) -> list[str]:
@@ -73,9 +75,12 @@ async def fill(
         *("-c", "filter.lfs.smudge=git-lfs smudge -- %f"),
     )
     place = ("--git-dir", str(top / ".git"), "--work-tree", str(top))
-    for verb in (("fetch", "origin", commit), ("checkout",)):
+    steps: list[tuple[str, ...]] = [("fetch", "origin", commit), ("checkout",)]
+    for step in steps if _missing(storage, top, files) else steps[1:]:
         done = await try_git(
-            *(run, top, "lfs", *verb),
+            run,
+            top,
+            *("lfs", *step),
             also=(*access.options, *options, *place),
             variables=access.variables,
             file_bytes=bounds.MAX_BYTES,
@@ -89,6 +94,18 @@ async def fill(
             fix="git lfs push --all origin, or leave them pointers: --no-lfs",
         )
     return len(files)
+
+
+def _missing(storage: Path, top: Path, files: list[str]) -> bool:
+    """Whether the content of any of `files` has not been fetched yet."""
+    for file in files:
+        found = _CONTENT.search((top / file).read_bytes())
+        if found is None:
+            return True
+        name, first, second = (part.decode() for part in found.groups())
+        if not (storage / "objects" / first / second / name).is_file():
+            return True
+    return False
 
 
 async def _server(top: Path, commit: str, address: Address) -> Address:

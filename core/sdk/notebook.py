@@ -20,6 +20,9 @@ from typing import Any
 PATH = "EVQ_NOTEBOOK_PATH"
 KERNEL = "evq"
 
+LONGEST_FOLDER = 48
+"""Of the kernel's sockets: with the names in it, the path must fit into the 107 bytes of one."""
+
 
 def output_of(path: Path) -> Path:
     """Where the notebook at `path` is written with its outputs."""
@@ -36,7 +39,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="evq-notebook-") as folder:
         _describe_kernel(Path(folder))
-        _run(Path(sys.argv[1]))
+        _run(Path(sys.argv[1]), "ipc" if len(folder) < LONGEST_FOLDER else "tcp")
 
 
 def _describe_kernel(folder: Path) -> None:
@@ -48,14 +51,15 @@ def _describe_kernel(folder: Path) -> None:
     }
     (folder / "kernels" / KERNEL).mkdir(parents=True)
     (folder / "kernels" / KERNEL / "kernel.json").write_text(json.dumps(spec))
-    os.environ["JUPYTER_PATH"] = str(folder)
+    os.environ["JUPYTER_PATH"] = os.environ["JUPYTER_RUNTIME_DIR"] = str(folder)
     os.environ["JUPYTER_PLATFORM_DIRS"] = "1"
 
 
-def _run(path: Path) -> None:
+def _run(path: Path, transport: str) -> None:
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
+    from traitlets.config import Config
 
     notebook = nbformat.read(path, as_version=4)
     inject(notebook, json.loads(os.environ.get("EVQ_PARAMS", "{}")), nbformat.v4.new_code_cell)
@@ -74,7 +78,11 @@ def _run(path: Path) -> None:
         half.replace(output_of(path))
 
     place = {"metadata": {"path": str(path.parent.absolute())}}
-    client = Client(notebook, kernel_name=KERNEL, resources=place, on_cell_complete=save)
+    # Sockets in our own folder, where the machine's other users cannot reach the kernel.
+    config = Config({"KernelManager": {"transport": transport}})
+    client = Client(
+        notebook, kernel_name=KERNEL, resources=place, config=config, on_cell_complete=save
+    )
     try:
         client.execute()
     except CellExecutionError as failed:
