@@ -70,7 +70,9 @@ async def try_git(
     if file_bytes is not None:
         # POSIX counts the limit of a file's size in blocks of 512 bytes.
         argv = ["sh", "-c", 'ulimit -f "$0" && exec "$@"', str(file_bytes // 512), *argv]
-    return await run(argv, cwd=cwd, env={**environment(), **(variables or {})})
+    # A repository that the cache happens to lie in has no say either.
+    above = {"GIT_CEILING_DIRECTORIES": str(cwd.parent)}
+    return await run(argv, cwd=cwd, env={**environment(), **above, **(variables or {})})
 
 
 async def run_git(run: Run, top: Path, *arguments: str, also: Sequence[str] = ()) -> None:

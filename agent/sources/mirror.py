@@ -101,7 +101,6 @@ class Mirror:
         if len(here) == 1:
             return here[0]
         # Only the history knows all ids, so it is fetched for once, and forgotten.
-        (self.folder.parent).mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder.parent))
         try:
             make_repository(scratch / "git")
@@ -120,14 +119,15 @@ class Mirror:
         with await hold(self._lock):
             if self.has(commit):
                 return
-            if not self.folder.exists():
+            if self.folder.exists():
+                self._clear_halves()
+            else:
                 await asyncio.to_thread(self._make, is_sha256(commit))
             try:
                 await self._bring(commit)
                 await bounds.check_bounds(self.folder, commit)
             except CodeFailed:
-                for half in (self.folder / "objects" / "pack").glob("tmp_*"):
-                    half.unlink()
+                self._clear_halves()
                 if not _listed(self.folder / REF):
                     await asyncio.to_thread(shutil.rmtree, self.folder, True)
                 raise
@@ -135,6 +135,12 @@ class Mirror:
             (self.folder / REF / commit).write_text(commit + "\n")
             if len(_listed(self.folder / "objects" / "pack")) > 3 * PACKS:
                 await query(self.folder, "repack", "-a", "-d", "-q")
+
+    def _clear_halves(self) -> None:
+        """Remove what a git that was killed left: packs not whole, and its own locks."""
+        for pattern in ("objects/pack/tmp_*", "*.lock", "refs/**/*.lock"):
+            for half in self.folder.glob(pattern):
+                half.unlink()
 
     def _make(self, sha256: bool) -> None:
         part = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder.parent))
@@ -168,8 +174,10 @@ class Mirror:
     async def _ask(self, *words: str) -> Completed:
         """Run git against the remote; no file that it makes may grow without bounds."""
         access = self._access
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
         return await try_git(
-            *(self._run, self.folder.parent if self.folder.parent.exists() else Path("/")),
+            self._run,
+            self.folder.parent,
             *words,
             also=access.options,
             variables=access.variables,

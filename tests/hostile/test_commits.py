@@ -165,6 +165,19 @@ async def test_a_remote_with_replacements_and_alternates(scene, host, tmp_path):
     scene.no_harm_was_done()
 
 
+async def test_a_repository_around_the_cache_has_no_say(scene, host):
+    ground = scene.ground
+    commit = ground.commit(ground.tree(("100644", "file", ground.blob("good\n"))))
+    git(ground.repository, "update-ref", "refs/heads/main", commit)
+    git(scene.folder, "init", "-q")
+    with (scene.folder / ".git" / "config").open("a") as config:
+        config.write(f'[url "file://{scene.ground.outside}/"]\n\tinsteadOf = {host.url}/\n')
+    remote = Remote(scene.cache, Credentials(), run)
+    await remote.checkout(Repo(f"{host.url}/project.git"), scene.target)
+    assert (scene.target / "file").read_text() == "good\n"
+    scene.no_harm_was_done()
+
+
 async def test_what_a_task_left_in_its_work_tree_is_of_no_use_to_the_next(scene, host):
     """A task may write all it wants into its own tree; the mirror and the next tree stay."""
     ground = scene.ground

@@ -104,6 +104,17 @@ async def test_a_damaged_mirror_is_forgotten_and_fetched_anew(place, host):
     assert place.nothing_is_left()
 
 
+async def test_what_a_killed_fetch_left_is_in_nobodys_way(place, host):
+    url = f"{host.url}/project.git"
+    await place.checkout(url, "a")
+    (mirror,) = (path for path in (place.cache / "mirrors").iterdir() if path.is_dir())
+    for half in ("shallow.lock", "objects/pack/tmp_pack_x", "refs/arrived/x.lock"):
+        (mirror / half).write_text("half")
+    second = place.commit("two", {"train.py": "print('two')\n"})
+    assert (await place.checkout(url, "b")).commit == second
+    assert not list(mirror.rglob("*.lock")) and not list(mirror.rglob("tmp_*"))
+
+
 async def test_four_at_once_fetch_once(place, host):
     url = f"{host.url}/project.git"
     which = {"commit": place.first}
