@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from ..core import events, state
@@ -48,6 +47,7 @@ from .confinement import Confinement
 from .endings import Ending
 from .execution import Execution
 from .forkserver import Supervisor
+from .left import Left
 from .means import Means
 from .results import Result
 from .secret_sources import NO_SECRETS
@@ -99,8 +99,8 @@ class Attempt:
         self._execution: Execution | None = None
         self._launch: Launch | None = None
         self._telling: asyncio.Future[events.Lifecycle] | None = None
-        self._built = launch.Built()
         self._work = means.config.state / "work" / f"{task.id}-{live.number}"
+        self._left = Left(self._work)
         self._confinement = Confinement(means, task.spec, self._work.name)
 
     # --- the pipe -----------------------------------------------------------------------------
@@ -114,6 +114,22 @@ class Attempt:
         means.keeper.hold(self)
         self._channel.attach(self._recorder.heard, self._recorder.garbled)
         self._execution = Execution(supervisor, self._recorder)
+        end: Finish | GiveBack | None = None
+        try:
+            end = await self._carry_out(supervisor)
+            return end
+        finally:
+            self._supervisor = None
+            means.forkserver.release(supervisor)
+            await self._confinement.leave()
+            self._left.built.release()
+            self._channel.detach()
+            self._recorder.close()
+            self._left.launched = self._launch
+            await self._left.put_away(means, self.task, self.holder.attempt, end)
+
+    async def _carry_out(self, supervisor: Supervisor) -> Finish | GiveBack | None:
+        """The steps, and each way in which one of them can fail."""
         try:
             self._confinement.enter(supervisor, self._recorder.say)
             return await self._prepare_and_run()
@@ -123,23 +139,12 @@ class Attempt:
             return self._failed_by(self._recorder.redactor.error(error))
         except OSError as error:
             return endings.by_agent(self.holder, self._recorder.redactor.text(str(error)))
-        finally:
-            self._supervisor = None
-            means.forkserver.release(supervisor)
-            await self._confinement.leave()
-            self._built.release()
-            self._channel.detach()
-            self._recorder.close()
-            if self.task.spec.code or self.task.spec.repo:
-                await launch.remove(self._work)
 
     async def _prepare_and_run(self) -> Finish | GiveBack | None:
         if self.task.spec.secrets:
             await self._find_secrets()
-        tree = await self._put_code()
+        self._left.tree = tree = await self._put_code()
         built = await self._build_environment(tree)
-        if isinstance(self.task.spec.entry, Notebook):
-            built = await self._build_tools(built)
         return await self._run_command(tree, built)
 
     async def _find_secrets(self) -> None:
@@ -162,29 +167,21 @@ class Attempt:
             return launch.Built()
         async with self._phase("environment") as phase:
             run = self._setup_runner()
-            self._built = built = await launch.build(self._means, recipe, tree, run, phase)
+            built = await launch.build(
+                self._means, self.task.spec, recipe, tree, run, self._secrets
+            )
+            self._left.built = built  # so that it is released whatever happens next
+            phase.cached, phase.detail = built.cached, built.detail
         if built.record:
             await self._write(TellEnvironment(self.holder, built.record))
         return built
-
-    async def _build_tools(self, built: launch.Built) -> launch.Built:
-        async with self._phase("jupyter") as phase:
-            tools = await notebook.tools(self._means, built.environment, self._setup_runner())
-            phase.cached, phase.detail = tools.cached, f"Python {tools.python}"
-            self._built = replace(built, tools=tools)
-        return self._built
 
     async def _run_command(self, tree: Path, built: launch.Built) -> Finish | GiveBack | None:
         self._stop_if_told()
         spec = self.task.spec
         command = launch.command(spec, tree, built)
         variables = launch.variables(
-            self._means,
-            self.task,
-            self.holder.attempt,
-            built,
-            self._channel.path,
-            self._secrets,
+            self._means, self.task, self.holder.attempt, built, self._channel.path, self._secrets
         )
         assert self._execution is not None
         execution = self._execution
@@ -212,7 +209,8 @@ class Attempt:
         )
         end = await self._start_told(end)
         if end and isinstance(spec.entry, Notebook):
-            stored = await notebook.keep(self._means, launch.folder(spec, tree) / spec.entry.path)
+            file, redactor = launch.folder(spec, tree) / spec.entry.path, self._recorder.redactor
+            stored = await notebook.keep(self._means, file, redactor)
             await self._write(EndPhase(self.holder, "notebook", 0.0, None, stored or ""))
         return end
 
@@ -343,9 +341,8 @@ class Attempt:
                 if notes.cached is False:
                     self._means.caretaker.built()
                 detail = self._recorder.redactor.text(notes.detail)
-                await self._write(
-                    EndPhase(self.holder, name, seconds, notes.cached, detail, notes.commit)
-                )
+                end = EndPhase(self.holder, name, seconds, notes.cached, detail, notes.commit)
+                await self._write(end)
         self._stop_if_told()
 
     def _setup_runner(self) -> Run:

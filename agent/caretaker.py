@@ -1,8 +1,8 @@
 """Keeps an agent's disk and caches in bounds while it works.
 
-Every few seconds it looks at the free space: below the floor it prunes the caches, and if that is
-not enough the agent pauses until there is room again. From time to time, and after something new
-was built, it brings the caches back into their bounds.
+Every few seconds it looks at the free space: below the floor it prunes the caches; if that is not
+enough the folders of failed attempts go, and then the agent pauses until there is room again. From
+time to time, and after something new was built, it brings the caches back into their bounds.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ..core.units import size_text
 from .caches.report import Report
 from .config import Config
 from .disk import Room, tightest
+from .kept import Kept
 from .memory import MemoryWatch
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ FIRST_PRUNE = 20.0
 
 PRUNE_EVERY = 1800.0
 LEAST_PAUSE = 60.0
-"""Seconds between two prunings, unless the disk is running full for the first time."""
+"""Seconds between two prunings for the same reason: bounds, or a full disk."""
 
 Pause = Callable[[str], Awaitable[None]]
 """Claim nothing more for a reason; an empty one says that all is well again."""
@@ -37,16 +38,18 @@ Pause = Callable[[str], Awaitable[None]]
 class Caretaker:
     """One per agent."""
 
-    def __init__(self, config: Config, memory: MemoryWatch) -> None:
+    def __init__(self, config: Config, memory: MemoryWatch, kept: Kept) -> None:
         self._config = config
+        self._kept = kept
         self._memory = memory
         self._paused = False
-        self._prune_at = asyncio.get_running_loop().time() + FIRST_PRUNE
-        self._pruned_at = -LEAST_PAUSE
+        self._now = asyncio.get_running_loop().time
+        self._prune_at = self._now() + FIRST_PRUNE
+        self._pruned_at = self._freed_at = -LEAST_PAUSE
 
     def built(self) -> None:
         """Something new is in a cache: look soon whether it is in bounds."""
-        soon = max(asyncio.get_running_loop().time(), self._pruned_at + LEAST_PAUSE)
+        soon = max(self._now(), self._pruned_at + LEAST_PAUSE)
         self._prune_at = min(self._prune_at, soon)
 
     async def run(self, pause: Pause) -> None:
@@ -54,14 +57,19 @@ class Caretaker:
         while True:
             self._memory.look()
             await self._mind_the_disk(pause)
-            if asyncio.get_running_loop().time() >= self._prune_at:
+            if (now := self._now()) >= self._prune_at:
+                self._pruned_at, self._prune_at = now, now + PRUNE_EVERY
                 await self._prune("--to", str(self._config.cache_bytes))
             await asyncio.sleep(LOOK_EVERY)
 
     async def _mind_the_disk(self, pause: Pause) -> None:
         room = self._room()
-        if room.low and not self._just_pruned:
+        if room.low and (now := self._now()) >= self._freed_at + LEAST_PAUSE:
+            self._freed_at = now
             await self._prune("--free", str(room.missing))
+            room = self._room()
+        if room.low:
+            await asyncio.to_thread(self._kept.sweep, most_bytes=0)
             room = self._room()
         if room.low and not self._paused:
             self._paused = True
@@ -73,14 +81,8 @@ class Caretaker:
     def _room(self) -> Room:
         return tightest((self._config.state, self._config.cache), self._config.disk_floor)
 
-    @property
-    def _just_pruned(self) -> bool:
-        return asyncio.get_running_loop().time() < self._pruned_at + LEAST_PAUSE
-
     async def _prune(self, *bound: str) -> None:
         """Prune in a process of its own: looking through large caches takes seconds."""
-        now = asyncio.get_running_loop().time()
-        self._pruned_at, self._prune_at = now, now + PRUNE_EVERY
         kinds = ",".join(f"{kind}={size}" for kind, size in self._config.cache_kinds.items())
         argv = [sys.executable, "-P", "-m", "evq.agent.caches", "prune", *bound]
         argv += ["--cache-dir", str(self._config.cache), "--kinds", kinds]

@@ -52,6 +52,8 @@ class Claimer:
         self._instance = instance
         self._clock = clock
         self._unlisted: dict[int, float] = {}
+        self._retries: dict[int, float] = {}
+        """By sequence, when we first saw a `retry` whose delay was not over."""
 
     async def claim(self, delivery: Delivery, slot: int) -> Task | None:
         """The task, claimed for `slot`; None if there is nothing to run for this hint.
@@ -73,24 +75,44 @@ class Claimer:
                     if not await self._take_over(delivery, task, attempt):
                         return None
                     task = await self._declare_lost(task, attempt)
-                case state.Queued():
+                case state.Queued(delay=delay):
+                    if (rest := await self._rest(task, delay)) > 0:
+                        await delivery.later(rest)
+                        return None
                     claim = Claim(
                         self._config.name,
                         self._instance,
                         slot,
                         delivery.seq,
                         self._config.lease,
+                        task.seq,
                     )
                     try:
                         written = await handle(self._bus.log, self._author, task, claim, self._wait)
                         return written.task
                     except Rejected as error:
                         fresh = await self._patiently(lambda: refresh(self._bus.log, task))  # noqa: B023
-                        if isinstance(fresh.state, state.Queued):
+                        if isinstance(fresh.state, state.Queued) and fresh.seq == task.seq:
                             log.warning("task %s cannot be claimed: %s", task.id, error)
                             await delivery.later(self._config.lease)
                             return None
                         task = fresh
+
+    async def _rest(self, task: Task, delay: float) -> float:
+        """Seconds that are left of the delay after a failure.
+
+        The hint comes back by itself when it is over, but it may come sooner: the word that put
+        it off was lost, the result was handed in later, or it is another hint. The server's clock
+        says since when the task waits; should that be turned back, our own counts, too.
+        """
+        if not delay:
+            return 0.0
+        first_seen = self._retries.setdefault(task.seq, self._clock())
+        age = await self._patiently(lambda: self._bus.log.age(task.seq))
+        rest = delay - max(age, self._clock() - first_seen)
+        if rest <= 0:
+            del self._retries[task.seq]
+        return max(0.0, rest)
 
     async def _look(self, delivery: Delivery) -> Task:
         """The task as the log has it; a first delivery's own spec is enough to try a claim."""

@@ -36,6 +36,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     slots: int = 1
     lease: float = 10.0
     grace: float = 30.0
+    keep: float = 7200.0
     on_disconnect: OnDisconnect = "freeze"
     state: Path
     cache: Path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from ..core.decide import Finish, GiveBack, Holder
+from ..core.decide import RETRIABLE, Finish, GiveBack, Holder
 from ..core.errors import CodeFailed, EnvironmentFailed, EvqError, SecretFailed
 from ..core.events import Cause, Launch, Outcome, Usage
 from . import launch
@@ -105,3 +105,12 @@ def before_command(holder: Holder, ending: Ending | None) -> Finish | GiveBack |
 def by_agent(holder: Holder, evidence: str) -> Finish:
     """The end of an attempt that the agent itself could not carry through."""
     return Finish(holder, Outcome.FAILED, cause=Cause.INFRASTRUCTURE, evidence=evidence)
+
+
+def is_worth_a_look(end: Finish | GiveBack | None) -> bool:
+    """Whether the task failed by its own doing, so that somebody may want to see its folder."""
+    return (
+        isinstance(end, Finish)
+        and end.outcome in RETRIABLE
+        and end.cause is not Cause.INFRASTRUCTURE
+    )

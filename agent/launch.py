@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from ..core import parameters
 from ..core.errors import CodeFailed, NotFound
 from ..core.ports import BusAway
 from ..core.spec import Code, Command, Inline, Module, Notebook, Script, Spec
@@ -23,6 +24,9 @@ from .secret_sources import Secrets
 from .sources.credentials import credentials
 from .sources.remote import Placed, Remote
 from .variables import setup_variables, task_variables
+
+LONGEST_PARAMS = 100_000
+"""Characters of all parameters together that a task finds in `evq.params`."""
 
 
 @dataclass
@@ -40,7 +44,14 @@ class Built:
 
     environment: Environment | None = None
     record: EnvironmentRecord | None = None
+    detail: str = ""
     tools: Environment | None = None
+
+    @property
+    def cached(self) -> bool | None:
+        """Whether nothing of it had to be made; None if it is nothing."""
+        made = list(filter(None, (self.environment, self.tools)))
+        return all(one.cached for one in made) if made else None
 
     def release(self) -> None:
         """Say that nothing of it is in use any more."""
@@ -57,6 +68,12 @@ async def put(means: Means, task: Task, target: Path, run: Run, notes: PhaseNote
         return
     placed = await put_repo(means, task, target, run)
     notes.cached, notes.detail, notes.commit = placed.cached, placed.summary, placed.commit
+
+
+def _params_alone(spec: Spec) -> str:
+    return msgspec.json.encode(
+        {name: parameters.typed(v) for name, v in spec.params.items()}
+    ).decode()
 
 
 async def put_code(means: Means, code: Code, target: Path, run: Run) -> bool:
@@ -102,7 +119,9 @@ async def _fetch(means: Means, name: str, path: Path) -> None:
 def recipe(spec: Spec, tree: Path) -> Recipe | None:
     """The environment that the task needs; None if it runs with what the machine has."""
     plain = isinstance(spec.entry, Command)
-    wishes = bool(spec.requirements or spec.python)
+    wishes = bool(
+        spec.requirements or spec.python or spec.indexes or spec.constraints or spec.torch_backend
+    )
     asks = spec.manager != "auto" or wishes
     bare = spec.code is None and spec.repo is None
     if (spec.manager == "none" and not wishes) or (plain and bare and not asks):
@@ -115,6 +134,9 @@ def recipe(spec: Spec, tree: Path) -> Recipe | None:
             folder=spec.code.folder if spec.code else ".",
             requirements=spec.requirements,
             python=spec.python,
+            indexes=spec.indexes,
+            constraints=spec.constraints,
+            torch_backend=spec.torch_backend,
         ),
     )
     return None if plain and not asks and found.kind == "bare" else found
@@ -127,22 +149,30 @@ def _script_in_tree(spec: Spec) -> str | None:
     return os.path.normpath(os.path.join(folder, spec.entry.path))
 
 
-async def build(means: Means, recipe: Recipe, tree: Path, run: Run, notes: PhaseNotes) -> Built:
-    """Make the environment of `recipe`, or find it in the cache, and note what was done."""
+async def build(
+    means: Means, spec: Spec, recipe: Recipe, tree: Path, run: Run, secrets: Secrets
+) -> Built:
+    """Make the environment of `recipe`, or find it in the cache; for a notebook, Jupyter too."""
     environment = await environments.prepare(
         recipe,
         tree=tree,
         cache=means.config.cache,
         run=run,
         base_env=setup_variables(means.config.pass_env),
+        secrets=secrets.values,
     )
     record = EnvironmentRecord(
         environment.manager, environment.python, environment.key, environment.packages
     )
-    python = f", Python {environment.python}" if environment.python else ""
-    notes.cached = environment.cached
-    notes.detail = f"{environment.manager} ({recipe.source}){python}"
-    return Built(environment, record)
+    detail = f"{environment.manager} ({recipe.source}), Python {environment.python}"
+    if environment.python is None:
+        detail = f"{environment.manager} ({recipe.source})"
+    notes = list(environment.notes)
+    tools = None
+    if isinstance(spec.entry, Notebook):
+        tools = await notebook.tools(means, environment, run)
+        notes.append("with Jupyter")
+    return Built(environment, record, "; ".join([detail, *notes]), tools)
 
 
 def folder(spec: Spec, tree: Path) -> Path:
@@ -213,8 +243,10 @@ def variables(
         "EVQ_AGENT_FOLDER": str(means.config.state),
         "EVQ_SOCKET": str(socket),
     }
-    if spec.params:
-        base["EVQ_PARAMS"] = msgspec.json.encode(spec.params).decode()
+    if given := parameters.values(spec):
+        text = msgspec.json.encode(given).decode()
+        # The kernel takes no variable of 128 KiB, and a long command line has its words already.
+        base["EVQ_PARAMS"] = text if len(text) < LONGEST_PARAMS else _params_alone(spec)
     ran = task.live and task.live.commit
     if commit := ran or (spec.code and spec.code.commit):
         base["EVQ_COMMIT"] = commit

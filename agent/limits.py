@@ -289,8 +289,7 @@ def _not_handed_down(folder: str, controller: Controller) -> str:
     """
     if controller in _read(folder, "cgroup.subtree_control").split():
         return ""
-    others = [pid for pid in cgroup.members(folder) if pid != os.getpid()]
-    if others:
+    if set(_read(folder, cgroup.MEMBERS).split()) - {str(os.getpid())}:
         return f"other processes than the agent live in {folder}"
     try:
         leaf = f"{folder}/evq-agent-{os.getpid()}"

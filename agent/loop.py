@@ -25,6 +25,7 @@ from .attempt import Attempt
 from .channel import Channel
 from .claim import Claimer
 from .means import Means
+from .neighbours import Neighbours
 from .order import make_order
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,9 @@ class Agent:
         self._since = now()
         loop = asyncio.get_running_loop()
         self._claimer = Claimer(means.bus, means.author, means.config, means.instance, loop.time)
+        self._neighbours = Neighbours(
+            means.bus, means.author, means.config, means.instance, loop.time
+        )
         means.keeper.presence = self._presence
 
     def _presence(self, claims: tuple[int, ...]) -> AgentPresence:
@@ -82,9 +86,11 @@ class Agent:
             for part in (
                 means.keeper.run(),
                 means.outbox.run(),
+                means.kept.run(),
                 self._watch_levels(),
                 self._hear_commands(),
                 means.caretaker.run(self.pause),
+                self._neighbours.run(self._tell_again),
             )
         ]
         taking = asyncio.ensure_future(self._take_hints())
@@ -137,6 +143,12 @@ class Agent:
         else:
             log.info("goes on after: %s", before)
             await self._tell(AgentResumed(self._up.agent, self._up.instance, f"after {before}"))
+
+    async def _tell_again(self) -> None:
+        """Somebody took us for lost."""
+        await self._tell(self._up)
+        if self._paused:
+            await self._tell(AgentPaused(self._up.agent, self._up.instance, self._paused))
 
     async def _tell(self, event: AgentEvent) -> None:
         envelope = self._means.author.envelope(event)

@@ -19,7 +19,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -41,6 +41,7 @@ from .caretaker import Caretaker
 from .channel import Channel
 from .config import Config, parse_kinds
 from .forkserver import Forkserver
+from .kept import Kept
 from .lease import LeaseKeeper
 from .limits import Cgroups
 from .loop import Agent
@@ -74,6 +75,7 @@ def parse(argv: list[str] | None) -> Config:
     parser.add_argument("--name")
     parser.add_argument("--lease", type=float, default=10.0)
     parser.add_argument("--grace", type=float, default=30.0)
+    parser.add_argument("--keep", type=float, default=7200.0)
     parser.add_argument("--on-disconnect", choices=("freeze", "run", "stop"), default="freeze")
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--cache-dir", type=Path, required=True)
@@ -100,6 +102,7 @@ def parse(argv: list[str] | None) -> Config:
         slots=options.slots,
         lease=options.lease,
         grace=options.grace,
+        keep=options.keep,
         on_disconnect=options.on_disconnect,
         state=options.state_dir.absolute(),
         cache=options.cache_dir.absolute(),
@@ -125,12 +128,11 @@ def _words(written: str) -> tuple[str, ...]:
 
 
 @contextmanager
-def named(config: Config) -> Iterator[Config]:
+def named(config: Config, host: str) -> Iterator[Config]:
     """The configuration with a name that no other agent on this machine has, and its own folder.
 
-    Without `--name` the host's name is taken, with a number behind it from the second agent on.
+    Without `--name` it is `host`, with a number behind it from the second agent on.
     """
-    host = host_name()
     names = [config.name] if config.name else [host, *(f"{host}-{n}" for n in range(2, 1000))]
     for name in names:
         check_name(name, "agent")
@@ -228,16 +230,33 @@ def _unreachable(error: Unreachable | BusAway) -> Unreachable:
 async def work(config: Config, login: Login) -> None:
     """Be an agent until a signal says stop."""
     instance = secrets.token_hex(6)
-    sources = SecretSources(os.environ, config.secrets_env, config.secrets_file)
-    sources.check()
-    shutil.rmtree(config.state / "work", ignore_errors=True)
     if ended := probe.end_leftovers("EVQ_AGENT_FOLDER", str(config.state)):
         log.warning("ended %d processes that an earlier agent left", ended)
+    sources = SecretSources(os.environ, config.secrets_env, config.secrets_file)
+    sources.check()
+    async with reached(login, config) as bus:
+        outbox = Outbox(bus, Spool(config.state / "spool", config.spool_bytes))
+        async with equipped(config, bus, instance, outbox, sources) as (means, channels):
+            agent = Agent(means, describe(config, instance), channels)
+            obey_signals(agent)
+            log.info("agent %s serves %s", config.name, ", ".join(config.queues))
+            await agent.run()
+
+
+@asynccontextmanager
+async def equipped(
+    config: Config, bus: Bus, instance: str, outbox: Outbox, sources: SecretSources
+) -> AsyncIterator[tuple[Means, list[Channel]]]:
+    """What attempts work with, and a channel for each slot. Gone when the block ends."""
     async with AsyncExitStack() as stack:
-        bus = await stack.enter_async_context(reached(login, config))
+        stack.callback(outbox.close)
+        kept = Kept(config.state / "work")
+        kept.clear()
         cgroups = Cgroups(config.state, instance)
         await asyncio.to_thread(cgroups.sweep)
         stack.callback(cgroups.close)
+        for controller, why in cgroups.lacking.items():
+            log.info("limits by %s cannot be put into force here: %s", controller, why)
         forkserver = await Forkserver.start(cgroups.bases)
         stack.push_async_callback(forkserver.close)
         await forkserver.warm(min(config.slots, 8))
@@ -248,8 +267,6 @@ async def work(config: Config, login: Login) -> None:
         ]
         for channel in channels:
             stack.callback(channel.close)
-        outbox = Outbox(bus, Spool(config.state / "spool", config.spool_bytes))
-        stack.callback(outbox.close)
         memory = MemoryWatch()
         stack.callback(memory.close)
         means = Means(
@@ -262,17 +279,15 @@ async def work(config: Config, login: Login) -> None:
             keeper=LeaseKeeper(bus, config, instance),
             outbox=outbox,
             results=Results(config.state / "results"),
+            kept=kept,
             sdk=install_sdk(config.state / "sdk"),
             secrets=sources,
             redactor=Redactor(known_passwords(config)),
             cgroups=cgroups,
             memory=memory,
-            caretaker=Caretaker(config, memory),
+            caretaker=Caretaker(config, memory, kept),
         )
-        agent = Agent(means, describe(config, instance), channels)
-        obey_signals(agent)
-        log.info("agent %s serves %s", config.name, ", ".join(config.queues))
-        await agent.run()
+        yield means, channels
 
 
 def describe(config: Config, instance: str) -> AgentUp:
@@ -319,16 +334,24 @@ def main(argv: list[str] | None = None) -> int:
         format="%(asctime)s %(levelname)s %(message)s",
         stream=sys.stderr,
     )
+    return answer(lambda: _serve(parse(argv)))
+
+
+def _serve(config: Config) -> int:
+    with named(config, host_name()) as ours, asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(work(ours, read_login()))
+    return 0
+
+
+def answer(act: Callable[[], int]) -> int:
+    """The exit status of `act`; what goes wrong is said on stderr."""
     try:
-        login = read_login()
-        with named(parse(argv)) as config, asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(work(config, login))
+        return act()
     except KeyboardInterrupt:
         return INTERRUPTED
     except EvqError as error:
         print(report(error), file=sys.stderr)
         return error.exit_code
-    return 0
 
 
 def read_login() -> Login:

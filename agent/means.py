@@ -10,6 +10,7 @@ from ..core.handle import Author
 from .caretaker import Caretaker
 from .config import Config
 from .forkserver import Forkserver
+from .kept import Kept
 from .lease import LeaseKeeper
 from .limits import Cgroups
 from .memory import MemoryWatch
@@ -33,6 +34,7 @@ class Means:
     keeper: LeaseKeeper
     outbox: Outbox
     results: Results
+    kept: Kept
     sdk: Path
     secrets: SecretSources
     redactor: Redactor

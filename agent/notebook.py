@@ -18,6 +18,7 @@ from . import environments
 from .command import Run
 from .environments.base import Environment, Request
 from .means import Means
+from .redactor import Redactor
 from .variables import setup_variables
 
 TOOLS = ("nbclient>=0.10,<1", "ipykernel>=6.29,<8")
@@ -47,13 +48,15 @@ def variables(tools: Environment) -> dict[str, str]:
     return {PATH: str(packages)}
 
 
-async def keep(means: Means, notebook: Path) -> str | None:
-    """Store the notebook with its outputs; the name it has there, or None if it never ran."""
+async def keep(means: Means, notebook: Path, redactor: Redactor) -> str | None:
+    """Store the notebook with its outputs, without secrets, under the name that is returned.
+
+    None if it never ran.
+    """
     written = output_of(notebook)
     if written.is_symlink() or not written.is_file():
         return None
-    digest = await asyncio.to_thread(_digest, written)
-    name = f"notebook-{digest}"
+    name = f"notebook-{await asyncio.to_thread(_redact, written, redactor)}"
     while True:
         try:
             await means.bus.objects.put(name, written)
@@ -62,6 +65,9 @@ async def keep(means: Means, notebook: Path) -> str | None:
             await means.bus.wait(away)
 
 
-def _digest(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+def _redact(file: Path, redactor: Redactor) -> str:
+    """Take the secrets out of `file`, and return the digest of what is left."""
+    said = redactor.text(file.read_text(errors="surrogateescape"))
+    data = said.encode(errors="surrogateescape")
+    file.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()

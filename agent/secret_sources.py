@@ -13,7 +13,6 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from string import Template
 from typing import Protocol
 
 from ..core.errors import SecretFailed, SettingsError
@@ -140,11 +139,6 @@ class Secrets:
     variables: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, str] = field(default_factory=dict)
     places: Mapping[str, str] = field(default_factory=dict)
-
-    def fill(self, text: str) -> str:
-        """`text` with `${NAME}` replaced by the secret of that name: for addresses of package
-        indexes and repositories. What names no secret stays as it is."""
-        return Template(text).safe_substitute(self.values) if "$" in text else text
 
 
 NO_SECRETS = Secrets()

@@ -6,6 +6,7 @@ import click
 
 from ..core.errors import UsageError
 from ..core.ids import check_name
+from ..core.settings import Settings
 from .completion import complete_queue
 from .launch import become
 from .session import settings_with
@@ -35,6 +36,7 @@ from .session import settings_with
 )
 @click.option("--lease", metavar="TIME", help="How long the agent may be silent.")
 @click.option("--grace", metavar="TIME", help="From SIGTERM to SIGKILL.")
+@click.option("--keep", metavar="TIME", help="How long a failed attempt's folder stays.")
 @click.option("--max-timeout", metavar="TIME", help="The longest that a task may run here.")
 @click.option("--state-dir", metavar="DIR", help="What must be found again after a crash.")
 @click.option("--cache-dir", metavar="DIR", help="Environments and code.")
@@ -50,6 +52,7 @@ def agent(
     on_disconnect: str | None,
     lease: str | None,
     grace: str | None,
+    keep: str | None,
     max_timeout: str | None,
     state_dir: str | None,
     cache_dir: str | None,
@@ -69,6 +72,7 @@ def agent(
     known = settings_with(
         lease=lease,
         grace=grace,
+        keep=keep,
         max_timeout=max_timeout,
         on_disconnect=on_disconnect,
         state_dir=state_dir,
@@ -85,9 +89,20 @@ def agent(
         "--order": order,
         "--slots": str(slots) if slots else None,
         "--name": check_name(name, "agent") if name else None,
+    }
+    words = [word for name, value in arguments.items() if value for word in (name, value)]
+    words += words_of(known)
+    words += ["--no-wait"] * no_wait
+    become("evq.agent", words, known)
+
+
+def words_of(known: Settings) -> list[str]:
+    """What the settings tell an agent, as its command line."""
+    arguments = {
         "--on-disconnect": known.on_disconnect,
         "--lease": f"{known.lease:g}",
         "--grace": f"{known.grace:g}",
+        "--keep": f"{known.keep:g}",
         "--state-dir": known.state_dir,
         "--cache-dir": known.cache_dir,
         "--log-bytes": str(known.log_bytes),
@@ -104,6 +119,4 @@ def agent(
         "--cache-bytes": str(known.cache_bytes),
         "--cache-kinds": known.cache_kinds,
     }
-    words = [word for name, value in arguments.items() if value for word in (name, value)]
-    words += ["--no-wait"] * no_wait
-    become("evq.agent", words, known)
+    return [word for name, value in arguments.items() if value for word in (name, value)]

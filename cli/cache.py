@@ -22,8 +22,6 @@ from .session import configuration
 
 Report = dict[str, Any]
 
-KINDS = ("environments", "code", "mirrors", "packages")
-
 
 class CacheGroup(click.Group):
     """Its verbs take the global options, as all verbs do."""
@@ -37,7 +35,7 @@ class CacheGroup(click.Group):
 
 @click.group(cls=CacheGroup)
 def cache() -> None:
-    """The caches of this machine's agents: environments, code and packages.
+    """The caches of this machine's agents: environments, code, packages and downloads.
 
     An agent keeps them within the settings cache_bytes and cache_kinds, and prunes them when
     the disk runs full (disk_floor). What is in use is never removed.
@@ -72,7 +70,7 @@ def ls(as_json: bool) -> None:
 
 @cache.command()
 @click.option("--to", "to_", metavar="SIZE", help="Until they take at most that much.")
-@click.option("--kind", type=click.Choice(KINDS), metavar="KIND", help="Only this kind of cache.")
+@click.option("--kind", metavar="KIND", help="Only this kind of cache.")
 @click.option("--all", "all_", is_flag=True, help="Everything that is not in use.")
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
 @json_option
@@ -95,6 +93,12 @@ def prune(to_: str | None, kind: str | None, all_: bool, dry_run: bool, as_json:
     words += ["--to", str(bound)] if bound is not None else []
     words += ["--kind", kind] if kind else []
     report = _ask("prune", *words, *(["--dry-run"] if dry_run else []))
+    if kind and kind not in report["kinds"]:
+        raise UsageError(
+            f"there is no kind of cache {kind!r}",
+            why=f"there are {', '.join(report['kinds'])}",
+            fix="evq cache ls",
+        )
     if report["busy"]:
         raise EvqError(
             "the caches are being pruned at this moment",

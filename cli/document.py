@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ..core import parameters
 from ..core.events import Outcome
+from ..core.parameters import Parameter
 from ..core.spec import Code, Spec, argv_text
 from ..core.state import Attempt, Ended, Queued, Task
 from .render import iso
@@ -48,14 +50,19 @@ def spec_facts(spec: Spec) -> dict[str, Any]:
         "entry": spec.entry,
         "tags": spec.tags,
         "params": spec.params,
+        "parameters": [parameter_facts(one) for one in parameters.read(spec)],
         "secrets": list(spec.secrets),
         "variables": {name: masked(name, value) for name, value in spec.variables.items()},
         "env": spec.manager,
         "requirements": spec.requirements,
         "python": spec.python,
+        "indexes": spec.indexes,
+        "constraints": spec.constraints,
+        "torch_backend": spec.torch_backend,
         "retries": spec.retries,
         "timeout": spec.timeout,
         "grace": spec.grace,
+        "keep": spec.keep,
         "limits": spec.limits,
         "key": spec.key,
         "parent": spec.parent,
@@ -64,6 +71,13 @@ def spec_facts(spec: Spec) -> dict[str, Any]:
         "code": code_facts(spec.code),
         "repo": spec.repo,
     }
+
+
+def parameter_facts(one: Parameter) -> dict[str, Any]:
+    """A parameter: where it stands, and its value as its type."""
+    hidden = one.where == "environment" and masked(one.name, "") == MASK
+    value = MASK if hidden else one.value
+    return {"name": one.name, "value": value, "where": one.where, "type": one.type}
 
 
 def masked(name: str, value: str) -> str:

@@ -159,6 +159,12 @@ def warn_of_queue(done: Submission) -> None:
     queue = done.spec.queue
     if done.served or not done.receipt.new:
         return
+    if paused := [one for one in done.agents if queue in one.queues and one.paused]:
+        output.warn(
+            f"the agents of queue {queue!r} have paused, so the task waits",
+            *(f"{output.dim(one.agent)} {one.paused}" for one in paused),
+        )
+        return
     import difflib
 
     names = {name for agent in done.agents for name in agent.queues}

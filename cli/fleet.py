@@ -75,14 +75,14 @@ async def _queues(client: Client) -> list[dict[str, Any]]:
     names = named | set(counts) | {name for one in agents for name in one.queues}
     found = []
     for name in sorted(names):
-        serving = [one for one in agents if name in one.queues and one.takes]
+        serving = [one for one in agents if name in one.queues and not one.draining]
         row = counts.get(name, {})
         found.append(
             {
                 "queue": name,
                 **{state: row.get(state, 0 if counts else None) for state in COUNTED},
                 "oldest_wait_seconds": row.get("oldest_wait_seconds"),
-                "slots": sum(one.slots for one in serving),
+                "slots": sum(one.slots for one in serving if one.takes),
                 "agents": [one.agent for one in serving],
             }
         )

@@ -28,6 +28,8 @@ from .session import call
 if TYPE_CHECKING:
     from ..core.sdk.client import Client
 
+LATELY = 1000
+
 STREAMS = {"o": "stdout", "e": "stderr", "s": "setup", "a": "agent"}
 
 
@@ -162,13 +164,26 @@ async def _print(lines: AsyncIterator[Line], wanted: Wanted, tail: int | None) -
     return len(last)
 
 
-async def _stored_lines(client: Client, task: Task, wanted: Wanted) -> AsyncIterator[Line]:
-    """The lines that are there now, in order."""
+async def last_lines(client: Client, task: Task, count: int) -> list[str]:
+    """The last lines of a task's last attempt, if it wrote any not long before its end."""
+    wanted = Wanted(len(task.attempts), False, None, False, False)
+    last: deque[str] = deque(maxlen=count)
+    async for line in _stored_lines(client, task, wanted, LATELY):
+        last.append(line.text)
+    return list(last)
+
+
+async def _stored_lines(
+    client: Client, task: Task, wanted: Wanted, lately: int | None = None
+) -> AsyncIterator[Line]:
+    """The lines that are there now, in order; with `lately` those of the last so many records
+    that the stream had when the task wrote its last one."""
     pattern = telemetry_of(task)
     newest = await client.bus.telemetry.last(pattern)
     if newest is None:
         return
-    async with client.bus.telemetry.follow(1, [pattern]) as batches:
+    start = 1 if lately is None else max(1, newest.seq - lately)
+    async with client.bus.telemetry.follow(start, [pattern]) as batches:
         async for batch in batches:
             for stored in batch:
                 record = decode_telemetry(stored.data)

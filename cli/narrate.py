@@ -57,6 +57,8 @@ def _words(event: events.Event) -> str:
             return f"agent {event.agent} pauses: {event.reason}"
         case events.AgentResumed():
             return f"agent {event.agent} goes on: {event.reason}"
+        case events.AgentLost():
+            return f"agent {event.agent} is lost: {event.reason}"
 
 
 def _end(outcome: str, exit_code: int | None, cause: str | None, evidence: str) -> str:

@@ -7,12 +7,12 @@ import posixpath
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 import msgspec
 
-from ..core import units
+from ..core import parameters, units
 from ..core.errors import UsageError
 from ..core.sdk.author import host_name, user_name
 from ..core.spec import (
@@ -20,6 +20,7 @@ from ..core.spec import (
     Entry,
     Inline,
     Limits,
+    Manager,
     Module,
     Notebook,
     Repo,
@@ -75,15 +76,20 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None
     tag: tuple[str, ...]
     priority: int | None
-    env: Literal["auto", "uv", "none"]
+    env: Manager
     requirement: tuple[str, ...]
     python: str | None
+    index: tuple[str, ...]
+    constraint: tuple[str, ...]
+    torch_backend: str | None
     set: tuple[str, ...]
+    force: bool
     setenv: tuple[str, ...]
     secret: tuple[str, ...]
     retries: int
     timeout: str | None
     grace: str | None
+    keep: str | None
     memory: str | None
     cpus: float | None
     processes: int | None
@@ -96,6 +102,12 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     commit: str | None
     no_lfs: bool
     rest: tuple[str, ...] | None = None
+
+
+force_option = click.option("--force", is_flag=True, help="Let --set change a parameter's type.")
+keep_option = click.option(
+    "--keep", metavar="TIME", help="How long its folder stays after a failure; 0 is not at all."
+)
 
 
 def task_options(command: _F) -> _F:
@@ -124,9 +136,10 @@ def task_options(command: _F) -> _F:
         click.option("--priority", type=int, metavar="0..9", help="Higher runs sooner.  [5]"),
         click.option(
             "--env",
-            type=click.Choice(["auto", "uv", "none"]),
+            type=click.Choice(get_args(Manager)),
             default="auto",
-            help="Where packages come from; none takes the agent's own Python.  [auto]",
+            help="What makes its environment: auto, uv, pip, poetry, conda, system (the Python"
+            " that is there, recorded) or none.  [auto]",
             metavar="KIND",
         ),
         click.option(
@@ -138,8 +151,29 @@ def task_options(command: _F) -> _F:
         ),
         click.option("--python", metavar="VERSION", help="The Python to use, such as 3.12."),
         click.option(
-            "--set", multiple=True, metavar="K=V", help="A parameter: evq.params['K'] in the task."
+            "--index",
+            multiple=True,
+            metavar="URL",
+            help="A package index to look at first; ${NAME} in it is a secret.",
         ),
+        click.option(
+            "--constraint",
+            multiple=True,
+            metavar="FILE",
+            help="Limits to the versions of what is installed.",
+        ),
+        click.option(
+            "--torch-backend",
+            metavar="NAME",
+            help="Which build of torch, such as cpu or cu126; auto takes what the machine has.",
+        ),
+        click.option(
+            "--set",
+            multiple=True,
+            metavar="K=V",
+            help="Another value for K on the command line, else evq.params['K'] in the task.",
+        ),
+        force_option,
         click.option(
             "--setenv",
             multiple=True,
@@ -157,6 +191,7 @@ def task_options(command: _F) -> _F:
         ),
         click.option("--timeout", metavar="TIME", help="End it after that long, such as 2h."),
         click.option("--grace", metavar="TIME", help="From SIGTERM to SIGKILL."),
+        keep_option,
         click.option("--memory", metavar="SIZE", help="The most memory it may use, such as 8GiB."),
         click.option("--cpus", type=float, metavar="N", help="The most processor time, as in 1.5."),
         click.option("--processes", type=int, metavar="N", help="The most processes and threads."),
@@ -268,30 +303,44 @@ def _check_script(script: str, others: Sequence[str], cwd: Path) -> None:
 
 def make_spec(wish: Wish, entry: Entry, queue: str) -> Spec:
     """The spec of the task, its code left out. Raises `UsageError`."""
-    params = pairs(wish.set, "--set")
     spec = Spec(
         entry=entry,
         repo=_remote(wish),
-        name=wish.name or default_name(entry, params),
+        name=wish.name or "",
         queue=wish.queue or queue,
         tags=wish.tag,
         manager=wish.env,
         requirements=wish.requirement,
         python=wish.python,
+        indexes=wish.index,
+        constraints=wish.constraint,
+        torch_backend=wish.torch_backend,
         variables=variables(wish.setenv),
-        params=params,
         secrets=wish.secret,
         retries=wish.retries,
         timeout=units.seconds(wish.timeout) if wish.timeout else None,
         grace=units.seconds(wish.grace) if wish.grace else None,
+        keep=units.seconds(wish.keep) if wish.keep else None,
         limits=limits(wish),
         key=wish.key,
         user=user_name(),
         host=host_name(),
     )
-    if wish.priority is None:
-        return spec
-    return msgspec.structs.replace(spec, priority=wish.priority)
+    spec = _with_parameters(spec, wish)
+    name = wish.name or default_name(spec.entry, spec.params)
+    priority = spec.priority if wish.priority is None else wish.priority
+    return msgspec.structs.replace(spec, name=name, priority=priority)
+
+
+def _with_parameters(spec: Spec, wish: Wish) -> Spec:
+    """`spec` with what `--set` says: in the place of what is on the command line or in the
+    environment already, else as a parameter of evq's own."""
+    for name, text in pairs(wish.set, "--set").items():
+        if parameters.knows(spec, name):
+            spec = parameters.override(spec, {name: text}, force=wish.force)
+        else:
+            spec = msgspec.structs.replace(spec, params=spec.params | {name: text})
+    return spec
 
 
 def limits(wish: Wish) -> Limits | None:

@@ -21,6 +21,7 @@ from .enqueue import first_draft, submit, summary, warn_of_code, warn_of_queue
 from .failure import INTERRUPTED
 from .follow import Happened, Said, follow, newborn
 from .narrate import narrate, phase_text
+from .remedy import failed
 from .render import colored, end_text, marked, span
 from .request import TaskCommand, make_wish, task_options
 from .sending import with_code
@@ -179,6 +180,9 @@ def ending(task: Task) -> list[str]:
     if task.name_of_state != "completed":
         more, again = output.dim("more"), output.dim("again")
         lines.append(f"  {more} evq show {task.id}    {again} evq retry {task.id}")
+        if failed(task):
+            look, here = output.dim("look"), output.dim("here ")
+            lines.append(f"  {look} evq shell {task.id}   {here} evq repro {task.id}")
     return lines
 
 

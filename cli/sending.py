@@ -34,6 +34,7 @@ def with_code(spec: Spec, wish: Wish, cwd: Path) -> Iterator[tuple[Spec, Snapsho
         _check_remote(wish)
         yield spec, None
         return
+    files += _constraints(spec, cwd)
     if wish.no_code:
         yield _check_without(spec, files), None
         return
@@ -46,6 +47,17 @@ def with_code(spec: Spec, wish: Wish, cwd: Path) -> Iterator[tuple[Spec, Snapsho
             yield spec, None
             return
         yield _place(spec, snapshot, files, cwd), snapshot
+
+
+def _constraints(spec: Spec, cwd: Path) -> list[str]:
+    for word in spec.constraints:
+        if not (cwd / word).is_file():
+            raise UsageError(
+                f"there is no file {word} here",
+                why="it was named to limit the versions that are installed",
+                fix="--constraint constraints.txt",
+            )
+    return list(spec.constraints)
 
 
 def _check_without(spec: Spec, files: list[str]) -> Spec:
@@ -79,7 +91,8 @@ def _place(spec: Spec, snapshot: Snapshot, files: list[str], cwd: Path) -> Spec:
     top, folder = snapshot.work.top, snapshot.code.folder
     below = {name: Path(os.path.relpath(cwd.resolve() / name, top)).as_posix() for name in files}
     requirements = tuple(below.get(word, word) for word in spec.requirements)
-    placed = replace(spec, code=snapshot.code, requirements=requirements)
+    constraints = tuple(below.get(word, word) for word in spec.constraints)
+    placed = replace(spec, code=snapshot.code, requirements=requirements, constraints=constraints)
     if isinstance(spec.entry, Script | Notebook) and snapshot.entry:
         path = posixpath.relpath(snapshot.entry, folder)
         return replace(placed, entry=replace(spec.entry, path=path))

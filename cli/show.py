@@ -6,17 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..core import parameters
 from ..core.errors import ProjectorAway
 from ..core.questions import Named
-from ..core.spec import Limits
+from ..core.spec import Limits, Spec
 from ..core.state import Attempt, Claimed, Ended, Queued, Running, Task
 from ..core.units import duration_text, size_text
 from . import output
 from .completion import complete_task
+from .difference import shown
 from .document import masked, seconds_run, task_facts
+from .logs import last_lines
 from .narrate import phase_text
 from .options import json_option
 from .output import Column, dim
+from .remedy import LAST_LINES, explanation, failed
 from .render import age, clock, code_text, colored, end_text, marked, now, repo_text, span
 from .selectors import resolve
 from .session import call
@@ -40,28 +44,34 @@ def show(task: str, as_json: bool) -> None:
       evq show k3f9
       evq show @~1 --json | jq .attempts[0].environment.packages
     """
-    found, metrics = call(lambda client: _ask(client, task))
+    found, metrics, lines = call(lambda client: _ask(client, task))
     if as_json:
-        output.say_json(task_facts(found) | {"metrics": metrics})
+        output.say_json(task_facts(found) | {"metrics": metrics, "last_lines": lines})
         return
     for line in page(found):
         output.say(line)
     if metrics:
         output.say()
         _show_metrics(metrics)
+    if failed(found):
+        output.say()
+        for line in explanation(found, lines):
+            output.say(line)
     output.say()
     output.say(dim(next_commands(found)))
 
 
-async def _ask(client: Client, selector: str) -> tuple[Task, Metrics | None]:
-    """The task, and its metrics if a projector answers."""
+async def _ask(client: Client, selector: str) -> tuple[Task, Metrics | None, list[str]]:
+    """The task, its metrics if a projector answers, and its last lines if it failed."""
     task = await client.get(await resolve(client, selector))
     if not task.attempts:
-        return task, []
+        return task, [], []
+    lines = await last_lines(client, task, LAST_LINES) if failed(task) else []
     try:
-        return task, [row async for row in client.rows(Named("metrics", {"task": task.id}))]
+        rows = [row async for row in client.rows(Named("metrics", {"task": task.id}))]
     except ProjectorAway:
-        return task, None
+        return task, None, lines
+    return task, rows, lines
 
 
 def page(task: Task) -> list[str]:
@@ -80,7 +90,7 @@ def page(task: Task) -> list[str]:
         lines.append(_label("code", code_text(spec.code)))
         lines.append(_label("", dim(f"snapshot {spec.code.snapshot[:12]}, in {spec.code.folder}")))
     for name, text in (
-        ("params", _pairs(spec.params)),
+        ("params", _parameters(spec)),
         ("setenv", _pairs({k: masked(k, v) for k, v in spec.variables.items()})),
         ("secrets", " ".join(spec.secrets)),
         ("tags", " ".join(spec.tags)),
@@ -103,15 +113,22 @@ def _pairs(values: dict[str, str]) -> str:
     return " ".join(f"{name}={value}" for name, value in values.items())
 
 
+def _parameters(spec: Spec) -> str:
+    """All but the environment, which has a line of its own."""
+    values = parameters.values(spec)
+    return _pairs({name: shown(name, value) for name, value in values.items()})
+
+
 def _limits(task: Task) -> str:
     spec, limits = task.spec, task.spec.limits or Limits()
     parts = [
         f"{spec.retries} retries ({task.failures} used)" if spec.retries else "",
         f"time {duration_text(spec.timeout)}" if spec.timeout else "",
         f"grace {duration_text(spec.grace)}" if spec.grace else "",
+        f"kept {duration_text(spec.keep)} after a failure" if spec.keep is not None else "",
         f"memory {size_text(limits.memory)}" if limits.memory else "",
-        f"{limits.cpus:g} cpus" if limits.cpus else "",
-        f"{limits.processes} processes" if limits.processes else "",
+        f"cpus {limits.cpus:g}" if limits.cpus else "",
+        f"processes {limits.processes}" if limits.processes else "",
     ]
     return ", ".join(filter(None, parts))
 

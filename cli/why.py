@@ -13,7 +13,9 @@ from ..core.state import Claimed, Ended, Queued, Running, Task
 from . import output
 from .completion import complete_task
 from .document import brief_facts
+from .logs import last_lines
 from .options import json_option
+from .remedy import LAST_LINES, explanation, failed, remedies
 from .render import now, span
 from .selectors import resolve
 from .session import call
@@ -34,7 +36,7 @@ def why(task: str, as_json: bool) -> None:
       evq why
       evq why k3f9 --json
     """
-    found, agents, place = call(lambda client: _ask(client, task))
+    found, agents, place, lines = call(lambda client: _ask(client, task))
     reasons = reasons_for(found, agents, place)
     if as_json:
         output.say_json(
@@ -43,12 +45,16 @@ def why(task: str, as_json: bool) -> None:
                 "reasons": [{"ok": ok, "text": text} for ok, text in reasons],
                 "position": place.get("position") if place else None,
                 "agents": [one.agent for one in agents if found.spec.queue in one.queues],
+                "last_lines": lines,
+                "try": [command for command, _ in remedies(found)],
             }
         )
         return
     output.say(f"task {output.bold(found.id)}  {sentence(found)}")
     for ok, text in reasons:
         output.say(f"  {_mark(ok)} {text}")
+    for line in explanation(found, lines):
+        output.say(line)
     output.say(output.dim(next_commands(found)))
 
 
@@ -60,7 +66,7 @@ def _mark(ok: bool) -> str:
 
 async def _ask(
     client: Client, selector: str
-) -> tuple[Task, list[AgentPresence], dict[str, Any] | None]:
+) -> tuple[Task, list[AgentPresence], dict[str, Any] | None, list[str]]:
     task = await client.get(await resolve(client, selector))
     place = None
     if isinstance(task.state, Queued):
@@ -69,7 +75,8 @@ async def _ask(
             place = rows[0] if rows else None
         except ProjectorAway:
             pass
-    return task, await client.agents(), place
+    lines = await last_lines(client, task, LAST_LINES) if failed(task) else []
+    return task, await client.agents(), place, lines
 
 
 def reasons_for(

@@ -23,14 +23,22 @@ class ClaimLost(Rejected):
     """The attempt that speaks is no longer the live one: it must end and say nothing more."""
 
 
+class TooSoon(Rejected):
+    """The task failed a moment ago: the delay before its next attempt is not known to be over."""
+
+
 class Claim(msgspec.Struct, frozen=True):
-    """An agent wants to run the task."""
+    """An agent wants to run the task.
+
+    `waited` is the sequence of the `retry` whose delay the agent knows to be over.
+    """
 
     agent: str
     instance: str
     slot: int
     hint: int
     lease: float
+    waited: int = 0
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -178,7 +186,9 @@ def decide(task: Task, command: Command) -> events.Lifecycle:
 
 def _claim(task: Task, command: Claim) -> events.Lifecycle:
     match task.state:
-        case state.Queued():
+        case state.Queued(delay=delay):
+            if delay and command.waited != task.seq:
+                raise TooSoon(f"task {task.id} waits for {delay:g} s after its failure")
             return events.Claimed(
                 attempt=len(task.past) + 1,
                 agent=command.agent,

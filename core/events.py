@@ -290,7 +290,15 @@ class AgentResumed(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_res
     reason: str
 
 
-AgentEvent = AgentUp | AgentDraining | AgentDown | AgentPaused | AgentResumed
+class AgentLost(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_lost"):
+    """An agent went without a word, as another one noticed. If it lives after all, it says so."""
+
+    agent: str
+    instance: str
+    reason: str
+
+
+AgentEvent = AgentUp | AgentDraining | AgentDown | AgentPaused | AgentResumed | AgentLost
 
 Event = Lifecycle | Again | AgentEvent
 

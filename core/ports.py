@@ -61,6 +61,13 @@ class Log(Protocol):
         """The message at `seq`, if it is there."""
         ...
 
+    async def age(self, seq: int) -> float:
+        """For how many seconds the message at `seq` has been stored, by the server's clock alone.
+
+        That clock may be turned: whoever must not wait for ever has a clock of its own, too.
+        """
+        ...
+
     async def last(self, subject: str) -> Stored | None:
         """The last message on `subject`, which may hold wildcards."""
         ...

@@ -32,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     queue: str = "default"
     lease: float = 10.0
     grace: float = 30.0
+    keep: float = 7200.0
     on_disconnect: Literal["freeze", "run", "stop"] = "freeze"
     pass_env: tuple[str, ...] = ()
     secrets_env: tuple[str, ...] = ()
@@ -238,6 +239,7 @@ SETTINGS: Mapping[str, Setting] = {
     ),
     "lease": _period("how long an agent may be silent before its task runs elsewhere", 0.5),
     "grace": _period("from SIGTERM to SIGKILL when a task is told to end", 0.0),
+    "keep": _period("how long the folder of a failed attempt stays; 0 is not at all", 0.0),
     "on_disconnect": _choice(
         "what a task does while its agent cannot reach the server", "freeze", "run", "stop"
     ),

@@ -8,12 +8,16 @@ from typing import Literal
 
 import msgspec
 
+from .addresses import check_address
 from .errors import UsageError
 from .ids import check_name
 from .remotes import check_repo
+from .units import size_text
 
 PRIORITIES = range(10)
 """Priorities of a task inside its queue; a higher one runs sooner."""
+
+_BACKEND = re.compile(r"[a-z][a-z0-9.]*")
 
 DEFAULT_PRIORITY = 5
 DEFAULT_LOSSES = 3
@@ -23,6 +27,8 @@ LEAST_MEMORY = 4 * 2**20
 
 LEAST_CPUS = 0.01
 """The kernel does not count smaller shares of a processor."""
+Manager = Literal["auto", "uv", "pip", "poetry", "conda", "system", "none"]
+"""What makes the environment; `auto` is decided by the files of the task's code."""
 
 
 class Script(msgspec.Struct, frozen=True, tag_field="kind", tag="script"):
@@ -111,6 +117,7 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `retries` is how often the task may run again after a failure of its own, `losses` after an
     attempt that was lost with its agent: the two budgets are apart. `timeout` and `grace` are
     in seconds; `timeout` counts from the start of the command, `grace` from SIGTERM to SIGKILL.
+    `keep` is how many seconds the folder of a failed attempt stays; null leaves it to the agent.
     `secrets` are names, never values: `NAME`, or `VARIABLE=NAME`; see `secret_names`.
     """
 
@@ -121,9 +128,12 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     tags: tuple[str, ...] = ()
     code: Code | None = None
     repo: Repo | None = None
-    manager: Literal["auto", "uv", "none"] = "auto"
+    manager: Manager = "auto"
     requirements: tuple[str, ...] = ()
     python: str | None = None
+    indexes: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
+    torch_backend: str | None = None
     variables: dict[str, str] = {}
     params: dict[str, str] = {}
     secrets: tuple[str, ...] = ()
@@ -131,6 +141,7 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     losses: int = DEFAULT_LOSSES
     timeout: float | None = None
     grace: float | None = None
+    keep: float | None = None
     limits: Limits | None = None
     key: str | None = None
     parent: str | None = None
@@ -152,6 +163,8 @@ def check_spec(spec: Spec) -> Spec:
     for name, seconds in (("timeout", spec.timeout), ("grace", spec.grace)):
         if seconds is not None and seconds <= 0:
             raise UsageError(f"{name} must be longer than nothing", fix=f"--{name} 30s")
+    if spec.keep is not None and spec.keep < 0:
+        raise UsageError("a folder cannot be kept for less than nothing", fix="--keep 0")
     if isinstance(spec.entry, Command) and not spec.entry.argv:
         raise UsageError("there is no command to run", fix="evq enqueue -- COMMAND ARGS")
     _check_variables(spec.variables)
@@ -159,6 +172,7 @@ def check_spec(spec: Spec) -> Spec:
         check_repo(spec.repo)
     _check_secrets(spec)
     _check_limits(spec.limits or Limits())
+    _check_packages(spec)
     return spec
 
 
@@ -172,7 +186,7 @@ def _check_limits(limits: Limits) -> None:
         if value is not None and not least <= value < inf:
             raise UsageError(
                 f"{option} {value} is too little for a task, or no number",
-                why=f"the least is {least:g}" + (" bytes" if option == "--memory" else ""),
+                why=f"the least is {size_text(LEAST_MEMORY) if option == '--memory' else least}",
                 fix=f"{option} {example}",
             )
 
@@ -222,6 +236,25 @@ def _check_secrets(spec: Spec) -> None:
                 why="what --setenv sets is stored for everybody to read",
                 fix=f"leave out --setenv {variable}",
             )
+
+
+def _check_packages(spec: Spec) -> None:
+    for address in spec.indexes:
+        check_address(address, "--index")
+        if "://" not in address or not address.isprintable() or " " in address:
+            raise UsageError(
+                f"{address!r} is not the address of a package index",
+                why="it has no scheme such as https://, or more than one line or word",
+                fix="--index https://HOST/simple",
+            )
+    for requirement in spec.requirements:
+        check_address(requirement, "--requirement")
+    if spec.torch_backend is not None and not _BACKEND.fullmatch(spec.torch_backend):
+        raise UsageError(
+            f"--torch-backend {spec.torch_backend} is none",
+            why="it is auto, cpu, or one of uv's names such as cu126, rocm6.3, xpu",
+            fix="--torch-backend auto",
+        )
 
 
 def argv_text(entry: Entry) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ..core import events
+from ..core import events, parameters
 from ..core.events import Package
 from ..core.spec import argv_text
 from ..core.state import Attempt, Ended, Queued, Task
@@ -195,7 +195,7 @@ def task_row(task: Task) -> TaskRow:
         user=spec.user,
         host=spec.host,
         tags=spec.tags,
-        params=_encoder.encode(spec.params).decode(),
+        params=_encoder.encode(parameters.values(spec)).decode(),
         entry=argv_text(spec.entry),
         commit=code.commit if code else last.commit if last else None,
         branch=code.branch if code else spec.repo.branch if spec.repo else None,
@@ -319,6 +319,8 @@ def agent_row(before: AgentRow | None, at: int, event: events.AgentEvent) -> Age
             state = "paused"
         case events.AgentResumed(agent, instance, reason):
             state = "up"
+        case events.AgentLost(agent, instance, reason):
+            state = "lost"
     if before is None:
         before = AgentRow(agent=agent, instance=instance, state=state, last_event=when)
     if before.instance != instance:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .base import Entry, PrunableCache, prune, surplus
 from .code import Commits
+from .downloads import Downloads
 from .environments import Environments
 from .mirrors import Mirrors
 from .packages import Packages
@@ -24,4 +25,5 @@ def caches_of(folder: Path) -> tuple[PrunableCache, ...]:
         Commits(folder),
         Mirrors(folder),
         Packages(folder),
+        Downloads(folder),
     )

@@ -24,13 +24,15 @@ PATIENT = 19
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """What there is, or what was or would be removed; what is left takes `left` bytes.
+    """What there is, or what was or would be removed; what is left takes `left` bytes. `kinds`
+    are all kinds of caches that an agent has.
 
     `busy` says that another process prunes this cache at this moment, so that nothing was done.
     """
 
     entries: list[Entry]
     left: int
+    kinds: list[str] = []
     busy: bool = False
 
 
@@ -76,4 +78,7 @@ def report(options: argparse.Namespace) -> Report:
 def main() -> None:
     """Print the report as one JSON object."""
     os.nice(PATIENT)
-    sys.stdout.buffer.write(msgspec.json.encode(report(parse(None))))
+    options = parse(None)
+    found = report(options)
+    found.kinds = [cache.kind for cache in caches_of(options.cache_dir)]
+    sys.stdout.buffer.write(msgspec.json.encode(found))

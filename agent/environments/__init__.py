@@ -4,8 +4,21 @@
 `Cache.prune` removes what has not been used for longest.
 """
 
-from .base import Environment, Manager, Recipe, Request
+from .base import Environment, Manager, Recipe, Request, Toolbox
 from .cache import Cache, Pruned
-from .managers import detect, prepare
+from .detect import detect
+from .managers import prepare
+from .toolbox import this_machine
 
-__all__ = ["Cache", "Environment", "Manager", "Pruned", "Recipe", "Request", "detect", "prepare"]
+__all__ = [
+    "Cache",
+    "Environment",
+    "Manager",
+    "Pruned",
+    "Recipe",
+    "Request",
+    "Toolbox",
+    "detect",
+    "prepare",
+    "this_machine",
+]

@@ -27,13 +27,20 @@ from .locks import Hold, hold, try_hold
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
-    """The marker of an environment that is complete. `bytes` is what it takes on the disk."""
+    """The marker of an environment that is complete. `bytes` is what it takes on the disk.
+
+    The environment is in `prefix` of the folder, which is "." unless whoever made it wants to
+    make its folder, too. `image` names the image that it was made in, and that has its
+    interpreter.
+    """
 
     folder: str
+    prefix: str = "."
     python: str
     packages: tuple[Package, ...]
     bytes: int
     private: bool = False
+    image: str = ""
 
 
 class Pruned(msgspec.Struct, frozen=True):
@@ -67,7 +74,8 @@ class Cache:
         if (held := try_hold(folder, shared=True)) is None:
             return None
         # The interpreter is a link to outside the cache: it may have been uninstalled.
-        if not (folder / "bin" / "python").exists():
+        python = folder / made.prefix / "bin" / "python"
+        if not made.image and not python.exists():
             held.release()
             return None
         with contextlib.suppress(FileNotFoundError):

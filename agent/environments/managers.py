@@ -1,38 +1,50 @@
-"""The managers there are, and the one that a request is for."""
+"""The managers there are, and the one that a recipe is for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from ...core.errors import EnvironmentFailed
+from msgspec.structs import replace
+
 from ..command import Run
-from .base import Environment, Manager, Recipe, Request
+from .base import Environment, Manager, Recipe, Site, Toolbox
+from .conda import Conda
 from .none import Nothing
+from .pip import Pip
+from .poetry import Poetry
+from .system import System
+from .toolbox import this_machine
 from .uv import Uv
+from .variables import IMAGE
 
-MANAGERS: dict[str, Manager] = {manager.name: manager for manager in (Uv(), Nothing())}
-"""By name, in the order in which `auto` asks them."""
-
-
-def detect(tree: Path, request: Request) -> Recipe:
-    """The recipe of the first manager that the request is for.
-
-    Raises `EnvironmentFailed` when there is none, or the code in `tree` is wrong.
-    """
-    for manager in MANAGERS.values():
-        if (recipe := manager.detect(tree, request)) is not None:
-            return recipe
-    raise EnvironmentFailed(
-        f"there is no environment manager {request.manager!r}",
-        why=f"this agent knows auto, {', '.join(MANAGERS)}",
-        fix="--env auto",
-    )
+MANAGERS: dict[str, Manager] = {
+    manager.name: manager for manager in (Uv(), Pip(), Poetry(), Conda(), System(), Nothing())
+}
 
 
 async def prepare(
-    recipe: Recipe, *, tree: Path, cache: Path, run: Run, base_env: Mapping[str, str]
+    recipe: Recipe,
+    *,
+    tree: Path,
+    cache: Path,
+    run: Run,
+    base_env: Mapping[str, str],
+    secrets: Mapping[str, str] | None = None,
+    toolbox: Toolbox | None = None,
 ) -> Environment:
-    """Make the environment of `recipe` by the manager that wrote it; see `Manager.prepare`."""
-    manager = MANAGERS[recipe.manager]
-    return await manager.prepare(recipe, tree=tree, cache=cache, run=run, base_env=base_env)
+    """Make the environment of `recipe` by the manager that it names; see `Manager.prepare`.
+
+    `base_env` is what its commands see of the machine, `secrets` what addresses may name.
+    Without a `toolbox` they find what this machine has; in a container, which has it at the same
+    path, `base_env` names the image.
+    """
+    site = Site(
+        tree=tree,
+        cache=cache,
+        run=run,
+        base_env=base_env,
+        secrets=secrets or {},
+        toolbox=toolbox or replace(this_machine(), image=base_env.get(IMAGE, "")),
+    )
+    return await MANAGERS[recipe.manager].prepare(recipe, site)

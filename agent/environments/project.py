@@ -12,8 +12,9 @@ import re
 from typing import Any
 
 from ...core.errors import EnvironmentFailed
-from .base import Local, Recipe
-from .requirements import names_local_code
+from .base import Local, Recipe, Request
+from .built import why_built
+from .local_code import names_local_code
 from .tree import Tree, upward
 
 _DECIDING = ("project", "dependency-groups", "build-system")
@@ -32,48 +33,63 @@ _UNKNOWN_VERSION = "0"
 """The version of a package in the tree that computes its version when it is built."""
 
 
-def find_lock(tree: Tree, start: str) -> Recipe | None:
-    """The recipe of the nearest `uv.lock` with a project, from the folder `start` upward."""
-    for folder in upward(start):
+def find_lock(tree: Tree, request: Request) -> Recipe | None:
+    """The recipe of the nearest `uv.lock` with a project, from the script upward."""
+    for folder in upward(request.start):
         path = _join(folder, "uv.lock")
         if tree.find(path) is None or read_pyproject(tree, folder) is None:
             continue
         lock = tree.read_text(path) or ""
         packages = {_join(folder, found["folder"]): found for found in _LOCKED_LOCAL.finditer(lock)}
         python = _LOCKED_PYTHON.search(lock)
+        local = tuple(
+            read_local(
+                tree,
+                place,
+                found["name"],
+                found["version"],
+                read_pyproject(tree, place) or {},
+            )
+            for place, found in packages.items()
+            if found["kind"] != "virtual"
+        )
+        private = any(one.built for one in local)
         return Recipe(
             manager="uv",
             kind="lock",
             source=path,
             # uv installs what the project it is called in needs, here a member of the workspace.
             folder=next(
-                (near for near in upward(start) if os.path.normpath(near) in packages), folder
+                (near for near in upward(request.start) if os.path.normpath(near) in packages),
+                folder,
             ),
             files=(path,),
             python=python[1] if python else None,
-            local=tuple(
-                _local(found["name"], found["version"], place, read_pyproject(tree, place) or {})
-                for place, found in packages.items()
-                if found["kind"] != "virtual"
-            ),
+            local=local,
+            private=private,
+            notes=private_note(private),
         )
     return None
 
 
-def find_project(tree: Tree, start: str) -> Recipe | None:
-    """The recipe of the nearest `pyproject.toml` with a [project], from `start` upward."""
-    for folder in upward(start):
+def find_project(tree: Tree, request: Request) -> Recipe | None:
+    """The recipe of the nearest `pyproject.toml` with a [project], from the script upward."""
+    for folder in upward(request.start):
         data = read_pyproject(tree, folder)
         if data is None or "project" not in data:
             continue
-        project, settings = _table(data, "project"), _uv_settings(data)
+        project, settings = table(data, "project"), _uv_settings(data)
         path = _join(folder, "pyproject.toml")
+        local: tuple[Local, ...] = ()
+        if settings.get("package", "build-system" in data):
+            name, version = str(project.get("name")), project.get("version")
+            local = (read_local(tree, _join(folder, "."), name, version, data),)
         private = (
             has_local_sources(data)
+            or any(one.built for one in local)
             or "dependencies" in project.get("dynamic", [])
             or any(names_local_code(str(need)) for need in project.get("dependencies", []))
         )
-        is_package = settings.get("package", "build-system" in data)
         return Recipe(
             manager="uv",
             kind="project",
@@ -82,15 +98,7 @@ def find_project(tree: Tree, start: str) -> Recipe | None:
             files=(path,),
             groups=_default_groups(data),
             python=required_python(project, path),
-            local=(
-                (
-                    _local(
-                        str(project.get("name")), project.get("version"), _join(folder, "."), data
-                    ),
-                )
-                if is_package
-                else ()
-            ),
+            local=local,
             private=private,
             notes=(*private_note(private), not_reproducible("uv lock")),
         )
@@ -104,7 +112,7 @@ def read_settings(tree: Tree, folder: str) -> None:
         path = _join(place, "pyproject.toml")
         if (data := tree.read_toml(path)) is not None:
             tree.forget(path)
-            tree.note(f"[tool.uv] of {path}", _canonical(_uv_settings(data)))
+            tree.note(f"[tool.uv] of {path}", canonical(_uv_settings(data)))
 
 
 def read_pyproject(tree: Tree, folder: str) -> dict[str, Any] | None:
@@ -113,7 +121,7 @@ def read_pyproject(tree: Tree, folder: str) -> dict[str, Any] | None:
     if (data := tree.read_toml(path)) is None:
         return None
     tree.forget(path)
-    tree.note(f"project {path}", _canonical([data.get(name) for name in _DECIDING]))
+    tree.note(f"project {path}", canonical([data.get(name) for name in _DECIDING]))
     return data
 
 
@@ -124,9 +132,9 @@ def has_local_sources(data: dict[str, Any]) -> bool:
     return any("path" in entry or "workspace" in entry for entry in entries)
 
 
-def required_python(table: dict[str, Any], path: str) -> str | None:
+def required_python(found: dict[str, Any], path: str) -> str | None:
     """The `requires-python` of a table read from `path`."""
-    required = table.get("requires-python")
+    required = found.get("requires-python")
     if required is None or (isinstance(required, str) and required.isprintable()):
         return required
     raise EnvironmentFailed(f"requires-python of {path} is not a version specifier")
@@ -144,8 +152,11 @@ def not_reproducible(fix: str) -> str:
     return f"not reproducible: there is no lock; run {fix}"
 
 
-def _local(name: str, version: str | None, folder: str, data: dict[str, Any]) -> Local:
-    project = _table(data, "project")
+def read_local(
+    tree: Tree, folder: str, name: str, version: str | None, data: dict[str, Any]
+) -> Local:
+    """The package in `folder` of the tree, whose `pyproject.toml` holds `data`."""
+    project = table(data, "project")
     groups = {
         "console_scripts": project.get("scripts"),
         "gui_scripts": project.get("gui-scripts"),
@@ -157,6 +168,7 @@ def _local(name: str, version: str | None, folder: str, data: dict[str, Any]) ->
         version=_NOT_IN_NAMES.sub("-", version or _UNKNOWN_VERSION),
         folder=folder,
         entry_points={key: group for key, group in groups.items() if group},
+        built=why_built(tree, folder, data),
     )
 
 
@@ -167,15 +179,17 @@ def _default_groups(data: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _uv_settings(data: dict[str, Any]) -> dict[str, Any]:
-    return _table(_table(data, "tool"), "uv")
+    return table(table(data, "tool"), "uv")
 
 
-def _table(data: dict[str, Any], name: str) -> dict[str, Any]:
-    table = data.get(name)
-    return table if isinstance(table, dict) else {}
+def table(data: dict[str, Any], name: str) -> dict[str, Any]:
+    """The table `name` of `data`, empty if there is none."""
+    found = data.get(name)
+    return found if isinstance(found, dict) else {}
 
 
-def _canonical(value: object) -> bytes:
+def canonical(value: object) -> bytes:
+    """`value` as bytes that are equal for equal content."""
     return json.dumps(value, sort_keys=True, default=str).encode()
 
 

@@ -7,22 +7,34 @@ import re
 from collections.abc import Iterator
 
 from ...core.errors import EnvironmentFailed
-from .tree import Tree
+from .base import Recipe, Request
+from .local_code import names_local_code
+from .project import private_note
+from .tree import Tree, upward
 
 _COMMENT = re.compile(r"(^|\s)#.*$")
 _INCLUDE = re.compile(
     r"(?:-r|--requirements?|-c|--constraints?)(?:\s*=\s*|\s+|(?<=-[rc]))(?P<path>\S+)"
 )
-_LOCAL = re.compile(
-    r"""(-e|--editable)\b          # a folder to build in place
-    | (-f|--find-links)(?!.*://)   # a folder of wheels
-    | [./~] | file: | \$\{         # a path
-    | \S*\s*@\s*(file:|[./~]|\$\{) # a name and a path
-    | [^\s@:;]+/                   # a relative path
-    | [^\s@:;]+\.(whl|zip|tar\.gz)\b
-    """,
-    re.VERBOSE,
-)
+
+
+def find_requirements(tree: Tree, request: Request) -> Recipe | None:
+    """The recipe of the nearest `requirements.txt`, from the script upward."""
+    for folder in upward(request.start):
+        path = os.path.normpath(os.path.join(folder, "requirements.txt"))
+        if tree.read(path) is None:
+            continue
+        private = read_requirements(tree, path)
+        return Recipe(
+            manager="uv",
+            kind="requirements",
+            source=path,
+            folder=folder,
+            files=(path,),
+            private=private,
+            notes=private_note(private),
+        )
+    return None
 
 
 def read_requirements(tree: Tree, path: str) -> bool:
@@ -39,20 +51,23 @@ def read_requirements(tree: Tree, path: str) -> bool:
         if current in seen:
             continue
         seen.add(current)
-        for line in _lines(_text(tree, current, path)):
-            include = _INCLUDE.match(line)
-            if include is None:
+        text = _text(tree, current, path)
+        tree.refer(text)
+        for line in _lines(text):
+            file = included(line)
+            if file is None:
                 uncovered = uncovered or names_local_code(line)
-            elif "://" in include["path"]:
+            elif "://" in file:
                 uncovered = True
             else:
-                pending.append(os.path.join(os.path.dirname(current), include["path"].strip("\"'")))
+                pending.append(os.path.join(os.path.dirname(current), file))
     return uncovered
 
 
-def names_local_code(requirement: str) -> bool:
-    """Whether one requirement is a file or folder instead of a package of an index."""
-    return _LOCAL.match(requirement) is not None
+def included(line: str) -> str | None:
+    """The file that a line of requirements includes, or None if it includes none."""
+    include = _INCLUDE.match(line)
+    return include["path"].strip("\"'") if include else None
 
 
 def _text(tree: Tree, path: str, asked: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from ...core.addresses import names_in
 from ...core.errors import EnvironmentFailed
 
 MAX_BYTES = 32 * 1024 * 1024
@@ -29,6 +30,7 @@ class Tree:
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self._read: dict[str, str] = {}
+        self.secrets: set[str] = set()
 
     def find(self, path: str) -> Path | None:
         """Where `path` really is, or None if nothing is there."""
@@ -74,6 +76,10 @@ class Tree:
     def note(self, name: str, content: bytes) -> None:
         """Remember `content` under `name` in the digest, in place of what stood there."""
         self._read[name] = hashlib.sha256(content).hexdigest()
+
+    def refer(self, *texts: str) -> None:
+        """Remember the secrets that `texts` refer to as `${NAME}`."""
+        self.secrets.update(name for text in texts for name in names_in(text))
 
     def forget(self, path: str) -> None:
         """Leave a file that was read out of the digest: it decides nothing."""

@@ -27,8 +27,8 @@ class MemoryServer:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
-        self.log = Messages()
-        self.telemetry = Messages()
+        self.log = Messages(clock)
+        self.telemetry = Messages(clock)
         self.queues = Queues(self.log, clock)
         self.presence: dict[str, tuple[bytes, float]] = {}
         self.objects: dict[str, bytes] = {}

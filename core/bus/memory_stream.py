@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
+from ..errors import NotFound
 from ..ports import BusAway, Entry, Stored, WrongSequence
 
 BATCH = 4000
@@ -49,8 +50,10 @@ class Link:
 class Messages:
     """What the server holds of one stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self.all: list[Stored] = []
+        self.clock = clock
+        self._stored_at: list[float] = []
         self.bell = Bell()
         self._ids: dict[str, int] = {}
         self._by_subject: dict[str, list[int]] = {}
@@ -66,9 +69,14 @@ class Messages:
             added[entry.subject] = number
         for number, entry in enumerate(entries, count + 1):
             self.all.append(Stored(number, entry.subject, entry.data))
+            self._stored_at.append(self.clock())
             self._by_subject.setdefault(entry.subject, []).append(number)
         self.bell.ring()
         return len(self.all)
+
+    def age(self, seq: int) -> float:
+        """Seconds since the message was stored."""
+        return self.clock() - self._stored_at[seq - 1]
 
     def store_once(self, entry: Entry) -> int:
         """Store one entry unless its id was stored before; the sequence in any case."""
@@ -124,6 +132,12 @@ class MemoryStream:
         self._link.check()
         found = self._messages.all
         return found[seq - 1] if 0 < seq <= len(found) else None
+
+    async def age(self, seq: int) -> float:
+        self._link.check()
+        if not 0 < seq <= len(self._messages.all):
+            raise NotFound(f"there is no event {seq} in the log")
+        return self._messages.age(seq)
 
     async def last(self, subject: str) -> Stored | None:
         self._link.check()

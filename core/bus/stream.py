@@ -7,12 +7,13 @@ import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from typing import Any
 
 import msgspec
 from nats.aio.msg import Msg
 
-from ..errors import ServerFull
+from ..errors import NotFound, ServerFull
 from ..ports import BusAway, Entry, Stored, WrongSequence
 from .requests import ApiError, Requests, publish, raise_for_error, status
 
@@ -40,10 +41,12 @@ class _StreamState(msgspec.Struct):
 
 
 class StreamInfo(msgspec.Struct):
-    """What the server says of a stream. `created` tells a stream from a later one's namesake."""
+    """What the server says of a stream. `created` tells a stream from a later one's namesake,
+    `ts` is the server's time."""
 
     state: _StreamState
     created: str
+    ts: datetime
 
 
 _ack = msgspec.json.Decoder(_Ack)
@@ -147,6 +150,14 @@ class Stream:
     async def get(self, seq: int) -> Stored | None:
         """The message at `seq`."""
         return _stored(await self._direct({"seq": seq}))
+
+    async def age(self, seq: int) -> float:
+        """Seconds since the message at `seq` was stored; see `ports.Log`."""
+        message = await self._direct({"seq": seq})
+        if message is None:
+            raise NotFound(f"there is no event {seq} in the log")
+        stored = msgspec.convert((message.headers or {})["Nats-Time-Stamp"], datetime)
+        return ((await self.info()).ts - stored).total_seconds()
 
     async def last(self, subject: str) -> Stored | None:
         """The last message on `subject`."""

@@ -92,9 +92,9 @@ def _run(path: Path, transport: str) -> None:
         save()
 
 
-def inject(notebook: Any, params: dict[str, str], new_cell: Any) -> None:
+def inject(notebook: Any, params: dict[str, Any], new_cell: Any) -> None:
     """Put `params` into a cell of their own after the one with the tag `parameters`, if there is
-    one: the convention of papermill. A value that is JSON becomes what it says, else a text."""
+    one: the convention of papermill."""
     tagged = [
         number
         for number, cell in enumerate(notebook.cells)
@@ -102,16 +102,9 @@ def inject(notebook: Any, params: dict[str, str], new_cell: Any) -> None:
     ]
     if not tagged or not params:
         return
-    lines = [f"{name} = {_value(text)!r}" for name, text in params.items() if name.isidentifier()]
+    lines = [f"{name} = {value!r}" for name, value in params.items() if name.isidentifier()]
     cell = new_cell("\n".join(lines), metadata={"tags": ["injected-parameters"]})
     notebook.cells.insert(tagged[0] + 1, cell)
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 if __name__ == "__main__":

@@ -98,7 +98,16 @@ def _plain(value: float) -> float | str:
 
 
 class _Params(dict):  # type: ignore[type-arg]
-    """The parameters of the task, as given by `--set NAME=VALUE`: text by name."""
+    """The parameters of the task, by name, as what they read as: `0.1`, `3`, `True`, `[1, 2]`.
+
+    They come from the command line (`--learning-rate 0.1` is `learning_rate`) and from `--set`.
+    """
+
+    def __missing__(self, name: str) -> Any:
+        other = str(name).replace("-", "_")
+        if other != name and other in self:
+            return self[other]
+        raise KeyError(name)
 
     def number(self, name: str, default: _Number) -> _Number:
         """The parameter as the type of `default` (int or float), or `default` if not given."""

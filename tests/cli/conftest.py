@@ -127,7 +127,9 @@ class Played:
         self.holder = decide.Holder(self.INSTANCE, 1)
         self._sent = 0
 
-    async def appear(self, *queues: str, slots: int = 2, claims: tuple[int, ...] = ()) -> None:
+    async def appear(
+        self, *queues: str, slots: int = 2, claims: tuple[int, ...] = (), paused: str = ""
+    ) -> None:
         """Be there, for the others to see."""
         presence = AgentPresence(
             agent=self.NAME,
@@ -139,6 +141,7 @@ class Played:
             slots=slots,
             claims=claims,
             since=now(),
+            paused=paused,
         )
         await self.bus.presence.put(self.NAME, encode_presence(presence), 60)
 
@@ -148,7 +151,8 @@ class Played:
         return (await handle(self.bus.log, self.author, known, command)).task
 
     async def claims(self, task: str) -> Task:
-        claim = decide.Claim(self.NAME, self.INSTANCE, 0, 1, 10.0)
+        waited = (await find(self.bus.log, task)).seq
+        claim = decide.Claim(self.NAME, self.INSTANCE, 0, 1, 10.0, waited)
         claimed = await self.does(task, claim)
         assert claimed.live
         self.holder = decide.Holder(self.INSTANCE, claimed.live.number)

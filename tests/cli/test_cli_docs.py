@@ -142,6 +142,8 @@ async def test_every_json_field_is_documented(evq: Any, played: Any, projector: 
             ["logs"],
             ["events", "-n", "1"],
             ["config"],
+            ["clone", task],
+            ["diff", task, "@"],
             ["retry", task],
         ):
             printed.append((await evq(*words, "--json")).json)

@@ -163,6 +163,20 @@ async def test_workers(evq: Any, played: Any) -> None:
     assert facts[0]["busy"] == 1 and facts[0]["queues"] == ["default", "gpu"]
 
 
+async def test_an_agent_that_has_paused_is_there_and_takes_nothing(evq: Any, played: Any) -> None:
+    reason = "disk: 1GiB free at /data, floor 2GiB"
+    await played.appear("default", paused=reason)
+    assert f"paused: {reason}" in (await evq("workers")).out
+    assert [(one["state"], one["paused"]) for one in (await evq("workers", "--json")).json] == [
+        ("paused", reason)
+    ]
+    asked = await evq("enqueue", "--no-code", "--", "true")
+    assert "agents of queue 'default' have paused" in asked.err and reason in asked.err
+    assert f"agent laptop has paused: {reason}" in (await evq("why")).out
+    (queue,) = (await evq("queues", "--json")).json
+    assert (queue["slots"], queue["agents"]) == (0, ["laptop"])
+
+
 async def test_sql_in_its_three_forms(evq: Any, projector: Any) -> None:
     rows = [{"name": f"a,{n}", "count": n} for n in range(250)]
     async with projector({"sql": rows, "queues": rows[:1]}) as asked:

@@ -108,6 +108,7 @@ def test_the_widest_soft_column_gives_way_first() -> None:
             "attempt 2 lost: silent; waits again",
         ),
         (events.AgentDown("a", "i", "stopped"), "agent a is down: stopped"),
+        (events.AgentLost("a", "i", "silent"), "agent a is lost: silent"),
     ],
 )
 def test_events_in_words(event: events.Event, text: str) -> None:

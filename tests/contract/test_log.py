@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from evq.core.bus.connect import connect
+from evq.core.errors import NotFound
 from evq.core.ports import BusAway, Entry, Log, Stored, WrongSequence
 
 
@@ -125,6 +126,20 @@ async def test_get(bus: Any) -> None:
     await fill(bus.log, ["evq.t.q.a", "evq.t.q.b"])
     assert await bus.log.get(2) == Stored(2, "evq.t.q.b", b"2")
     assert await bus.log.get(3) is None
+
+
+async def test_an_event_grows_old_by_the_servers_clock(bus: Any, world: Any, until: Any) -> None:
+    await fill(bus.log, ["evq.t.q.a"])
+    young = await bus.log.age(1)
+    assert 0 <= young < 20
+    world.pass_time(30.0)
+
+    async def older() -> bool:
+        return bool(await bus.log.age(1) > young)
+
+    await until(older)
+    with pytest.raises(NotFound):
+        await bus.log.age(2)
 
 
 async def test_history_is_in_order_and_begins_after(bus: Any) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import until
 from scene import Scene
+from waiting import until
 
 from evq.agent.environments.cache import Cache, Made
 from evq.core import subjects, wire

@@ -9,7 +9,7 @@ from scene import Scene
 from waiting import until
 
 from evq.core import wire
-from evq.core.events import Again, Finished, Outcome, Started
+from evq.core.events import Again, Claimed, Finished, Outcome, Retry, Started
 from evq.core.ports import Entry
 from evq.core.subjects import LIFECYCLE_STREAM, Level, hint
 
@@ -62,6 +62,33 @@ async def test_repeated_hints_of_a_waiting_task_make_one_run(scene: Scene) -> No
     for task in tasks:
         assert scene.kinds(task) == ["claimed1", "started1", "finished1"]
     await scene.verdict()
+
+
+async def test_a_repeated_hint_does_not_shorten_the_delay_before_a_retry(scene: Scene) -> None:
+    await scene.agent("one", "--slots", "2")
+    await scene.agent("two", "--slots", "2")
+    task = await scene.enqueue("exit=1", retries=2)
+    retry = await scene.event(task, Retry)
+    for _ in range(3):
+        await repeat_hint(scene, task)
+    await scene.event(task, Claimed, 2)
+    claimed = await age(scene, Claimed, 2)
+    assert await age(scene, Retry) - claimed >= retry.delay
+    await scene.end(task)
+    await until(lambda: used_up(scene), "no hint left")
+    await scene.verdict()
+
+
+async def age(scene: Scene, kind: type, attempt: int = 1) -> float:
+    """How old the attempt's event of that kind is by the server's clock, in seconds."""
+    log = scene.client.bus.log
+    for seq in range(1, await log.last_seq() + 1):
+        stored = await log.get(seq)
+        message = wire.decode(stored.data) if stored else None
+        event = message.event if isinstance(message, wire.Envelope) else None
+        if isinstance(event, kind) and getattr(event, "attempt", 0) == attempt:
+            return await log.age(seq)
+    raise AssertionError(f"no {kind.__name__} of attempt {attempt}")
 
 
 async def test_a_repeated_hint_does_not_hide_a_dead_holder(scene: Scene) -> None:

@@ -122,7 +122,8 @@ class Story:
     def claim(self, agent: str = "w1") -> Story:
         instance = f"{agent}-6f1"
         self.holder = Holder(instance, len(self.task.attempts) + 1)
-        return self.do(decide.Claim(agent, instance, 0, self.task.origin, 10.0), agent)
+        task = self.task
+        return self.do(decide.Claim(agent, instance, 0, task.origin, 10.0, task.seq), agent)
 
     def set_up(self) -> Story:
         packages = (events.Package("numpy", "2.1.0"), events.Package("torch", "2.6.0+cu126"))
@@ -209,6 +210,7 @@ def record() -> list[Line]:
     story("broken000001").claim().raw(b'{"id":"f3","at":1,"by":"w9","event":{"kind":"sta')
     for change in (events.AgentPaused, events.AgentResumed):
         recorder.put(subjects.agent_events("w1"), change("w1", "w1-6f1", "disk"), "w1")
+    recorder.put(subjects.agent_events("w1"), events.AgentLost("w1", "w1-6f1", "silent"), "w2")
     recorder.put(subjects.agent_events("w1"), events.AgentDraining("w1", "w1-6f1", "TERM"), "w1")
     recorder.put(subjects.agent_events("w1"), events.AgentDown("w1", "w1-6f1", "TERM"), "w1")
     return recorder.lines

@@ -158,9 +158,9 @@ class Queue:
         found = await self._collect(subjects.lifecycle(self.name, task), kind, number)
         return found[-1].event
 
-    async def agent_event(self, agent: str, kind: Any) -> Any:
-        """The first event of a kind that an agent tells of itself."""
-        return (await self._collect(subjects.agent_events(agent), kind, 1))[0].event
+    async def agent_event(self, agent: str, kind: Any, number: int = 1) -> Any:
+        """The `number`-th event of a kind that is told of an agent."""
+        return (await self._collect(subjects.agent_events(agent), kind, number))[-1].event
 
     async def claims(self) -> list[tuple[int, str, str]]:
         """(sequence, queue, task) of the claims in the queue so far."""

@@ -66,9 +66,10 @@ async def test_code_as_it_lies_on_the_disk(served, project, tmp_path):
     lines = await served.lines(task.id, "o")
     places, lines = [lines[0], lines[4]], [*lines[1:4], *lines[5:]]
     assert lines == ["data", "WORD = 'changed'", code.commit] * 2
-    # Every attempt has a folder of its own, which goes with it.
+    # Every attempt has a folder of its own, which goes with it unless it failed.
     assert [Path(place).name for place in places] == ["sub", "sub"]
-    assert places[0] != places[1] and not any(Path(place).parent.exists() for place in places)
+    assert places[0] != places[1]
+    assert [Path(place).parent.exists() for place in places] == [True, False]
     phases = [e.event for e in await served.envelopes(task.id) if isinstance(e.event, Phase)]
     assert [phase.name for phase in phases] == ["code"] * 4
     assert [phase.seconds is None for phase in phases] == [True, False] * 2

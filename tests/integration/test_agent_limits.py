@@ -63,6 +63,14 @@ async def test_a_shell_cannot_hide_a_death_by_memory(served: Any) -> None:
     assert any("although the kernel ended" in line for line in await served.lines(hidden.id, "a"))
 
 
+@needs_cgroups
+async def test_set_up_that_goes_over_the_memory_is_told_so(served: Any) -> None:
+    limits = Limits(memory=4 * MIB)
+    task = await served.run("true", manager="uv", requirements=("six",), limits=limits)
+    assert (task.state.outcome, task.state.cause) == (Outcome.FAILED, Cause.OOM_HOST)
+    assert "limit is 4MiB" in task.state.evidence
+
+
 async def test_the_same_status_without_the_kernel_is_no_death_by_memory(served: Any) -> None:
     for limits in (None, None if lacking else Limits(memory=64 * MIB)):
         killed = await served.run("sh", "-c", "kill -9 $$", limits=limits)
@@ -108,7 +116,10 @@ async def test_a_task_gets_no_more_processor_time_than_it_may(served: Any) -> No
 @needs_cgroups
 async def test_what_a_limited_command_says_of_itself_is_the_same(served: Any) -> None:
     limits = Limits(processes=50)
-    shown = "ps -o pid=,sid= -p $$; trap; readlink /proc/$$/fd/0; ls /proc/$$/fd | wc -l; pwd"
+    shown = (
+        "ps -o pid=,sid= -p $$; trap; pwd; grep -E '^Sig(Ign|Blk)' /proc/$$/status; "
+        "readlink /proc/$$/fd/0; exec ls /proc/self/fd"
+    )
     free, bound = [
         await served.run("sh", "-c", shown, limits=limit, name="same") for limit in (None, limits)
     ]

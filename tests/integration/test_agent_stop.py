@@ -3,8 +3,20 @@
 import pytest
 
 from evq.core.errors import Conflict
-from evq.core.events import AgentDown, AgentDraining, AgentUp, Cause, Claimed, Lost, Started
+from evq.core.events import (
+    AgentDown,
+    AgentDraining,
+    AgentLost,
+    AgentUp,
+    Cause,
+    Claimed,
+    Lost,
+    Started,
+)
+from evq.core.ports import Entry
 from evq.core.sdk.author import host_name
+from evq.core.subjects import agent_events
+from evq.core.wire import encode
 
 
 async def present(client, name):
@@ -130,3 +142,21 @@ async def test_the_claim_event_tells_who_has_it(queue, start_agent):
     claimed = await queue.event(task.id, Claimed)
     assert (claimed.agent, claimed.instance) == (agent.name, up.instance)
     assert claimed.hint == task.origin and claimed.lease == 10.0
+
+
+async def test_an_agent_that_was_killed_is_lost_as_soon_as_another_notices(start_agent, queue):
+    killed = start_agent([queue], "--lease", "0.5").ready()
+    start_agent([queue], "--lease", "0.5").ready()
+    up = await queue.agent_event(killed.name, AgentUp)
+    killed.process.kill()
+    lost = await queue.agent_event(killed.name, AgentLost)
+    assert lost.instance == up.instance
+
+
+async def test_an_agent_that_is_taken_for_lost_says_that_it_lives(start_agent, queue):
+    agent = start_agent([queue]).ready()
+    up = await queue.agent_event(agent.name, AgentUp)
+    envelope = queue.client.author.envelope(AgentLost(agent.name, up.instance, "a mistake"))
+    entry = Entry(agent_events(agent.name), encode(envelope), envelope.id)
+    await queue.client.bus.log.append(entry)
+    assert await queue.agent_event(agent.name, AgentUp, 2) == up

@@ -123,7 +123,7 @@ async def test_variables_of_a_task(served):
     assert {name: seen[name] for name in variables} == variables
     assert seen["EVQ_TASK_ID"] == task.id and seen["EVQ_ATTEMPT"] == "1"
     assert seen["EVQ_QUEUE"] == served.name and seen["EVQ_AGENT"] == served.agent.name
-    assert json.loads(seen["EVQ_PARAMS"]) == {"a": "1"}
+    assert json.loads(seen["EVQ_PARAMS"]) == {"a": 1}
 
 
 async def test_the_agent_keeps_its_secrets(served):

@@ -221,7 +221,8 @@ class Cluster(RuleBasedStateMachine):
 
     @rule(agent=agents, fate=fates)
     def claim(self, agent: str, fate: str) -> None:
-        self._try(agent, decide.Claim(agent, self._instance(agent), 0, 1, 10.0), fate)
+        waited = self._view(agent, fate).seq
+        self._try(agent, decide.Claim(agent, self._instance(agent), 0, 1, 10.0, waited), fate)
 
     def _holder(self, agent: str) -> tuple[str, Holder]:
         """The agent, or else another that believes to hold the task."""

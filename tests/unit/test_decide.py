@@ -7,7 +7,7 @@ import pytest
 
 from evq.core import decide as commands
 from evq.core import events, state
-from evq.core.decide import ClaimLost, Holder, Rejected, decide
+from evq.core.decide import ClaimLost, Holder, Rejected, TooSoon, decide
 from evq.core.events import Cause, Outcome
 from evq.core.evolve import create, fold
 from evq.core.retry import LONGEST_DELAY, delay_after
@@ -53,6 +53,18 @@ def task_in(name: str, retries: int = 0, losses: int = 3) -> Task:
 
 def finish(outcome: Outcome, cause: Cause | None = None) -> commands.Finish:
     return commands.Finish(HOLDER, outcome, 1, cause, "seen", events.Usage(1.0))
+
+
+def test_a_retry_is_claimed_by_one_who_knows_that_its_delay_is_over() -> None:
+    task = task_in("claimed", retries=1)
+    retry = decide(task, finish(Outcome.FAILED, Cause.CODE))
+    assert isinstance(retry, events.Retry) and retry.delay > 0
+    waits = fold(task, [(9, 1, "w1", retry)])
+    for waited in (0, 8):
+        with pytest.raises(TooSoon):
+            decide(waits, msgspec.structs.replace(CLAIM, waited=waited))
+    again = decide(waits, msgspec.structs.replace(CLAIM, waited=9))
+    assert isinstance(again, events.Claimed) and again.attempt == 2
 
 
 def test_what_would_end_the_same_way_is_not_tried_again() -> None:

@@ -133,6 +133,7 @@ def test_what_is_not_understood_is_counted_and_passed(data: bytes) -> None:
     [
         events.Again("t1", 5),
         events.AgentDown("w1", "i1", "r"),
+        events.AgentLost("w1", "i1", "r"),
         events.Enqueued("t1", SPEC),
     ],
 )

@@ -129,7 +129,6 @@ async def test_the_first_source_wins_and_the_place_is_told(tmp_path: Path) -> No
     assert found.variables == {"HF_TOKEN": "from the variable", "MINE": "from the file"}
     assert found.values == {"HF_TOKEN": "from the variable", "OTHER": "from the file"}
     assert found.places["OTHER"] == str(path)
-    assert found.fill("https://${OTHER}@host/${MINE}$") == "https://from the file@host/${MINE}$"
 
 
 async def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from evq.core.errors import UsageError
-from evq.core.spec import Code, Command, Module, Script, Spec, argv_text, check_spec
+from evq.core.spec import Code, Command, Limits, Module, Script, Spec, argv_text, check_spec
 
 SPEC = Spec(entry=Script("train.py", ("--lr", "0.1")), name="train", queue="default")
 
@@ -21,6 +21,7 @@ SPEC = Spec(entry=Script("train.py", ("--lr", "0.1")), name="train", queue="defa
         {"priority": 9},
         {"retries": 3, "losses": 0},
         {"timeout": 0.5, "grace": 10},
+        {"limits": Limits(memory=2**30, cpus=0.5, processes=1)},
         {"variables": {"A": "b=c", "EMPTY": ""}},
         {"secrets": ("HF_TOKEN", "wandb_key=WANDB_API_KEY"), "variables": {"A": "b"}},
         {"entry": Command(("ls", "-l"))},
@@ -41,6 +42,9 @@ def test_what_an_agent_can_act_on(change: dict[str, Any]) -> None:
         ({"losses": -1}, "negative"),
         ({"timeout": 0.0}, "timeout"),
         ({"grace": -1.0}, "grace"),
+        ({"limits": Limits(memory=1000)}, "--memory 1000 is too little"),
+        ({"limits": Limits(cpus=float("nan"))}, "--cpus nan"),
+        ({"limits": Limits(processes=0)}, "--processes 0"),
         ({"entry": Command(())}, "no command"),
         ({"variables": {"": "x"}}, "environment variable"),
         ({"variables": {"A=B": "x"}}, "environment variable"),

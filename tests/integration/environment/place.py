@@ -99,6 +99,13 @@ class Place:
         )
         return done.stdout.strip()
 
+    def python3(self, code: str) -> str:
+        """What the machine's own `python3 -c code` prints."""
+        done = subprocess.run(
+            ["python3", "-c", code], env=self.variables, check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
     def folders(self) -> list[Path]:
         return [path for path in (self.cache / "environments").iterdir() if path.is_dir()]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +9,11 @@ from typing import Any
 
 import msgspec
 import pytest
-import uv
 from place import OLD_SIX, Place
 
 from evq.agent.caches import Entry, caches_of
-from evq.agent.caches.packages import REST
+from evq.agent.caches.downloads import Downloads
+from evq.agent.caches.packages import REST, Packages
 from evq.agent.environments.locks import try_hold
 
 
@@ -85,8 +84,36 @@ async def test_two_at_once_do_not_prune_the_same_cache(own: Place) -> None:
 
 def test_an_empty_cache(tmp_path: Path) -> None:
     place = Place(tmp_path, {})
-    assert run(place, "ls") == {"entries": [], "left": 0, "busy": False}
+    kinds = [cache.kind for cache in caches_of(place.cache)]
+    assert run(place, "ls") == {"entries": [], "left": 0, "kinds": kinds, "busy": False}
     assert run(place, "prune", "--to", "0")["entries"] == []
+
+
+def test_downloads_go_when_no_tool_has_been_there_for_a_while(tmp_path: Path) -> None:
+    place = Place(tmp_path, {})
+    for name in ("pip", "apt/debian"):
+        (place.cache / name / "below").mkdir(parents=True)
+        (place.cache / name / "below/file").write_bytes(b"x" * 5000)
+    names = [entry["name"] for entry in run(place, "ls")["entries"]]
+    assert names == ["pip", "apt/debian"]
+    assert run(place, "prune", "--to", "0")["entries"] == []
+    downloads = Downloads(place.cache)
+    assert downloads.remove("apt/debian") and downloads.remove("never/there")
+    assert [entry.name for entry in downloads.entries()] == ["pip"]
+    assert sorted(path.name for path in place.cache.iterdir()) == ["apt", "pip", "prune.lock"]
+
+
+@pytest.mark.usefixtures("index")
+def test_packages_for_another_c_library_are_known_by_it(own: Place, tmp_path: Path) -> None:
+    own.variables["UV_CACHE_DIR"] = str(own.cache / "uv-musl")
+    target = tmp_path / "target"
+    own.uv("pip", "install", "--target", str(target), OLD_SIX, "--python", sys.executable)
+    (own.cache / "uvula").mkdir()
+    packages = Packages(own.cache)
+    names = [entry.name for entry in packages.entries()]
+    assert names == ["musl/six", f"musl/{REST}"]
+    assert packages.remove("musl/six")
+    assert [entry.name for entry in packages.entries()] == [f"musl/{REST}"]
 
 
 PREPARE = """
@@ -154,4 +181,3 @@ def test_the_layout_of_uvs_cache_is_the_one_that_is_read(
     own.uv("pip", "install", "--target", str(target), OLD_SIX, "--python", sys.executable)
     (six,) = [entry for entry in listed(own)["packages"] if entry.name == "six"]
     assert six.in_use
-    assert os.fspath(uv.find_uv_bin())

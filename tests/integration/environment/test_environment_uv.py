@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -142,6 +143,34 @@ async def test_a_package_is_imported_from_the_tree_of_its_attempt(
     for number, (place, environment) in enumerate(zip(places, (first, second), strict=True)):
         assert place.python(environment, ASK_MINE) == f"{number} 1.5 mine:main"
     assert versions(first)["mine"] == "1.5"
+
+
+@pytest.mark.usefixtures("index")
+@pytest.mark.parametrize("manager", ["uv", "pip"])
+async def test_a_project_with_a_list_of_requirements_is_importable(
+    place: Place, manager: str
+) -> None:
+    place.write("pyproject.toml", PACKAGE)
+    place.write("src/mine/__init__.py", "import six\nnumber = 7\n")
+    place.write("requirements.txt", f"{OLD_SIX}\n")
+    made = await place.prepare(manager=manager, requirements=("requirements.txt",))
+    assert place.python(made, ASK_MINE) == "7 1.5 mine:main"
+
+
+@pytest.mark.usefixtures("index")
+async def test_a_command_of_the_project_runs_its_tree(
+    tmp_path: Path, variables: dict[str, str]
+) -> None:
+    main = "import sys\ndef main():\n    sys.exit(NUMBER + len(sys.argv))\n"
+    for number in (0, 1):
+        place = Place(tmp_path / f"attempt{number}", variables)
+        place.cache = tmp_path / ("a cache with a long path " * 6).strip()
+        place.write("pyproject.toml", PACKAGE)
+        place.write("src/mine.py", main.replace("NUMBER", str(number)))
+        place.uv("lock")
+        environment = await place.prepare()
+        done = subprocess.run(["mine", "a b"], env=environment.apply(place.variables))
+        assert (done.returncode, environment.cached) == (number + 2, number == 1)
 
 
 @pytest.mark.usefixtures("index")

@@ -96,7 +96,7 @@ class User(Client):
 
     async def claim(self, task: str) -> Task:
         known = await self.get(task)
-        claim = Claim(agent="a", instance="i", slot=0, hint=known.origin, lease=30.0)
+        claim = Claim("a", "i", slot=0, hint=known.origin, lease=30.0, waited=known.seq)
         return (await handle(self.bus.log, self.author, known, claim)).task
 
     async def live(self, task: str, outcome: Outcome = Outcome.COMPLETED) -> Task:

@@ -7,6 +7,7 @@ import re
 from ...core.errors import EnvironmentFailed
 from ..command import Completed
 from .base import Recipe
+from .reasons import failure, last_line
 
 _SAID = re.compile(r"^\s*(?:error:|×|cause:|Caused by:|[├╰]─▶|│)\s*(?P<text>.*\S)")
 _HINT = re.compile(r"^\s*(?:hint|help):\s*(?P<text>.*\S)")
@@ -20,39 +21,39 @@ _UNREACHABLE = re.compile(
 )
 
 
-def explain(recipe: Recipe, completed: Completed, *, step: str) -> EnvironmentFailed:
+def explain_uv(recipe: Recipe, completed: Completed, *, step: str) -> EnvironmentFailed:
     """The error for a uv command that failed; `step` is "python" or "packages"."""
     said, hints, shown = _parts(completed.output)
-    why = "; ".join([*said, *hints]) or _last_line(completed)
-    if "No space left on device" in completed.output:
-        return EnvironmentFailed(
-            "the disk is full", why=why, fix="make room where the cache of evq is"
-        )
+    why = "; ".join([*said, *hints]) or last_line("uv", completed)
     if step == "python":
-        return EnvironmentFailed(
+        return failure(
+            completed,
             f"Python {recipe.python} cannot be had on this machine",
             why=why,
             fix=f"uv python install '{recipe.python}'",
         )
     if "`--locked`" in why or "Unable to find lockfile" in why:
         script = recipe.kind == "script-lock"
-        return EnvironmentFailed(
+        return failure(
+            completed,
             f"{recipe.source} is out of date",
             why="what is required has changed since it was locked",
             fix=f"uv lock --script {recipe.files[0]}" if script else "uv lock",
         )
     if any(_BUILD.search(line) for line in said):
-        return EnvironmentFailed(
-            f"a package of {recipe.source} cannot be built", why="; ".join([*said, *shown[-3:]])
+        return failure(
+            completed,
+            f"a package of {recipe.source} cannot be built",
+            why="; ".join([*said, *shown[-3:]]),
         )
     if _UNREACHABLE.search(why):
-        return EnvironmentFailed("the package index cannot be reached", why=why)
+        return failure(completed, "the package index cannot be reached", why=why)
     if "No solution found" in why:
         causes = [line for line in (*said, *hints) if "No solution found" not in line]
-        return EnvironmentFailed(
-            f"the requirements of {recipe.source} cannot be met", why="; ".join(causes)
+        return failure(
+            completed, f"the requirements of {recipe.source} cannot be met", why="; ".join(causes)
         )
-    return EnvironmentFailed(f"the environment of {recipe.source} cannot be built", why=why)
+    return failure(completed, f"the environment of {recipe.source} cannot be built", why=why)
 
 
 def _parts(output: str) -> tuple[list[str], list[str], list[str]]:
@@ -74,10 +75,3 @@ def _parts(output: str) -> tuple[list[str], list[str], list[str]]:
         elif said and line.strip():  # a message that goes on in the next line
             said[-1] += " " + line.strip()
     return said, hints, shown
-
-
-def _last_line(completed: Completed) -> str:
-    if completed.exit_code < 0:
-        return f"uv was ended by signal {-completed.exit_code}"
-    lines = [line.strip() for line in completed.output.splitlines() if line.strip()]
-    return lines[-1] if lines else f"uv ended with exit code {completed.exit_code}"

@@ -1,0 +1,32 @@
+"""What a manager that failed said, as an error that a person can act on."""
+
+from __future__ import annotations
+
+from ...core.addresses import masked
+from ...core.errors import EnvironmentFailed
+from ..command import Completed
+
+_LONGEST = 1500
+"""Characters of a reason; the whole output is in the task's log."""
+
+
+def failure(completed: Completed, what: str, *, why: str, fix: str = "") -> EnvironmentFailed:
+    """The error for a command that failed, without passwords; a full disk has its own words."""
+    if "No space left on device" in completed.output or "OSError: [Errno 28]" in completed.output:
+        what, fix = "the disk is full", "make room where the cache of evq is"
+    if len(why) > _LONGEST:
+        why = f"{why[:_LONGEST]}…"
+    return EnvironmentFailed(masked(what), why=masked(why), fix=fix)
+
+
+def last_line(program: str, completed: Completed) -> str:
+    """What is known of a command that gave no reason in a form that is understood."""
+    if completed.exit_code < 0:
+        return f"{program} was ended by signal {-completed.exit_code}"
+    lines = [line.strip() for line in completed.output.splitlines() if line.strip()]
+    return lines[-1] if lines else f"{program} ended with exit code {completed.exit_code}"
+
+
+def lines_of(completed: Completed) -> list[str]:
+    """The lines of the output that say something."""
+    return [line.rstrip() for line in completed.output.splitlines() if line.strip()]

@@ -1,0 +1,109 @@
+"""Notices agents that went without a word, and says so in the log.
+
+That is for the views only: whether a task may be taken over is decided by its own claim and its
+holder's presence, in `claim`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from ..core.bus.connect import Bus
+from ..core.events import AgentDown, AgentEvent, AgentLost, Envelope
+from ..core.handle import Author
+from ..core.ports import BusAway, Entry, Stored, WrongSequence
+from ..core.subjects import agent_events
+from ..core.wire import decode, encode
+from .claim import presence_key
+from .config import Config
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 3
+"""Leases between two looks at who is there. Nobody waits for the views to be right at once."""
+
+
+class Neighbours:
+    """All agents, as the log has them, beside those who say that they live."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        author: Author,
+        config: Config,
+        instance: str,
+        clock: Callable[[], float],
+    ) -> None:
+        """`clock` gives seconds that never go back; it is also the clock of `bus.since`."""
+        self._bus = bus
+        self._author = author
+        self._lease = config.lease
+        self._instance = instance
+        self._clock = clock
+        self._last: dict[str, int] = {}
+        """By agent, the sequence of the last event about it."""
+        self._instances: dict[str, str] = {}
+        """Those whose end the log does not know, by agent."""
+        self._missing: set[str] = set()
+
+    async def run(self, when_taken_for_lost: Callable[[], Awaitable[None]]) -> None:
+        """Listen and look without end."""
+        await asyncio.gather(self._listen(when_taken_for_lost), self._look_now_and_then())
+
+    async def _listen(self, when_taken_for_lost: Callable[[], Awaitable[None]]) -> None:
+        async with self._bus.log.follow(1, [agent_events("*")]) as batches:
+            async for batch in batches:
+                for stored in batch:
+                    event = self.hear(stored)
+                    if isinstance(event, AgentLost) and event.instance == self._instance:
+                        await when_taken_for_lost()
+
+    def hear(self, stored: Stored) -> AgentEvent | None:
+        """Remember what an event says of an agent, and return it."""
+        name = stored.subject.rpartition(".")[2]
+        self._last[name] = stored.seq
+        message = decode(stored.data)
+        if not isinstance(message, Envelope) or not isinstance(message.event, AgentEvent):
+            return None
+        event = message.event
+        if not isinstance(event, AgentDown | AgentLost):
+            self._instances[name] = event.instance
+        elif self._instances.get(name) == event.instance:
+            del self._instances[name]
+        return event
+
+    async def _look_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease * LOOK_EVERY)
+            try:
+                await self.look()
+            except BusAway as away:
+                log.info("nobody looks for lost agents: %s", away)
+                await self._bus.wait(away)
+
+    async def look(self) -> None:
+        """Say of those who were not there at the look before either that they are lost."""
+        if self._clock() - self._bus.since < self._lease * LOOK_EVERY:
+            # After a server's restart everybody gets the time to come back.
+            self._missing.clear()
+            return
+        present = await self._bus.presence.all()
+        missing = {
+            instance: name
+            for name, instance in self._instances.items()
+            if presence_key(name, instance) not in present
+        }
+        for instance in missing.keys() & self._missing:
+            await self._say_lost(missing[instance], instance)
+        self._missing = set(missing)
+
+    async def _say_lost(self, name: str, instance: str) -> None:
+        envelope = self._author.envelope(AgentLost(name, instance, "it went without a word"))
+        entry = Entry(agent_events(name), encode(envelope), envelope.id, self._last[name])
+        try:
+            await self._bus.log.append(entry)
+        except WrongSequence:
+            return  # another agent said so, or it came back
+        log.info("agent %s is lost", name)
