@@ -20,17 +20,10 @@ from .document import spec_facts
 from .enqueue import Submission, facts_of, summary, warn_of_queue
 from .options import json_option
 from .recent import remember
-from .request import (
-    REST,
-    TaskCommand,
-    default_name,
-    force_option,
-    keep_option,
-    pairs,
-    variables,
-)
+from .request import default_name, pairs, variables
 from .selectors import resolve
 from .session import call, settings
+from .wish import REST, TaskCommand, force_option, keep_option
 
 if TYPE_CHECKING:
     from ..core.sdk.client import Client
