@@ -233,7 +233,7 @@ def changed(spec: Spec, wish: Wish) -> Spec:
         spec = replace(spec, name=default_name(spec.entry, spec.params))
     given = {option: value for option, value in wish.given.items() if value not in (None, ())}
     bounds = {name: LIMITS[name](given.pop(name)) for name in LIMITS if name in given}
-    which = {name: given.pop(name) for name in ("branch", "commit") if name in given}
+    which: dict[str, str] = {n: given.pop(n) for n in ("branch", "commit") if n in given}
     if which:
         spec = replace(spec, repo=_other_repo(spec, which))
     if bounds:
