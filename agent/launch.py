@@ -18,11 +18,14 @@ from ..core.spec import Code, Command, Inline, Module, Notebook, Script, Spec
 from ..core.state import EnvironmentRecord, Task
 from . import environments, notebook, workdir
 from .command import Run
+from .containers.variables import carried
 from .environments.base import Environment, Recipe, Request
 from .means import Means
+from .place import Place
 from .secret_sources import Secrets
 from .sources.credentials import credentials
 from .sources.remote import Placed, Remote
+from .trust import trust_variables
 from .variables import setup_variables, task_variables
 
 LONGEST_PARAMS = 100_000
@@ -74,6 +77,15 @@ def _params_alone(spec: Spec) -> str:
     return msgspec.json.encode(
         {name: parameters.typed(v) for name, v in spec.params.items()}
     ).decode()
+
+
+def base_variables(means: Means, place: Place, *, task: bool = False) -> dict[str, str]:
+    """What a command of set-up, or the task's own, finds in a place before anything is said."""
+    chosen = task_variables if task else setup_variables
+    config = means.config
+    if place.variables is not None:
+        return carried(chosen(config.pass_env), config.pass_env) | place.variables
+    return chosen(config.pass_env) | trust_variables(config.trusted if config.extra_ca else None)
 
 
 async def put_code(means: Means, code: Code, target: Path, run: Run) -> bool:
@@ -150,19 +162,24 @@ def _script_in_tree(spec: Spec) -> str | None:
 
 
 async def build(
-    means: Means, spec: Spec, recipe: Recipe, tree: Path, run: Run, secrets: Secrets
+    means: Means, spec: Spec, recipe: Recipe, tree: Path, place: Place, secrets: Secrets
 ) -> Built:
     """Make the environment of `recipe`, or find it in the cache; for a notebook, Jupyter too."""
+    run, base_env = place.execution.setup, base_variables(means, place)
     environment = await environments.prepare(
         recipe,
         tree=tree,
         cache=means.config.cache,
         run=run,
-        base_env=setup_variables(means.config.pass_env),
+        base_env=base_env,
         secrets=secrets.values,
     )
     record = EnvironmentRecord(
-        environment.manager, environment.python, environment.key, environment.packages
+        environment.manager,
+        environment.python,
+        environment.key,
+        environment.packages,
+        place.image,
     )
     detail = f"{environment.manager} ({recipe.source}), Python {environment.python}"
     if environment.python is None:
@@ -170,7 +187,7 @@ async def build(
     notes = list(environment.notes)
     tools = None
     if isinstance(spec.entry, Notebook):
-        tools = await notebook.tools(means, environment, run)
+        tools = await notebook.tools(means.config.cache, environment, run, base_env)
         notes.append("with Jupyter")
     return Built(environment, record, "; ".join([detail, *notes]), tools)
 
@@ -222,11 +239,17 @@ def _executable(file: Path) -> bool:
 
 
 def variables(
-    means: Means, task: Task, attempt: int, built: Built, socket: Path, secrets: Secrets
+    means: Means,
+    task: Task,
+    attempt: int,
+    built: Built,
+    socket: Path,
+    place: Place,
+    secrets: Secrets,
 ) -> dict[str, str]:
     """The variables of the task's command, the user's own last so that they win."""
     spec = task.spec
-    base = task_variables(means.config.pass_env)
+    base = base_variables(means, place, task=True)
     if built.environment:
         base = built.environment.apply(base)
     if built.tools:

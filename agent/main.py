@@ -14,6 +14,7 @@ import logging
 import os
 import platform
 import secrets
+import shlex
 import shutil
 import signal
 import sys
@@ -40,6 +41,7 @@ from . import probe
 from .caretaker import Caretaker
 from .channel import Channel
 from .config import Config, parse_kinds
+from .containers.lodging import sweep
 from .forkserver import Forkserver
 from .kept import Kept
 from .lease import LeaseKeeper
@@ -53,6 +55,7 @@ from .results import Results
 from .secret_sources import SecretSources
 from .sources.credentials import Protocol, credentials
 from .spool import Spool
+from .trust import trusted_file
 from .variables import passwords, setup_variables
 
 log = logging.getLogger("evq.agent")
@@ -81,6 +84,13 @@ def parse(argv: list[str] | None) -> Config:
     parser.add_argument("--cache-dir", type=Path, required=True)
     parser.add_argument("--log-bytes", type=int, default=64 * 2**20)
     parser.add_argument("--spool-bytes", type=int, default=256 * 2**20)
+    parser.add_argument("--docker")
+    parser.add_argument("--docker-for", action="append", default=[])
+    parser.add_argument("--docker-args", default="")
+    parser.add_argument("--docker-allow", default="")
+    parser.add_argument("--allow-setup", action="store_true")
+    parser.add_argument("--allow-apt", action="store_true")
+    parser.add_argument("--extra-ca", type=Path)
     parser.add_argument("--git-credentials", type=Path)
     parser.add_argument("--git-protocol", choices=get_args(Protocol), default="auto")
     parser.add_argument("--git-ssh", default="ssh")
@@ -108,6 +118,13 @@ def parse(argv: list[str] | None) -> Config:
         cache=options.cache_dir.absolute(),
         log_bytes=options.log_bytes,
         spool_bytes=options.spool_bytes,
+        docker=options.docker,
+        docker_for=dict(rule.split("=", 1) for rule in options.docker_for),
+        docker_args=tuple(shlex.split(options.docker_args)),
+        docker_allow=frozenset(filter(None, options.docker_allow.split(","))),
+        allow_setup=options.allow_setup,
+        allow_apt=options.allow_apt,
+        extra_ca=options.extra_ca,
         git_credentials=options.git_credentials,
         git_protocol=options.git_protocol,
         git_ssh=options.git_ssh,
@@ -143,7 +160,8 @@ def named(config: Config, host: str) -> Iterator[Config]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 continue
-            yield msgspec.structs.replace(config, name=name, state=folder)
+            trusted = trusted_file(config.extra_ca, folder)
+            yield msgspec.structs.replace(config, name=name, state=folder, trusted=trusted)
             return
     raise Conflict(
         f"an agent named {names[0]} is running on this machine",
@@ -232,6 +250,7 @@ async def work(config: Config, login: Login) -> None:
     instance = secrets.token_hex(6)
     if ended := probe.end_leftovers("EVQ_AGENT_FOLDER", str(config.state)):
         log.warning("ended %d processes that an earlier agent left", ended)
+    await asyncio.to_thread(sweep, config, log.warning)
     sources = SecretSources(os.environ, config.secrets_env, config.secrets_file)
     sources.check()
     async with reached(login, config) as bus:
@@ -253,6 +272,7 @@ async def equipped(
         kept = Kept(config.state / "work")
         kept.clear()
         cgroups = Cgroups(config.state, instance)
+        cgroups.settle()
         await asyncio.to_thread(cgroups.sweep)
         stack.callback(cgroups.close)
         for controller, why in cgroups.lacking.items():

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import platform
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..core.ports import BusAway
@@ -19,12 +20,13 @@ from .command import Run
 from .environments.base import Environment, Request
 from .means import Means
 from .redactor import Redactor
-from .variables import setup_variables
 
 TOOLS = ("nbclient>=0.10,<1", "ipykernel>=6.29,<8")
 
 
-async def tools(means: Means, environment: Environment | None, run: Run) -> Environment:
+async def tools(
+    cache: Path, environment: Environment | None, run: Run, base_env: Mapping[str, str]
+) -> Environment:
     """The environment with Jupyter for the Python of `environment`. Raises `EnvironmentFailed`."""
     version = (environment and environment.python) or platform.python_version()
     python = ".".join(version.split(".")[:2])
@@ -35,9 +37,9 @@ async def tools(means: Means, environment: Environment | None, run: Run) -> Envi
         return await environments.prepare(
             recipe,
             tree=Path(empty),
-            cache=means.config.cache,
+            cache=cache,
             run=run,
-            base_env=setup_variables(means.config.pass_env),
+            base_env=base_env,
         )
 
 

@@ -17,7 +17,6 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import cast
 
 from msgspec.structs import replace
@@ -34,6 +33,7 @@ from ..core.ports import Entry
 from ..core.presence import AgentPresence
 from ..core.sdk.author import host_name, now
 from ..core.sdk.client import Client
+from ..core.spec import Repo
 from ..core.state import Task
 from ..core.subjects import Level
 from ..core.wire import decode_telemetry, encode
@@ -44,6 +44,7 @@ from .config import Config
 from .main import answer, equipped, named, parse, read_login
 from .means import Means
 from .outbox import Outbox
+from .preparation import Ready
 from .secret_sources import SecretSources
 from .spool import Record, Spool
 
@@ -66,8 +67,8 @@ class Aloud(Outbox):
 class Foreground(Attempt):
     """An attempt that tells its steps on stderr."""
 
-    async def _write(self, command: Command, keep_result: bool = False) -> events.Lifecycle:
-        event = await super()._write(command, keep_result)
+    async def write(self, command: Command, keep_result: bool = False) -> events.Lifecycle:
+        event = await super().write(command, keep_result)
         if isinstance(event, events.Phase) and event.seconds is not None:
             cached = " (cached)" if event.cached else ""
             print(f"  {event.name} {event.seconds:.1f}s{cached} {event.detail}", file=sys.stderr)
@@ -79,8 +80,8 @@ class Building(Foreground):
 
     built: launch.Built | None = None
 
-    async def _run_command(self, tree: Path, built: launch.Built) -> Finish | GiveBack | None:
-        self.built = built
+    async def _run_command(self, ready: Ready) -> Finish | GiveBack | None:
+        self.built = ready.built
         return Finish(self.holder, Outcome.COMPLETED)
 
 
@@ -116,7 +117,7 @@ async def apart(login: Login, task_id: str) -> AsyncIterator[tuple[Bus, Task]]:
         memory = MemoryBus(MemoryServer())
         bus = cast(Bus, memory)
         bus.objects = real.objects
-        spec = replace(known.spec, retries=0, losses=0)
+        spec = replace(known.spec, retries=0, losses=0, repo=_repo_as_it_ran(known))
         level = Level(spec.queue, spec.priority)
         envelope = events.Envelope(
             id=secrets.token_hex(10), at=now(), by=known.by, event=Enqueued(known.id, spec)
@@ -124,6 +125,12 @@ async def apart(login: Login, task_id: str) -> AsyncIterator[tuple[Bus, Task]]:
         entry = Entry(subjects.hint(level, known.id), encode(envelope), envelope.id)
         await bus.log.append(entry)
         yield bus, await find(bus.log, known.id)
+
+
+def _repo_as_it_ran(task: Task) -> Repo | None:
+    """The task's remote, at the commit that its last attempt ran, wherever the branch is now."""
+    repo, commit = task.spec.repo, task.attempts[-1].commit if task.attempts else None
+    return replace(repo, branch=None, commit=commit) if repo and commit else repo
 
 
 @asynccontextmanager

@@ -17,9 +17,10 @@ from .document import looks_secret, spec_facts
 from .options import json_option
 from .recent import remember
 from .render import code_text, repo_text
-from .request import TaskCommand, Wish, make_entry, make_spec, make_wish, task_options
+from .request import make_entry, make_spec
 from .sending import send, with_code
 from .session import call, settings, warm_up
+from .wish import TaskCommand, Wish, make_wish, task_options
 
 if TYPE_CHECKING:
     from ..core.sdk.client import Client, Receipt

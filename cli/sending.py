@@ -17,7 +17,7 @@ from ..core.errors import UsageError
 from ..core.ports import BusAway
 from ..core.sdk.snapshot import Snapshot, take
 from ..core.spec import Module, Notebook, Script, Spec
-from .request import Wish
+from .wish import Wish
 
 if TYPE_CHECKING:
     from ..core.sdk.client import Client

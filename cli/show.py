@@ -92,6 +92,11 @@ def page(task: Task) -> list[str]:
     for name, text in (
         ("params", _parameters(spec)),
         ("setenv", _pairs({k: masked(k, v) for k, v in spec.variables.items()})),
+        (
+            "docker",
+            " ".join((spec.container.image, *spec.container.args)) if spec.container else "",
+        ),
+        ("apt", " ".join(spec.apt)),
         ("secrets", " ".join(spec.secrets)),
         ("tags", " ".join(spec.tags)),
         ("limits", _limits(task)),
@@ -168,6 +173,8 @@ def attempt_lines(attempt: Attempt) -> list[str]:
         python = f", Python {environment.python}" if environment.python else ""
         count = f"{len(environment.packages)} packages" if environment.packages else "no packages"
         lines.append(_label("with", f"{environment.manager}{python}, {count}"))
+        if environment.image:
+            lines.append(_label("in", f"image {environment.image}"))
     if launch:
         lines.append(_label("ran", f"{' '.join(launch.argv)}  {dim(f'pid {launch.pid}')}"))
     if end:

@@ -169,6 +169,7 @@ def decide(task: Task, command: Command) -> events.Lifecycle:
                 python=found.python,
                 key=found.key,
                 packages=found.packages,
+                image=found.image,
             )
         case Start():
             return _start(task, command)

@@ -133,6 +133,7 @@ class Environment(
     python: str | None = None
     key: str | None = None
     packages: tuple[Package, ...] = ()
+    image: str | None = None
 
 
 class Started(

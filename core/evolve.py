@@ -108,7 +108,9 @@ def _environment(task: Task, seq: int, event: events.Environment) -> Task:
     attempt = _live(task, event.attempt)
     if attempt is None:
         return replace(task, seq=seq)
-    record = state.EnvironmentRecord(event.manager, event.python, event.key, event.packages)
+    record = state.EnvironmentRecord(
+        event.manager, event.python, event.key, event.packages, event.image
+    )
     return _with_attempt(task, seq, replace(attempt, environment=record))
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from .addresses import check_address
+from .container import check_image, check_packages, check_setup, read_arguments
 from .errors import UsageError
 from .ids import check_name
 from .remotes import check_repo
@@ -99,6 +100,13 @@ class Code(msgspec.Struct, frozen=True, omit_defaults=True):
     unpushed: int | None = None
 
 
+class Container(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The image that a task runs in, and arguments for its container as `docker run` has them."""
+
+    image: str
+    args: tuple[str, ...] = ()
+
+
 class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
     """What an attempt may use at most, set-up included, all of its processes together.
 
@@ -117,6 +125,8 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `retries` is how often the task may run again after a failure of its own, `losses` after an
     attempt that was lost with its agent: the two budgets are apart. `timeout` and `grace` are
     in seconds; `timeout` counts from the start of the command, `grace` from SIGTERM to SIGKILL.
+    `setup` is the text of a shell script and `apt` names system packages, for the machine or the
+    image before the task's code is there.
     `keep` is how many seconds the folder of a failed attempt stays; null leaves it to the agent.
     `secrets` are names, never values: `NAME`, or `VARIABLE=NAME`; see `secret_names`.
     """
@@ -131,6 +141,9 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     manager: Manager = "auto"
     requirements: tuple[str, ...] = ()
     python: str | None = None
+    container: Container | None = None
+    setup: str | None = None
+    apt: tuple[str, ...] = ()
     indexes: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
     torch_backend: str | None = None
@@ -167,6 +180,11 @@ def check_spec(spec: Spec) -> Spec:
         raise UsageError("a folder cannot be kept for less than nothing", fix="--keep 0")
     if isinstance(spec.entry, Command) and not spec.entry.argv:
         raise UsageError("there is no command to run", fix="evq enqueue -- COMMAND ARGS")
+    if spec.container:
+        check_image(spec.container.image)
+        read_arguments(spec.container.args)
+    check_packages(spec.apt)
+    check_setup(spec.setup or "")
     _check_variables(spec.variables)
     if spec.repo:
         check_repo(spec.repo)

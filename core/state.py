@@ -29,6 +29,7 @@ class EnvironmentRecord(msgspec.Struct, frozen=True):
     python: str | None
     key: str | None
     packages: tuple[Package, ...]
+    image: str | None = None
 
 
 class End(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from .base import Entry, PrunableCache, prune, surplus
 from .code import Commits
 from .downloads import Downloads
 from .environments import Environments
+from .images import PreparedImages
 from .mirrors import Mirrors
 from .packages import Packages
 
@@ -25,5 +26,6 @@ def caches_of(folder: Path) -> tuple[PrunableCache, ...]:
         Commits(folder),
         Mirrors(folder),
         Packages(folder),
+        PreparedImages(folder),
         Downloads(folder),
     )

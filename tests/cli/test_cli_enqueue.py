@@ -365,3 +365,26 @@ def test_a_long_command_makes_a_short_name() -> None:
     assert pairs(["a=b=c"], "--set") == {"a": "b=c"}
     with pytest.raises(UsageError):
         pairs(["=b"], "--set")
+
+
+async def test_packages_are_asked_for_by_index_constraint_and_backend(evq: Any, bus: Bus) -> None:
+    evq.repository()
+    (evq.cwd / "sub").mkdir()
+    (evq.cwd / "sub" / "limits.txt").write_text("six<2\n")
+    address = "https://ada:${TOKEN}@host/simple"
+    words = ["--env", "pip", "--index", address, "--constraint", "sub/limits.txt"]
+    words += ["--torch-backend", "cu126", "--secret", "TOKEN", "--quiet", "train.py"]
+    spec = (await find(bus.log, (await evq("enqueue", *words)).out.strip())).spec
+    assert (spec.manager, spec.indexes, spec.torch_backend) == ("pip", (address,), "cu126")
+    assert spec.constraints == ("sub/limits.txt",)
+    other = await evq("clone", "@", "--env", "uv", "--index", "https://host/other", "--quiet")
+    spec = (await find(bus.log, other.out.strip())).spec
+    assert (spec.manager, spec.indexes) == ("uv", ("https://host/other",))
+
+
+async def test_what_packages_are_asked_for_by_is_checked(evq: Any) -> None:
+    refused = await evq("enqueue", "--index", "https://ada:canary@host/simple", "--", "true")
+    assert refused.status == 2 and "canary" not in refused.out + refused.err
+    assert "--secret NAME" in refused.err
+    missing = await evq("enqueue", "--constraint", "limits.txt", "--", "true")
+    assert missing.status == 2 and "there is no file limits.txt here" in missing.err
