@@ -11,8 +11,21 @@ from msgspec.structs import replace
 
 from ..core import arguments, parameters, units
 from ..core.errors import UsageError
+from ..core.remotes import check_repo
 from ..core.sdk.author import host_name, user_name
-from ..core.spec import Command, Entry, Limits, Manager, Module, Script, Spec, argv_text, check_spec
+from ..core.spec import (
+    Command,
+    Entry,
+    Limits,
+    Manager,
+    Module,
+    Notebook,
+    Repo,
+    Script,
+    Spec,
+    argv_text,
+    check_spec,
+)
 from . import output
 from .completion import complete_queue, complete_task
 from .difference import Change, change_lines, spec_changes
@@ -85,6 +98,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 @click.argument("task", shell_complete=complete_task)
 @click.argument("script", required=False)
 @click.option("-m", "module", metavar="MODULE", help="Run this Python module instead.")
+@click.option("--branch", metavar="NAME", help="Another branch of its remote.")
+@click.option("--commit", metavar="ID|TAG", help="Another commit of its remote, or a tag.")
 @click.option("--set", multiple=True, metavar="K=V", help="Another value for a parameter.")
 @click.option("--add", multiple=True, metavar="K=V", help="A parameter that is not there yet.")
 @force_option
@@ -218,9 +233,25 @@ def changed(spec: Spec, wish: Wish) -> Spec:
         spec = replace(spec, name=default_name(spec.entry, spec.params))
     given = {option: value for option, value in wish.given.items() if value not in (None, ())}
     bounds = {name: LIMITS[name](given.pop(name)) for name in LIMITS if name in given}
+    which: dict[str, str] = {n: given.pop(n) for n in ("branch", "commit") if n in given}
+    if which:
+        spec = replace(spec, repo=_other_repo(spec, which))
     if bounds:
         spec = replace(spec, limits=replace(spec.limits or Limits(), **bounds))
     return replace(spec, **{PARTS[name].field: PARTS[name].read(v) for name, v in given.items()})
+
+
+def _other_repo(spec: Spec, which: dict[str, str]) -> Repo:
+    """Another branch or commit of the remote whose code the task runs. Raises `UsageError`."""
+    if spec.repo is None:
+        raise UsageError(
+            f"the task has no other {next(iter(which))}",
+            why="its code was sent from a disk, as it lay there",
+            fix="evq enqueue --repo URL --branch NAME SCRIPT",
+        )
+    repo = replace(spec.repo, branch=which.get("branch"), commit=which.get("commit"))
+    check_repo(repo)
+    return repo
 
 
 def other_entry(entry: Entry, wish: Wish) -> Entry:
@@ -236,7 +267,8 @@ def other_entry(entry: Entry, wish: Wish) -> Entry:
     if wish.module:
         return Module(wish.module, args)
     if wish.script:
-        return Script(wish.script, args)
+        notebook = wish.script.endswith(".ipynb")
+        return Notebook(wish.script) if notebook else Script(wish.script, args)
     if wish.rest is None:
         return entry
     if not isinstance(entry, Command) and (not args or arguments.read(args[:1])):
