@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from pathlib import Path
+from typing import Any, TypeVar
 
 from ..core import events, state
 from ..core.decide import (
@@ -24,36 +24,31 @@ from ..core.decide import (
     Holder,
     Rejected,
     Start,
-    TellEnvironment,
 )
-from ..core.errors import (
-    CodeFailed,
-    EnvironmentFailed,
-    EvqError,
-    SecretFailed,
-    ServerFull,
-    SpawnFailed,
-)
+from ..core.errors import EvqError, ServerFull
 from ..core.events import Launch
 from ..core.handle import handle, refresh
 from ..core.ports import BusAway, Delivery
 from ..core.sdk.author import now
+from ..core.spec import Notebook
 from ..core.state import Task
-from . import endings, launch
+from . import endings, launch, notebook
 from .channel import Channel
-from .command import Run
 from .confinement import Confinement
 from .endings import Ending
-from .environments.base import Environment
 from .execution import Execution
 from .forkserver import Supervisor
 from .left import Left
 from .means import Means
+from .place import Place
+from .preparation import Preparation, Ready
 from .results import Result
 from .secret_sources import NO_SECRETS
 from .telemetry import Recorder
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 BRIEF = 0.005
 """Seconds that a command must live for its start to be an event of its own. A shorter one is
@@ -83,7 +78,7 @@ class Attempt:
         self._delivery = delivery
         self._channel = channel
         self._ending: Ending | None = None
-        self._supervisor: Supervisor | None = None
+        self._supervisors: tuple[Supervisor, ...] = ()
         self._frozen = False
         self._recorder = Recorder(
             means.outbox,
@@ -96,12 +91,12 @@ class Attempt:
             means.redactor,
         )
         self._secrets = NO_SECRETS
-        self._execution: Execution | None = None
         self._launch: Launch | None = None
         self._telling: asyncio.Future[events.Lifecycle] | None = None
-        self._environment: Environment | None = None
+        self._waiting: asyncio.Future[Any] | None = None
         self._work = means.config.state / "work" / f"{task.id}-{live.number}"
         self._left = Left(self._work)
+        self._preparation = Preparation(self, means, self._left, channel, self._recorder)
         self._confinement = Confinement(means, task.spec, self._work.name)
 
     # --- the pipe -----------------------------------------------------------------------------
@@ -109,91 +104,61 @@ class Attempt:
     async def run(self) -> Finish | GiveBack | None:
         """Everything up to the end of the last process; the end itself is `record`'s."""
         means = self._means
-        self._supervisor = supervisor = await means.forkserver.supervisor()
-        supervisor.on_frozen = self._froze
-        self.renew(means.keeper.deadline)
+        supervisor = await means.forkserver.supervisor()
+        self.watch(supervisor)
         means.keeper.hold(self)
         self._channel.attach(self._recorder.heard, self._recorder.garbled)
-        self._execution = Execution(supervisor, self._recorder)
+        here = Place(supervisor, Execution(supervisor, self._recorder))
         end: Finish | GiveBack | None = None
         try:
-            end = await self._carry_out(supervisor)
+            end = await self._carry_out(here)
             return end
         finally:
-            self._supervisor = None
+            self._supervisors = ()
             means.forkserver.release(supervisor)
+            await self._preparation.leave()
             await self._confinement.leave()
-            if self._environment:
-                self._environment.release()
             self._channel.detach()
             self._recorder.close()
             self._left.launched = self._launch
             await self._left.put_away(means, self.task, self.holder.attempt, end)
 
-    async def _carry_out(self, supervisor: Supervisor) -> Finish | GiveBack | None:
+    async def _carry_out(self, here: Place) -> Finish | GiveBack | None:
         """The steps, and each way in which one of them can fail."""
         try:
-            self._confinement.enter(supervisor, self._recorder.say)
-            return await self._prepare_and_run()
+            self._confinement.enter(here.supervisor, self._recorder.say)
+            return await self._prepare_and_run(here)
         except (ClaimLost, Stopped):
             return endings.before_command(self.holder, self._ending)
-        except (CodeFailed, EnvironmentFailed, SecretFailed, SpawnFailed) as error:
+        except tuple(endings.SET_UP_CAUSES) as error:
             return self._failed_by(self._recorder.redactor.error(error))
         except OSError as error:
             return endings.by_agent(self.holder, self._recorder.redactor.text(str(error)))
 
-    async def _prepare_and_run(self) -> Finish | GiveBack | None:
+    async def _prepare_and_run(self, here: Place) -> Finish | GiveBack | None:
         if self.task.spec.secrets:
             await self._find_secrets()
-        self._left.tree = tree = await self._put_code()
-        self._left.built = built = await self._build_environment(tree)
-        return await self._run_command(tree, built)
+        return await self._run_command(await self._preparation.run(here, self._secrets))
 
     async def _find_secrets(self) -> None:
-        async with self._phase("secrets") as phase:
+        async with self.phase("secrets") as phase:
             self._secrets = found = await self._means.secrets.resolve(self.task.spec)
             self._recorder.redactor = self._means.redactor.knowing(found.values)
             phase.detail = ", ".join(f"{name} ({where})" for name, where in found.places.items())
 
-    async def _put_code(self) -> Path:
-        code = self.task.spec.code
-        if code is None:
-            await launch.clear_scratch(self._channel.scratch)
-            return self._channel.scratch
-        async with self._phase("code") as phase:
-            run = self._setup_runner()
-            phase.cached = await launch.put_code(self._means, code, self._work, run)
-            phase.detail = code.snapshot[:12]
-        return self._work
-
-    async def _build_environment(self, tree: Path) -> launch.Built:
-        recipe = launch.recipe(self.task.spec, tree)
-        if recipe is None:
-            return launch.Built()
-        async with self._phase("environment") as phase:
-            run = self._setup_runner()
-            built = await launch.build(self._means, recipe, tree, run, self._secrets)
-            self._environment = built.environment
-            phase.cached = built.environment.cached if built.environment else None
-            phase.detail = built.detail
-        if built.record:
-            await self._write(TellEnvironment(self.holder, built.record))
-        return built
-
-    async def _run_command(self, tree: Path, built: launch.Built) -> Finish | GiveBack | None:
+    async def _run_command(self, ready: Ready) -> Finish | GiveBack | None:
         self._stop_if_told()
-        spec = self.task.spec
-        command = launch.command(spec, tree, built)
+        spec, tree, execution = self.task.spec, ready.tree, ready.place.execution
+        command = launch.command(spec, tree, ready.built)
         variables = launch.variables(
             self._means,
             self.task,
             self.holder.attempt,
-            built,
+            ready.built,
             self._channel.path,
+            ready.place,
             self._secrets,
         )
-        assert self._execution is not None
-        execution = self._execution
         began = time.monotonic()
         pid = await execution.spawn(command, cwd=launch.folder(spec, tree), env=variables)
         self._confinement.started(pid)
@@ -214,13 +179,25 @@ class Attempt:
             self._ending,
             self._recorder.last_error,
             self._confinement.out_of_time,
-            self._confinement.memory_death(exit.exit_code, self._recorder.say),
+            self._memory_death(exit.exit_code),
         )
-        return await self._start_told(end)
+        end = await self._start_told(end)
+        if end and isinstance(spec.entry, Notebook):
+            file, redactor = launch.folder(spec, tree) / spec.entry.path, self._recorder.redactor
+            stored = await notebook.keep(self._means, file, redactor)
+            await self.write(EndPhase(self.holder, "notebook", 0.0, None, stored or ""))
+        return end
+
+    def _memory_death(self, exit_code: int) -> str:
+        """Why it is known that want of memory ended the command; empty if it is not."""
+        # A container has a count of its own, for its own limit and for want on the whole machine.
+        if (counted := self._preparation.memory_evidence()) is not None:
+            return counted
+        return self._confinement.memory_death(exit_code, self._recorder.say)
 
     def _tell_start(self) -> None:
         assert self._launch is not None
-        self._telling = asyncio.ensure_future(self._write(Start(self.holder, self._launch)))
+        self._telling = asyncio.ensure_future(self.write(Start(self.holder, self._launch)))
 
     async def _start_told(self, end: Finish | GiveBack | None) -> Finish | GiveBack | None:
         """`end`, once a start that is being written stands in the log."""
@@ -248,7 +225,8 @@ class Attempt:
         for line in (error.why, error.fix and f"fix: {error.fix}"):
             for part in line.splitlines():
                 self._recorder.say(f"  {part}")
-        return endings.of_set_up(self.holder, error, self._confinement.memory_death_in_set_up())
+        memory = self._preparation.memory_evidence() or self._confinement.memory_death_in_set_up()
+        return endings.of_set_up(self.holder, error, memory)
 
     def failed_here(self) -> Finish:
         """The end of an attempt that the agent itself could not carry through."""
@@ -264,7 +242,7 @@ class Attempt:
                 )
                 return
             await self._all_said(end)
-            await self._settle(await self._write(end, keep_result=True))
+            await self._settle(await self.write(end, keep_result=True))
         except Rejected as error:
             log.info("task %s: the end was refused: %s", self.task.id, error)
         finally:
@@ -300,7 +278,7 @@ class Attempt:
 
     # --- writing ------------------------------------------------------------------------------
 
-    async def _write(self, command: Command, keep_result: bool = False) -> events.Lifecycle:
+    async def write(self, command: Command, keep_result: bool = False) -> events.Lifecycle:
         """Carry a command out on the task; waits for the server as long as it takes."""
 
         async def patience(away: BusAway) -> None:
@@ -326,10 +304,10 @@ class Attempt:
         return written.event
 
     @asynccontextmanager
-    async def _phase(self, name: str) -> AsyncIterator[launch.PhaseNotes]:
+    async def phase(self, name: str) -> AsyncIterator[launch.PhaseNotes]:
         """A step of set-up: its begin and its end are events."""
         self._stop_if_told()
-        await self._write(BeginPhase(self.holder, name))
+        await self.write(BeginPhase(self.holder, name))
         notes = launch.PhaseNotes()
         began = time.monotonic()
         try:
@@ -345,23 +323,40 @@ class Attempt:
                 if notes.cached is False:
                     self._means.caretaker.built()
                 detail = self._recorder.redactor.text(notes.detail)
-                await self._write(EndPhase(self.holder, name, seconds, notes.cached, detail))
+                end = EndPhase(self.holder, name, seconds, notes.cached, detail, notes.commit)
+                await self.write(end)
         self._stop_if_told()
-
-    def _setup_runner(self) -> Run:
-        assert self._execution is not None
-        return self._execution.setup
 
     def _stop_if_told(self) -> None:
         if self._ending:
             raise Stopped
 
+    async def until_told(self, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` gives, unless the attempt is told to end: nobody waits for a download then.
+
+        Only for what no supervisor ends.
+        """
+        self._waiting = task = asyncio.ensure_future(work)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            self._stop_if_told()
+            raise
+        finally:
+            self._waiting = None
+
     # --- the lease ----------------------------------------------------------------------------
 
     def renew(self, deadline: float) -> None:
-        """Tell the supervisor until when the command may run."""
-        if self._supervisor:
-            self._supervisor.lease(deadline, self._means.config.on_disconnect)
+        """Tell the supervisors until when the command may run."""
+        for supervisor in self._supervisors:
+            supervisor.lease(deadline, self._means.config.on_disconnect)
+
+    def watch(self, supervisor: Supervisor) -> None:
+        """From now on a supervisor hears of the lease, and of the attempt's end."""
+        self._supervisors += (supervisor,)
+        supervisor.on_frozen = self._froze
+        self.renew(self._means.keeper.deadline)
 
     def _froze(self) -> None:
         """The supervisor saw the deadline pass. Only a look at the log may thaw it."""
@@ -378,9 +373,10 @@ class Attempt:
                 self._stop(Ending.LOST)
         elif fresh.abort:
             self._stop(Ending.ABORT)
-        elif self._frozen and self._supervisor:
+        elif self._frozen and self._supervisors:
             self._frozen = False
-            self._supervisor.thaw()
+            for supervisor in self._supervisors:
+                supervisor.thaw()
             self._recorder.say("thawed: the claim still stands")
 
     def give_back(self) -> None:
@@ -392,9 +388,10 @@ class Attempt:
         if self._ending is Ending.LOST or (self._ending and why is not Ending.LOST):
             return
         self._ending = why
-        if self._supervisor is None:
-            return
-        if why is Ending.LOST:
-            self._supervisor.kill()
-        else:
-            self._supervisor.stop(self.task.spec.grace or self._means.config.grace)
+        if self._waiting:
+            self._waiting.cancel()
+        for supervisor in self._supervisors:
+            if why is Ending.LOST:
+                supervisor.kill()
+            else:
+                supervisor.stop(self.task.spec.grace or self._means.config.grace)

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from ..core import units
+from .sources.credentials import Protocol
 
 OnDisconnect = Literal["freeze", "run", "stop"]
 
@@ -27,7 +28,12 @@ def parse_kinds(text: str) -> dict[str, int]:
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent's settings; times are in seconds, sizes in bytes."""
+    """An agent's settings; times are in seconds, sizes in bytes.
+
+    `docker` is the image for tasks that ask for none, `docker_for` the same by queue;
+    `docker_args` are the administrator's for every container, `docker_allow` the guarded ones
+    that a task may use (see `core.container`). `trusted` is the file of authorities for TLS.
+    """
 
     name: str
     queues: tuple[str, ...]
@@ -41,6 +47,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     cache: Path
     log_bytes: int = 64 * 2**20
     spool_bytes: int = 256 * 2**20
+    docker: str | None = None
+    docker_for: dict[str, str] = {}
+    docker_args: tuple[str, ...] = ()
+    docker_allow: frozenset[str] = frozenset()
+    allow_setup: bool = False
+    allow_apt: bool = False
+    extra_ca: Path | None = None
+    trusted: Path | None = None
+    git_credentials: Path | None = None
+    git_protocol: Protocol = "auto"
+    git_ssh: str = "ssh"
     wait: bool = True
     pass_env: tuple[str, ...] = ()
     secrets_env: tuple[str, ...] = ()

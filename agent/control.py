@@ -11,11 +11,21 @@ from typing import Any
 from .packets import receive, send
 
 
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Both ends of a new control socket."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
 class Control:
     """Our end of a control socket, read by the event loop."""
 
-    def __init__(self, heard: Callable[[tuple[Any, ...]], None], ended: Callable[[], None]) -> None:
-        self._ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def __init__(
+        self,
+        ours: socket.socket,
+        heard: Callable[[tuple[Any, ...]], None],
+        ended: Callable[[], None],
+    ) -> None:
+        self._ours = ours
         self._ours.setblocking(False)
         self._heard = heard
         self._ended = ended

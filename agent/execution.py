@@ -104,12 +104,25 @@ class Execution:
 
     async def setup(self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Completed:
         """Run a command of set-up to its end; see `command.Run`."""
+        return await self._to_end(argv, cwd, env, self._recorder.lines)
+
+    async def ask(self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Completed:
+        """The same for a question of the agent's own, whose answer is nothing for the log."""
+        return await self._to_end(argv, cwd, env, lambda lines: None)
+
+    async def _to_end(
+        self,
+        argv: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        sink: Callable[[list[Line]], None],
+    ) -> Completed:
         tail: deque[str] = deque()
         size = 0
 
         def keep(lines: list[Line]) -> None:
             nonlocal size
-            self._recorder.lines(lines)
+            sink(lines)
             for line in lines:
                 tail.append(line.text)
                 size += len(line.text) + 1

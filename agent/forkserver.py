@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import UsageError
-from .control import Control
+from .control import Control, pair
+from .process import signal_all
 from .refusal import MachineFailed
 from .supervised import Exit, Supervisor
 
@@ -41,8 +44,9 @@ class Server:
     def __init__(self, cgroups: Sequence[str]) -> None:
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.supervisors: dict[int, Supervisor] = {}
-        self._control = Control(self._heard, self._ended)
-        fd = self._control.theirs.fileno()
+        ours, theirs = pair()
+        self._control = Control(ours, self._heard, self._ended)
+        fd = theirs.fileno()
         options = ("-I", "-S", "-E", "-X", "frozen_modules=on")
         folder = str(Path(__file__).parent)
         self._process = subprocess.Popen(
@@ -55,18 +59,37 @@ class Server:
             # The agent's variables may hold secrets, and a command's are given with each.
             env={name: os.environ[name] for name in KEEP if name in os.environ},
         )
-        self._control.theirs.close()
+        theirs.close()
 
     @property
     def alive(self) -> bool:
         """Whether it still forks, and cleans up after its supervisors."""
         return self._control.open
 
-    def fork(self, supervisor: Supervisor, number: int, control: Control) -> None:
+    def connect(self, supervisor: Supervisor, number: int) -> socket.socket:
         """Order the process behind `supervisor`."""
         self.supervisors[number] = supervisor
-        self._control.send("fork", number, fds=(control.theirs.fileno(),))
-        control.theirs.close()
+        ours, theirs = pair()
+        self._control.send("fork", number, fds=(theirs.fileno(),))
+        theirs.close()
+        return ours
+
+    def outside(self, pid: int) -> int:
+        """A supervisor counts as we do."""
+        return pid
+
+    def put_down(self, supervisor: Supervisor) -> None:
+        """Kill a supervisor; what it leaves is the forkserver's to kill."""
+        signal_all((supervisor.pid,), signal.SIGKILL)
+
+    def silent(self, supervisor: Supervisor) -> None:
+        """A supervisor is gone; the forkserver says when its processes are, if it can."""
+        if not self.alive:
+            supervisor.bury_alone()
+
+    def forget(self, number: int) -> None:
+        """A supervisor and all that was below it are dead."""
+        self.supervisors.pop(number, None)
 
     def _heard(self, message: tuple[Any, ...]) -> None:
         match message:

@@ -40,8 +40,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `argv` is empty if it failed before its command was known. `left_out` are the names of
     variables that are secret, so that their values are not here. `environment` is the folder of
-    its packages and `key` its name in the cache. `until` is in seconds since 1970, `bytes` what
-    the folder takes on the disk.
+    its packages and `key` its name in the cache. `container` is how another container like its
+    own is made, in words of `docker run` with the image last. `until` is in seconds since 1970,
+    `bytes` what the folder takes on the disk.
     """
 
     task: str
@@ -53,6 +54,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     left_out: tuple[str, ...] = ()
     environment: str | None = None
     key: str | None = None
+    container: tuple[str, ...] = ()
     until: float = 0.0
     bytes: int = 0
 
@@ -89,7 +91,7 @@ class Kept:
             await asyncio.to_thread(_discard, folder)
 
     def _keep(self, tree: Path, folder: Path, manifest: Manifest, seconds: float) -> None:
-        if tree != folder:
+        if not tree.is_relative_to(folder):
             os.rename(tree, folder)
         until, size = self._clock() + seconds, disk_usage(folder)
         path = manifest_of(folder)

@@ -13,6 +13,7 @@ from ..core.state import Task
 from . import endings, launch
 from .kept import Manifest
 from .means import Means
+from .place import Place
 from .secret_sources import NO_SECRETS
 
 UNHEARD = frozenset({"EVQ_SOCKET", "EVQ_AGENT_FOLDER"})
@@ -21,9 +22,11 @@ UNHEARD = frozenset({"EVQ_SOCKET", "EVQ_AGENT_FOLDER"})
 
 @dataclass
 class Left:
-    """The attempt's own folder `work`, and how far it came: `tree` is where its code is."""
+    """The attempt's own folder `work`, and how far it came: `tree` is where its code is, which
+    is a part of `work` in a container."""
 
     work: Path
+    place: Place | None = None
     tree: Path | None = None
     built: launch.Built = field(default_factory=launch.Built)
     launched: Launch | None = None
@@ -36,20 +39,23 @@ class Left:
         if self.tree and seconds > 0 and endings.is_worth_a_look(end):
             manifest = self._manifest(means, task, attempt)
             await means.kept.keep(self.tree, self.work, manifest, seconds)
-        elif task.spec.code:
+        elif self.work.exists():
             await launch.remove(self.work)
 
     def _manifest(self, means: Means, task: Task, attempt: int) -> Manifest:
         nowhere, environment = Path(os.devnull), self.built.environment
-        given = launch.variables(means, task, attempt, self.built, nowhere, NO_SECRETS)
+        assert self.place and self.tree
+        inside = self.tree.is_relative_to(self.work)
+        given = launch.variables(means, task, attempt, self.built, nowhere, self.place, NO_SECRETS)
         return Manifest(
             task=task.id,
             attempt=attempt,
             agent=means.config.name,
             argv=self.launched.argv if self.launched else (),
-            folder=str(launch.folder(task.spec, self.work)),
+            folder=str(launch.folder(task.spec, self.tree if inside else self.work)),
             variables={name: value for name, value in given.items() if name not in UNHEARD},
             left_out=tuple(secret_names(task.spec.secrets)),
             environment=str(environment.folder) if environment and environment.folder else None,
             key=environment.key if environment else None,
+            container=self.place.again,
         )

@@ -14,6 +14,7 @@ import logging
 import os
 import platform
 import secrets
+import shlex
 import shutil
 import signal
 import sys
@@ -23,6 +24,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
@@ -32,12 +34,14 @@ from ..core.errors import Conflict, EvqError, ServerTooOld, SettingsError, Unrea
 from ..core.events import AgentUp
 from ..core.ids import check_name
 from ..core.ports import BusAway
+from ..core.sdk import notebook as notebook_sdk
 from ..core.sdk import task as task_sdk
 from ..core.sdk.author import Author, host_name
 from . import probe
 from .caretaker import Caretaker
 from .channel import Channel
 from .config import Config, parse_kinds
+from .containers.lodging import sweep
 from .forkserver import Forkserver
 from .kept import Kept
 from .lease import LeaseKeeper
@@ -49,7 +53,9 @@ from .outbox import Outbox
 from .redactor import Redactor
 from .results import Results
 from .secret_sources import SecretSources
+from .sources.credentials import Protocol, credentials
 from .spool import Spool
+from .trust import trusted_file
 from .variables import passwords, setup_variables
 
 log = logging.getLogger("evq.agent")
@@ -78,6 +84,16 @@ def parse(argv: list[str] | None) -> Config:
     parser.add_argument("--cache-dir", type=Path, required=True)
     parser.add_argument("--log-bytes", type=int, default=64 * 2**20)
     parser.add_argument("--spool-bytes", type=int, default=256 * 2**20)
+    parser.add_argument("--docker")
+    parser.add_argument("--docker-for", action="append", default=[])
+    parser.add_argument("--docker-args", default="")
+    parser.add_argument("--docker-allow", default="")
+    parser.add_argument("--allow-setup", action="store_true")
+    parser.add_argument("--allow-apt", action="store_true")
+    parser.add_argument("--extra-ca", type=Path)
+    parser.add_argument("--git-credentials", type=Path)
+    parser.add_argument("--git-protocol", choices=get_args(Protocol), default="auto")
+    parser.add_argument("--git-ssh", default="ssh")
     parser.add_argument("--no-wait", dest="wait", action="store_false")
     parser.add_argument("--pass-env", type=_words, default=())
     parser.add_argument("--secrets-env", type=_words, default=())
@@ -102,6 +118,16 @@ def parse(argv: list[str] | None) -> Config:
         cache=options.cache_dir.absolute(),
         log_bytes=options.log_bytes,
         spool_bytes=options.spool_bytes,
+        docker=options.docker,
+        docker_for=dict(rule.split("=", 1) for rule in options.docker_for),
+        docker_args=tuple(shlex.split(options.docker_args)),
+        docker_allow=frozenset(filter(None, options.docker_allow.split(","))),
+        allow_setup=options.allow_setup,
+        allow_apt=options.allow_apt,
+        extra_ca=options.extra_ca,
+        git_credentials=options.git_credentials,
+        git_protocol=options.git_protocol,
+        git_ssh=options.git_ssh,
         wait=options.wait,
         pass_env=options.pass_env,
         secrets_env=options.secrets_env,
@@ -134,7 +160,8 @@ def named(config: Config, host: str) -> Iterator[Config]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 continue
-            yield msgspec.structs.replace(config, name=name, state=folder)
+            trusted = trusted_file(config.extra_ca, folder)
+            yield msgspec.structs.replace(config, name=name, state=folder, trusted=trusted)
             return
     raise Conflict(
         f"an agent named {names[0]} is running on this machine",
@@ -146,11 +173,17 @@ def named(config: Config, host: str) -> Iterator[Config]:
 def install_sdk(folder: Path) -> Path:
     """Make a folder from which tasks import evq's words; see `core.sdk.task`."""
     folder.mkdir(parents=True, exist_ok=True)
-    source = Path(task_sdk.__file__)
-    partial = folder / f".evq.{os.getpid()}"
-    shutil.copyfile(source, partial)
-    os.replace(partial, folder / "evq.py")
+    for module, name in ((task_sdk, "evq"), (notebook_sdk, "evq_notebook")):
+        partial = folder / f".{name}.{os.getpid()}"
+        shutil.copyfile(str(module.__file__), partial)
+        os.replace(partial, folder / f"{name}.py")
     return folder
+
+
+def known_passwords(config: Config) -> dict[str, str]:
+    """What the agent knows and no log may show, by a name for each."""
+    logins = credentials(config.git_credentials, config.git_protocol, config.git_ssh)
+    return passwords(setup_variables(config.pass_env)) | logins.passwords()
 
 
 @contextmanager
@@ -217,6 +250,7 @@ async def work(config: Config, login: Login) -> None:
     instance = secrets.token_hex(6)
     if ended := probe.end_leftovers("EVQ_AGENT_FOLDER", str(config.state)):
         log.warning("ended %d processes that an earlier agent left", ended)
+    await asyncio.to_thread(sweep, config, log.warning)
     sources = SecretSources(os.environ, config.secrets_env, config.secrets_file)
     sources.check()
     async with reached(login, config) as bus:
@@ -238,6 +272,7 @@ async def equipped(
         kept = Kept(config.state / "work")
         kept.clear()
         cgroups = Cgroups(config.state, instance)
+        cgroups.settle()
         await asyncio.to_thread(cgroups.sweep)
         stack.callback(cgroups.close)
         for controller, why in cgroups.lacking.items():
@@ -267,7 +302,7 @@ async def equipped(
             kept=kept,
             sdk=install_sdk(config.state / "sdk"),
             secrets=sources,
-            redactor=Redactor(passwords(setup_variables(config.pass_env))),
+            redactor=Redactor(known_passwords(config)),
             cgroups=cgroups,
             memory=memory,
             caretaker=Caretaker(config, memory, kept),

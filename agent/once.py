@@ -17,7 +17,6 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import cast
 
 from msgspec.structs import replace
@@ -44,6 +43,7 @@ from .config import Config
 from .main import answer, equipped, named, parse, read_login
 from .means import Means
 from .outbox import Outbox
+from .preparation import Ready
 from .secret_sources import SecretSources
 from .spool import Record, Spool
 
@@ -66,8 +66,8 @@ class Aloud(Outbox):
 class Foreground(Attempt):
     """An attempt that tells its steps on stderr."""
 
-    async def _write(self, command: Command, keep_result: bool = False) -> events.Lifecycle:
-        event = await super()._write(command, keep_result)
+    async def write(self, command: Command, keep_result: bool = False) -> events.Lifecycle:
+        event = await super().write(command, keep_result)
         if isinstance(event, events.Phase) and event.seconds is not None:
             cached = " (cached)" if event.cached else ""
             print(f"  {event.name} {event.seconds:.1f}s{cached} {event.detail}", file=sys.stderr)
@@ -79,8 +79,8 @@ class Building(Foreground):
 
     built: launch.Built | None = None
 
-    async def _run_command(self, tree: Path, built: launch.Built) -> Finish | GiveBack | None:
-        self.built = built
+    async def _run_command(self, ready: Ready) -> Finish | GiveBack | None:
+        self.built = ready.built
         return Finish(self.holder, Outcome.COMPLETED)
 
 

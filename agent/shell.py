@@ -20,8 +20,10 @@ import msgspec
 
 from ..core.errors import Conflict, NotFound
 from ..core.units import duration_text
+from .containers.shell import inside_another, inside_running
 from .environments.locks import try_hold
-from .kept import manifest_of, read_manifest
+from .environments.variables import IMAGE
+from .kept import Manifest, manifest_of, read_manifest
 from .main import answer
 
 FROM_THE_TERMINAL = ("TERM", "COLORTERM", "LANG", "LC_ALL", "DISPLAY")
@@ -32,13 +34,15 @@ PLAIN = {"bash": ("--norc", "--noprofile"), "zsh": ("-f",), "fish": ("--no-confi
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an attempt ran, or runs. `locks` are the folders to hold while somebody is there."""
+    """Where an attempt ran, or runs. `locks` are the folders to hold while somebody is there,
+    `way_in` is what stands before a shell's command line to have it run in a container."""
 
     folder: Path
     variables: dict[str, str]
     argv: tuple[str, ...]
     notes: tuple[str, ...]
     locks: tuple[Path, ...] = ()
+    way_in: tuple[str, ...] = ()
 
 
 def kept_place(folder: Path) -> Place:
@@ -63,7 +67,14 @@ def kept_place(folder: Path) -> Place:
         argv=manifest.argv,
         notes=tuple(notes),
         locks=tuple(locks),
+        way_in=tuple(_another_container(manifest)),
     )
+
+
+def _another_container(manifest: Manifest) -> list[str]:
+    if not manifest.container:
+        return []
+    return inside_another(manifest.container, Path(manifest.folder), manifest.variables)
 
 
 def running_place(pid: int, task: str) -> Place:
@@ -87,17 +98,21 @@ def running_place(pid: int, task: str) -> Place:
         raise NotFound(f"process {pid} of task {task} has ended", fix="evq show")
     words = tuple(os.fsdecode(word) for word in argv if word)
     notes = ("it runs: what you change here, it sees",)
-    return Place(folder=folder, variables=variables, argv=words, notes=notes)
+    way_in = inside_running(task, folder, variables) if IMAGE in variables else ()
+    return Place(folder=folder, variables=variables, argv=words, notes=notes, way_in=tuple(way_in))
 
 
 def enter(place: Place, command: str | None) -> int:
     """Run a shell, or `command` by one, at the place; its exit status."""
-    shell = os.environ.get("SHELL") or "/bin/sh"
+    # An image need not have the shell of whoever looks into it.
+    shell = (not place.way_in and os.environ.get("SHELL")) or "/bin/sh"
     if command is None:
         _introduce(place)
         argv = [shell, *PLAIN.get(Path(shell).name, ())]
     else:
         argv = ["/bin/sh", "-c", command]
+    if place.way_in:
+        return subprocess.call([*place.way_in, *argv])
     terminal = {name: os.environ[name] for name in FROM_THE_TERMINAL if name in os.environ}
     variables = {**terminal, **place.variables}
     variables.setdefault("PS1", f"(evq {variables.get('EVQ_TASK_ID', '')}) \\W $ ")

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 
 from .control import Control
 from .process import descendants, session, signal_all
 from .refusal import refusal
-
-if TYPE_CHECKING:
-    from .forkserver import Server
 
 PATIENCE = 10.0
 """Seconds after which a supervisor that does not do what it was told is killed itself."""
@@ -60,11 +58,41 @@ def _ignore() -> None:
     """Nobody wants to know."""
 
 
+class Home(Protocol):
+    """Where the process behind a supervisor lives: below a forkserver, or in a container."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether nothing gets away if the supervisor is killed."""
+        ...
+
+    def connect(self, supervisor: Supervisor, number: int) -> socket.socket:
+        """Our end of its control socket; `number` names it in `forget`."""
+        ...
+
+    def outside(self, pid: int) -> int:
+        """The machine's own number of a process that the supervisor knows as `pid`; 0 if it
+        is gone."""
+        ...
+
+    def put_down(self, supervisor: Supervisor) -> None:
+        """Kill a supervisor that does not listen."""
+        ...
+
+    def silent(self, supervisor: Supervisor) -> None:
+        """A supervisor said its last; call its `buried` when its processes are dead, too."""
+        ...
+
+    def forget(self, number: int) -> None:
+        """A supervisor and all that was below it are dead."""
+        ...
+
+
 class Supervisor:
     """A process that contains one command at a time; ours from `Forkserver.supervisor` to
     `release`. A method that gives an order returns at once."""
 
-    def __init__(self, server: Server, number: int) -> None:
+    def __init__(self, home: Home, number: int) -> None:
         loop = asyncio.get_running_loop()
         self.pid = 0
         self.on_frozen: Callable[[], None] = _ignore
@@ -72,16 +100,15 @@ class Supervisor:
         self.ready: asyncio.Future[bool] = loop.create_future()
         self.over: asyncio.Future[None] = loop.create_future()
         self._loop = loop
-        self._server = server
+        self._home = home
         self._number = number
-        self._control = Control(self._heard, self._ended)
+        self._control = Control(home.connect(self, number), self._heard, self._ended)
         self._main = 0
         self._started: asyncio.Future[int] = loop.create_future()
         self._exit: asyncio.Future[Exit] | None = None
         self._told_to_end = False
         self._watchdog: asyncio.TimerHandle | None = None
         self._burial: asyncio.Task[None] | None = None
-        server.fork(self, number, self._control)
 
     # --- orders -----------------------------------------------------------------------------
 
@@ -175,8 +202,8 @@ class Supervisor:
 
     @property
     def usable(self) -> bool:
-        """Whether it can be given a command, under a forkserver that would clean up after it."""
-        return self._control.open and self._server.alive
+        """Whether it can be given a command, where what it leaves would be cleaned up."""
+        return self._control.open and self._home.alive
 
     def when_free(self, then: Callable[[], object]) -> None:
         """Call `then` when the present command has ended."""
@@ -199,9 +226,9 @@ class Supervisor:
             self._watchdog = None
 
     def _put_down(self) -> None:
-        """It does not listen. Killed, it leaves its processes to the forkserver."""
+        """It does not listen. Killed, it leaves its processes to its home."""
         if self._control.open and self.pid:
-            signal_all((self.pid,), signal.SIGKILL)
+            self._home.put_down(self)
 
     def _heard(self, message: tuple[Any, ...]) -> None:
         match message:
@@ -210,9 +237,9 @@ class Supervisor:
                 if not self.ready.done():
                     self.ready.set_result(True)
             case ("started", pid):
-                self._main = pid
+                self._main = self._home.outside(pid)
                 if not self._started.done():
-                    self._started.set_result(pid)
+                    self._started.set_result(self._main)
             case ("failed", stage, number):
                 self._fail(_Refused(stage, number))
             case ("frozen",):
@@ -248,8 +275,8 @@ class Supervisor:
             self.ready.set_result(False)
         if not self.pid:
             self.buried()
-        elif not self._server.alive:
-            self.bury_alone()
+        else:
+            self._home.silent(self)
 
     def bury_alone(self) -> None:
         """Forkserver and supervisor were killed both: end what can still be found."""
@@ -265,7 +292,7 @@ class Supervisor:
 
     def buried(self) -> None:
         """The supervisor and all that was below it are dead."""
-        self._server.supervisors.pop(self._number, None)
+        self._home.forget(self._number)
         self._control.close()
         if self.busy:
             if not self._started.done():

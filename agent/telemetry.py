@@ -67,6 +67,10 @@ class Recorder:
         """A line of the agent's own."""
         self._keep([Line(now(), "agent", self.redactor.text(text))])
 
+    def set_up(self, text: str) -> None:
+        """A line of set-up that no command wrote."""
+        self._keep([Line(now(), "setup", text)])
+
     def _keep(self, lines: Sequence[Line]) -> None:
         if not lines:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ..core.container import check_image
 from ..core.errors import UsageError
 from ..core.ids import check_name
 from ..core.settings import Settings
@@ -40,6 +41,22 @@ from .session import settings_with
 @click.option("--max-timeout", metavar="TIME", help="The longest that a task may run here.")
 @click.option("--state-dir", metavar="DIR", help="What must be found again after a crash.")
 @click.option("--cache-dir", metavar="DIR", help="Environments and code.")
+@click.option("--docker", metavar="IMAGE", help="Run tasks that ask for none in this image.")
+@click.option(
+    "--docker-for",
+    multiple=True,
+    metavar="QUEUE=IMAGE",
+    help="The same for the tasks of one queue; repeatable.",
+)
+@click.option("--docker-args", metavar="ARGS", help="Arguments for every container.")
+@click.option(
+    "--docker-allow",
+    metavar="NAMES",
+    help="Guarded arguments that tasks may use, such as volume,network.",
+)
+@click.option("--allow-setup", is_flag=True, help="Run set-up scripts without a container, too.")
+@click.option("--allow-apt", is_flag=True, help="Install system packages without one, too.")
+@click.option("--extra-ca", metavar="FILE", help="Authorities that set-up and tasks trust, too.")
 @click.option("--no-wait", is_flag=True, help="Fail if the server is not there; else wait for it.")
 @click.option("--pass-env", metavar="A,B*", help="More of its variables for tasks to see.")
 @click.option("--secrets-env", metavar="A,B*", help="Its variables that tasks may have as secrets.")
@@ -56,6 +73,13 @@ def agent(
     max_timeout: str | None,
     state_dir: str | None,
     cache_dir: str | None,
+    docker: str | None,
+    docker_for: tuple[str, ...],
+    docker_args: str | None,
+    docker_allow: str | None,
+    allow_setup: bool,
+    allow_apt: bool,
+    extra_ca: str | None,
     no_wait: bool,
     pass_env: str | None,
     secrets_env: str | None,
@@ -77,6 +101,10 @@ def agent(
         on_disconnect=on_disconnect,
         state_dir=state_dir,
         cache_dir=cache_dir,
+        docker=docker,
+        docker_args=docker_args,
+        docker_allow=docker_allow,
+        extra_ca=extra_ca,
         pass_env=pass_env,
         secrets_env=secrets_env,
         secrets_file=secrets_file,
@@ -93,6 +121,8 @@ def agent(
     words = [word for name, value in arguments.items() if value for word in (name, value)]
     words += words_of(known)
     words += ["--no-wait"] * no_wait
+    words += [f"--docker-for={rule}" for rule in map(_image_rule, docker_for)]
+    words += ["--allow-setup"] * allow_setup + ["--allow-apt"] * allow_apt
     become("evq.agent", words, known)
 
 
@@ -107,6 +137,12 @@ def words_of(known: Settings) -> list[str]:
         "--cache-dir": known.cache_dir,
         "--log-bytes": str(known.log_bytes),
         "--spool-bytes": str(known.spool_bytes),
+        "--docker": known.docker,
+        "--docker-allow": known.docker_allow,
+        "--extra-ca": known.extra_ca,
+        "--git-credentials": known.git_credentials,
+        "--git-protocol": known.git_protocol,
+        "--git-ssh": known.git_ssh,
         "--pass-env": ",".join(known.pass_env),
         "--secrets-env": ",".join(known.secrets_env),
         "--secrets-file": known.secrets_file,
@@ -117,3 +153,16 @@ def words_of(known: Settings) -> list[str]:
         "--cache-kinds": known.cache_kinds,
     }
     return [word for name, value in arguments.items() if value for word in (name, value)]
+
+
+def _image_rule(rule: str) -> str:
+    queue, sign, image = rule.partition("=")
+    if not sign:
+        raise UsageError(
+            f"--docker-for {rule} names no image",
+            why="it wants a queue, = and an image",
+            fix=f"--docker-for {queue}=python:3.12-slim",
+        )
+    check_name(queue, "queue")
+    check_image(image)
+    return rule

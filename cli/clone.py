@@ -20,17 +20,10 @@ from .document import spec_facts
 from .enqueue import Submission, facts_of, summary, warn_of_queue
 from .options import json_option
 from .recent import remember
-from .request import (
-    REST,
-    TaskCommand,
-    default_name,
-    force_option,
-    keep_option,
-    pairs,
-    variables,
-)
+from .request import default_name, pairs, variables
 from .selectors import resolve
 from .session import call, settings
+from .wish import REST, TaskCommand, force_option, keep_option
 
 if TYPE_CHECKING:
     from ..core.sdk.client import Client
@@ -112,8 +105,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 )
 @click.option("--python", metavar="VERSION", help="Another Python, such as 3.12.")
 @click.option("--index", multiple=True, metavar="URL", help="Other package indexes, all anew.")
-@click.option("--constraint", multiple=True, metavar="FILE", help="Other limits to versions.")
-@click.option("--torch-backend", metavar="NAME", help="Another build of torch.")
+@click.option("--constraint", multiple=True, metavar="FILE", help="Other constraints, all anew.")
+@click.option("--torch-backend", metavar="NAME", help="Another build of torch, such as cu128.")
 @click.option("--secret", multiple=True, metavar="[VAR=]NAME", help="Other secrets, all anew.")
 @click.option("--retries", type=int, metavar="N", help="Run again after a failure.")
 @click.option("--timeout", metavar="TIME", help="End it after that long, such as 2h.")

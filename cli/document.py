@@ -56,6 +56,10 @@ def spec_facts(spec: Spec) -> dict[str, Any]:
         "env": spec.manager,
         "requirements": spec.requirements,
         "python": spec.python,
+        "container": spec.container
+        and {"image": spec.container.image, "args": spec.container.args},
+        "setup": spec.setup,
+        "apt": spec.apt,
         "indexes": spec.indexes,
         "constraints": spec.constraints,
         "torch_backend": spec.torch_backend,
@@ -69,6 +73,7 @@ def spec_facts(spec: Spec) -> dict[str, Any]:
         "user": spec.user,
         "host": spec.host,
         "code": code_facts(spec.code),
+        "repo": spec.repo,
     }
 
 
@@ -154,12 +159,14 @@ def attempt_facts(attempt: Attempt) -> dict[str, Any]:
             {"name": p.name, "seconds": p.seconds, "cached": p.cached, "detail": p.detail}
             for p in attempt.phases
         ],
+        "commit": attempt.commit,
         "environment": environment
         and {
             "manager": environment.manager,
             "python": environment.python,
             "key": environment.key,
             "packages": {package.name: package.version for package in environment.packages},
+            "image": environment.image,
         },
         "started_at": iso(launch.at) if launch else None,
         "pid": launch.pid if launch else None,

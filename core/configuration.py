@@ -17,7 +17,10 @@ from .settings import SETTINGS, Settings, variable
 
 _LOGINS = (("token",), ("user", "password"), ("creds",), ("nkey",))
 
-NOT_OF_A_PROJECT = frozenset(("nats_server", "pass_env", "secrets_env", "secrets_file"))
+NOT_OF_A_PROJECT = frozenset(
+    {"nats_server", "pass_env", "secrets_env", "secrets_file"}
+    | {"docker_args", "docker_allow", "extra_ca"}
+)
 """The settings that a checkout of somebody else's code must not choose."""
 
 OF_A_SERVER = frozenset(

@@ -15,6 +15,7 @@
     ├── EnvironmentFailed        E31  exit 1   the environment cannot be built
     ├── SpawnFailed              E32  exit 1   the command cannot be started
     ├── SecretFailed             E33  exit 1   a secret cannot be given to the task
+    ├── ContainerFailed          E34  exit 1   the container cannot be had
     ├── QueryFailed              E40  exit 1   a query is wrong, refused or over its limits
     └── ServerFull               E41  exit 1   the server has no room for another event
 
@@ -131,6 +132,12 @@ class SecretFailed(EvqError):
     """A secret that the task names cannot be given to it on this agent."""
 
     code = "E33"
+
+
+class ContainerFailed(EvqError):
+    """The task's container, its image or its system packages cannot be had."""
+
+    code = "E34"
 
 
 class QueryFailed(EvqError):

@@ -98,7 +98,9 @@ def _phase(task: Task, seq: int, at: int, event: events.Phase) -> Task:
         began = at - round(min(max(event.seconds, 0.0), LONGEST_PHASE) * 1e6)
         if before and before[-1].name == event.name and before[-1].seconds is None:
             began, before = before[-1].began, before[:-1]
-    record = state.PhaseRecord(event.name, began, event.seconds, event.cached, event.detail)
+    record = state.PhaseRecord(
+        event.name, began, event.seconds, event.cached, event.detail, event.commit
+    )
     return _with_attempt(task, seq, replace(attempt, phases=(*before, record)))
 
 
@@ -106,7 +108,9 @@ def _environment(task: Task, seq: int, event: events.Environment) -> Task:
     attempt = _live(task, event.attempt)
     if attempt is None:
         return replace(task, seq=seq)
-    record = state.EnvironmentRecord(event.manager, event.python, event.key, event.packages)
+    record = state.EnvironmentRecord(
+        event.manager, event.python, event.key, event.packages, event.image
+    )
     return _with_attempt(task, seq, replace(attempt, environment=record))
 
 

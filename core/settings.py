@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from . import units
+from .container import FREE, GUARDED, check_image, read_arguments
 from .ids import check_name
 
 
@@ -45,7 +46,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cache_bytes: int = 100 * 1024**3
     cache_kinds: str = ""
     sync: Literal["always"] | float = "always"
+    git_credentials: str | None = None
+    git_protocol: Literal["auto", "keep", "https", "ssh"] = "auto"
+    git_ssh: str = "ssh"
     nats_server: str | None = None
+    docker: str | None = None
+    docker_args: str | None = None
+    docker_allow: str | None = None
+    extra_ca: str | None = None
     color: Literal["auto", "always", "never"] = "auto"
 
     @property
@@ -144,6 +152,22 @@ def _show_patterns(value: object) -> str:
 
 def _sync(written: object) -> object:
     return "always" if written == "always" else _duration(0.1)(written)
+
+
+def _image(written: object) -> str:
+    return check_image(_text(written))
+
+
+def _docker_args(written: object) -> str:
+    read_arguments([_text(written)])
+    return _text(written)
+
+
+def _docker_allow(written: object) -> str:
+    names = [name.strip() for name in _text(written).split(",")]
+    if not set(names) <= set(GUARDED):
+        raise ValueError
+    return ",".join(names)
 
 
 _PART = re.compile(r"(?:100|\d{1,2})(?:\.\d+)?%\Z")
@@ -270,9 +294,34 @@ SETTINGS: Mapping[str, Setting] = {
         meaning="when the server of `evq up` forces events to the disk",
         show=_show_duration,
     ),
+    "git_credentials": _path(
+        "an agent's logins for git hosts, in the format of git's own credential store"
+    ),
+    "git_protocol": _choice(
+        "how an agent reaches a git host: as the address says (keep), always by https or by ssh, "
+        "or by https where it has a login (auto)",
+        *("auto", "keep", "https", "ssh"),
+    ),
+    "git_ssh": _word("a command", "what an agent runs for ssh, such as ssh -i KEY"),
     "nats_server": _path(
         "the nats-server program of `evq up`; without it, the one that came along"
     ),
+    "docker": Setting(
+        parse=_image,
+        allowed="the name of an image",
+        meaning="the image in which an agent runs tasks that ask for none",
+    ),
+    "docker_args": Setting(
+        parse=_docker_args,
+        allowed=", ".join(f"--{name}" for name in (*FREE, *GUARDED)),
+        meaning="arguments that an agent gives every container, as `docker run` has them",
+    ),
+    "docker_allow": Setting(
+        parse=_docker_allow,
+        allowed=f"names out of {', '.join(GUARDED)}, with commas between",
+        meaning="arguments by which tasks may reach outside of their container",
+    ),
+    "extra_ca": _path("authorities that set-up and tasks trust besides the machine's own"),
     "color": _choice("colours in the output", "auto", "always", "never"),
 }
 

@@ -9,8 +9,10 @@ from typing import Literal
 import msgspec
 
 from .addresses import check_address
+from .container import check_image, check_packages, check_setup, read_arguments
 from .errors import UsageError
 from .ids import check_name
+from .remotes import check_repo
 from .units import size_text
 
 PRIORITIES = range(10)
@@ -50,7 +52,34 @@ class Command(msgspec.Struct, frozen=True, tag_field="kind", tag="command"):
     argv: tuple[str, ...]
 
 
-Entry = Script | Module | Command
+class Notebook(msgspec.Struct, frozen=True, tag_field="kind", tag="notebook"):
+    """A Jupyter notebook of the task's code, run from its first cell to its last."""
+
+    path: str
+
+
+class Inline(msgspec.Struct, frozen=True, tag_field="kind", tag="inline"):
+    """Python code written on the command line, run as `python -c`."""
+
+    text: str
+    args: tuple[str, ...] = ()
+
+
+Entry = Script | Module | Command | Notebook | Inline
+
+
+class Repo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Code that the agent fetches from a remote.
+
+    `commit` is an id, a whole one or the beginning of one, or a tag; without it the newest commit
+    of `branch` runs, or of the remote's default branch. `lfs` says that files kept in LFS are
+    fetched too, else their pointers stay.
+    """
+
+    url: str
+    branch: str | None = None
+    commit: str | None = None
+    lfs: bool = True
 
 
 class Code(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,6 +100,13 @@ class Code(msgspec.Struct, frozen=True, omit_defaults=True):
     unpushed: int | None = None
 
 
+class Container(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The image that a task runs in, and arguments for its container as `docker run` has them."""
+
+    image: str
+    args: tuple[str, ...] = ()
+
+
 class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
     """What an attempt may use at most, set-up included, all of its processes together.
 
@@ -89,6 +125,8 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `retries` is how often the task may run again after a failure of its own, `losses` after an
     attempt that was lost with its agent: the two budgets are apart. `timeout` and `grace` are
     in seconds; `timeout` counts from the start of the command, `grace` from SIGTERM to SIGKILL.
+    `setup` is the text of a shell script and `apt` names system packages, for the machine or the
+    image before the task's code is there.
     `keep` is how many seconds the folder of a failed attempt stays; null leaves it to the agent.
     `secrets` are names, never values: `NAME`, or `VARIABLE=NAME`; see `secret_names`.
     """
@@ -99,9 +137,13 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     priority: int = DEFAULT_PRIORITY
     tags: tuple[str, ...] = ()
     code: Code | None = None
+    repo: Repo | None = None
     manager: Manager = "auto"
     requirements: tuple[str, ...] = ()
     python: str | None = None
+    container: Container | None = None
+    setup: str | None = None
+    apt: tuple[str, ...] = ()
     indexes: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
     torch_backend: str | None = None
@@ -138,7 +180,14 @@ def check_spec(spec: Spec) -> Spec:
         raise UsageError("a folder cannot be kept for less than nothing", fix="--keep 0")
     if isinstance(spec.entry, Command) and not spec.entry.argv:
         raise UsageError("there is no command to run", fix="evq enqueue -- COMMAND ARGS")
+    if spec.container:
+        check_image(spec.container.image)
+        read_arguments(spec.container.args)
+    check_packages(spec.apt)
+    check_setup(spec.setup or "")
     _check_variables(spec.variables)
+    if spec.repo:
+        check_repo(spec.repo)
     _check_secrets(spec)
     _check_limits(spec.limits or Limits())
     _check_packages(spec)
@@ -235,3 +284,7 @@ def argv_text(entry: Entry) -> str:
             return " ".join(("-m", name, *args))
         case Command(argv):
             return " ".join(argv)
+        case Notebook(path):
+            return path
+        case Inline(text, args):
+            return " ".join(("-c", repr(text), *args))

@@ -12,6 +12,8 @@ from .base import Entry, PrunableCache, prune, surplus
 from .code import Commits
 from .downloads import Downloads
 from .environments import Environments
+from .images import PreparedImages
+from .mirrors import Mirrors
 from .packages import Packages
 
 __all__ = ["Entry", "PrunableCache", "caches_of", "prune", "surplus"]
@@ -22,6 +24,8 @@ def caches_of(folder: Path) -> tuple[PrunableCache, ...]:
     return (
         Environments(folder),
         Commits(folder),
+        Mirrors(folder),
         Packages(folder),
+        PreparedImages(folder),
         Downloads(folder),
     )

@@ -16,6 +16,7 @@ MAY_IMPORT = {"core": (), "agent": ("core",), "projector": ("core",), "cli": ("c
 ONLY_IN = {
     "nats": ("core/bus/",),
     "duckdb": ("projector/store.py", "projector/sandbox.py"),
+    "docker": ("agent/containers/engine.py",),
     "psutil": ("agent/probe.py",),
     "keyring": ("agent/secret_sources.py",),
     "click": ("cli/",),
@@ -87,6 +88,7 @@ def test_the_house_keeps_its_arrows() -> None:
         ("agent/loop.py", "import nats.errors"),
         ("projector/rows.py", "import duckdb"),
         ("agent/loop.py", "from psutil import cpu_count"),
+        ("agent/containers/container.py", "from docker.errors import APIError"),
         ("agent/launch.py", "import keyring"),
         ("core/sdk/client.py", "import click"),
         ("agent/main.py", "from rich.table import Table"),

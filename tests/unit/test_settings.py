@@ -289,11 +289,20 @@ def test_a_project_whose_table_is_no_table(home: Path) -> None:
     assert "[tool.evq]" in told(caught.value).fix
 
 
-def test_a_project_cannot_choose_a_program(home: Path) -> None:
-    write(home / "project/pyproject.toml", '[tool.evq]\nnats_server = "./evil"')
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("nats_server", "./evil"),
+        ("docker_args", "--privileged"),
+        ("docker_allow", "volume"),
+        ("extra_ca", "./evil.pem"),
+    ],
+)
+def test_a_project_cannot_choose_whom_to_trust(home: Path, name: str, value: str) -> None:
+    write(home / "project/pyproject.toml", f'[tool.evq]\n{name} = "{value}"')
     with pytest.raises(SettingsError) as caught:
         load(cwd=home / "project")
-    assert "EVQ_NATS_SERVER" in told(caught.value).fix
+    assert f"EVQ_{name.upper()}" in told(caught.value).fix
 
 
 def test_a_context_gives_all_that_evq_can_use(tmp_path: Path) -> None:
