@@ -9,7 +9,7 @@ from pathlib import Path
 from ..command import Completed
 from .base import Environment, Recipe, Site
 from .building import find_or_build
-from .pip_reason import explain_pip, explain_venv
+from .pip_reason import explain_pip, explain_venv, lacks_ensurepip
 from .uv_reason import explain_uv
 from .variables import deciding, pip_variables, uv_variables, with_indexes
 
@@ -60,7 +60,14 @@ def _last_path(found: Completed) -> str:
 async def _make_venv(
     interpreter: str, recipe: Recipe, site: Site, folder: Path, variables: Mapping[str, str]
 ) -> None:
-    made = await site.run((interpreter, "-m", "venv", str(folder)), cwd=folder, env=variables)
+    venv = (interpreter, "-m", "venv", str(folder))
+    made = await site.run(venv, cwd=folder, env=variables)
+    if made.exit_code != 0 and lacks_ensurepip(made):
+        # Debian has it in a package of its own. uv can bring a pip, too.
+        made = await site.run((*venv, "--clear", "--without-pip"), cwd=folder, env=variables)
+        if made.exit_code == 0:
+            bring = (site.toolbox.uv, "pip", "install", f"--python={folder}", "pip")
+            made = await site.run(bring, cwd=folder, env=uv_variables(site))
     if made.exit_code != 0:
         raise explain_venv(interpreter, made)
 
