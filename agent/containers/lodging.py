@@ -264,7 +264,7 @@ class Lodging:
         ask, env = place.execution.ask, place.variables
         library = _libraries.get(self._image.id) or await c_library(ask, env)
         _libraries[self._image.id] = library
-        if recipe.manager == "uv":
+        if recipe.manager in ("uv", "pip", "poetry"):  # uv finds the Python of all three
             check_uv_runs(self._name, library)
         if library == own_c_library():
             return place
