@@ -30,8 +30,9 @@ from ..core.events import Launch
 from ..core.handle import handle, refresh
 from ..core.ports import BusAway, Delivery
 from ..core.sdk.author import now
+from ..core.spec import Notebook
 from ..core.state import Task
-from . import endings, launch
+from . import endings, launch, notebook
 from .channel import Channel
 from .confinement import Confinement
 from .endings import Ending
@@ -180,7 +181,12 @@ class Attempt:
             self._confinement.out_of_time,
             self._memory_death(exit.exit_code),
         )
-        return await self._start_told(end)
+        end = await self._start_told(end)
+        if end and isinstance(spec.entry, Notebook):
+            file, redactor = launch.folder(spec, tree) / spec.entry.path, self._recorder.redactor
+            stored = await notebook.keep(self._means, file, redactor)
+            await self.write(EndPhase(self.holder, "notebook", 0.0, None, stored or ""))
+        return end
 
     def _memory_death(self, exit_code: int) -> str:
         """Why it is known that want of memory ended the command; empty if it is not."""
@@ -317,7 +323,8 @@ class Attempt:
                 if notes.cached is False:
                     self._means.caretaker.built()
                 detail = self._recorder.redactor.text(notes.detail)
-                await self.write(EndPhase(self.holder, name, seconds, notes.cached, detail))
+                end = EndPhase(self.holder, name, seconds, notes.cached, detail, notes.commit)
+                await self.write(end)
         self._stop_if_told()
 
     def _stop_if_told(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 import msgspec
@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from ..core import arguments, parameters, units
 from ..core.errors import UsageError
 from ..core.sdk.author import host_name, user_name
-from ..core.spec import Command, Entry, Limits, Module, Script, Spec, argv_text, check_spec
+from ..core.spec import Command, Entry, Limits, Manager, Module, Script, Spec, argv_text, check_spec
 from . import output
 from .completion import complete_queue, complete_task
 from .difference import Change, change_lines, spec_changes
@@ -20,17 +20,10 @@ from .document import spec_facts
 from .enqueue import Submission, facts_of, summary, warn_of_queue
 from .options import json_option
 from .recent import remember
-from .request import (
-    REST,
-    TaskCommand,
-    default_name,
-    force_option,
-    keep_option,
-    pairs,
-    variables,
-)
+from .request import default_name, pairs, variables
 from .selectors import resolve
 from .session import call, settings
+from .wish import REST, TaskCommand, force_option, keep_option
 
 if TYPE_CHECKING:
     from ..core.sdk.client import Client
@@ -51,6 +44,9 @@ PARTS = {
     "env": Part("manager"),
     "requirement": Part("requirements"),
     "python": Part("python"),
+    "index": Part("indexes"),
+    "constraint": Part("constraints"),
+    "torch_backend": Part("torch_backend"),
     "secret": Part("secrets"),
     "retries": Part("retries"),
     "timeout": Part("timeout", units.seconds),
@@ -100,14 +96,17 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--priority", type=int, metavar="0..9", help="Higher runs sooner.")
 @click.option(
     "--env",
-    type=click.Choice(["auto", "uv", "none"]),
+    type=click.Choice(get_args(Manager)),
     metavar="KIND",
-    help="Where packages come from.",
+    help="What makes its environment.",
 )
 @click.option(
     "-r", "--requirement", multiple=True, metavar="FILE|PKG", help="Other requirements, all anew."
 )
 @click.option("--python", metavar="VERSION", help="Another Python, such as 3.12.")
+@click.option("--index", multiple=True, metavar="URL", help="Other package indexes, all anew.")
+@click.option("--constraint", multiple=True, metavar="FILE", help="Other constraints, all anew.")
+@click.option("--torch-backend", metavar="NAME", help="Another build of torch, such as cu128.")
 @click.option("--secret", multiple=True, metavar="[VAR=]NAME", help="Other secrets, all anew.")
 @click.option("--retries", type=int, metavar="N", help="Run again after a failure.")
 @click.option("--timeout", metavar="TIME", help="End it after that long, such as 2h.")

@@ -18,7 +18,17 @@ _APART = frozenset({"entry", "code", "params", "variables", "key", "parent", "us
 """Fields of a spec that are not compared as options: they have a part of their own, or none."""
 
 _SECONDS = frozenset({"timeout", "grace", "keep"})
-_AS_TYPED = {"manager": "env", "requirements": "requirement", "tags": "tag", "secrets": "secret"}
+_AS_TYPED = {
+    "manager": "env",
+    "requirements": "requirement",
+    "tags": "tag",
+    "secrets": "secret",
+    "indexes": "index",
+    "constraints": "constraint",
+    "torch_backend": "torch-backend",
+}
+"""Fields whose option has another name."""
+
 _IN_PARTS = frozenset({"limits"})
 """Fields whose own fields are compared."""
 

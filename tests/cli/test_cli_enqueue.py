@@ -144,6 +144,48 @@ async def test_a_dry_run_sends_nothing(evq: Any, bus: Bus) -> None:
     assert await bus.log.last_seq() == 0
 
 
+async def test_the_code_of_a_remote_is_named_and_not_sent(evq: Any, bus: Bus) -> None:
+    url = "https://host.example/team/project.git"
+    words = ("enqueue", "--env", "none", "--repo", url, "--branch", "topic", "no/such.py")
+    result = await evq(*words, "--json")
+    assert result.status == 0, result.err
+    assert result.json["repo"] == {"url": url, "branch": "topic"}
+    assert (result.json["code"], result.json["sent_bytes"]) == (None, None)
+    assert f"{url}, branch topic" in (await evq("show", result.json["task"])).out
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("--branch", "x", "train.py"), "--branch means nothing without --repo"),
+        (("--no-lfs", "train.py"), "--no-lfs means nothing without --repo"),
+        (("--repo", "file:///etc", "x.py"), "not an address"),
+        (("--repo", "--upload-pack=x", "x.py"), "not an address"),
+        (("--repo", "https://me:s3cret@host/x", "x.py"), "has a login in it"),
+        (("--repo", "https://host/x", "--branch", "a b", "x.py"), "cannot be a branch"),
+        (("--repo", "https://h/x", "--branch", "a", "--commit", "b", "x.py"), "a commit are named"),
+        (("--repo", "https://host/x", "--include", "y", "x.py"), "do not go together"),
+        (("-c", "print(1)", "train.py"), "only evq's own options"),
+        (("train.ipynb", "--", "--lr"), "takes no arguments"),
+    ],
+)
+async def test_words_about_code_that_mean_nothing(
+    evq: Any, bus: Bus, words: tuple[str, ...], what: str
+) -> None:
+    evq.repository()
+    (evq.cwd / "train.ipynb").write_text("{}")
+    result = await evq("enqueue", *words)
+    assert result.status == 2 and what in result.err
+    assert "s3cret" not in result.err and "fix:" in result.err
+    assert await bus.log.last_seq() == 0
+
+
+async def test_code_on_the_command_line(evq: Any) -> None:
+    result = await evq("enqueue", "--env", "none", "-c", "print(1)", "--json", "--", "a")
+    assert result.json["entry"] == {"kind": "inline", "text": "print(1)", "args": ["a"]}
+    assert result.json["command"] == "-c 'print(1)' a"
+
+
 async def test_a_new_server_is_prepared(tmp_path: Any, evq: Any, own_nats_server: Any) -> None:
     evq.repository()
     evq.env["EVQ_SERVER"] = own_nats_server.url
@@ -309,3 +351,26 @@ def test_a_long_command_makes_a_short_name() -> None:
     assert pairs(["a=b=c"], "--set") == {"a": "b=c"}
     with pytest.raises(UsageError):
         pairs(["=b"], "--set")
+
+
+async def test_packages_are_asked_for_by_index_constraint_and_backend(evq: Any, bus: Bus) -> None:
+    evq.repository()
+    (evq.cwd / "sub").mkdir()
+    (evq.cwd / "sub" / "limits.txt").write_text("six<2\n")
+    address = "https://ada:${TOKEN}@host/simple"
+    words = ["--env", "pip", "--index", address, "--constraint", "sub/limits.txt"]
+    words += ["--torch-backend", "cu126", "--secret", "TOKEN", "--quiet", "train.py"]
+    spec = (await find(bus.log, (await evq("enqueue", *words)).out.strip())).spec
+    assert (spec.manager, spec.indexes, spec.torch_backend) == ("pip", (address,), "cu126")
+    assert spec.constraints == ("sub/limits.txt",)
+    other = await evq("clone", "@", "--env", "uv", "--index", "https://host/other", "--quiet")
+    spec = (await find(bus.log, other.out.strip())).spec
+    assert (spec.manager, spec.indexes) == ("uv", ("https://host/other",))
+
+
+async def test_what_packages_are_asked_for_by_is_checked(evq: Any) -> None:
+    refused = await evq("enqueue", "--index", "https://ada:canary@host/simple", "--", "true")
+    assert refused.status == 2 and "canary" not in refused.out + refused.err
+    assert "--secret NAME" in refused.err
+    missing = await evq("enqueue", "--constraint", "limits.txt", "--", "true")
+    assert missing.status == 2 and "there is no file limits.txt here" in missing.err
