@@ -12,7 +12,18 @@ from msgspec.structs import replace
 from ..core import arguments, parameters, units
 from ..core.errors import UsageError
 from ..core.sdk.author import host_name, user_name
-from ..core.spec import Command, Entry, Limits, Manager, Module, Script, Spec, argv_text, check_spec
+from ..core.spec import (
+    Command,
+    Container,
+    Entry,
+    Limits,
+    Manager,
+    Module,
+    Script,
+    Spec,
+    argv_text,
+    check_spec,
+)
 from . import output
 from .completion import complete_queue, complete_task
 from .difference import Change, change_lines, spec_changes
@@ -26,7 +37,9 @@ from .request import (
     default_name,
     force_option,
     keep_option,
+    package_names,
     pairs,
+    read_setup,
     variables,
 )
 from .selectors import resolve
@@ -51,6 +64,8 @@ PARTS = {
     "env": Part("manager"),
     "requirement": Part("requirements"),
     "python": Part("python"),
+    "setup": Part("setup", read_setup),
+    "apt": Part("apt", package_names),
     "index": Part("indexes"),
     "constraint": Part("constraints"),
     "torch_backend": Part("torch_backend"),
@@ -111,6 +126,10 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     "-r", "--requirement", multiple=True, metavar="FILE|PKG", help="Other requirements, all anew."
 )
 @click.option("--python", metavar="VERSION", help="Another Python, such as 3.12.")
+@click.option("--docker", metavar="IMAGE", help="Another image; none leaves the container out.")
+@click.option("--docker-arg", multiple=True, metavar="ARG", help="Other arguments, all anew.")
+@click.option("--setup", metavar="FILE", help="Another set-up script.")
+@click.option("--apt", multiple=True, metavar="PKG", help="Other system packages, all anew.")
 @click.option("--index", multiple=True, metavar="URL", help="Other package indexes, all anew.")
 @click.option("--constraint", multiple=True, metavar="FILE", help="Other constraints, all anew.")
 @click.option("--torch-backend", metavar="NAME", help="Another build of torch, such as cu128.")
@@ -227,6 +246,8 @@ def changed(spec: Spec, wish: Wish) -> Spec:
     bounds = {name: LIMITS[name](given.pop(name)) for name in LIMITS if name in given}
     if bounds:
         spec = replace(spec, limits=replace(spec.limits or Limits(), **bounds))
+    image, words = given.pop("docker", None), given.pop("docker_arg", None)
+    spec = replace(spec, container=other_container(spec.container, image, words))
     return replace(spec, **{PARTS[name].field: PARTS[name].read(v) for name, v in given.items()})
 
 
@@ -249,6 +270,24 @@ def other_entry(entry: Entry, wish: Wish) -> Entry:
     if not isinstance(entry, Command) and (not args or arguments.read(args[:1])):
         return parameters.with_arguments(entry, args)
     return Command(args)
+
+
+def other_container(
+    old: Container | None, image: str | None, words: tuple[str, ...] | None
+) -> Container | None:
+    """The container with another image or other arguments. Raises `UsageError`."""
+    if image == "none":
+        return None
+    kept = words if words is not None else old.args if old else ()
+    if image or old:
+        return Container(image or (old.image if old else ""), kept)
+    if words:
+        raise UsageError(
+            "--docker-arg stands without --docker",
+            why="the task runs in no container",
+            fix="--docker IMAGE",
+        )
+    return None
 
 
 def _without(known: dict[str, str], names: tuple[str, ...]) -> dict[str, str]:
