@@ -25,21 +25,14 @@ from ..core.decide import (
     Rejected,
     Start,
 )
-from ..core.errors import (
-    CodeFailed,
-    ContainerFailed,
-    EnvironmentFailed,
-    EvqError,
-    SecretFailed,
-    ServerFull,
-    SpawnFailed,
-)
+from ..core.errors import EvqError, ServerFull
 from ..core.events import Launch
 from ..core.handle import handle, refresh
 from ..core.ports import BusAway, Delivery
 from ..core.sdk.author import now
+from ..core.spec import Notebook
 from ..core.state import Task
-from . import endings, launch
+from . import endings, launch, notebook
 from .channel import Channel
 from .confinement import Confinement
 from .endings import Ending
@@ -60,8 +53,6 @@ T = TypeVar("T")
 BRIEF = 0.005
 """Seconds that a command must live for its start to be an event of its own. A shorter one is
 told of by its end: one forced write less where writes are what limits the rate of tasks."""
-
-SET_UP_ERRORS = (CodeFailed, ContainerFailed, EnvironmentFailed, SecretFailed, SpawnFailed)
 
 KEEP_AFTER = 0.5
 """Seconds after which an end that cannot be told yet is put on disk."""
@@ -139,7 +130,7 @@ class Attempt:
             return await self._prepare_and_run(here)
         except (ClaimLost, Stopped):
             return endings.before_command(self.holder, self._ending)
-        except SET_UP_ERRORS as error:
+        except tuple(endings.SET_UP_CAUSES) as error:
             return self._failed_by(self._recorder.redactor.error(error))
         except OSError as error:
             return endings.by_agent(self.holder, self._recorder.redactor.text(str(error)))
@@ -190,12 +181,19 @@ class Attempt:
             self._confinement.out_of_time,
             self._memory_death(exit.exit_code),
         )
-        return await self._start_told(end)
+        end = await self._start_told(end)
+        if end and isinstance(spec.entry, Notebook):
+            file, redactor = launch.folder(spec, tree) / spec.entry.path, self._recorder.redactor
+            stored = await notebook.keep(self._means, file, redactor)
+            await self.write(EndPhase(self.holder, "notebook", 0.0, None, stored or ""))
+        return end
 
     def _memory_death(self, exit_code: int) -> str:
         """Why it is known that want of memory ended the command; empty if it is not."""
-        inside = self._preparation.memory_evidence()
-        return inside or self._confinement.memory_death(exit_code, self._recorder.say)
+        # A container has a count of its own, for its own limit and for want on the whole machine.
+        if (counted := self._preparation.memory_evidence()) is not None:
+            return counted
+        return self._confinement.memory_death(exit_code, self._recorder.say)
 
     def _tell_start(self) -> None:
         assert self._launch is not None
@@ -325,7 +323,8 @@ class Attempt:
                 if notes.cached is False:
                     self._means.caretaker.built()
                 detail = self._recorder.redactor.text(notes.detail)
-                await self.write(EndPhase(self.holder, name, seconds, notes.cached, detail))
+                end = EndPhase(self.holder, name, seconds, notes.cached, detail, notes.commit)
+                await self.write(end)
         self._stop_if_told()
 
     def _stop_if_told(self) -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from ..core import units
+from .sources.credentials import Protocol
 
 OnDisconnect = Literal["freeze", "run", "stop"]
 
@@ -54,6 +55,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     allow_apt: bool = False
     extra_ca: Path | None = None
     trusted: Path | None = None
+    git_credentials: Path | None = None
+    git_protocol: Protocol = "auto"
+    git_ssh: str = "ssh"
     wait: bool = True
     pass_env: tuple[str, ...] = ()
     secrets_env: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ from ..core.errors import (
     EnvironmentFailed,
     EvqError,
     SecretFailed,
+    SpawnFailed,
 )
 from ..core.events import Cause, Launch, Outcome, Usage
 from . import launch
@@ -18,6 +19,16 @@ from .forkserver import Exit
 from .refusal import MachineFailed
 
 EVIDENCE_LENGTH = 2000
+
+SET_UP_CAUSES = {
+    CodeFailed: Cause.SOURCE,
+    EnvironmentFailed: Cause.ENVIRONMENT,
+    ContainerFailed: Cause.ENVIRONMENT,
+    SecretFailed: Cause.ENVIRONMENT,
+    MachineFailed: Cause.INFRASTRUCTURE,
+    SpawnFailed: Cause.SPAWN,
+}
+"""How a step of set-up fails, and what that is called."""
 
 
 class Ending(Enum):
@@ -82,14 +93,7 @@ def of_command(
 
 def of_set_up(holder: Holder, error: EvqError, memory_death: str) -> Finish:
     """The end of an attempt whose command could not be made ready, or not be started."""
-    causes = {
-        CodeFailed: Cause.SOURCE,
-        EnvironmentFailed: Cause.ENVIRONMENT,
-        ContainerFailed: Cause.ENVIRONMENT,
-        SecretFailed: Cause.ENVIRONMENT,
-        MachineFailed: Cause.INFRASTRUCTURE,
-    }
-    cause = next((c for kind, c in causes.items() if isinstance(error, kind)), Cause.SPAWN)
+    cause = next(c for kind, c in SET_UP_CAUSES.items() if isinstance(error, kind))
     evidence = f"[{error.code}] {error}"[:EVIDENCE_LENGTH]
     if memory_death:
         cause, evidence = Cause.OOM_HOST, memory_death

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -14,15 +14,17 @@ import msgspec
 from ..core import parameters
 from ..core.errors import CodeFailed, NotFound
 from ..core.ports import BusAway
-from ..core.spec import Code, Command, Module, Script, Spec
+from ..core.spec import Code, Command, Inline, Module, Notebook, Script, Spec
 from ..core.state import EnvironmentRecord, Task
-from . import environments, workdir
+from . import environments, notebook, workdir
 from .command import Run
 from .containers.variables import carried
 from .environments.base import Environment, Recipe, Request
 from .means import Means
 from .place import Place
 from .secret_sources import Secrets
+from .sources.credentials import credentials
+from .sources.remote import Placed, Remote
 from .trust import trust_variables
 from .variables import setup_variables, task_variables
 
@@ -36,6 +38,7 @@ class PhaseNotes:
 
     cached: bool | None = None
     detail: str = ""
+    commit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,29 @@ class Built:
     environment: Environment | None = None
     record: EnvironmentRecord | None = None
     detail: str = ""
-    base: dict[str, str] = field(default_factory=dict)
+    tools: Environment | None = None
+
+    @property
+    def cached(self) -> bool | None:
+        """Whether nothing of it had to be made; None if it is nothing."""
+        made = list(filter(None, (self.environment, self.tools)))
+        return all(one.cached for one in made) if made else None
+
+    def release(self) -> None:
+        """Say that nothing of it is in use any more."""
+        for environment in filter(None, (self.environment, self.tools)):
+            environment.release()
+
+
+async def put(means: Means, task: Task, target: Path, run: Run, notes: PhaseNotes) -> None:
+    """Make `target` the work tree of the task's code, and note what was done."""
+    code = task.spec.code
+    if code:
+        notes.cached = await put_code(means, code, target, run)
+        notes.detail = code.snapshot[:12]
+        return
+    placed = await put_repo(means, task, target, run)
+    notes.cached, notes.detail, notes.commit = placed.cached, placed.summary, placed.commit
 
 
 def _params_alone(spec: Spec) -> str:
@@ -78,6 +103,21 @@ async def put_code(means: Means, code: Code, target: Path, run: Run) -> bool:
     return False
 
 
+async def put_repo(means: Means, task: Task, target: Path, run: Run) -> Placed:
+    """Make `target` a work tree of the task's remote.
+
+    The commit that an earlier attempt found is taken again, so that a retry runs the same code.
+    """
+    repo, config = task.spec.repo, means.config
+    assert repo is not None
+    logins = credentials(config.git_credentials, config.git_protocol, config.git_ssh)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    earlier = [one.commit for one in task.past if one.commit]
+    return await Remote(config.cache, logins, run).checkout(
+        repo, target, pinned=earlier[0] if earlier else None
+    )
+
+
 async def _fetch(means: Means, name: str, path: Path) -> None:
     while True:
         try:
@@ -95,7 +135,8 @@ def recipe(spec: Spec, tree: Path) -> Recipe | None:
         spec.requirements or spec.python or spec.indexes or spec.constraints or spec.torch_backend
     )
     asks = spec.manager != "auto" or wishes
-    if (spec.manager == "none" and not wishes) or (plain and spec.code is None and not asks):
+    bare = spec.code is None and spec.repo is None
+    if (spec.manager == "none" and not wishes) or (plain and bare and not asks):
         return None
     found = environments.detect(
         tree,
@@ -120,14 +161,17 @@ def _script_in_tree(spec: Spec) -> str | None:
     return os.path.normpath(os.path.join(folder, spec.entry.path))
 
 
-async def build(means: Means, recipe: Recipe, tree: Path, place: Place, secrets: Secrets) -> Built:
-    """Make the environment of `recipe`, or find it in the cache."""
+async def build(
+    means: Means, spec: Spec, recipe: Recipe, tree: Path, place: Place, secrets: Secrets
+) -> Built:
+    """Make the environment of `recipe`, or find it in the cache; for a notebook, Jupyter too."""
+    run, base_env = place.execution.setup, base_variables(means, place)
     environment = await environments.prepare(
         recipe,
         tree=tree,
         cache=means.config.cache,
-        run=place.execution.setup,
-        base_env=base_variables(means, place),
+        run=run,
+        base_env=base_env,
         secrets=secrets.values,
     )
     record = EnvironmentRecord(
@@ -140,7 +184,12 @@ async def build(means: Means, recipe: Recipe, tree: Path, place: Place, secrets:
     detail = f"{environment.manager} ({recipe.source}), Python {environment.python}"
     if environment.python is None:
         detail = f"{environment.manager} ({recipe.source})"
-    return Built(environment, record, "; ".join([detail, *environment.notes]))
+    notes = list(environment.notes)
+    tools = None
+    if isinstance(spec.entry, Notebook):
+        tools = await notebook.tools(means.config.cache, environment, run, base_env)
+        notes.append("with Jupyter")
+    return Built(environment, record, "; ".join([detail, *notes]), tools)
 
 
 def folder(spec: Spec, tree: Path) -> Path:
@@ -157,23 +206,32 @@ def command(spec: Spec, tree: Path, built: Built) -> list[str]:
             return list(argv)
         case Module(name, args):
             return [python, "-m", name, *args]
+        case Inline(text, args):
+            return [python, "-c", text, *args]
+        case Notebook(path):
+            _check_there(folder(spec, tree) / path, path)
+            return [python, "-m", "evq_notebook", path]
         case Script(path, args):
             return [*_interpreter(folder(spec, tree) / path, path, python), *args]
 
 
 def _interpreter(file: Path, path: str, python: str) -> list[str]:
     """How a script is run: by its kind, else by its own first line."""
+    _check_there(file, path)
+    if file.suffix == ".py":
+        return [python, path]
+    if file.suffix in (".sh", ".bash"):
+        return ["bash", path]
+    return [str(file)] if _executable(file) else [python, path]
+
+
+def _check_there(file: Path, path: str) -> None:
     if not file.is_file():
         raise CodeFailed(
             f"there is no {path} in the task's code",
             why="the snapshot holds what git does not ignore",
             fix="check .gitignore, or add the file: git add -f",
         )
-    if file.suffix == ".py":
-        return [python, path]
-    if file.suffix in (".sh", ".bash"):
-        return ["bash", path]
-    return [str(file)] if _executable(file) else [python, path]
 
 
 def _executable(file: Path) -> bool:
@@ -194,6 +252,8 @@ def variables(
     base = base_variables(means, place, task=True)
     if built.environment:
         base = built.environment.apply(base)
+    if built.tools:
+        base |= notebook.variables(built.tools)
     path = [str(means.sdk), *filter(None, [base.get("PYTHONPATH")])]
     base |= {
         "PYTHONPATH": os.pathsep.join(path),
@@ -210,8 +270,9 @@ def variables(
         text = msgspec.json.encode(given).decode()
         # The kernel takes no variable of 128 KiB, and a long command line has its words already.
         base["EVQ_PARAMS"] = text if len(text) < LONGEST_PARAMS else _params_alone(spec)
-    if spec.code and spec.code.commit:
-        base["EVQ_COMMIT"] = spec.code.commit
+    ran = task.live and task.live.commit
+    if commit := ran or (spec.code and spec.code.commit):
+        base["EVQ_COMMIT"] = commit
     return {**base, **spec.variables, **secrets.variables}
 
 

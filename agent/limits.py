@@ -114,7 +114,19 @@ class Cgroups:
             return f"the kernel offers no cgroup controller {controller}"
         if not os.access(place.folder, os.W_OK):
             return f"this user may not make cgroups in {place.folder}"
-        return _not_handed_down(place.folder, controller) if place.version == 2 else ""
+        return _not_alone(place.folder, controller) if place.version == 2 else ""
+
+    def settle(self) -> None:
+        """Make this process's cgroup one below which there can be others; see `_not_alone`."""
+        for controller, place in self._found.items():
+            if place.version == 1 or controller in self.lacking:
+                continue
+            try:
+                if controller not in _read(place.folder, "cgroup.subtree_control").split():
+                    _move_down(place.folder)
+                    _hand_down(place.folder, [controller])
+            except OSError as error:
+                self.lacking[controller] = f"{place.folder} does not hand it down: {error.strerror}"
 
     def sweep(self) -> None:
         """Remove what an earlier agent in this folder left, and note what this one will make.
@@ -281,24 +293,22 @@ def _below(mounted: str, root: str, own: str) -> str:
 # --- version 2 --------------------------------------------------------------------------------
 
 
-def _not_handed_down(folder: str, controller: Controller) -> str:
-    """Make sure that cgroups below ours have the controller; why not, if they cannot.
+def _not_alone(folder: str, controller: Controller) -> str:
+    """Why cgroups below ours cannot have the controller; empty if they have it, or will.
 
-    Version 2 hands nothing down from a cgroup that has processes: if this one is the agent's
-    alone, it moves into one below.
+    Version 2 hands nothing down from a cgroup that has processes.
     """
-    if controller in _read(folder, "cgroup.subtree_control").split():
-        return ""
-    if set(_read(folder, cgroup.MEMBERS).split()) - {str(os.getpid())}:
+    others = set(_read(folder, cgroup.MEMBERS).split()) - {str(os.getpid())}
+    if others and controller not in _read(folder, "cgroup.subtree_control").split():
         return f"other processes than the agent live in {folder}"
-    try:
-        leaf = f"{folder}/evq-agent-{os.getpid()}"
-        os.makedirs(leaf, exist_ok=True)
-        cgroup.enter([leaf])
-        _hand_down(folder, [controller])
-    except OSError as error:
-        return f"{folder} does not hand it down: {error.strerror}"
     return ""
+
+
+def _move_down(folder: str) -> None:
+    """Go into a cgroup below ours, which then has no processes and can hand controllers down."""
+    leaf = f"{folder}/evq-agent-{os.getpid()}"
+    os.makedirs(leaf, exist_ok=True)
+    cgroup.enter([leaf])
 
 
 def _hand_down(folder: str, controllers: list[Controller]) -> None:

@@ -24,6 +24,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
@@ -33,6 +34,7 @@ from ..core.errors import Conflict, EvqError, ServerTooOld, SettingsError, Unrea
 from ..core.events import AgentUp
 from ..core.ids import check_name
 from ..core.ports import BusAway
+from ..core.sdk import notebook as notebook_sdk
 from ..core.sdk import task as task_sdk
 from ..core.sdk.author import Author, host_name
 from . import probe
@@ -51,6 +53,7 @@ from .outbox import Outbox
 from .redactor import Redactor
 from .results import Results
 from .secret_sources import SecretSources
+from .sources.credentials import Protocol, credentials
 from .spool import Spool
 from .trust import trusted_file
 from .variables import passwords, setup_variables
@@ -88,6 +91,9 @@ def parse(argv: list[str] | None) -> Config:
     parser.add_argument("--allow-setup", action="store_true")
     parser.add_argument("--allow-apt", action="store_true")
     parser.add_argument("--extra-ca", type=Path)
+    parser.add_argument("--git-credentials", type=Path)
+    parser.add_argument("--git-protocol", choices=get_args(Protocol), default="auto")
+    parser.add_argument("--git-ssh", default="ssh")
     parser.add_argument("--no-wait", dest="wait", action="store_false")
     parser.add_argument("--pass-env", type=_words, default=())
     parser.add_argument("--secrets-env", type=_words, default=())
@@ -119,6 +125,9 @@ def parse(argv: list[str] | None) -> Config:
         allow_setup=options.allow_setup,
         allow_apt=options.allow_apt,
         extra_ca=options.extra_ca,
+        git_credentials=options.git_credentials,
+        git_protocol=options.git_protocol,
+        git_ssh=options.git_ssh,
         wait=options.wait,
         pass_env=options.pass_env,
         secrets_env=options.secrets_env,
@@ -164,11 +173,17 @@ def named(config: Config, host: str) -> Iterator[Config]:
 def install_sdk(folder: Path) -> Path:
     """Make a folder from which tasks import evq's words; see `core.sdk.task`."""
     folder.mkdir(parents=True, exist_ok=True)
-    source = Path(task_sdk.__file__)
-    partial = folder / f".evq.{os.getpid()}"
-    shutil.copyfile(source, partial)
-    os.replace(partial, folder / "evq.py")
+    for module, name in ((task_sdk, "evq"), (notebook_sdk, "evq_notebook")):
+        partial = folder / f".{name}.{os.getpid()}"
+        shutil.copyfile(str(module.__file__), partial)
+        os.replace(partial, folder / f"{name}.py")
     return folder
+
+
+def known_passwords(config: Config) -> dict[str, str]:
+    """What the agent knows and no log may show, by a name for each."""
+    logins = credentials(config.git_credentials, config.git_protocol, config.git_ssh)
+    return passwords(setup_variables(config.pass_env)) | logins.passwords()
 
 
 @contextmanager
@@ -257,6 +272,7 @@ async def equipped(
         kept = Kept(config.state / "work")
         kept.clear()
         cgroups = Cgroups(config.state, instance)
+        cgroups.settle()
         await asyncio.to_thread(cgroups.sweep)
         stack.callback(cgroups.close)
         for controller, why in cgroups.lacking.items():
@@ -286,7 +302,7 @@ async def equipped(
             kept=kept,
             sdk=install_sdk(config.state / "sdk"),
             secrets=sources,
-            redactor=Redactor(passwords(setup_variables(config.pass_env))),
+            redactor=Redactor(known_passwords(config)),
             cgroups=cgroups,
             memory=memory,
             caretaker=Caretaker(config, memory, kept),

@@ -149,21 +149,22 @@ class Preparation:
             await system.install_packages(names, run=place.execution.setup, env=env, kept=place.apt)
 
     async def _put_code(self, here: Place) -> Path:
-        code = self._steps.task.spec.code
+        task, run = self._steps.task, here.execution.setup
+        bare = task.spec.code is None and task.spec.repo is None
         tree = self._work / "code" if self._lodging else self._work
-        if code is None and self._lodging:
+        if bare and self._lodging:
             tree.mkdir()
             return tree
-        if code is None:
+        if bare:
             await launch.clear_scratch(self._channel.scratch)
             return self._channel.scratch
         async with self._steps.phase("code") as phase:
-            phase.cached = await launch.put_code(self._means, code, tree, here.execution.setup)
-            phase.detail = code.snapshot[:12]
+            await launch.put(self._means, task, tree, run, phase)
         return tree
 
     async def _build_environment(self, tree: Path, place: Place, secrets: Secrets) -> launch.Built:
-        recipe = launch.recipe(self._steps.task.spec, tree)
+        spec = self._steps.task.spec
+        recipe = launch.recipe(spec, tree)
         if recipe is None:
             if place.image:
                 await self._tell(EnvironmentRecord("none", None, None, (), place.image))
@@ -172,14 +173,13 @@ class Preparation:
             if self._lodging:
                 place = await self._lodging.for_environments(place, recipe)
             try:
-                built = await launch.build(self._means, recipe, tree, place, secrets)
+                built = await launch.build(self._means, spec, recipe, tree, place, secrets)
             except EnvironmentFailed:
                 if self._lodging:
                     await self._lodging.check_python(place)
                 raise
             self._left.built = built
-            phase.cached = built.environment.cached if built.environment else None
-            phase.detail = built.detail
+            phase.cached, phase.detail = built.cached, built.detail
         if built.record:
             await self._tell(built.record)
         return built
@@ -187,13 +187,13 @@ class Preparation:
     async def _tell(self, record: EnvironmentRecord) -> None:
         await self._steps.write(TellEnvironment(self._steps.holder, record))
 
-    def memory_evidence(self) -> str:
-        """What says that the kernel killed a process for want of memory; empty if nothing does."""
-        return self._lodging.memory_evidence() if self._lodging else ""
+    def memory_evidence(self) -> str | None:
+        """What says that the kernel killed a process of the container for want of memory; empty
+        if nothing does, None without a container."""
+        return self._lodging.memory_evidence() if self._lodging else None
 
     async def leave(self) -> None:
         """End the container, if there is one, and let go of the environment."""
         if self._lodging:
             await self._lodging.close()
-        if self._left.built.environment:
-            self._left.built.environment.release()
+        self._left.built.release()

@@ -10,15 +10,19 @@ import asyncio
 import os
 import stat
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from threading import Thread
+from typing import Protocol, TypeVar
 
 from ..core.errors import SecretFailed, SettingsError
 from ..core.spec import Spec, secret_names
 from .secret_forms import MIN_LENGTH
 from .variables import chosen, matches
+
+_T = TypeVar("_T")
 
 PREFIX = "EVQ_SECRET_"
 SERVICE = "evq"
@@ -164,11 +168,11 @@ class SecretSources:
     async def resolve(self, spec: Spec) -> Secrets:
         """The values of the secrets that `spec` names. Raises `SecretFailed`."""
         names = secret_names(spec.secrets)
+        looking = _aside(
+            lambda: {name: self._find(name, spec.queue) for name in set(names.values())}
+        )
         try:
-            async with asyncio.timeout(KEYRING_SECONDS):
-                found = await asyncio.to_thread(
-                    lambda: {name: self._find(name, spec.queue) for name in set(names.values())}
-                )
+            found = await asyncio.wait_for(looking, KEYRING_SECONDS)
         except TimeoutError:
             raise SecretFailed(
                 "the secrets cannot be had",
@@ -197,6 +201,21 @@ class SecretSources:
             fix=f"start the agent with {PREFIX}{name}=…, or --secrets-env {name}, "
             "or --secrets-file FILE",
         )
+
+
+def _aside(work: Callable[[], _T]) -> asyncio.Future[_T]:
+    """What `work` gives, done by a thread that may stay for ever without keeping us from ending."""
+    promise: Future[_T] = Future()
+    promise.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            promise.set_result(work())
+        except BaseException as error:
+            promise.set_exception(error)
+
+    Thread(target=run, name="secrets", daemon=True).start()
+    return asyncio.wrap_future(promise)
 
 
 def _fit(name: str, value: str) -> str:

@@ -21,19 +21,11 @@ from pathlib import Path
 import msgspec
 
 from ..core.errors import CodeFailed, EvqError
-from ..core.sdk.git import QUIET, REF, is_object_id, is_sha256, make_repository
+from ..core.sdk.git import REF, is_object_id, is_sha256, make_repository
 from .command import Run
+from .sources.bounds import check_bounds
+from .sources.git import LOCAL, damaged, link_packs, read_tree, run_git
 
-_SAFE = (
-    *QUIET,
-    *("-c", "core.protectHFS=true"),
-    *("-c", "core.protectNTFS=true"),
-    *("-c", "transfer.fsckObjects=true"),
-    *("-c", "transfer.bundleURI=false"),
-    *("-c", "protocol.allow=never"),
-    *("-c", "protocol.file.allow=always"),
-    *("-c", "checkout.workers=0"),
-)
 _HEADER_BYTES = 64 * 1024
 _ABANDONED_S = 24 * 3600
 _REMOVALS = 3
@@ -74,13 +66,13 @@ async def checkout(
         for blob in blobs:
             await _admit(blob, cache, run)
     if not has(cache, commit):
-        raise _damaged(f"commit {commit} is in none of the {len(blobs)} bundles of the task")
+        raise damaged(f"commit {commit} is in none of the {len(blobs)} bundles of the task")
     await _materialise(commit, cache, target, run)
 
 
 def _check(commit: str, target: Path) -> None:
     if not is_object_id(commit):
-        raise _damaged(f"{commit!r} is not the id of a commit")
+        raise damaged(f"{commit!r} is not the id of a commit")
     if os.path.lexists(target):
         raise CodeFailed(
             f"the work directory {target} exists already",
@@ -106,7 +98,8 @@ async def _admit(blob: Path, cache: Path, run: Run) -> None:
         # that nothing is missing below it.
         wanted = f"{header.tip}:{REF}{header.tip}"
         quiet = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
-        await _git(run, scratch, "fetch", *quiet, _local(blob), wanted)
+        await run_git(run, scratch, "fetch", *quiet, _local(blob), wanted, also=LOCAL)
+        await check_bounds(repository, header.tip)
         _publish(repository / "objects" / "pack", _packs(cache, header.tip))
     finally:
         await asyncio.to_thread(remove, scratch)
@@ -119,9 +112,7 @@ async def _materialise(commit: str, cache: Path, target: Path, run: Run) -> None
     try:
         make_repository(part / ".git", head=commit, sha256=is_sha256(commit))
         await asyncio.to_thread(_link_packs, cache, commit, part / ".git")
-        # Not `reset` nor `checkout`: those write a log of HEAD, and ask the network for the name
-        # of this host to sign it.
-        await _git(run, part, "read-tree", "-m", "-u", commit)
+        await read_tree(run, part, commit)
         part.rename(target)
     except CodeFailed:
         # A pack may have been damaged on disk since: the next attempt brings a fresh one.
@@ -129,27 +120,6 @@ async def _materialise(commit: str, cache: Path, target: Path, run: Run) -> None
         raise
     finally:
         await asyncio.to_thread(remove, part)
-
-
-async def _git(run: Run, top: Path, *arguments: str) -> None:
-    git_dir = ("--git-dir", str(top / ".git"), "--work-tree", str(top))
-    done = await run(["git", *_SAFE, *git_dir, *arguments], cwd=top, env=_environment())
-    if done.exit_code != 0:
-        why = "; ".join(done.output.strip().splitlines()[-3:])
-        raise _damaged(why or f"git {arguments[0]} ended with {done.exit_code}")
-
-
-def _environment() -> dict[str, str]:
-    """All that git may see: no home, so no configuration but what stands on its command line."""
-    return {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "LC_ALL": "C",
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_ATTR_NOSYSTEM": "1",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_NO_REPLACE_OBJECTS": "1",
-    }
 
 
 def _local(blob: Path) -> str:
@@ -163,24 +133,16 @@ def read_header(blob: Path) -> Header:
         with blob.open("rb") as file:
             head, end, _ = file.read(_HEADER_BYTES).partition(b"\n\n")
     except OSError as error:
-        raise _damaged(f"bundle {blob.name} cannot be read: {error.strerror}") from error
+        raise damaged(f"bundle {blob.name} cannot be read: {error.strerror}") from error
     version, *lines = head.decode("ascii", errors="replace").split("\n")
     needs = [line[1:].partition(" ")[0] for line in lines if line.startswith("-")]
     tips = [line.partition(" ")[0] for line in lines if line[:1] not in ("-", "@")]
     known = all(line.startswith("@object-format=") for line in lines if line[:1] == "@")
     if not end or version not in ("# v2 git bundle", "# v3 git bundle") or not known:
-        raise _damaged(f"{blob.name} is not a git bundle")
+        raise damaged(f"{blob.name} is not a git bundle")
     if len(tips) != 1 or not all(map(is_object_id, (*tips, *needs))):
-        raise _damaged(f"bundle {blob.name} does not hold just one commit")
+        raise damaged(f"bundle {blob.name} does not hold just one commit")
     return Header(tips[0], tuple(needs))
-
-
-def _damaged(why: str) -> CodeFailed:
-    return CodeFailed(
-        "the task's code cannot be put in place",
-        why=why,
-        fix="enqueue the task again from its work tree, which sends the code anew",
-    )
 
 
 def _packs(cache: Path, commit: str) -> Path:
@@ -188,20 +150,10 @@ def _packs(cache: Path, commit: str) -> Path:
 
 
 def _link_packs(cache: Path, commit: str, repository: Path) -> None:
-    """Give `repository` the packs of `commit`, without a copy where the file system allows."""
     try:
-        for pack in _packs(cache, commit).iterdir():
-            place = repository / "objects" / "pack" / pack.name
-            try:
-                os.link(pack, place)
-            except FileExistsError:
-                continue  # two commits may share a pack
-            except OSError as error:
-                if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
-                    raise
-                shutil.copyfile(pack, place)
+        link_packs(_packs(cache, commit), repository)
     except FileNotFoundError as error:
-        raise _damaged(f"commit {commit}, which it builds on, is not in the cache") from error
+        raise damaged(f"commit {commit}, which it builds on, is not in the cache") from error
 
 
 def _publish(packs: Path, place: Path) -> None:

@@ -73,6 +73,7 @@ def spec_facts(spec: Spec) -> dict[str, Any]:
         "user": spec.user,
         "host": spec.host,
         "code": code_facts(spec.code),
+        "repo": spec.repo,
     }
 
 
@@ -158,6 +159,7 @@ def attempt_facts(attempt: Attempt) -> dict[str, Any]:
             {"name": p.name, "seconds": p.seconds, "cached": p.cached, "detail": p.detail}
             for p in attempt.phases
         ],
+        "commit": attempt.commit,
         "environment": environment
         and {
             "manager": environment.manager,

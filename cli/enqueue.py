@@ -16,10 +16,11 @@ from . import output
 from .document import looks_secret, spec_facts
 from .options import json_option
 from .recent import remember
-from .render import code_text
-from .request import TaskCommand, Wish, make_entry, make_spec, make_wish, task_options
+from .render import code_text, repo_text
+from .request import make_entry, make_spec
 from .sending import send, with_code
 from .session import call, settings, warm_up
+from .wish import TaskCommand, Wish, make_wish, task_options
 
 if TYPE_CHECKING:
     from ..core.sdk.client import Client, Receipt
@@ -100,6 +101,8 @@ def _show_plan(spec: Spec, snapshot: Snapshot | None, as_json: bool) -> None:
     if snapshot:
         output.say(f"  code   {code_text(snapshot.code)}")
         warn_of_code(snapshot)
+    elif spec.repo:
+        output.say(f"  code   {repo_text(spec.repo)}")
     else:
         output.say("  code   none is sent")
 
@@ -132,6 +135,8 @@ def summary(done: Submission) -> list[str]:
         lines.append(f"  {output.dim('key')}    {spec.key} was used before: this is that task")
     elif spec.code:
         lines.append(f"  {output.dim('code')}   {code_text(spec.code, done.sent)}")
+    elif spec.repo:
+        lines.append(f"  {output.dim('code')}   {repo_text(spec.repo)}")
     return lines
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import click
 
-from ..core.spec import Code
+from ..core.spec import Code, Repo
 from ..core.units import size_text
 from .output import can_print, on_terminal
 
@@ -132,3 +132,9 @@ def code_text(code: Code, sent: int | None = None) -> str:
     if sent is None:
         return text
     return f"{text} → {size_text(sent)} sent" if sent else f"{text} (on the server already)"
+
+
+def repo_text(repo: Repo) -> str:
+    """The remote whose code a task runs: `https://host/path, branch main`."""
+    which = repo.commit or (f"branch {repo.branch}" if repo.branch else "its default branch")
+    return f"{repo.url}, {which}" + ("" if repo.lfs else ", without LFS")

@@ -23,10 +23,10 @@ from .follow import Happened, Said, follow, newborn
 from .narrate import narrate, phase_text
 from .remedy import failed
 from .render import colored, end_text, marked, span
-from .request import TaskCommand, make_wish, task_options
 from .sending import with_code
 from .session import call, warm_up
 from .statusline import StatusLine
+from .wish import TaskCommand, make_wish, task_options
 
 if TYPE_CHECKING:
     from ..core.sdk.client import Client

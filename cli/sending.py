@@ -16,8 +16,8 @@ from msgspec.structs import replace
 from ..core.errors import UsageError
 from ..core.ports import BusAway
 from ..core.sdk.snapshot import Snapshot, take
-from ..core.spec import Module, Script, Spec
-from .request import Wish
+from ..core.spec import Module, Notebook, Script, Spec
+from .wish import Wish
 
 if TYPE_CHECKING:
     from ..core.sdk.client import Client
@@ -30,11 +30,15 @@ def with_code(spec: Spec, wish: Wish, cwd: Path) -> Iterator[tuple[Spec, Snapsho
     A command outside of any git repository carries no code unless a file is named.
     """
     files = [word for word in spec.requirements if (cwd / word).is_file()]
+    if spec.repo:
+        _check_remote(wish)
+        yield spec, None
+        return
     files += _constraints(spec, cwd)
     if wish.no_code:
         yield _check_without(spec, files), None
         return
-    entry = Path(spec.entry.path) if isinstance(spec.entry, Script) else None
+    entry = Path(spec.entry.path) if isinstance(spec.entry, Script | Notebook) else None
     named = [*wish.include, *files]
     if isinstance(spec.entry, Module):
         named += _module_here(spec.entry.name, cwd)
@@ -57,14 +61,23 @@ def _constraints(spec: Spec, cwd: Path) -> list[str]:
 
 
 def _check_without(spec: Spec, files: list[str]) -> Spec:
-    if isinstance(spec.entry, Script) or files:
-        path = spec.entry.path if isinstance(spec.entry, Script) else files[0]
+    if isinstance(spec.entry, Script | Notebook) or files:
+        path = spec.entry.path if isinstance(spec.entry, Script | Notebook) else files[0]
         raise UsageError(
             f"{path} would be missing without the code",
             why="--no-code sends nothing, and an agent has only what is sent",
             fix="leave --no-code out, or run a command that is there: evq enqueue -- COMMAND",
         )
     return spec
+
+
+def _check_remote(wish: Wish) -> None:
+    if wish.include or wish.no_code:
+        raise UsageError(
+            f"{'--include' if wish.include else '--no-code'} and --repo do not go together",
+            why="the code is the remote's, and nothing of this disk is sent",
+            fix="leave out one of the two",
+        )
 
 
 def _module_here(module: str, cwd: Path) -> list[str]:
@@ -80,7 +93,7 @@ def _place(spec: Spec, snapshot: Snapshot, files: list[str], cwd: Path) -> Spec:
     requirements = tuple(below.get(word, word) for word in spec.requirements)
     constraints = tuple(below.get(word, word) for word in spec.constraints)
     placed = replace(spec, code=snapshot.code, requirements=requirements, constraints=constraints)
-    if isinstance(spec.entry, Script) and snapshot.entry:
+    if isinstance(spec.entry, Script | Notebook) and snapshot.entry:
         path = posixpath.relpath(snapshot.entry, folder)
         return replace(placed, entry=replace(spec.entry, path=path))
     return placed

@@ -21,7 +21,7 @@ from .narrate import phase_text
 from .options import json_option
 from .output import Column, dim
 from .remedy import LAST_LINES, explanation, failed
-from .render import age, clock, code_text, colored, end_text, marked, now, span
+from .render import age, clock, code_text, colored, end_text, marked, now, repo_text, span
 from .selectors import resolve
 from .session import call
 
@@ -84,6 +84,8 @@ def page(task: Task) -> list[str]:
         _label("queue", f"{spec.queue}, priority {spec.priority}"),
         _label("command", task_facts(task)["command"]),
     ]
+    if spec.repo:
+        lines.append(_label("code", repo_text(spec.repo)))
     if spec.code:
         lines.append(_label("code", code_text(spec.code)))
         lines.append(_label("", dim(f"snapshot {spec.code.snapshot[:12]}, in {spec.code.folder}")))
@@ -165,6 +167,8 @@ def attempt_lines(attempt: Attempt) -> list[str]:
         _label("", phase_text(one.name, one.seconds, one.cached, one.detail))
         for one in attempt.phases
     ]
+    if attempt.commit:
+        lines.append(_label("commit", attempt.commit))
     if environment:
         python = f", Python {environment.python}" if environment.python else ""
         count = f"{len(environment.packages)} packages" if environment.packages else "no packages"

@@ -15,6 +15,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "ls": ("ls:ls", "List tasks, the newest first."),
         "show": ("show:show", "Everything about a task."),
         "logs": ("logs:logs", "What a task wrote; -f follows it."),
+        "notebook": ("notebook:notebook", "Fetch a task's notebook with its outputs."),
         "events": ("events:events", "What happened, event by event."),
         "why": ("why:why", "Why a task is in the state it is in."),
         "diff": ("diff:diff", "What differs between two tasks."),

@@ -63,6 +63,7 @@ class EndPhase(msgspec.Struct, frozen=True):
     seconds: float
     cached: bool | None
     detail: str = ""
+    commit: str | None = None
 
 
 class TellEnvironment(msgspec.Struct, frozen=True):
@@ -152,10 +153,14 @@ def decide(task: Task, command: Command) -> events.Lifecycle:
             return _claim(task, command)
         case BeginPhase(holder, name):
             return events.Phase(attempt=_held(task, holder).number, name=name)
-        case EndPhase(holder, name, seconds, cached, detail):
-            number = _held(task, holder).number
+        case EndPhase(holder, name, seconds, cached, detail, commit):
             return events.Phase(
-                attempt=number, name=name, seconds=seconds, cached=cached, detail=detail
+                attempt=_held(task, holder).number,
+                name=name,
+                seconds=seconds,
+                cached=cached,
+                detail=detail,
+                commit=commit,
             )
         case TellEnvironment(holder, found):
             return events.Environment(

@@ -106,7 +106,8 @@ class Phase(
 ):
     """A step of the attempt began (`seconds` is null) or ended.
 
-    `cached` says whether a cache spared the work; `detail` what was done, in a few words.
+    `cached` says whether a cache spared the work; `detail` what was done, in a few words;
+    `commit` which commit of a remote was put in place.
     """
 
     attempt: int
@@ -114,6 +115,7 @@ class Phase(
     seconds: float | None = None
     cached: bool | None = None
     detail: str = ""
+    commit: str | None = None
 
 
 class Environment(

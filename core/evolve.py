@@ -98,7 +98,9 @@ def _phase(task: Task, seq: int, at: int, event: events.Phase) -> Task:
         began = at - round(min(max(event.seconds, 0.0), LONGEST_PHASE) * 1e6)
         if before and before[-1].name == event.name and before[-1].seconds is None:
             began, before = before[-1].began, before[:-1]
-    record = state.PhaseRecord(event.name, began, event.seconds, event.cached, event.detail)
+    record = state.PhaseRecord(
+        event.name, began, event.seconds, event.cached, event.detail, event.commit
+    )
     return _with_attempt(task, seq, replace(attempt, phases=(*before, record)))
 
 

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from .arguments import Argument, folded, is_number, program_length, replaced, written
 from .arguments import read as read_arguments
 from .errors import UsageError
-from .spec import Command, Entry, Module, Script, Spec
+from .spec import Command, Entry, Inline, Module, Notebook, Script, Spec
 
 Scalar = str | int | float | bool | None
 Value = Scalar | tuple[Scalar, ...]
@@ -123,8 +123,10 @@ def _items(text: str) -> list[str]:
 def arguments_of(entry: Entry) -> tuple[str, ...]:
     """The words of an entry behind what says which program runs."""
     match entry:
-        case Script(_, args) | Module(_, args):
+        case Script(_, args) | Module(_, args) | Inline(_, args):
             return args
+        case Notebook():
+            return ()
         case Command(argv):
             return argv[program_length(argv) :]
 
@@ -132,7 +134,9 @@ def arguments_of(entry: Entry) -> tuple[str, ...]:
 def with_arguments(entry: Entry, args: Sequence[str]) -> Entry:
     """The entry with other words behind what says which program runs."""
     match entry:
-        case Script() | Module():
+        case Notebook():
+            return entry  # it has no command line, and so no arguments that could be changed
+        case Script() | Module() | Inline():
             return replace(entry, args=tuple(args))
         case Command(argv):
             return Command((*argv[: program_length(argv)], *args))
@@ -357,6 +361,8 @@ def add(spec: Spec, word: str) -> Spec:
         raise UsageError(
             f"there is a parameter {name!r} already", fix=f"--set {name}={text or 'VALUE'}"
         )
+    if isinstance(spec.entry, Notebook):
+        return replace(spec, params=spec.params | {name: text})
     if word[:1] in "-+~":
         return replace(spec, entry=with_arguments(spec.entry, (*args, word)))
     if spec.params:

@@ -46,6 +46,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cache_bytes: int = 100 * 1024**3
     cache_kinds: str = ""
     sync: Literal["always"] | float = "always"
+    git_credentials: str | None = None
+    git_protocol: Literal["auto", "keep", "https", "ssh"] = "auto"
+    git_ssh: str = "ssh"
     nats_server: str | None = None
     docker: str | None = None
     docker_args: str | None = None
@@ -291,6 +294,15 @@ SETTINGS: Mapping[str, Setting] = {
         meaning="when the server of `evq up` forces events to the disk",
         show=_show_duration,
     ),
+    "git_credentials": _path(
+        "an agent's logins for git hosts, in the format of git's own credential store"
+    ),
+    "git_protocol": _choice(
+        "how an agent reaches a git host: as the address says (keep), always by https or by ssh, "
+        "or by https where it has a login (auto)",
+        *("auto", "keep", "https", "ssh"),
+    ),
+    "git_ssh": _word("a command", "what an agent runs for ssh, such as ssh -i KEY"),
     "nats_server": _path(
         "the nats-server program of `evq up`; without it, the one that came along"
     ),

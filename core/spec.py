@@ -12,6 +12,7 @@ from .addresses import check_address
 from .container import check_image, check_packages, check_setup, read_arguments
 from .errors import UsageError
 from .ids import check_name
+from .remotes import check_repo
 from .units import size_text
 
 PRIORITIES = range(10)
@@ -51,7 +52,34 @@ class Command(msgspec.Struct, frozen=True, tag_field="kind", tag="command"):
     argv: tuple[str, ...]
 
 
-Entry = Script | Module | Command
+class Notebook(msgspec.Struct, frozen=True, tag_field="kind", tag="notebook"):
+    """A Jupyter notebook of the task's code, run from its first cell to its last."""
+
+    path: str
+
+
+class Inline(msgspec.Struct, frozen=True, tag_field="kind", tag="inline"):
+    """Python code written on the command line, run as `python -c`."""
+
+    text: str
+    args: tuple[str, ...] = ()
+
+
+Entry = Script | Module | Command | Notebook | Inline
+
+
+class Repo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Code that the agent fetches from a remote.
+
+    `commit` is an id, a whole one or the beginning of one, or a tag; without it the newest commit
+    of `branch` runs, or of the remote's default branch. `lfs` says that files kept in LFS are
+    fetched too, else their pointers stay.
+    """
+
+    url: str
+    branch: str | None = None
+    commit: str | None = None
+    lfs: bool = True
 
 
 class Code(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -109,6 +137,7 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     priority: int = DEFAULT_PRIORITY
     tags: tuple[str, ...] = ()
     code: Code | None = None
+    repo: Repo | None = None
     manager: Manager = "auto"
     requirements: tuple[str, ...] = ()
     python: str | None = None
@@ -157,6 +186,8 @@ def check_spec(spec: Spec) -> Spec:
     check_packages(spec.apt)
     check_setup(spec.setup or "")
     _check_variables(spec.variables)
+    if spec.repo:
+        check_repo(spec.repo)
     _check_secrets(spec)
     _check_limits(spec.limits or Limits())
     _check_packages(spec)
@@ -253,3 +284,7 @@ def argv_text(entry: Entry) -> str:
             return " ".join(("-m", name, *args))
         case Command(argv):
             return " ".join(argv)
+        case Notebook(path):
+            return path
+        case Inline(text, args):
+            return " ".join(("-c", repr(text), *args))

@@ -9,13 +9,17 @@ from .spec import Spec
 
 
 class PhaseRecord(msgspec.Struct, frozen=True):
-    """A step of an attempt: `seconds` is null while it goes on."""
+    """A step of an attempt: `seconds` is null while it goes on.
+
+    `commit` is the commit of a remote that it put in place.
+    """
 
     name: str
     began: int
     seconds: float | None
     cached: bool | None
     detail: str
+    commit: str | None = None
 
 
 class EnvironmentRecord(msgspec.Struct, frozen=True):
@@ -54,6 +58,11 @@ class Attempt(msgspec.Struct, frozen=True):
     environment: EnvironmentRecord | None = None
     launch: Launch | None = None
     end: End | None = None
+
+    @property
+    def commit(self) -> str | None:
+        """The commit of a remote that it ran, once it is known."""
+        return next((one.commit for one in self.phases if one.commit), None)
 
 
 class Queued(msgspec.Struct, frozen=True, tag="queued"):

@@ -13,6 +13,7 @@ from .code import Commits
 from .downloads import Downloads
 from .environments import Environments
 from .images import PreparedImages
+from .mirrors import Mirrors
 from .packages import Packages
 
 __all__ = ["Entry", "PrunableCache", "caches_of", "prune", "surplus"]
@@ -23,6 +24,7 @@ def caches_of(folder: Path) -> tuple[PrunableCache, ...]:
     return (
         Environments(folder),
         Commits(folder),
+        Mirrors(folder),
         Packages(folder),
         PreparedImages(folder),
         Downloads(folder),

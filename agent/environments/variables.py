@@ -184,4 +184,8 @@ def _common(site: Site) -> dict[str, str]:
 
 
 def _folder(site: Site, name: str) -> Path:
-    return site.cache.absolute() / name
+    folder = site.cache.absolute() / name
+    # A container whose C library is another has a cache of uv's own: what pip and poetry build
+    # must not be mixed with what runs elsewhere, either.
+    uv = Path(site.base_env.get("UV_CACHE_DIR", "")).name
+    return folder / uv if site.toolbox.image and uv.startswith("uv-") else folder

@@ -25,13 +25,16 @@ import msgspec
 from ..errors import SnapshotRefused
 from ..spec import Code
 from .git import REF, shown, write_commit
+from .parts import Part, base_tree, changes, disk_tree, look
 from .secrets_check import MIB, refuse_unfit
-from .worktree import Index, Status, WorkTree, open_folder, open_repository
+from .worktree import WorkTree, open_folder, open_repository
 
 MAX_FILE = 50 * MIB
 MAX_TOTAL = 500 * MIB
 COUNTED_COMMITS = 1000
 """`Code.unpushed` counts no further than this."""
+
+_OTHER_FILTER = re.compile(rb"filter=(?!lfs\b)")
 
 
 class Blob(msgspec.Struct, frozen=True):
@@ -104,26 +107,26 @@ def take(
     start = cwd.resolve()
     with tempfile.TemporaryDirectory(prefix="evq-snapshot-") as scratch:
         work = _open(start, entry, Path(scratch) / "git", include_folder=include_folder)
-        index, status = work.read_index(), work.status()
         folder = _below(work.top, start) if start.is_relative_to(work.top) else "."
         script = _below(work.top, start / entry) if entry else None
 
         named = {_below(work.top, start / path) for path in include}
         if script and not (work.top / script).is_dir():
             named.add(script)
-        added = _unseen(work.top, named, known={*index.tracked, *status.untracked})
-        unasked = [path for path in (*status.untracked, *added) if path not in named]
+        part = look(work, named)
+        sent = [one.place(path) for one in part.all() for path in _untracked(one)]
+        unasked = [path for path in sent if path not in named]
         refuse_unfit(work.top, unasked, start=folder, max_file=max_file, max_total=max_total)
 
-        tree, blobs = _commit(work, status, added)
+        tree, blobs = _commit(part)
         yield Snapshot(
             kind="git" if work.kind == "repository" else "files",
-            code=_code(work, status, len(added), blobs, folder),
+            code=_code(part, blobs, folder),
             tree=tree,
             blobs=blobs,
             entry=script,
-            submodules=index.submodules,
-            warnings=_warnings(work.top, status, index),
+            submodules=part.index.submodules,
+            warnings=_warnings(part),
             work=work,
             max_total=max_total,
         )
@@ -140,17 +143,19 @@ def _open(start: Path, entry: Path | None, store: Path, *, include_folder: bool)
     return open_folder(start, store, whole=include_folder)
 
 
-def _commit(work: WorkTree, status: Status, added: Sequence[str]) -> tuple[str, tuple[Blob, ...]]:
+def _untracked(part: Part) -> tuple[str, ...]:
+    return (*part.status.untracked, *part.added)
+
+
+def _commit(part: Part) -> tuple[str, tuple[Blob, ...]]:
     """The tree of the disk, and the bundles of the commits that stand for it."""
-    base_tree = None
-    if status.commit:
-        base_tree = work.git("rev-parse", f"{status.commit}^{{tree}}").strip()
-    tree = work.write_tree(status, added) if added or status.differs or not base_tree else base_tree
-    base = write_commit(work.store, base_tree or tree, None)
+    below = base_tree(part)
+    tree = disk_tree(part, below)
+    base = write_commit(part.work.store, below or tree, None)
     first = Blob(f"base-{base}", base)
-    if tree == (base_tree or tree):
+    if tree == (below or tree):
         return tree, (first,)
-    tip = write_commit(work.store, tree, base)
+    tip = write_commit(part.work.store, tree, base)
     return tree, (first, Blob(f"snap-{tip}", tip, base))
 
 
@@ -179,40 +184,18 @@ def _below(top: Path, path: Path) -> str:
     return below
 
 
-def _unseen(top: Path, named: set[str], known: set[str]) -> list[str]:
-    """The files `named`, or in folders named, that git would not send by itself."""
-    files = {file for path in named for file in _files(top, path)}
-    return sorted(files - known)
-
-
-def _files(top: Path, path: str) -> Iterator[str]:
-    """The file at `path`, or all the files below it, relative to `top`."""
-    if (top / path).is_symlink() or not (top / path).is_dir():
-        yield path
-        return
-    for folder, folders, files in os.walk(top / path):
-        folders[:] = [name for name in folders if name != ".git"]
-        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
-        yield from (Path(folder, name).relative_to(top).as_posix() for name in files + links)
-
-
-def _code(work: WorkTree, status: Status, added: int, blobs: tuple[Blob, ...], folder: str) -> Code:
+def _code(part: Part, blobs: tuple[Blob, ...], folder: str) -> Code:
     code = Code(snapshot=blobs[-1].tip, blobs=tuple(blob.name for blob in blobs), folder=folder)
+    work, status = part.work, part.status
     if work.kind != "repository":
         return code
-    changes = {
-        "staged": status.staged,
-        "modified": len(status.updated),
-        "deleted": len(status.deleted),
-        "untracked": len(status.untracked) + added,
-    }
     remote = _remote(work)
     return msgspec.structs.replace(
         code,
         commit=status.commit,
         branch=status.branch,
         remote=remote,
-        changes={kind: count for kind, count in changes.items() if count},
+        changes=changes(part),
         unpushed=_unpushed(work, status.commit) if remote and status.commit else None,
     )
 
@@ -245,12 +228,23 @@ def _unpushed(work: WorkTree, commit: str) -> int:
     return int(work.git("rev-list", "--count", limit, commit, "--not", "--remotes"))
 
 
-def _warnings(top: Path, status: Status, index: Index) -> tuple[str, ...]:
-    said = [f"submodule {shown(path)} is sent as an empty folder" for path in index.submodules]
-    said += [
-        f"{shown(path)} is not sent: it is a git repository of its own" for path in status.nested
-    ]
-    attributes = top / ".gitattributes"
-    if attributes.is_file() and b"filter=" in attributes.read_bytes():
-        said.append("files under a git filter (such as LFS) are sent as git stores them")
-    return tuple(said)
+def _warnings(part: Part) -> tuple[str, ...]:
+    return tuple(sentence for one in part.all() for sentence in _warnings_of(one))
+
+
+def _warnings_of(part: Part) -> Iterator[str]:
+    for path in part.empty:
+        yield (
+            f"submodule {shown(part.place(path))} is sent as an empty folder: "
+            "it is not checked out here"
+        )
+    for path in part.status.nested:
+        yield f"{shown(part.place(path))} is not sent: it is a git repository of its own"
+    if pointers := part.lfs.pointers:
+        yield (
+            f"{len(pointers)} files in LFS are only pointers here, such as "
+            f"{shown(part.place(pointers[0]))}: git lfs pull"
+        )
+    attributes = part.work.top / ".gitattributes"
+    if attributes.is_file() and _OTHER_FILTER.search(attributes.read_bytes()):
+        yield "files under a git filter are sent as git stores them"

@@ -101,13 +101,19 @@ class WorkTree(msgspec.Struct, frozen=True):
     store: Path
     variables: Mapping[str, str]
 
-    def git(self, *arguments: str, paths: Iterable[str] = (), accept: Sequence[int] = (0,)) -> str:
-        """What git answers, `paths` being handed to it one by one on its standard input.
+    def git(
+        self,
+        *arguments: str,
+        paths: Iterable[str] = (),
+        stdin: str = "",
+        accept: Sequence[int] = (0,),
+    ) -> str:
+        """What git answers, `paths` (or the text `stdin`) being handed to it on its standard input.
 
         Raises `SnapshotRefused`, in git's own words, for an exit status not in `accept`.
         """
         names = "".join(f"{path}\0" for path in paths)
-        return _git(arguments, self.top, self.variables, names, accept)
+        return _git(arguments, self.top, self.variables, stdin or names, accept)
 
     def git_of_store(self, *arguments: str) -> str:
         """What git answers about the store, where the commits are that stand for the disk."""
@@ -134,8 +140,25 @@ class WorkTree(msgspec.Struct, frozen=True):
             submodules=tuple(re.findall(r"(?:^|\0). 160000 \S+ 0\t([^\0]+)", listed)),
         )
 
-    def write_tree(self, status: Status, included: Iterable[str]) -> str:
-        """Store the disk's content as git trees and return the id of the top one.
+    def with_index(self, name: str) -> WorkTree:
+        """The same work tree with another, empty index."""
+        index = {"GIT_INDEX_FILE": str(self.store / f"index-{name}")}
+        return msgspec.structs.replace(self, variables={**self.variables, **index})
+
+    def read_also(self, other: WorkTree) -> None:
+        """Let git find the objects of `other` here, too."""
+        seen = (other.store / "objects" / "info" / "alternates").read_bytes()
+        with (self.store / "objects" / "info" / "alternates").open("ab") as file:
+            # All of them, not the first that knows the others: git follows only five such steps.
+            file.write(os.fsencode(other.store / "objects") + b"\n" + seen)
+
+    def graft(self, path: str, tree: str) -> None:
+        """Put `tree` into the index as the folder `path`, in the place of a submodule's link."""
+        self.git("update-index", "--force-remove", "-z", "--stdin", paths=[path])
+        self.git("read-tree", f"--prefix={path}/", tree)
+
+    def add(self, status: Status, included: Iterable[str]) -> None:
+        """Store the disk's content and put it into the index.
 
         Exactly the files of `status` and `included` are added, never what appeared since: those
         were checked. Deletions go first, because a folder may now be a link or a file.
@@ -147,7 +170,6 @@ class WorkTree(msgspec.Struct, frozen=True):
             self.git(
                 *("update-index", "--add", "--remove", "--replace", "-z", "--stdin"), paths=added
             )
-        return self.git("write-tree").strip()
 
 
 def open_repository(cwd: Path, store: Path) -> WorkTree | None:

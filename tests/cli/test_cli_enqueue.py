@@ -10,7 +10,7 @@ import pytest
 from evq.core.bus.connect import Bus
 from evq.core.errors import UsageError
 from evq.core.handle import find
-from evq.core.spec import Command, Module, Script
+from evq.core.spec import Command, Module, Repo, Script
 
 
 async def test_a_script_with_the_code_around_it(evq: Any, bus: Bus) -> None:
@@ -142,6 +142,48 @@ async def test_a_dry_run_sends_nothing(evq: Any, bus: Bus) -> None:
     assert "1 modified" in result.out
     assert (await evq("enqueue", "train.py", "--dry-run", "--json")).json["task"] is None
     assert await bus.log.last_seq() == 0
+
+
+async def test_the_code_of_a_remote_is_named_and_not_sent(evq: Any, bus: Bus) -> None:
+    url = "https://host.example/team/project.git"
+    words = ("enqueue", "--env", "none", "--repo", url, "--branch", "topic", "no/such.py")
+    result = await evq(*words, "--json")
+    assert result.status == 0, result.err
+    assert result.json["repo"] == {"url": url, "branch": "topic"}
+    assert (result.json["code"], result.json["sent_bytes"]) == (None, None)
+    assert f"{url}, branch topic" in (await evq("show", result.json["task"])).out
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("--branch", "x", "train.py"), "--branch means nothing without --repo"),
+        (("--no-lfs", "train.py"), "--no-lfs means nothing without --repo"),
+        (("--repo", "file:///etc", "x.py"), "not an address"),
+        (("--repo", "--upload-pack=x", "x.py"), "not an address"),
+        (("--repo", "https://me:s3cret@host/x", "x.py"), "has a login in it"),
+        (("--repo", "https://host/x", "--branch", "a b", "x.py"), "cannot be a branch"),
+        (("--repo", "https://h/x", "--branch", "a", "--commit", "b", "x.py"), "a commit are named"),
+        (("--repo", "https://host/x", "--include", "y", "x.py"), "do not go together"),
+        (("-c", "print(1)", "train.py"), "only evq's own options"),
+        (("train.ipynb", "--", "--lr"), "takes no arguments"),
+    ],
+)
+async def test_words_about_code_that_mean_nothing(
+    evq: Any, bus: Bus, words: tuple[str, ...], what: str
+) -> None:
+    evq.repository()
+    (evq.cwd / "train.ipynb").write_text("{}")
+    result = await evq("enqueue", *words)
+    assert result.status == 2 and what in result.err
+    assert "s3cret" not in result.err and "fix:" in result.err
+    assert await bus.log.last_seq() == 0
+
+
+async def test_code_on_the_command_line(evq: Any) -> None:
+    result = await evq("enqueue", "--env", "none", "-c", "print(1)", "--json", "--", "a")
+    assert result.json["entry"] == {"kind": "inline", "text": "print(1)", "args": ["a"]}
+    assert result.json["command"] == "-c 'print(1)' a"
 
 
 async def test_a_new_server_is_prepared(tmp_path: Any, evq: Any, own_nats_server: Any) -> None:
@@ -292,6 +334,26 @@ async def test_another_command(evq: Any, bus: Bus, words: list[str], entry: Any)
     assert (await find(bus.log, result.out.strip())).spec.entry == entry
 
 
+async def test_another_commit_of_a_remote(evq: Any, bus: Bus) -> None:
+    evq.repository()
+    url = "https://git.example/team/project.git"
+    snapshot = (await evq("enqueue", "train.py", "--quiet")).out.strip()
+    refused = await evq("clone", snapshot, "--branch", "next")
+    assert (refused.status, refused.out) == (2, "")
+    assert "fix: --repo URL --branch next" in refused.err
+    remote = await evq("clone", snapshot, "--repo", url, "--branch", "next", "--quiet")
+    spec = (await find(bus.log, remote.out.strip())).spec
+    assert (spec.code, spec.repo) == (None, Repo(url, branch="next"))
+    for words, repo in (
+        (["--commit", "v1.0"], Repo(url, commit="v1.0")),
+        (["--branch", "main"], Repo(url, branch="main")),
+    ):
+        made = await evq("clone", remote.out.strip(), "--json", *words)
+        assert made.status == 0, made.err
+        assert (await find(bus.log, made.json["task"])).spec.repo == repo
+        assert {one["name"] for one in made.json["changes"]} <= {"branch", "commit"}
+
+
 async def test_at_is_the_last_task_enqueued_here(evq: Any) -> None:
     ids = [(await evq("enqueue", "--quiet", "--", "true")).out.strip() for _ in range(3)]
     for selector, task in (("@", ids[2]), ("@~1", ids[1]), ("@~2", ids[0]), (ids[0][:8], ids[0])):
@@ -309,3 +371,26 @@ def test_a_long_command_makes_a_short_name() -> None:
     assert pairs(["a=b=c"], "--set") == {"a": "b=c"}
     with pytest.raises(UsageError):
         pairs(["=b"], "--set")
+
+
+async def test_packages_are_asked_for_by_index_constraint_and_backend(evq: Any, bus: Bus) -> None:
+    evq.repository()
+    (evq.cwd / "sub").mkdir()
+    (evq.cwd / "sub" / "limits.txt").write_text("six<2\n")
+    address = "https://ada:${TOKEN}@host/simple"
+    words = ["--env", "pip", "--index", address, "--constraint", "sub/limits.txt"]
+    words += ["--torch-backend", "cu126", "--secret", "TOKEN", "--quiet", "train.py"]
+    spec = (await find(bus.log, (await evq("enqueue", *words)).out.strip())).spec
+    assert (spec.manager, spec.indexes, spec.torch_backend) == ("pip", (address,), "cu126")
+    assert spec.constraints == ("sub/limits.txt",)
+    other = await evq("clone", "@", "--env", "uv", "--index", "https://host/other", "--quiet")
+    spec = (await find(bus.log, other.out.strip())).spec
+    assert (spec.manager, spec.indexes) == ("uv", ("https://host/other",))
+
+
+async def test_what_packages_are_asked_for_by_is_checked(evq: Any) -> None:
+    refused = await evq("enqueue", "--index", "https://ada:canary@host/simple", "--", "true")
+    assert refused.status == 2 and "canary" not in refused.out + refused.err
+    assert "--secret NAME" in refused.err
+    missing = await evq("enqueue", "--constraint", "limits.txt", "--", "true")
+    assert missing.status == 2 and "there is no file limits.txt here" in missing.err

@@ -125,15 +125,15 @@ async def code_of(scene: Scene, point: Point) -> Code:
     return snapshot.code
 
 
-def mounts() -> list[str]:
-    return Path("/proc/self/mountinfo").read_text().splitlines()
+def mounts(folder: Path) -> list[str]:
+    """What is mounted below a folder."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [line for line in lines if f" {folder}/" in line]
 
 
-def cgroups() -> set[str]:
-    """The cgroups of agents beside which this process runs."""
-    bases = Cgroups(Path("/nonexistent"), "x").bases
-    beside = {Path(base).parent for base in bases}
-    return {str(found) for folder in beside for found in folder.glob("evq-*")}
+def cgroups(instance: str) -> list[str]:
+    """The cgroups of an agent that was started by this process."""
+    return [base for base in Cgroups(Path("/nonexistent"), instance).bases if Path(base).exists()]
 
 
 def half_made(cache: Path) -> list[str]:
@@ -164,7 +164,6 @@ def point(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 async def test_what_was_killed_on_its_way_is_done_by_the_next(
     scene: Scene, point: Point, tmp_path: Path
 ) -> None:
-    before = mounts(), cgroups()
     limits = None if Cgroups(tmp_path, "x").lacking else Limits(processes=200)
     code = await code_of(scene, point)
     first = await scene.agent("one")
@@ -175,6 +174,8 @@ async def test_what_was_killed_on_its_way_is_done_by_the_next(
     task = receipt.task
     scene.acked.append((task, receipt.seq))
     await point.reached()
+    instance = (await scene.event(task, Claimed)).instance
+    assert limits is None or cgroups(instance)
     phases = [event.name for event in scene.history(task) if isinstance(event, Phase)]
     assert not POINTS[point.name] or phases[-1] == POINTS[point.name]
     first.kill()
@@ -182,7 +183,8 @@ async def test_what_was_killed_on_its_way_is_done_by_the_next(
     point.open()
 
     second = await scene.agent("one")
-    assert (await scene.event(task, Claimed, attempt=2)).agent == "one"
+    again = await scene.event(task, Claimed, attempt=2)
+    assert again.agent == "one" and again.instance != instance
     end = await scene.end(task)
     assert isinstance(end, Finished)
     assert (end.outcome, end.attempt) == (Outcome.COMPLETED, 2), await scene.lines(task)
@@ -198,5 +200,6 @@ async def test_what_was_killed_on_its_way_is_done_by_the_next(
     )
     assert half_made(scene.folder / "c") == []
     assert not list((scene.folder / "state/agents/one/work").glob(f"{task}-*"))
-    assert (mounts(), cgroups()) == before
+    assert mounts(scene.folder) == []
+    assert cgroups(instance) == cgroups(again.instance) == []
     await scene.verdict()

@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from githost import HttpHost
+from remoteplace import Place
 
 from evq.core import subjects, wire
 from evq.core.bus.connect import Login, connect
@@ -315,3 +317,27 @@ def gate(gates: Callable[[int], list[Gate]]) -> Gate:
 def plain_python() -> str:
     """A Python that knows nothing of evq: the one below the tests' virtual environment."""
     return os.path.realpath(sys.executable)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A repository of an author, and the places of an agent that fetches it."""
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return Place(tmp_path)
+
+
+@pytest.fixture
+def host(place: Place) -> Iterator[HttpHost]:
+    """A host that lets everybody in."""
+    served = HttpHost(place.root)
+    yield served
+    served.close()
+
+
+@pytest.fixture
+def guarded(place: Place) -> Iterator[HttpHost]:
+    """A host that wants a login."""
+    served = HttpHost(place.root, ("user", "s3cret"))
+    yield served
+    served.close()

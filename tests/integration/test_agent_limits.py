@@ -30,15 +30,10 @@ needs_cgroups = pytest.mark.skipif(
 )
 
 
-def bases() -> set[str]:
-    """The cgroups of all agents that run where this process does."""
-    folders = map(os.path.dirname, Cgroups(Path("/nonexistent"), "x").bases)
-    return {
-        entry.path
-        for folder in folders
-        for entry in os.scandir(folder)
-        if entry.name.startswith("evq-")
-    }
+async def bases(queue: Any, agent: Any) -> list[str]:
+    """Where the agent, which this process has started, makes its cgroups."""
+    (instance,) = [a.instance for a in await queue.client.agents() if a.agent == agent.name]
+    return list(Cgroups(Path("/nonexistent"), instance).bases)
 
 
 @needs_cgroups
@@ -117,16 +112,18 @@ async def test_a_task_gets_no_more_processor_time_than_it_may(served: Any) -> No
 async def test_what_a_limited_command_says_of_itself_is_the_same(served: Any) -> None:
     limits = Limits(processes=50)
     shown = (
-        "ps -o pid=,sid= -p $$; trap; pwd; grep -E '^Sig(Ign|Blk)' /proc/$$/status; "
-        "readlink /proc/$$/fd/0; exec ls /proc/self/fd"
+        "import os, signal\n"
+        "print(os.getsid(0) == os.getpid(), os.getcwd(), os.readlink('/proc/self/fd/0'))\n"
+        "print(sorted(os.listdir('/proc/self/fd')), sorted(os.environ))\n"
+        "ignored = [n for n in signal.valid_signals() if signal.getsignal(n) == signal.SIG_IGN]\n"
+        "print(sorted(ignored), signal.pthread_sigmask(signal.SIG_BLOCK, ()))\n"
     )
     free, bound = [
-        await served.run("sh", "-c", shown, limits=limit, name="same") for limit in (None, limits)
+        await served.run(sys.executable, "-S", "-c", shown, limits=limit, name="same")
+        for limit in (None, limits)
     ]
     lines = [await served.lines(task.id, "o") for task in (free, bound)]
-    assert lines[0][1:] == lines[1][1:]
-    for words in (line[0].split() for line in lines):
-        assert words[0] == words[1]  # its own session's leader
+    assert lines[0] == lines[1] and lines[0][0].startswith("True ")
     gone = await served.run("no-such-command", limits=limits)
     assert gone.state.cause is Cause.SPAWN and "no command" in gone.state.evidence
     folder = await served.run("/", limits=limits)
@@ -137,31 +134,27 @@ async def test_what_a_limited_command_says_of_itself_is_the_same(served: Any) ->
 async def test_an_attempts_cgroup_is_gone_when_it_has_ended(
     queue: Any, start_agent: Callable[..., Any]
 ) -> None:
-    before = bases()
     agent = start_agent([queue]).ready()
-    limits = Limits(64 * MIB, 1.0, 50)
-    await queue.run("sh", "-c", "mkdir -p x; sleep 600 & exit 0", limits=limits)
-    made = bases() - before
-    assert len(made) == len({os.path.dirname(place) for place in made}) > 0
-    assert all(cgroup.members(place) == [] for place in made)
-    assert [entry for place in made for entry in os.scandir(place) if entry.is_dir()] == []
+    places = await bases(queue, agent)
+    await queue.run("sh", "-c", "sleep 600 & exit 0", limits=Limits(64 * MIB, 1.0, 50))
+    assert places and all(cgroup.members(place) == [] for place in places)
+    assert [entry for place in places for entry in os.scandir(place) if entry.is_dir()] == []
     agent.terminate()
     assert await agent.over() == 0
-    assert not bases() & made
+    assert not any(map(os.path.exists, places))
 
 
 @needs_cgroups
 async def test_a_killed_agent_leaves_no_cgroup(
     queue: Any, start_agent: Callable[..., Any], until: Callable[..., Any]
 ) -> None:
-    before = bases()
     agent = start_agent([queue]).ready()
+    places = await bases(queue, agent)
     task = await queue.enqueue("sleep", "600", limits=Limits(processes=50))
     pid = (await queue.event(task, Started)).pid
-    made = bases() - before
-    assert pid in [found for place in made for found in cgroup.members(place)]
+    assert pid in [found for place in places for found in cgroup.members(place)]
     agent.process.kill()
-    await until(lambda: not bases() & made)
+    await until(lambda: not any(map(os.path.exists, places)))
 
 
 @needs_cgroups
@@ -173,6 +166,24 @@ async def test_what_a_killed_agent_and_forkserver_left_is_swept(tmp_path: Path) 
     second = Cgroups(tmp_path, secrets.token_hex(6))
     second.sweep()
     assert not any(os.path.exists(place) for place in first.bases)
+
+
+def test_an_agent_that_is_alone_in_its_cgroup_moves_below_it(tmp_path: Path) -> None:
+    """The same double: what is written where, as the kernel would be asked for it."""
+    proc, own = tmp_path / "proc", tmp_path / "own"
+    for folder in (proc, own, own / f"evq-agent-{os.getpid()}"):
+        folder.mkdir()
+    (proc / "cgroup").write_text("0::/\n")
+    (proc / "mountinfo").write_text(f"35 24 0:30 / {own} rw - cgroup2 cgroup2 rw\n")
+    (own / "cgroup.procs").write_text(f"{os.getpid()}\n")
+    (own / "cgroup.controllers").write_text("memory pids\n")
+    (own / "cgroup.subtree_control").write_text("\n")
+    cgroups = Cgroups(tmp_path, "x", proc=proc)
+    assert cgroups.lacking == {"cpu": "the kernel offers no cgroup controller cpu"}
+    assert (own / "cgroup.subtree_control").read_text() == "\n"
+    cgroups.settle()
+    assert (own / f"evq-agent-{os.getpid()}/cgroup.procs").read_text() == "0"
+    assert (own / "cgroup.subtree_control").read_text() == "+pids"
 
 
 class Told:
@@ -218,11 +229,16 @@ def test_the_words_of_version_2(tmp_path: Path) -> None:
     (proc / "mountinfo").write_text(
         f"35 24 0:30 /system.slice {mounted} rw,nosuid shared:9 - cgroup2 cgroup2 rw\n"
     )
+    (base.parent / "cgroup.procs").write_text(f"{os.getpid()}\n1\n")
     (base.parent / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
     (base.parent / "cgroup.subtree_control").write_text("cpu memory pids\n")
     (base / "cgroup.subtree_control").write_text("\n")
     cgroups = Cgroups(tmp_path, "x", proc=proc)
+    cgroups.settle()
     assert (cgroups.lacking, cgroups.bases) == ({}, (str(base),))
+    (base.parent / "cgroup.subtree_control").write_text("cpu pids\n")
+    shared = Cgroups(tmp_path, "x", proc=proc)
+    assert shared.lacking == {"memory": f"other processes than the agent live in {base.parent}"}
     made = cgroups.attempt("task-1", Limits(64 * MIB, 1.5, 20))
     assert made.folders == (f"{base}/task-1",)
     words = {file.name: file.read_text() for file in (base / "task-1").iterdir()}

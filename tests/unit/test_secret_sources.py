@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from evq.agent import secret_sources
 from evq.agent.secret_sources import (
     FileSource,
     KeyringSource,
@@ -161,6 +163,22 @@ async def test_a_keyring_that_fails_is_a_place_without_secrets() -> None:
             await SecretSources({}, (), None).resolve(spec("MISSING"))
     finally:
         keyring.set_keyring(before)
+
+
+async def test_a_keyring_that_waits_for_its_owner_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import keyring
+
+    unlocked = threading.Event()
+    monkeypatch.setattr(keyring, "get_password", lambda *_: unlocked.wait() and None)
+    monkeypatch.setattr(secret_sources, "KEYRING_SECONDS", 0.05)
+    with pytest.raises(SecretFailed, match="the keyring has not answered"):
+        await SecretSources({}, (), None).resolve(spec("MISSING"))
+    (waiting,) = [thread for thread in threading.enumerate() if thread.name == "secrets"]
+    assert waiting.daemon
+    unlocked.set()
+    waiting.join(30)
 
 
 async def test_a_secret_may_be_for_some_queues_only(tmp_path: Path) -> None:
