@@ -234,13 +234,17 @@ def _select(name: str, kind: str) -> str:
     return f'"{name}"'
 
 
+_UNUSABLE_WAL = ("orrupt", "checksum", "replay", "iteration")
+"""What DuckDB says of a WAL that is damaged, or older than the file that it lies beside."""
+
+
 def _open(path: Path, config: dict[str, Any]) -> duckdb.DuckDBPyConnection:
     try:
         return _connect(path, config)
     except duckdb.Error as error:
         _raise_if_held(path, error)
         text = str(error)
-        if "WAL" in text and ("orrupt" in text or "checksum" in text or "replay" in text):
+        if "WAL" in text and any(word in text for word in _UNUSABLE_WAL):
             # All that the file holds without its WAL agrees with the position in it: what the
             # WAL held is read from the stream again.
             _move_wal_away(path)
