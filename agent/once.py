@@ -43,6 +43,7 @@ from .attempt import Attempt
 from .channel import Channel
 from .config import Config
 from .containers.image import KEPT, Content
+from .containers.lodging import asked
 from .main import answer, equipped, named, parse, read_login
 from .means import Means
 from .outbox import Outbox
@@ -100,12 +101,7 @@ class Imaging(Building):
 
     async def _run_command(self, ready: Ready) -> Finish | GiveBack | None:
         spec, lodging = self.task.spec, self._preparation.lodging
-        if lodging is None:
-            raise ContainerFailed(
-                "no image can be made of a task that runs in none",
-                why="the image is made out of the one that the task runs in",
-                fix=f"evq clone {self.task.id} --docker python:3.12-slim, then build that",
-            )
+        assert lodging is not None
         built, means = ready.built, self._means
         environment = built.environment
         given = launch.variables(
@@ -300,6 +296,12 @@ async def execute(config: Config, login: Login, task: str) -> int:
 async def build(config: Config, login: Login, task: str, tag: str | None, as_json: bool) -> int:
     """Make the task's environment, or an image of it, and say where it is."""
     async with apart(login, task) as (bus, known):
+        if tag and asked(known.spec, config) is None:
+            raise ContainerFailed(
+                "no image can be made of a task that runs in none",
+                why="the image is made out of the one that the task runs in",
+                fix=f"evq clone {known.id} --docker python:3.12-slim, then build that",
+            )
         kind = partial(Imaging, tag) if tag else Building
         one, end = await attempt(kind, config, bus, known)
     if one.built is None or (tag and one.image is None):

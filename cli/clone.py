@@ -274,8 +274,8 @@ def other_entry(entry: Entry, wish: Wish) -> Entry:
 def with_remote(spec: Spec, url: str | None, branch: str | None, commit: str | None) -> Spec:
     """`spec` with the code of another remote, branch or commit. Raises `UsageError`.
 
-    A branch takes the place of a commit, and a commit that of a branch. What ran from a snapshot runs from the remote
-    alone, at the same place of its tree.
+    A branch takes the place of a commit, and a commit that of a branch. What ran from a snapshot
+    runs from the remote alone, at the same place of its tree.
     """
     if url is None and branch is None and commit is None:
         return spec
