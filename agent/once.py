@@ -35,6 +35,7 @@ from ..core.ports import Delivery, Entry
 from ..core.presence import AgentPresence
 from ..core.sdk.author import host_name, now
 from ..core.sdk.client import Client
+from ..core.spec import Repo
 from ..core.state import Task
 from ..core.subjects import Level
 from ..core.wire import decode_telemetry, encode
@@ -154,7 +155,7 @@ async def apart(login: Login, task_id: str) -> AsyncIterator[tuple[Bus, Task]]:
         memory = MemoryBus(MemoryServer())
         bus = cast(Bus, memory)
         bus.objects = real.objects
-        spec = replace(known.spec, retries=0, losses=0)
+        spec = replace(known.spec, retries=0, losses=0, repo=_repo_as_it_ran(known))
         level = Level(spec.queue, spec.priority)
         envelope = events.Envelope(
             id=secrets.token_hex(10), at=now(), by=known.by, event=Enqueued(known.id, spec)
@@ -162,6 +163,12 @@ async def apart(login: Login, task_id: str) -> AsyncIterator[tuple[Bus, Task]]:
         entry = Entry(subjects.hint(level, known.id), encode(envelope), envelope.id)
         await bus.log.append(entry)
         yield bus, await find(bus.log, known.id)
+
+
+def _repo_as_it_ran(task: Task) -> Repo | None:
+    """The task's remote, at the commit that its last attempt ran, wherever the branch is now."""
+    repo, commit = task.spec.repo, task.attempts[-1].commit if task.attempts else None
+    return replace(repo, branch=None, commit=commit) if repo and commit else repo
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ def trusted_file(extra: Path | None, folder: Path) -> Path | None:
         return Path(own).resolve() if own and os.path.isfile(own) else None
     try:
         added = extra.read_bytes()
-        ssl.create_default_context(cadata=added.decode())
+        ssl.create_default_context().load_verify_locations(cadata=added.decode())
     except (OSError, ValueError, ssl.SSLError) as error:
         raise SettingsError(
             "extra_ca cannot be used",

@@ -54,7 +54,6 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     image: str
     argv: tuple[str, ...]
     mounts: tuple[Mount, ...]
-    masked: tuple[str, ...]
     user: str
     arguments: Arguments
     labels: dict[str, str]
@@ -222,7 +221,7 @@ class Engine:
                 auto_remove=True,
                 stop_signal="SIGKILL",
                 healthcheck={"test": ["NONE"]},
-                mounts=[*map(_mount, wanted.mounts), *map(_mask, wanted.masked)],
+                mounts=list(map(_mount, wanted.mounts)),
                 # What the image sets for its own programs must not reach our supervisor.
                 environment={"LD_PRELOAD": "", "LD_AUDIT": "", "LD_LIBRARY_PATH": ""},
                 **_options(wanted.arguments, wanted.user),
@@ -279,12 +278,6 @@ def _mount(mount: Mount) -> Any:
     from docker.types import Mount as Bind
 
     return Bind(mount.target, mount.source, type="bind", read_only=not mount.writable)
-
-
-def _mask(folder: str) -> Any:
-    from docker.types import Mount as Bind
-
-    return Bind(folder, None, type="tmpfs", tmpfs_size=4096)
 
 
 def _options(arguments: Arguments, user: str) -> dict[str, Any]:

@@ -229,6 +229,8 @@ class Lodging:
         config = self._means.config
         config.cache.mkdir(parents=True, exist_ok=True)
         (config.cache / "git").mkdir(exist_ok=True)
+        nothing = config.state / "nothing"
+        nothing.mkdir(exist_ok=True)
         process = runtime()
         trusted = (Mount(str(config.trusted), AUTHORITIES),) if config.trusted else ()
         return Wanted(
@@ -243,10 +245,10 @@ class Lodging:
                 same(self._work, writable=True),
                 # One mount, so that files can be linked from uv's cache into environments.
                 same(config.cache, writable=True),
+                # Other tasks' code. No tmpfs: Podman copies into it what it hides.
+                Mount(str(nothing), str(config.cache / "git")),
                 *trusted,
             ),
-            # Other tasks' code.
-            masked=(str(config.cache / "git"),),
             user=user,
             arguments=self._arguments,
             labels=self._labels,
@@ -270,7 +272,7 @@ class Lodging:
         ask, env = place.execution.ask, place.variables
         library = _libraries.get(self._image.id) or await c_library(ask, env)
         _libraries[self._image.id] = library
-        if recipe.manager == "uv":
+        if recipe.manager in ("uv", "pip", "poetry"):  # uv finds the Python of all three
             check_uv_runs(self._name, library)
         if library == own_c_library():
             return place

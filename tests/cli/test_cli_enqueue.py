@@ -154,6 +154,20 @@ async def test_the_code_of_a_remote_is_named_and_not_sent(evq: Any, bus: Bus) ->
     assert f"{url}, branch topic" in (await evq("show", result.json["task"])).out
 
 
+async def test_a_clone_runs_another_commit_of_the_remote(evq: Any, bus: Bus) -> None:
+    url = "https://host.example/x.git"
+    first = await evq("enqueue", "--env", "none", "--repo", url, "--branch", "a", "x.py", "--json")
+    clone = await evq("clone", first.json["task"], "--commit", "v1.2", "--json")
+    assert clone.status == 0, clone.err
+    assert clone.json["repo"] == {"url": url, "commit": "v1.2"}
+    wrong = await evq("clone", first.json["task"], "--branch", "a..b")
+    assert wrong.status == 2 and "cannot be a branch" in wrong.err
+    evq.repository()
+    sent = (await evq("enqueue", "--env", "none", "train.py", "--json")).json["task"]
+    refused = await evq("clone", sent, "--branch", "main")
+    assert refused.status == 2 and "has no other branch" in refused.err
+
+
 @pytest.mark.parametrize(
     ("words", "what"),
     [

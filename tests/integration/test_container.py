@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -55,12 +57,13 @@ def send(client: Any, tmp_path: Path) -> Any:
 
 async def test_a_command_in_a_bare_image(queue, start_agent, until):
     agent = start_agent([queue]).ready()
-    script = "test ! -e /usr/bin/python3; cat /etc/hostname; pwd; id -u; echo $EVQ_IMAGE; exit 3"
+    script = "test -e /usr/bin/python3 || echo bare; pwd; id -u; echo $EVQ_IMAGE; exit 3"
     task = await queue.run("sh", "-c", script, container=Container(BARE), keep=0)
     (attempt,) = task.attempts
     assert (task.state.outcome, task.state.cause) == (Outcome.FAILED, Cause.CODE)
     assert task.state.exit_code == 3
-    _, folder, user, image = await queue.lines(task.id, "o")
+    bare, folder, user, image = await queue.lines(task.id, "o")
+    assert bare == "bare"
     assert folder.startswith(str(agent.folder)) and not Path(folder).exists()
     assert user == str(os.getuid())
     assert attempt.environment.image in image
@@ -123,7 +126,7 @@ async def test_arguments_of_a_task(queue, start_agent):
     start_agent([queue]).ready()
     args = ("--shm-size=8m", "--ulimit nofile=77:77", "--env A=b c", "--hostname=here")
     args = (*args[:2], "--env=A=b", "--hostname=here", "--pids-limit=64", "--cpus=1.5")
-    script = "df -k /dev/shm | tail -1 | awk '{print $2}'; ulimit -n; echo $A; cat /etc/hostname"
+    script = "df -k /dev/shm | tail -1 | awk '{print $2}'; ulimit -n; echo $A; uname -n"
     task = await queue.run("bash", "-c", script, container=Container(BARE, args))
     assert await queue.lines(task.id, "o") == ["8192", "77", "b", "here"]
 
@@ -151,14 +154,46 @@ async def test_a_guarded_argument_that_is_allowed(queue, start_agent, tmp_path):
     await completed(queue, await queue.run("sh", "-c", script, container=Container(BARE, args)))
 
 
-async def test_a_container_reaches_nothing_of_its_agent(queue, start_agent):
-    start_agent([queue]).ready()
-    script = (
-        'ls "$(dirname "$EVQ_AGENT_FOLDER")"/*; ls /opt/evq/call; env; grep Cap /proc/self/status'
-    )
-    task = await queue.run("bash", "-c", script, container=Container(BARE))
-    said = "\n".join(await queue.lines(task.id))
-    assert "secret" not in said and "spool" not in said and "lock" not in said
+CALL = """
+import os, socket
+call = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+try:
+    call.connect("/opt/evq/call")
+except ConnectionRefusedError:
+    print("refused")
+cache = os.path.dirname(os.environ["UV_CACHE_DIR"])
+print(os.listdir(cache + "/git"))
+for place in (cache + "/git/x", "/opt/evq/bin/x", os.environ["PYTHONPATH"].split(":")[0] + "/x"):
+    try:
+        open(place, "w")
+    except OSError as error:
+        print(error.errno)
+print(sorted(os.listdir(os.environ["EVQ_AGENT_FOLDER"])))
+"""
+
+
+async def test_a_container_reaches_nothing_of_its_agent(queue, start_agent, send):
+    agent = start_agent([queue]).ready()
+    spec = {"code": await send({"main.py": CALL}), "entry": Script("main.py")}
+    task = await completed(queue, await queue.run(**spec, container=Container(WITH_PYTHON)))
+    # The supervisor's socket has nobody, the code of other tasks is not there, and what is
+    # mounted cannot be written.
+    refused, code, *written, seen = await queue.lines(task.id, "o")
+    assert (refused, code, written) == ("refused", "[]", [str(errno.EROFS)] * 3)
+    assert seen == "['sdk', 'work']"
+    assert list((agent.folder / "cache" / "git").iterdir())
+
+
+async def test_authorities_are_trusted_in_a_container(queue, start_agent, tmp_path):
+    if not (system := ssl.get_default_verify_paths().cafile) or not Path(system).exists():
+        pytest.skip("this machine has no file of authorities")
+    extra = tmp_path / "extra.pem"
+    end = "-----END CERTIFICATE-----"
+    extra.write_text(Path(system).read_text().partition(end)[0] + end)
+    start_agent([queue], "--extra-ca", str(extra)).ready()
+    task = await queue.run("sh", "-c", "grep -c BEGIN $PIP_CERT", container=Container(BARE))
+    (inside,) = await queue.lines(task.id, "o")
+    assert int(inside) == Path(system).read_text().count("BEGIN") + 1
 
 
 async def test_files_of_a_task_belong_to_the_agent(queue, start_agent, tmp_path):
