@@ -284,8 +284,8 @@ def with_remote(spec: Spec, url: str | None, branch: str | None, commit: str | N
         remote = (spec.code.remote if spec.code else None) or "URL"
         option = f"--branch {branch}" if branch else f"--commit {commit}"
         raise UsageError(
-            f"{option} means nothing for this task",
-            why="its code is a snapshot of somebody's disk, not a remote's",
+            f"the task has no other {'branch' if branch else 'commit'}",
+            why="its code was sent from a disk, as it lay there",
             fix=f"--repo {remote} {option}",
         )
     known = Repo(url or (old.url if old else "")) if url or old is None else old

@@ -112,6 +112,8 @@ def shown(name: str, value: Any) -> str:
             return str(value).lower()
         case float() if name in _SECONDS:
             return duration_text(value)
+        case float():
+            return repr(value) if len(repr(value)) <= 9 else f"{value:.6g}"
         case int() if name == "memory":
             return size_text(value)
         case tuple() | list():

@@ -322,7 +322,8 @@ def _wrong_type(wish: _Wish, old: str, kind: str) -> UsageError:
     return UsageError(
         f"{wish.name} cannot be {wish.text!r}",
         why=f"it was {old}, {kind}",
-        fix=f"--set {wish.name}={old}, or --force to have it as it is written",
+        fix=f"--set {wish.name}={old}, or, if it takes {wish.text}: "
+        f"--force --set {wish.name}={wish.text}",
     )
 
 
