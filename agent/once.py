@@ -17,7 +17,9 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import cast
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from msgspec.structs import replace
 
@@ -26,13 +28,14 @@ from ..core.bus.connect import Bus, Login, connect
 from ..core.bus.loop import loop_factory
 from ..core.bus.memory import MemoryBus, MemoryServer
 from ..core.decide import Claim, Command, Finish, GiveBack
-from ..core.errors import Conflict
+from ..core.errors import Conflict, ContainerFailed
 from ..core.events import Enqueued, Log, Outcome
 from ..core.handle import find, handle
-from ..core.ports import Entry
+from ..core.ports import Delivery, Entry
 from ..core.presence import AgentPresence
 from ..core.sdk.author import host_name, now
 from ..core.sdk.client import Client
+from ..core.spec import Repo
 from ..core.state import Task
 from ..core.subjects import Level
 from ..core.wire import decode_telemetry, encode
@@ -40,11 +43,13 @@ from . import launch
 from .attempt import Attempt
 from .channel import Channel
 from .config import Config
+from .containers.image import KEPT, Content
+from .containers.lodging import asked
 from .main import answer, equipped, named, parse, read_login
 from .means import Means
 from .outbox import Outbox
 from .preparation import Ready
-from .secret_sources import SecretSources
+from .secret_sources import NO_SECRETS, SecretSources
 from .spool import Record, Spool
 
 GIVEN_BACK = 130
@@ -63,6 +68,9 @@ class Aloud(Outbox):
         return super().put(record)
 
 
+F = TypeVar("F", bound="Foreground")
+
+
 class Foreground(Attempt):
     """An attempt that tells its steps on stderr."""
 
@@ -78,10 +86,41 @@ class Building(Foreground):
     """An attempt that ends when its environment is there."""
 
     built: launch.Built | None = None
+    image: str | None = None
 
     async def _run_command(self, ready: Ready) -> Finish | GiveBack | None:
         self.built = ready.built
         return Finish(self.holder, Outcome.COMPLETED)
+
+
+class Imaging(Building):
+    """An attempt that ends when an image is made of its container, code and environment."""
+
+    def __init__(self, tag: str, *rest: Any) -> None:
+        super().__init__(*rest)
+        self._tag = tag
+
+    async def _run_command(self, ready: Ready) -> Finish | GiveBack | None:
+        spec, lodging = self.task.spec, self._preparation.lodging
+        assert lodging is not None
+        built, means = ready.built, self._means
+        environment = built.environment
+        given = launch.variables(
+            means, self.task, 1, built, Path(os.devnull), ready.place, NO_SECRETS
+        )
+        wanted = KEPT | spec.variables.keys()
+        wanted |= environment.variables.keys() if environment else set()
+        content = Content(
+            tree=ready.tree,
+            folder=spec.code.folder if spec.code else ".",
+            sdk=means.sdk,
+            tools=means.config.state / "tools",
+            environment=environment,
+            variables={name: value for name, value in given.items() if name in wanted},
+            argv=launch.command(spec, ready.tree, built),
+        )
+        self.image = await lodging.save(self._tag, content, ready.place)
+        return await super()._run_command(ready)
 
 
 class Unqueued:
@@ -116,7 +155,7 @@ async def apart(login: Login, task_id: str) -> AsyncIterator[tuple[Bus, Task]]:
         memory = MemoryBus(MemoryServer())
         bus = cast(Bus, memory)
         bus.objects = real.objects
-        spec = replace(known.spec, retries=0, losses=0)
+        spec = replace(known.spec, retries=0, losses=0, repo=_repo_as_it_ran(known))
         level = Level(spec.queue, spec.priority)
         envelope = events.Envelope(
             id=secrets.token_hex(10), at=now(), by=known.by, event=Enqueued(known.id, spec)
@@ -124,6 +163,12 @@ async def apart(login: Login, task_id: str) -> AsyncIterator[tuple[Bus, Task]]:
         entry = Entry(subjects.hint(level, known.id), encode(envelope), envelope.id)
         await bus.log.append(entry)
         yield bus, await find(bus.log, known.id)
+
+
+def _repo_as_it_ran(task: Task) -> Repo | None:
+    """The task's remote, at the commit that its last attempt ran, wherever the branch is now."""
+    repo, commit = task.spec.repo, task.attempts[-1].commit if task.attempts else None
+    return replace(repo, branch=None, commit=commit) if repo and commit else repo
 
 
 @asynccontextmanager
@@ -167,8 +212,8 @@ async def claimed(means: Means, task: Task) -> tuple[Task, Unqueued]:
 
 
 async def attempt(
-    kind: type[Foreground], config: Config, bus: Bus, task: Task
-) -> tuple[Foreground, Finish | GiveBack | None]:
+    kind: Callable[[Means, Task, Delivery, Channel], F], config: Config, bus: Bus, task: Task
+) -> tuple[F, Finish | GiveBack | None]:
     """Carry one attempt of the task through, from its claim to its end in the log."""
     outbox = Aloud(bus, Spool(config.state / "spool", config.spool_bytes))
     instance = secrets.token_hex(6)
@@ -255,12 +300,18 @@ async def execute(config: Config, login: Login, task: str) -> int:
         return exit_status(end)
 
 
-async def build(config: Config, login: Login, task: str, as_json: bool) -> int:
-    """Make the task's environment, and say where it is."""
+async def build(config: Config, login: Login, task: str, tag: str | None, as_json: bool) -> int:
+    """Make the task's environment, or an image of it, and say where it is."""
     async with apart(login, task) as (bus, known):
-        one, end = await attempt(Building, config, bus, known)
-    assert isinstance(one, Building)
-    if one.built is None:
+        if tag and asked(known.spec, config) is None:
+            raise ContainerFailed(
+                "no image can be made of a task that runs in none",
+                why="the image is made out of the one that the task runs in",
+                fix=f"evq clone {known.id} --docker python:3.12-slim, then build that",
+            )
+        kind = partial(Imaging, tag) if tag else Building
+        one, end = await attempt(kind, config, bus, known)
+    if one.built is None or (tag and one.image is None):
         return exit_status(end)
     environment = one.built.environment
     facts = {
@@ -270,12 +321,13 @@ async def build(config: Config, login: Login, task: str, as_json: bool) -> int:
         "python": environment.python if environment else None,
         "packages": {p.name: p.version for p in environment.packages} if environment else {},
         "cached": environment.cached if environment else True,
+        "image": one.image,
     }
     if as_json:
         print(json.dumps(facts))
-    elif facts["path"]:
-        print(facts["path"])
-        print(f"  key {facts['key']}", file=sys.stderr)
+    elif made := one.image or facts["path"]:
+        print(made)
+        print(f"  {f'image {tag}' if tag else 'key {}'.format(facts['key'])}", file=sys.stderr)
     else:
         print("this task runs with what the machine has", file=sys.stderr)
     return 0
@@ -283,9 +335,10 @@ async def build(config: Config, login: Login, task: str, as_json: bool) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the arguments say; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="evq")
+    parser = argparse.ArgumentParser(prog="evq", allow_abbrev=False)
     parser.add_argument("mode", choices=("repro", "exec", "build"))
     parser.add_argument("task")
+    parser.add_argument("--tag", dest="docker")
     parser.add_argument("--json", action="store_true")
     options, rest = parser.parse_known_args(argv)
     logging.basicConfig(level="WARNING", format="%(levelname)s %(message)s", stream=sys.stderr)
@@ -297,7 +350,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 case "exec":
                     work = execute(ours, login, options.task)
                 case "build":
-                    work = build(ours, login, options.task, options.json)
+                    work = build(ours, login, options.task, options.docker, options.json)
                 case _:
                     work = repro(replace(ours, keep=0.0), login, options.task)
             with asyncio.Runner(loop_factory=loop_factory()) as runner:

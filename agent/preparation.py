@@ -87,6 +87,11 @@ class Preparation:
         self._left.built = built = await self._build_environment(tree, place, secrets)
         return Ready(place, tree, built)
 
+    @property
+    def lodging(self) -> Lodging | None:
+        """The container, if the task runs in one."""
+        return self._lodging
+
     async def _enter_container(self, here: Place) -> Place:
         wish = lodging.asked(self._steps.task.spec, self._means.config)
         if wish is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -12,7 +13,20 @@ from msgspec.structs import replace
 from ..core import arguments, parameters, units
 from ..core.errors import UsageError
 from ..core.sdk.author import host_name, user_name
-from ..core.spec import Command, Entry, Limits, Manager, Module, Script, Spec, argv_text, check_spec
+from ..core.spec import (
+    Command,
+    Container,
+    Entry,
+    Limits,
+    Manager,
+    Module,
+    Notebook,
+    Repo,
+    Script,
+    Spec,
+    argv_text,
+    check_spec,
+)
 from . import output
 from .completion import complete_queue, complete_task
 from .difference import Change, change_lines, spec_changes
@@ -20,7 +34,7 @@ from .document import spec_facts
 from .enqueue import Submission, facts_of, summary, warn_of_queue
 from .options import json_option
 from .recent import remember
-from .request import default_name, pairs, variables
+from .request import default_name, package_names, pairs, read_setup, variables
 from .selectors import resolve
 from .session import call, settings
 from .wish import REST, TaskCommand, force_option, keep_option
@@ -44,6 +58,8 @@ PARTS = {
     "env": Part("manager"),
     "requirement": Part("requirements"),
     "python": Part("python"),
+    "setup": Part("setup", read_setup),
+    "apt": Part("apt", package_names),
     "index": Part("indexes"),
     "constraint": Part("constraints"),
     "torch_backend": Part("torch_backend"),
@@ -104,6 +120,13 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     "-r", "--requirement", multiple=True, metavar="FILE|PKG", help="Other requirements, all anew."
 )
 @click.option("--python", metavar="VERSION", help="Another Python, such as 3.12.")
+@click.option("--repo", metavar="URL", help="The code of this remote instead.")
+@click.option("--branch", metavar="NAME", help="The newest commit of another branch of the remote.")
+@click.option("--commit", metavar="ID|TAG", help="Another commit of the remote.")
+@click.option("--docker", metavar="IMAGE", help="Another image; none leaves the container out.")
+@click.option("--docker-arg", multiple=True, metavar="ARG", help="Other arguments, all anew.")
+@click.option("--setup", metavar="FILE", help="Another set-up script.")
+@click.option("--apt", multiple=True, metavar="PKG", help="Other system packages, all anew.")
 @click.option("--index", multiple=True, metavar="URL", help="Other package indexes, all anew.")
 @click.option("--constraint", multiple=True, metavar="FILE", help="Other constraints, all anew.")
 @click.option("--torch-backend", metavar="NAME", help="Another build of torch, such as cu128.")
@@ -220,6 +243,9 @@ def changed(spec: Spec, wish: Wish) -> Spec:
     bounds = {name: LIMITS[name](given.pop(name)) for name in LIMITS if name in given}
     if bounds:
         spec = replace(spec, limits=replace(spec.limits or Limits(), **bounds))
+    spec = with_remote(spec, *(given.pop(name, None) for name in ("repo", "branch", "commit")))
+    image, words = given.pop("docker", None), given.pop("docker_arg", None)
+    spec = replace(spec, container=other_container(spec.container, image, words))
     return replace(spec, **{PARTS[name].field: PARTS[name].read(v) for name, v in given.items()})
 
 
@@ -236,12 +262,57 @@ def other_entry(entry: Entry, wish: Wish) -> Entry:
     if wish.module:
         return Module(wish.module, args)
     if wish.script:
-        return Script(wish.script, args)
+        notebook = wish.script.endswith(".ipynb")
+        return Notebook(wish.script) if notebook else Script(wish.script, args)
     if wish.rest is None:
         return entry
     if not isinstance(entry, Command) and (not args or arguments.read(args[:1])):
         return parameters.with_arguments(entry, args)
     return Command(args)
+
+
+def with_remote(spec: Spec, url: str | None, branch: str | None, commit: str | None) -> Spec:
+    """`spec` with the code of another remote, branch or commit. Raises `UsageError`.
+
+    A branch takes the place of a commit, and a commit that of a branch. What ran from a snapshot
+    runs from the remote alone, at the same place of its tree.
+    """
+    if url is None and branch is None and commit is None:
+        return spec
+    old = spec.repo
+    if url is None and old is None:
+        remote = (spec.code.remote if spec.code else None) or "URL"
+        option = f"--branch {branch}" if branch else f"--commit {commit}"
+        raise UsageError(
+            f"{option} means nothing for this task",
+            why="its code is a snapshot of somebody's disk, not a remote's",
+            fix=f"--repo {remote} {option}",
+        )
+    known = Repo(url or (old.url if old else "")) if url or old is None else old
+    if branch is not None or commit is not None:
+        known = replace(known, branch=branch, commit=commit)
+    entry, folder = spec.entry, spec.code.folder if spec.code else "."
+    if isinstance(entry, Script | Notebook):
+        entry = replace(entry, path=posixpath.normpath(posixpath.join(folder, entry.path)))
+    return replace(spec, repo=known, code=None, entry=entry)
+
+
+def other_container(
+    old: Container | None, image: str | None, words: tuple[str, ...] | None
+) -> Container | None:
+    """The container with another image or other arguments. Raises `UsageError`."""
+    if image == "none":
+        return None
+    kept = words if words is not None else old.args if old else ()
+    if image or old:
+        return Container(image or (old.image if old else ""), kept)
+    if words:
+        raise UsageError(
+            "--docker-arg stands without --docker",
+            why="the task runs in no container",
+            fix="--docker IMAGE",
+        )
+    return None
 
 
 def _without(known: dict[str, str], names: tuple[str, ...]) -> dict[str, str]:

@@ -165,7 +165,7 @@ def changes_between(old: Side, new: Side) -> list[Change]:
 def _code(side: Side) -> dict[str, Any]:
     code = side.task.spec.code
     if code is None:
-        return {}
+        return {"commit": side.last.commit} if side.last and side.last.commit else {}
     return {
         "commit": code.commit,
         "branch": code.branch,

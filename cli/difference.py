@@ -29,7 +29,7 @@ _AS_TYPED = {
 }
 """Fields whose option has another name."""
 
-_IN_PARTS = frozenset({"limits"})
+_IN_PARTS = frozenset({"limits", "container", "repo"})
 """Fields whose own fields are compared."""
 
 NOTHING = "–"

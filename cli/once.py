@@ -6,7 +6,6 @@ from typing import NoReturn
 
 import click
 
-from ..core.errors import UsageError
 from .agent import words_of
 from .completion import complete_task
 from .launch import become
@@ -60,18 +59,17 @@ def build(task: str, docker: str | None, as_json: bool) -> None:
     It stays in the cache like one that an agent made: the task's next start on this machine is
     a warm one.
 
+    With --docker it makes an image of a task that runs in a container: its own image with what
+    was set up, the code, the environment, and the command, so that `docker run TAG` runs it.
+
     \b
     Examples:
       evq build
+      evq build k3f9 --docker experiment:1
       $(evq build k3f9)/bin/python -c "import torch; print(torch.__version__)"
     """
-    if docker:
-        raise UsageError(
-            f"no image {docker} can be made",
-            why="this evq makes environments on the machine, not images",
-            fix="leave --docker out",
-        )
-    _become_once("build", task, *["--json"] * as_json)
+    words = ["--json"] * as_json
+    _become_once("build", task, *words, *(["--tag", docker] if docker else []))
 
 
 def _become_once(mode: str, selector: str, *words: str, grace: str | None = None) -> NoReturn:

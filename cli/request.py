@@ -130,8 +130,8 @@ def make_spec(wish: Wish, entry: Entry, queue: str) -> Spec:
         requirements=wish.requirement,
         python=wish.python,
         container=make_container(wish),
-        setup=_read_setup(wish.setup) if wish.setup else None,
-        apt=tuple(name for word in wish.apt for name in word.replace(",", " ").split()),
+        setup=read_setup(wish.setup) if wish.setup else None,
+        apt=package_names(wish.apt),
         indexes=wish.index,
         constraints=wish.constraint,
         torch_backend=wish.torch_backend,
@@ -176,7 +176,13 @@ def make_container(wish: Wish) -> Container | None:
     return None
 
 
-def _read_setup(path: str) -> str:
+def package_names(words: Sequence[str]) -> tuple[str, ...]:
+    """The names in `--apt` words, several with commas between if one likes."""
+    return tuple(name for word in words for name in word.replace(",", " ").split())
+
+
+def read_setup(path: str) -> str:
+    """The text of a set-up script. Raises `UsageError`."""
     try:
         return Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:

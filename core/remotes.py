@@ -8,14 +8,11 @@ address is accepted if it has one of the known forms, not refused if it has a kn
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 
 from .errors import UsageError
-
-if TYPE_CHECKING:
-    from .spec import Repo
 
 Scheme = Literal["https", "http", "ssh", "git"]
 SCHEMES: tuple[Scheme, ...] = ("https", "http", "ssh", "git")
@@ -29,6 +26,20 @@ _SCP = re.compile(r"(?:(?P<login>\w[\w.-]*)@)?" + _HOST + r":(?P<path>[^:-][^:]*
 _USER = re.compile(r"\w[\w.-]*\Z", re.ASCII)
 _NOT_IN_ADDRESSES = re.compile(r"[\x00-\x20\x7f\\\"'`$;|&<>*]")
 _NOT_IN_REVISIONS = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^[-/.]|[/.]\Z|\.lock\Z")
+
+
+class Repo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Code that the agent fetches from a remote.
+
+    `commit` is an id, a whole one or the beginning of one, or a tag; without it the newest commit
+    of `branch` runs, or of the remote's default branch. `lfs` says that files kept in LFS are
+    fetched too, else their pointers stay.
+    """
+
+    url: str
+    branch: str | None = None
+    commit: str | None = None
+    lfs: bool = True
 
 
 class Address(msgspec.Struct, frozen=True):

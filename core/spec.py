@@ -12,6 +12,7 @@ from .addresses import check_address
 from .container import check_image, check_packages, check_setup, read_arguments
 from .errors import UsageError
 from .ids import check_name
+from .remotes import Repo as Repo
 from .remotes import check_repo
 from .units import size_text
 
@@ -66,20 +67,6 @@ class Inline(msgspec.Struct, frozen=True, tag_field="kind", tag="inline"):
 
 
 Entry = Script | Module | Command | Notebook | Inline
-
-
-class Repo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Code that the agent fetches from a remote.
-
-    `commit` is an id, a whole one or the beginning of one, or a tag; without it the newest commit
-    of `branch` runs, or of the remote's default branch. `lfs` says that files kept in LFS are
-    fetched too, else their pointers stay.
-    """
-
-    url: str
-    branch: str | None = None
-    commit: str | None = None
-    lfs: bool = True
 
 
 class Code(msgspec.Struct, frozen=True, omit_defaults=True):

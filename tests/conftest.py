@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import msgspec
 import psutil
 import pytest
@@ -28,6 +29,10 @@ from wire import Wire
 from evq.cli import embedded
 from evq.core.bus.connect import Bus, Login, connect
 from evq.core.bus.requests import ApiError
+
+# How long an example takes says how busy the machine is, and nothing of the code.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 
 NO_SUCH_STREAM = 10059
 STREAMS = ("EVQ", "EVQTEL", "KV_evq-agents", "KV_evq-queues", "OBJ_evq-code")

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
@@ -163,6 +163,21 @@ class Engine:
         with _speaking("the prepared image cannot be kept"):
             labels = f"LABEL {PREPARED}={key}"
             self._client.api.commit(container, REPOSITORY, key, changes=[labels])
+
+    def add(self, base: str, archive: IO[bytes], tag: str, changes: list[str]) -> str:
+        """Make the image `tag` out of another one and the files of a tar archive; gives its id.
+
+        `changes` are instructions of a Dockerfile, such as `ENV A=1`.
+        """
+        with _speaking(f"the image {tag} cannot be made"):
+            made = self._client.api.create_container(base, command=["true"])
+            try:
+                self._client.api.put_archive(made["Id"], "/", archive)
+                repository, name = split_name(tag)
+                done = self._client.api.commit(made["Id"], repository, name, changes=changes)
+            finally:
+                self.remove(made["Id"])
+            return str(done["Id"])
 
     def prepared(self, key: str) -> Image | None:
         """The image that was kept under `key`."""

@@ -33,6 +33,7 @@ from ..telemetry import Recorder
 from . import engine as engines
 from .container import Container
 from .engine import Engine, EngineAway, Image, Wanted
+from .image import Content, make_image
 from .libraries import c_library, check_python_runs, check_uv_runs, own_c_library
 from .progress import Progress
 from .runtime import AUTHORITIES, Mount, interpreter_mounts, runtime, same
@@ -123,6 +124,11 @@ class Lodging:
     def image(self) -> Image:
         """The image that was asked for, once it was found."""
         return self._image
+
+    async def save(self, tag: str, content: Content, place: Place) -> str:
+        """Make the image `tag`, which holds the task ready to run; gives its id."""
+        base = f"{engines.REPOSITORY}:{self._key}" if self.prepared else self._image.id
+        return await make_image(self._engine, base, tag, content, place)
 
     async def find(self) -> bool:
         """Have the engine and the image; whether it was here already. Raises `ContainerFailed`."""
@@ -266,7 +272,7 @@ class Lodging:
         ask, env = place.execution.ask, place.variables
         library = _libraries.get(self._image.id) or await c_library(ask, env)
         _libraries[self._image.id] = library
-        if recipe.manager == "uv":
+        if recipe.manager in ("uv", "pip", "poetry"):  # uv finds the Python of all three
             check_uv_runs(self._name, library)
         if library == own_c_library():
             return place

@@ -73,7 +73,8 @@ def environment_key(recipe: Recipe, site: Site, deciding: Sequence[object]) -> s
     parts = (
         _FORMAT,
         recipe.manager,
-        (toolbox.uv_version, toolbox.platform, toolbox.image),
+        toolbox.uv_version if recipe.manager == "uv" else "",
+        (toolbox.platform, toolbox.image),
         recipe.kind,
         recipe.folder,
         recipe.python,
@@ -114,7 +115,11 @@ async def _build(
 
 
 def _check_python(recipe: Recipe, made: str) -> None:
-    if recipe.python and is_granted(made, recipe.python) is False:
+    if recipe.python is None:
+        return
+    granted = is_granted(made, recipe.python)
+    # What cannot be compared ("pypy3.10"), uv has understood; conda was not told of it.
+    if granted is False or (granted is None and recipe.manager == "conda"):
         raise EnvironmentFailed(
             f"{recipe.source} makes a Python {made}, which is not the one asked for",
             why=f"the task asks for Python {recipe.python}",

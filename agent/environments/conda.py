@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -31,28 +32,8 @@ class Conda:
         variables = conda_variables(site)
 
         async def fill(folder: Path) -> None:
-            program = await find_program(PROGRAMS, site, folder)
-            if program is None:
-                raise EnvironmentFailed(
-                    f"{recipe.source} needs conda, and none is on this machine",
-                    why=f"looked for {', '.join(PROGRAMS)} on the agent's PATH",
-                    fix="install micromamba where the agent runs, or --env uv",
-                )
-            made = await site.run(
-                (program, *_create(program), "--prefix", str(folder / _PREFIX), "--file", *named),
-                cwd=site.tree / recipe.folder,
-                env=with_secrets(variables, recipe, site, ""),
-            )
-            if made.exit_code != 0:
-                raise explain_conda(recipe, program, made)
-            if not (folder / _PREFIX / "bin" / "python").exists():
-                raise EnvironmentFailed(
-                    f"{recipe.source} makes an environment without Python",
-                    why="python is not among its dependencies, nor needed by any of them",
-                    fix=f"add python to the dependencies of {recipe.source}",
-                )
+            await _create(recipe, site, folder, variables)
 
-        named = map(recipe.near, recipe.files)
         made = await find_or_build(
             recipe, site, deciding=deciding(self.name, variables), fill=fill, prefix=_PREFIX
         )
@@ -60,7 +41,31 @@ class Conda:
         return msgspec.structs.replace(made, variables=own)
 
 
-def _create(program: str) -> tuple[str, ...]:
+async def _create(recipe: Recipe, site: Site, folder: Path, variables: Mapping[str, str]) -> None:
+    program = await find_program(PROGRAMS, site, folder)
+    if program is None:
+        raise EnvironmentFailed(
+            f"{recipe.source} needs conda, and none is on this machine",
+            why=f"looked for {', '.join(PROGRAMS)} on the agent's PATH",
+            fix="install micromamba where the agent runs, or --env uv",
+        )
+    prefix, named = folder / _PREFIX, map(recipe.near, recipe.files)
+    created = await site.run(
+        (program, *_words(program), "--prefix", str(prefix), "--file", *named),
+        cwd=site.tree / recipe.folder,
+        env=with_secrets(variables, recipe, site),
+    )
+    if created.exit_code != 0:
+        raise explain_conda(recipe, program, created)
+    if not (prefix / "bin" / "python").exists():
+        raise EnvironmentFailed(
+            f"{recipe.source} makes an environment without Python",
+            why="python is not among its dependencies, nor needed by any of them",
+            fix=f"add python to the dependencies of {recipe.source}",
+        )
+
+
+def _words(program: str) -> tuple[str, ...]:
     # Only micromamba reads the file of an environment with plain `create`; the others take it
     # for a list of packages.
     if os.path.basename(program) == "micromamba":

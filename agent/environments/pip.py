@@ -9,9 +9,9 @@ from pathlib import Path
 from ..command import Completed
 from .base import Environment, Recipe, Site
 from .building import find_or_build
-from .pip_reason import explain_pip, explain_venv
+from .pip_reason import explain_pip, explain_venv, lacks_ensurepip
 from .uv_reason import explain_uv
-from .variables import deciding, pip_variables, uv_variables, with_secrets
+from .variables import deciding, pip_variables, uv_variables, with_indexes
 
 
 class Pip:
@@ -24,7 +24,7 @@ class Pip:
         variables = pip_variables(site)
 
         async def fill(folder: Path) -> None:
-            trusted = with_secrets(variables, recipe, site, "PIP_EXTRA_INDEX_URL")
+            trusted = with_indexes(variables, recipe, site, "PIP_EXTRA_INDEX_URL")
             interpreter = await find_python(recipe, site, folder)
             await _make_venv(interpreter, recipe, site, folder, variables)
             if recipe.kind != "bare":
@@ -39,10 +39,10 @@ async def find_python(recipe: Recipe, site: Site, folder: Path) -> str:
     Raises `EnvironmentFailed` if there is none to be had.
     """
     uv, variables = site.toolbox.uv, uv_variables(site)
-    find = (uv, "python", "find", "--no-project", "--system", str(recipe.python))
+    find = (uv, "python", "find", "--no-project", "--system", "--", str(recipe.python))
     found = await site.run(find, cwd=folder, env=variables)
     if found.exit_code != 0:
-        install = (uv, "python", "install", "--no-bin", str(recipe.python))
+        install = (uv, "python", "install", "--no-bin", "--", str(recipe.python))
         installed = await site.run(install, cwd=folder, env=variables)
         if installed.exit_code != 0:
             raise explain_uv(recipe, installed, step="python")
@@ -60,7 +60,14 @@ def _last_path(found: Completed) -> str:
 async def _make_venv(
     interpreter: str, recipe: Recipe, site: Site, folder: Path, variables: Mapping[str, str]
 ) -> None:
-    made = await site.run((interpreter, "-m", "venv", str(folder)), cwd=folder, env=variables)
+    venv = (interpreter, "-m", "venv", str(folder))
+    made = await site.run(venv, cwd=folder, env=variables)
+    if made.exit_code != 0 and lacks_ensurepip(made):
+        # Debian has it in a package of its own. uv can bring a pip, too.
+        made = await site.run((*venv, "--clear", "--without-pip"), cwd=folder, env=variables)
+        if made.exit_code == 0:
+            bring = (site.toolbox.uv, "pip", "install", f"--python={folder}", "pip")
+            made = await site.run(bring, cwd=folder, env=uv_variables(site))
     if made.exit_code != 0:
         raise explain_venv(interpreter, made)
 

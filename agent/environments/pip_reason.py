@@ -18,7 +18,6 @@ _EMPTY = re.compile(r"ResolutionImpossible|No matching distribution found")
 """What says nothing that another line does not say better."""
 
 _BUILD = re.compile(r"did not run successfully|Failed building|Failed to build|metadata-generation")
-_ENSUREPIP = re.compile(r"ensurepip|No module named venv")
 
 
 def explain_pip(recipe: Recipe, completed: Completed, log: str = "") -> EnvironmentFailed:
@@ -60,19 +59,18 @@ def _explain_index(completed: Completed, log: str) -> EnvironmentFailed | None:
     return None
 
 
+def lacks_ensurepip(completed: Completed) -> bool:
+    """Whether a `python -m venv` failed because its Python cannot make a pip."""
+    return "ensurepip" in completed.output
+
+
 def explain_venv(interpreter: str, completed: Completed) -> EnvironmentFailed:
-    """The error for a `python -m venv` that failed."""
-    if _ENSUREPIP.search(completed.output):
-        return failure(
-            completed,
-            f"{interpreter} cannot make a virtual environment with pip in it",
-            why="it comes without venv or ensurepip, as Debian's does",
-            fix="apt install python3-venv where the agent runs, or --env uv",
-        )
+    """The error for a virtual environment that could not be made with pip in it."""
     return failure(
         completed,
-        f"{interpreter} cannot make a virtual environment",
+        f"{interpreter} cannot make a virtual environment with pip in it",
         why=last_line("venv", completed),
+        fix="apt install python3-venv where the agent runs, or --env uv",
     )
 
 

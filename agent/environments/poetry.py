@@ -43,7 +43,7 @@ async def _install(recipe: Recipe, site: Site, folder: Path, variables: Mapping[
             (*poetry, "install", *only, "--no-interaction", "--no-ansi"),
             cwd=root,
             # poetry installs into the environment that is active.
-            env={**with_secrets(variables, recipe, site, ""), "VIRTUAL_ENV": str(folder)},
+            env={**with_secrets(variables, recipe, site), "VIRTUAL_ENV": str(folder)},
         )
     finally:
         if not locked:  # poetry writes one, which is no part of the task's code

@@ -20,6 +20,7 @@ _UNMET = re.compile(
     r"^\s*(?:Because|And because|So, because|and) |match any versions|solving failed"
     r"|Package .* not found|Unable to find installation candidates"
 )
+_CHECKSUM = re.compile(r"did not match any known checksums")
 _STEP = re.compile(r"^\s*(?:[-•] \w+ing|Installing|Resolving|Updating|Creating|at \S+\.py:\d+)")
 
 
@@ -54,6 +55,13 @@ def explain_poetry(recipe: Recipe, completed: Completed) -> EnvironmentFailed:
         )
     if _UNREACHABLE.search(text):
         return failure(completed, "the package index cannot be reached", why=those(_UNREACHABLE))
+    if _CHECKSUM.search(text):
+        return failure(
+            completed,
+            f"what the package index gives is not what {recipe.source} names",
+            why=those(_CHECKSUM).replace("| ", ""),
+            fix="poetry lock --no-cache --regenerate",
+        )
     if _BUILD.search(text):
         return failure(
             completed,

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import re
+
 from ...core.addresses import masked
 from ...core.errors import EnvironmentFailed
 from ..command import Completed
+
+_NO_TLS = re.compile(
+    r"lib(?:ssl|crypto)\.so\S*: cannot open shared object|No module named '_ssl'"
+    r"|(?i:ssl module (?:in Python )?is not available)"
+)
 
 _LONGEST = 1500
 """Characters of a reason; the whole output is in the task's log."""
 
 
 def failure(completed: Completed, what: str, *, why: str, fix: str = "") -> EnvironmentFailed:
-    """The error for a command that failed, without passwords; a full disk has its own words."""
+    """The error for a command that failed, without passwords.
+
+    A full disk and a Python without TLS can befall each manager, and have words of their own.
+    """
     if "No space left on device" in completed.output or "OSError: [Errno 28]" in completed.output:
         what, fix = "the disk is full", "make room where the cache of evq is"
+    elif _NO_TLS.search(completed.output):
+        what = "the Python that is there cannot talk to a package index"
+        fix = "--env uv, which brings its own TLS, or an image with a whole Python of its own"
     if len(why) > _LONGEST:
         why = f"{why[:_LONGEST]}…"
     return EnvironmentFailed(masked(what), why=masked(why), fix=fix)

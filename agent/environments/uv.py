@@ -8,7 +8,7 @@ from pathlib import Path
 from .base import Environment, Recipe, Site
 from .building import find_or_build
 from .uv_reason import explain_uv
-from .variables import deciding, uv_variables, with_secrets
+from .variables import deciding, uv_variables, with_indexes
 
 
 class Uv:
@@ -21,7 +21,7 @@ class Uv:
         variables = uv_variables(site)
 
         async def fill(folder: Path) -> None:
-            trusted = with_secrets(variables, recipe, site, "UV_INDEX")
+            trusted = with_indexes(variables, recipe, site, "UV_INDEX")
             await make_venv(recipe, site, folder, variables)
             if recipe.kind != "bare":
                 await _install(recipe, site, folder, trusted)

@@ -149,22 +149,29 @@ def deciding(manager: str, variables: Mapping[str, str]) -> list[str]:
     return [without_login(variables.get(name, "")) for name in DECIDING[manager]]
 
 
-def with_secrets(
-    variables: Mapping[str, str], recipe: Recipe, site: Site, indexes: str
-) -> dict[str, str]:
-    """`variables` for the command that installs: with the task's indexes, named in the variable
-    `indexes` before all others, and the secrets that addresses refer to.
+def with_secrets(variables: Mapping[str, str], recipe: Recipe, site: Site) -> dict[str, str]:
+    """`variables` with the secrets that addresses in the recipe's files refer to: managers put
+    them in by themselves."""
+    return {**variables, **_known(recipe, site)}
 
-    Raises `EnvironmentFailed` if an index needs a secret that is not there.
+
+def with_indexes(
+    variables: Mapping[str, str], recipe: Recipe, site: Site, name: str
+) -> dict[str, str]:
+    """`with_secrets`, and the task's indexes in the variable `name`, before those that are there.
+
+    As a variable, because the arguments of a process are for everybody to see. Raises
+    `EnvironmentFailed` if an index needs a secret that is not there.
     """
-    # A file of requirements may name them, too: pip and uv put the values in by themselves.
-    known = {name: site.secrets[name] for name in recipe.secrets if name in site.secrets}
-    # As a variable, because the arguments of a process are for everybody to see.
     # A password may hold an @ or a /; who has quoted it already is left alone.
-    quoted = {name: quote(value, safe="%~") for name, value in known.items()}
+    quoted = {secret: quote(value, safe="%~") for secret, value in _known(recipe, site).items()}
     addresses = [_filled(address, quoted) for address in recipe.indexes]
-    together = " ".join([*addresses, *filter(None, [variables.get(indexes)])])
-    return {**variables, **known, **({indexes: together} if together else {})}
+    together = " ".join([*addresses, *filter(None, [variables.get(name)])])
+    return with_secrets(variables, recipe, site) | ({name: together} if together else {})
+
+
+def _known(recipe: Recipe, site: Site) -> dict[str, str]:
+    return {name: site.secrets[name] for name in recipe.secrets if name in site.secrets}
 
 
 def _filled(address: str, known: Mapping[str, str]) -> str:

@@ -68,8 +68,9 @@ async def try_git(
     """
     argv = ["git", *SAFE, *also, *arguments]
     if file_bytes is not None:
-        # POSIX counts the limit of a file's size in blocks of 512 bytes.
-        argv = ["sh", "-c", 'ulimit -f "$0" && exec "$@"', str(file_bytes // 512), *argv]
+        # POSIX counts the limit of a file's size in blocks of 512 bytes. Where it cannot be set
+        # there is a lower one already.
+        argv = ["sh", "-c", 'ulimit -f "$0" 2>/dev/null; exec "$@"', str(file_bytes // 512), *argv]
     # A repository that the cache happens to lie in has no say either.
     above = {"GIT_CEILING_DIRECTORIES": str(cwd.parent)}
     return await run(argv, cwd=cwd, env={**environment(), **above, **(variables or {})})

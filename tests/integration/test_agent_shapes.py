@@ -132,3 +132,33 @@ async def test_a_remote_that_is_not_there_fails_the_task_by_its_cause(served):
     task = await served.run(entry=Script("train.py"), repo=Repo("http://127.0.0.1:1/x.git"))
     assert (task.state.outcome, task.state.cause) == (Outcome.FAILED, Cause.SOURCE)
     assert "out of reach" in task.state.evidence
+
+
+async def test_the_agents_token_opens_the_remote_and_is_nowhere(
+    queue, start_agent, monkeypatch, tmp_path
+):
+    token = "t0ken-4f9c1d7e2b"
+    (tmp_path / "root").mkdir()
+    git(tmp_path / "root", "init", "-q", "--bare", "-b", "main", "project.git")
+    git(tmp_path, "clone", "-q", str(tmp_path / "root" / "project.git"), "author")
+    cells = (
+        cell("import os\nprint(sorted(os.environ))"),
+        cell(f"print('{token[:8]}' + '{token[8:]}')"),
+    )
+    write(tmp_path / "author" / "look.ipynb", notebook(*cells))
+    push(tmp_path / "author", "")
+    host = HttpHost(tmp_path / "root", ("user", token))
+    monkeypatch.setenv(host.token_name, f"user:{token}")
+    try:
+        start_agent([queue]).ready()
+        repo = Repo(f"{host.url}/project.git")
+        task = await queue.run(entry=Notebook("look.ipynb"), repo=repo, manager="auto")
+    finally:
+        host.close()
+    assert task.state.outcome is Outcome.COMPLETED, await queue.lines(task.id)
+    assert f"user:{token}" in host.heard
+    said = "\n".join(await queue.lines(task.id))
+    assert "'EVQ_TASK_ID'" in said and "'EVQ_GIT_TOKEN" not in said
+    kept = json.dumps(await stored(queue, task, tmp_path))
+    events = repr(await queue.envelopes(task.id))
+    assert not [text for text in (said, kept, events) if token in text]

@@ -41,6 +41,17 @@ async def test_a_branch_a_tag_and_a_commit(place, host):
     assert place.nothing_is_left()
 
 
+async def test_a_repository_that_names_its_objects_by_sha256(place, host):
+    how = ("init", "-q", "-b", "main", "--object-format=sha256")
+    git(place.folder, *how, "--bare", str(place.root / "long.git"))
+    git(place.folder, *how, str(place.folder / "author-long"))
+    git(place.folder / "author-long", "remote", "add", "origin", str(place.root / "long.git"))
+    commit = place.commit("x", {"x": "x\n"}, place.folder / "author-long")
+    placed = await place.checkout(f"{host.url}/long.git")
+    assert placed.commit == commit and len(commit) == 64
+    assert git(place.folder / "work", "status", "--porcelain") == ""
+
+
 async def test_the_beginning_of_an_id_that_only_the_history_knows(place, host):
     place.commit("two", {"train.py": "print('two')\n"})
     placed = await place.checkout(f"{host.url}/project.git", commit=place.first[:8])

@@ -97,12 +97,16 @@ def test_a_pip_that_is_killed() -> None:
     assert explain_pip(RECIPE, failed("", -9)).why == "pip was ended by signal 9"
 
 
-def test_debians_python_lacks_ensurepip() -> None:
-    said = (
-        "The virtual environment was not created successfully because ensurepip is not available."
-    )
-    error = explain_venv("/usr/bin/python3", failed(said))
-    assert "python3-venv" in error.fix
+def test_a_python_without_tls_is_told_as_that() -> None:
+    said = "libssl.so.3: cannot open shared object file: No such file or directory"
+    for error in (explain_pip(RECIPE, failed(said)), explain_poetry(RECIPE, failed(said))):
+        assert error.what == "the Python that is there cannot talk to a package index"
+        assert error.why == said and "--env uv" in error.fix
+
+
+def test_a_venv_that_cannot_be_made() -> None:
+    error = explain_venv("/usr/bin/python3", failed("No module named venv"))
+    assert error.why == "No module named venv" and "python3-venv" in error.fix
 
 
 # --- poetry -------------------------------------------------------------------------------------

@@ -63,7 +63,8 @@ async def test_a_package_that_lies_elsewhere_is_built(place: Place, how: str) ->
     assert (second.cached, versions(second)["mine"]) == (False, "1.5")
     for environment in (first, second):
         environment.release()
-    assert set(Cache(place.cache).prune(max_bytes=1 << 40).keys) == {first.key, second.key}
+    Cache(place.cache).prune(max_bytes=1 << 40)
+    assert place.folders() == []
 
 
 @pytest.mark.usefixtures("index")

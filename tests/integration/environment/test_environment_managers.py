@@ -71,6 +71,15 @@ async def test_the_python_that_is_asked_for_is_the_one(
     assert (await place.prepare(**request, python=MINOR)).python == CURRENT
 
 
+@pytest.mark.parametrize("asked", ["--version", "--help", "pypy3.99"])
+async def test_a_python_that_is_no_version_is_not_taken_for_an_option(
+    place: Place, packages: Index, kit: Kit, asked: str
+) -> None:
+    with pytest.raises(EnvironmentFailed, match=f"{asked} cannot be had|not the one asked for"):
+        await place.prepare(**kit.ask(place, packages), python=asked)
+    assert place.folders() == []
+
+
 @pytest.mark.parametrize("asks", ["project", "user"])
 async def test_another_python_is_never_taken(
     place: Place, packages: Index, kit: Kit, asks: str
