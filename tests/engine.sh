@@ -97,6 +97,12 @@ stop() {
     kill_now dockerd
 }
 
+# An engine leaves mounts of its own folders behind.
+unmount() {
+    awk -v folder="$folder/" 'index($2, folder) == 1 { print $2 }' /proc/mounts | sort -r |
+        while read -r place; do umount -l "$place"; done
+}
+
 has() { curl -fsS --unix-socket "$folder/docker.sock" "http://engine/images/$1/json" >/dev/null 2>&1; }
 
 import() {
@@ -135,6 +141,6 @@ case $verb in
     start) start ;;
     stop) stop ;;
     kill) kill_now dockerd && kill_now containerd ;;
-    down) stop && rm -rf "$folder" ;;
+    down) stop && unmount && rm -rf "$folder" ;;
     *) sed -n '2,12p' "$0"; exit 2 ;;
 esac
