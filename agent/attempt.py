@@ -33,18 +33,18 @@ from ..core.sdk.author import now
 from ..core.spec import Notebook
 from ..core.state import Task
 from . import endings, launch, notebook
-from .channel import Channel
-from .confinement import Confinement
 from .endings import Ending
 from .execution import Execution
-from .forkserver import Supervisor
 from .left import Left
+from .limits.confinement import Confinement
 from .means import Means
 from .place import Place
 from .preparation import Preparation, Ready
+from .reporting.channel import Channel
+from .reporting.telemetry import Recorder
 from .results import Result
 from .secret_sources import NO_SECRETS
-from .telemetry import Recorder
+from .supervision.forkserver import Supervisor
 
 log = logging.getLogger(__name__)
 

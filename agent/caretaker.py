@@ -19,7 +19,7 @@ from .caches.report import Report
 from .config import Config
 from .disk import Room, tightest
 from .kept import Kept
-from .memory import MemoryWatch
+from .limits.memory import MemoryWatch
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from ..core.errors import (
 )
 from ..core.events import Cause, Launch, Outcome, Usage
 from . import launch
-from .forkserver import Exit
-from .refusal import MachineFailed
+from .supervision.forkserver import Exit
+from .supervision.refusal import MachineFailed
 
 EVIDENCE_LENGTH = 2000
 

@@ -11,10 +11,10 @@ from typing import Literal
 
 from ..core.sdk.author import now
 from .command import Completed
-from .forkserver import Exit, Supervisor
-from .output import Line, LineSplitter
-from .redactor import RedactedStream, Redactor
-from .telemetry import Recorder
+from .reporting.output import Line, LineSplitter
+from .reporting.redactor import RedactedStream, Redactor
+from .reporting.telemetry import Recorder
+from .supervision.forkserver import Exit, Supervisor
 
 READ_BYTES = 64 * 1024
 TAIL_BYTES = 64 * 1024

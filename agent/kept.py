@@ -22,9 +22,9 @@ import msgspec
 from msgspec.structs import replace
 
 from ..core.errors import EvqError
-from . import workdir
 from .environments.cache import disk_usage
 from .environments.locks import try_hold
+from .sources import workdir
 
 MOST_FOLDERS = 20
 MOST_BYTES = 20 * 2**30

@@ -16,13 +16,14 @@ from ..core.errors import CodeFailed, NotFound
 from ..core.ports import BusAway
 from ..core.spec import Code, Command, Inline, Module, Notebook, Script, Spec
 from ..core.state import EnvironmentRecord, Task
-from . import environments, notebook, workdir
+from . import environments, notebook
 from .command import Run
 from .containers.variables import carried
 from .environments.base import Environment, Recipe, Request
 from .means import Means
 from .place import Place
 from .secret_sources import Secrets
+from .sources import workdir
 from .sources.credentials import credentials
 from .sources.remote import Placed, Remote
 from .trust import trust_variables

@@ -22,11 +22,11 @@ from ..core.sdk.ready import tell_ready
 from ..core.subjects import Level, agent_events, commands
 from ..core.wire import encode
 from .attempt import Attempt
-from .channel import Channel
 from .claim import Claimer
 from .means import Means
 from .neighbours import Neighbours
 from .order import make_order
+from .reporting.channel import Channel
 
 log = logging.getLogger(__name__)
 

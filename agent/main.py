@@ -39,22 +39,22 @@ from ..core.sdk import task as task_sdk
 from ..core.sdk.author import Author, host_name
 from . import probe
 from .caretaker import Caretaker
-from .channel import Channel
 from .config import Config, parse_kinds
 from .containers.lodging import sweep
-from .forkserver import Forkserver
 from .kept import Kept
 from .lease import LeaseKeeper
-from .limits import Cgroups
+from .limits.cgroups import Cgroups
+from .limits.memory import MemoryWatch
 from .loop import Agent
 from .means import Means
-from .memory import MemoryWatch
-from .outbox import Outbox
-from .redactor import Redactor
+from .reporting.channel import Channel
+from .reporting.outbox import Outbox
+from .reporting.redactor import Redactor
+from .reporting.spool import Spool
 from .results import Results
 from .secret_sources import SecretSources
 from .sources.credentials import Protocol, credentials
-from .spool import Spool
+from .supervision.forkserver import Forkserver
 from .trust import trusted_file
 from .variables import passwords, setup_variables
 

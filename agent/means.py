@@ -9,15 +9,15 @@ from ..core.bus.connect import Bus
 from ..core.handle import Author
 from .caretaker import Caretaker
 from .config import Config
-from .forkserver import Forkserver
 from .kept import Kept
 from .lease import LeaseKeeper
-from .limits import Cgroups
-from .memory import MemoryWatch
-from .outbox import Outbox
-from .redactor import Redactor
+from .limits.cgroups import Cgroups
+from .limits.memory import MemoryWatch
+from .reporting.outbox import Outbox
+from .reporting.redactor import Redactor
 from .results import Results
 from .secret_sources import SecretSources
+from .supervision.forkserver import Forkserver
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from . import environments
 from .command import Run
 from .environments.base import Environment, Request
 from .means import Means
-from .redactor import Redactor
+from .reporting.redactor import Redactor
 
 TOOLS = ("nbclient>=0.10,<1", "ipykernel>=6.29,<8")
 

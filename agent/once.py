@@ -41,16 +41,16 @@ from ..core.subjects import Level
 from ..core.wire import decode_telemetry, encode
 from . import launch
 from .attempt import Attempt
-from .channel import Channel
 from .config import Config
 from .containers.image import KEPT, Content
 from .containers.lodging import asked
 from .main import answer, equipped, named, parse, read_login
 from .means import Means
-from .outbox import Outbox
 from .preparation import Ready
+from .reporting.channel import Channel
+from .reporting.outbox import Outbox
+from .reporting.spool import Record, Spool
 from .secret_sources import NO_SECRETS, SecretSources
-from .spool import Record, Spool
 
 GIVEN_BACK = 130
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .execution import Execution
-from .forkserver import Supervisor
+from .supervision.forkserver import Supervisor
 
 
 @dataclass(frozen=True)

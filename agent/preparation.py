@@ -18,16 +18,16 @@ from ..core.errors import EnvironmentFailed
 from ..core.events import Lifecycle
 from ..core.state import EnvironmentRecord, Task
 from . import launch, system
-from .channel import Channel
 from .containers import lodging
 from .containers.lodging import Lodging
 from .environments.locks import hold
-from .forkserver import Supervisor
 from .left import Left
 from .means import Means
 from .place import Place
+from .reporting.channel import Channel
+from .reporting.telemetry import Recorder
 from .secret_sources import Secrets
-from .telemetry import Recorder
+from .supervision.forkserver import Supervisor
 
 T = TypeVar("T")
 

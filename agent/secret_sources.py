@@ -19,7 +19,7 @@ from typing import Protocol, TypeVar
 
 from ..core.errors import SecretFailed, SettingsError
 from ..core.spec import Spec, secret_names
-from .secret_forms import MIN_LENGTH
+from .reporting.secret_forms import MIN_LENGTH
 from .variables import chosen, matches
 
 _T = TypeVar("_T")

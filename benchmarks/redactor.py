@@ -8,8 +8,8 @@ from __future__ import annotations
 import secrets
 import time
 
-from evq.agent.output import LineSplitter
-from evq.agent.redactor import RedactedStream, Redactor
+from evq.agent.reporting.output import LineSplitter
+from evq.agent.reporting.redactor import RedactedStream, Redactor
 
 LINE = b"2026-01-01 12:00:00 INFO epoch 12 step 3456 loss 0.123456 acc 0.9876 lr 0.0001\n"
 READ = (LINE * 820)[: 64 * 1024]

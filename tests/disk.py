@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from evq.agent.command import Completed
-from evq.agent.workdir import checkout
+from evq.agent.sources.workdir import checkout
 
 PERSON = {
     "GIT_AUTHOR_NAME": "A",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .. import workdir
+from ..sources import workdir
 from .base import Entry
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import msgspec
 
 from ...core.errors import ContainerFailed
-from ..process import children
-from ..supervised import Supervisor
+from ..supervision.process import children
+from ..supervision.supervised import Supervisor
 from .engine import Engine, Wanted
 from .memory import MemoryCount, memory_count
 from .runtime import ROOM, Mount

@@ -10,8 +10,8 @@ import os
 import signal
 import socket
 
-from ..forking import IGNORED
-from ..supervisor import Supervisor
+from ..supervision.forking import IGNORED
+from ..supervision.supervisor import Supervisor
 
 
 def main(path: str) -> None:

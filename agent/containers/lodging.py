@@ -28,8 +28,8 @@ from ..environments.locks import Hold, hold
 from ..execution import Execution
 from ..means import Means
 from ..place import Place
-from ..refusal import MachineFailed
-from ..telemetry import Recorder
+from ..reporting.telemetry import Recorder
+from ..supervision.refusal import MachineFailed
 from . import engine as engines
 from .container import Container
 from .engine import Engine, EngineAway, Image, Wanted

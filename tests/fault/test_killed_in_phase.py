@@ -19,7 +19,7 @@ from scene import Scene
 from waiting import until
 
 from evq.agent.environments.cache import Made
-from evq.agent.limits import Cgroups
+from evq.agent.limits.cgroups import Cgroups
 from evq.core.events import Claimed, Finished, Lost, Outcome, Phase
 from evq.core.sdk.snapshot import take
 from evq.core.spec import Code, Limits, Script, Spec

@@ -20,7 +20,7 @@ from evq.agent.command import Completed
 from evq.agent.sources import bounds
 from evq.agent.sources.credentials import Credentials
 from evq.agent.sources.remote import Remote
-from evq.agent.workdir import checkout
+from evq.agent.sources.workdir import checkout
 from evq.core.errors import CodeFailed
 from evq.core.spec import Repo
 

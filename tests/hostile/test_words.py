@@ -12,7 +12,7 @@ from githost import git
 from evq.agent.command import Completed
 from evq.agent.sources.credentials import Credentials
 from evq.agent.sources.remote import Remote
-from evq.agent.workdir import checkout
+from evq.agent.sources.workdir import checkout
 from evq.core.errors import CodeFailed, UsageError
 from evq.core.remotes import beside, parse_address
 from evq.core.spec import Command, Repo, Spec, check_spec

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from evq.agent import cgroup
-from evq.agent.confinement import Confinement
-from evq.agent.limits import CONTROLLERS, Cgroups
-from evq.agent.process import descendants
-from evq.agent.refusal import MachineFailed
+from evq.agent.limits.cgroups import CONTROLLERS, Cgroups
+from evq.agent.limits.confinement import Confinement
+from evq.agent.supervision import cgroup
+from evq.agent.supervision.process import descendants
+from evq.agent.supervision.refusal import MachineFailed
 from evq.core.events import Cause, Outcome, Started
 from evq.core.spec import Command, Limits, Spec
 

@@ -15,7 +15,7 @@ from evq.agent.caretaker import Caretaker
 from evq.agent.config import Config
 from evq.agent.environments.cache import Cache, Made
 from evq.agent.kept import Kept
-from evq.agent.memory import MemoryWatch
+from evq.agent.limits.memory import MemoryWatch
 
 SIZE = 8192
 

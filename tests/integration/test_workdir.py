@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from evq.agent.command import Completed
-from evq.agent.workdir import checkout, has, prune, remove
+from evq.agent.sources.workdir import checkout, has, prune, remove
 from evq.core.errors import CodeFailed
 from evq.core.sdk.snapshot import take
 
@@ -138,7 +138,7 @@ import asyncio, sys
 from pathlib import Path
 from subprocess import DEVNULL
 from evq.agent.command import Completed
-from evq.agent.workdir import checkout
+from evq.agent.sources.workdir import checkout
 
 async def run(argv, *, cwd, env):
     process = await asyncio.create_subprocess_exec(*argv, cwd=cwd, env=env, stdout=DEVNULL)
@@ -305,7 +305,9 @@ def test_removing_folders_made_read_only(tmp_path):
     os.symlink(tmp_path / "kept", deep / "link")
     for folder in (deep, deep.parent, tmp_path / "work"):
         folder.chmod(0o500)
-    code = "import sys, pathlib, evq.agent.workdir as w; w.remove(pathlib.Path(sys.argv[1]))"
+    code = (
+        "import sys, pathlib, evq.agent.sources.workdir as w; w.remove(pathlib.Path(sys.argv[1]))"
+    )
     # Root may do everything; without its capabilities it is like anybody.
     plain = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
     if plain and not shutil.which("setpriv"):

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from evq.agent.channel import MAX_LINE, Channel
+from evq.agent.reporting.channel import MAX_LINE, Channel
 
 
 class Ears:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evq.agent.memory import CHOSEN, KILLED_BY_KERNEL, MemoryWatch
+from evq.agent.limits.memory import CHOSEN, KILLED_BY_KERNEL, MemoryWatch
 
 ANCESTOR = (
     b"3,771,4711000000,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,"

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evq.agent.output import Line, LineSplitter, LogBudget
+from evq.agent.reporting.output import Line, LineSplitter, LogBudget
 
 SECOND = 1_000_000
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from evq.agent.redactor import RedactedStream, Redactor
-from evq.agent.secret_forms import forms
+from evq.agent.reporting.redactor import RedactedStream, Redactor
+from evq.agent.reporting.secret_forms import forms
 
 TOKEN = "hf_Canary+/'\"é& 0123456789"
 KEY = "\n".join(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evq.agent.workdir import read_header
+from evq.agent.sources.workdir import read_header
 from evq.core.errors import CodeFailed
 from evq.core.sdk.git import commit_text, is_object_id, shown, write_commit
 from evq.core.sdk.secrets_check import secret_name, secret_text

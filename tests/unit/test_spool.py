@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evq.agent.spool import Record, Spool
+from evq.agent.reporting.spool import Record, Spool
 
 LIMIT = 10_000
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from evq.agent.forkserver import Forkserver
-from evq.agent.process import descendants
+from evq.agent.supervision.forkserver import Forkserver
+from evq.agent.supervision.process import descendants
 
 ENV = {"PATH": os.environ["PATH"]}
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from evq.agent.process import descendants
+from evq.agent.supervision.process import descendants
 from evq.core.errors import SpawnFailed
 
 

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from evq.agent import supervised
-from evq.agent.forkserver import Forkserver
+from evq.agent.supervision import supervised
+from evq.agent.supervision.forkserver import Forkserver
 from evq.core.errors import SpawnFailed
 
 AGENT = """
 import asyncio, os, sys, time
-from evq.agent.forkserver import Forkserver
+from evq.agent.supervision.forkserver import Forkserver
 
 async def main(how, script):
     server = await Forkserver.start()

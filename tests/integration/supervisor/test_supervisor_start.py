@@ -7,8 +7,8 @@ import sys
 import pytest
 import uvloop
 
-from evq.agent.forkserver import Forkserver
-from evq.agent.process import descendants
+from evq.agent.supervision.forkserver import Forkserver
+from evq.agent.supervision.process import descendants
 from evq.core.errors import SpawnFailed
 
 

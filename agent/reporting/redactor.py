@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
-from ..core.errors import EvqError
+from ...core.errors import EvqError
 from .secret_forms import forms
 
 _LOGIN = re.compile(rb"""[^\s/?#"'<>`\\\x00-\x1f]{1,512}@""")

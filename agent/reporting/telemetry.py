@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from ..core.events import Log, Metric, Progress
-from ..core.sdk.author import now
-from ..core.subjects import telemetry
-from ..core.wire import encode_telemetry
+from ...core.events import Log, Metric, Progress
+from ...core.sdk.author import now
+from ...core.subjects import telemetry
+from ...core.wire import encode_telemetry
 from .channel import Value, Words
 from .outbox import Outbox
 from .output import Line, LogBudget

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ..core.spec import Limits, Spec
-from .forkserver import Supervisor
-from .limits import Cgroup
-from .means import Means
+from ...core.spec import Limits, Spec
+from ..means import Means
+from ..supervision.forkserver import Supervisor
+from .cgroups import Cgroup
 
 
 class Confinement:

@@ -18,10 +18,10 @@ from typing import Literal
 
 import msgspec
 
-from ..core.spec import Limits
-from ..core.units import size_text
-from . import cgroup
-from .refusal import MachineFailed
+from ...core.spec import Limits
+from ...core.units import size_text
+from ..supervision import cgroup
+from ..supervision.refusal import MachineFailed
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ import logging
 from collections import deque
 from contextlib import suppress
 
-from ..core.bus.connect import Bus
-from ..core.bus.requests import ApiError
-from ..core.errors import ServerFull
-from ..core.ports import BusAway
+from ...core.bus.connect import Bus
+from ...core.bus.requests import ApiError
+from ...core.errors import ServerFull
+from ...core.ports import BusAway
 from .spool import Record, Spool
 
 MEMORY_BYTES = 8 * 2**20

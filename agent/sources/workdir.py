@@ -20,11 +20,11 @@ from pathlib import Path
 
 import msgspec
 
-from ..core.errors import CodeFailed, EvqError
-from ..core.sdk.git import REF, is_object_id, is_sha256, make_repository
-from .command import Run
-from .sources.bounds import check_bounds
-from .sources.git import LOCAL, damaged, link_packs, read_tree, run_git
+from ...core.errors import CodeFailed, EvqError
+from ...core.sdk.git import REF, is_object_id, is_sha256, make_repository
+from ..command import Run
+from .bounds import check_bounds
+from .git import LOCAL, damaged, link_packs, read_tree, run_git
 
 _HEADER_BYTES = 64 * 1024
 _ABANDONED_S = 24 * 3600

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import UsageError
+from ...core.errors import UsageError
 from .control import Control, pair
 from .process import signal_all
 from .refusal import MachineFailed
@@ -28,7 +28,7 @@ BOOT = """
 import sys
 package = sys.modules["agent"] = type(sys)("agent")
 package.__path__ = [sys.argv[1]]
-from agent.forking import main
+from agent.supervision.forking import main
 main(int(sys.argv[2]), sys.argv[3:])
 """
 """Runs `forking` out of its folder as a package of its own: without evq's other modules, and
@@ -48,7 +48,7 @@ class Server:
         self._control = Control(ours, self._heard, self._ended)
         fd = theirs.fileno()
         options = ("-I", "-S", "-E", "-X", "frozen_modules=on")
-        folder = str(Path(__file__).parent)
+        folder = str(Path(__file__).parents[1])
         self._process = subprocess.Popen(
             [sys.executable, *options, "-c", BOOT, folder, str(fd), *cgroups],
             stdin=subprocess.DEVNULL,

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from ..core.units import size_text
-from .limits import Cgroup, counter
+from ...core.units import size_text
+from .cgroups import Cgroup, counter
 
 KILLED = (-9, 128 + 9)
 """How a command ends that was killed, and a shell whose command was."""

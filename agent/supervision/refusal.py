@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..core.errors import SpawnFailed
+from ...core.errors import SpawnFailed
 
 
 class MachineFailed(SpawnFailed):
