@@ -121,7 +121,7 @@ class Preparation:
             async with self._steps.phase("packages") as phase:
                 phase.cached, phase.detail = done, " ".join(spec.apt)
                 if not done:
-                    await self._install(spec.apt, place)
+                    phase.cached = await self._install(spec.apt, place)
         if lodge is None or done:
             return place
         async with self._steps.phase("image") as phase:
@@ -138,15 +138,19 @@ class Preparation:
         env = launch.base_variables(self._means, place)
         await system.run_script(script, run=place.execution.setup, cwd=Path("/"), env=env)
 
-    async def _install(self, names: tuple[str, ...], place: Place) -> None:
+    async def _install(self, names: tuple[str, ...], place: Place) -> bool:
+        """Install system packages, if one of them is missing; whether they were all there."""
+        env = launch.base_variables(self._means, place)
+        if await system.are_installed(names, run=place.execution.setup, env=env):
+            return True
         if self._lodging is None:
             system.check_packages(self._means.config.allow_apt)
-        env = launch.base_variables(self._means, place)
         kept = place.apt or self._means.config.cache / "apt"
         kept.mkdir(parents=True, exist_ok=True)
         # apt itself gives up where another one is at work.
         with await self._steps.until_told(hold(kept / "evq.lock")):
             await system.install_packages(names, run=place.execution.setup, env=env, kept=place.apt)
+        return False
 
     async def _put_code(self, here: Place) -> Path:
         task, run = self._steps.task, here.execution.setup

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..core.errors import EnvironmentFailed
+from ..core.errors import EnvironmentFailed, SpawnFailed
 from .command import Completed, Run
 
 LOCK_SECONDS = 300
@@ -44,6 +44,19 @@ async def install_packages(
                 why=_errors(done),
                 fix="check the names: apt-cache policy " + " ".join(names),
             )
+
+
+async def are_installed(names: Sequence[str], *, run: Run, env: Mapping[str, str]) -> bool:
+    """Whether all of them are there already. Which version is wanted only apt can compare."""
+    if any("=" in name for name in names):
+        return False
+    shape = "--showformat=${binary:Package} ${Version} ${db:Status-Status}\\n"
+    try:
+        asked = await run(("dpkg-query", "--show", shape, *names), cwd=Path("/"), env=env)
+    except SpawnFailed:
+        return False
+    states = [line.rpartition(" ")[2] for line in asked.output.splitlines()]
+    return asked.exit_code == 0 and set(states) == {"installed"}
 
 
 def check_script(allowed: bool) -> None:

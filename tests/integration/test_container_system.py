@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import Any
 
 import pytest
-from engine import BARE, HOST_NETWORK, needs_engine
+from engine import BARE, HOST_NETWORK, containers, needs_engine
 
 from evq.agent.caches.images import PreparedImages
 from evq.core.events import Cause, Outcome
@@ -69,20 +70,22 @@ async def test_a_package_that_is_nowhere(queue, start_agent):
 
 
 @in_container
-async def test_prepared_images_are_a_cache(queue, start_agent):
+async def test_prepared_images_are_a_cache(queue, start_agent, until):
     agent = start_agent([queue]).ready()
     spec = {**IN_BARE, "setup": f"echo {queue.name} > /etc/made"}
     first, second = [await queue.run("true", **spec) for _ in range(2)]
     images = PreparedImages(agent.folder / "cache")
     (entry,) = images.entries()
     assert 0 < entry.bytes < 2**20 and entry.kind == "images"
+    # The engine removes a container a moment after its first process is dead.
+    await until(lambda: not containers(agent))
     assert images.remove(entry.name) and images.entries() == []
     third = await queue.run("true", **spec)
     assert [phases(task)["setup"] for task in (first, second, third)] == [False, True, False]
 
 
 async def test_neither_is_had_on_the_bare_machine(served):
-    for wish in ({"setup": "echo x"}, {"apt": ("tree",)}):
+    for wish in ({"setup": "echo x"}, {"apt": ("no-such-package",)}):
         task = await served.run("true", **wish)
         assert task.state.cause is Cause.ENVIRONMENT
         assert "its administrator has not allowed that" in task.state.evidence
@@ -100,8 +103,15 @@ async def test_a_script_where_it_is_allowed(queue, start_agent, tmp_path):
     assert phases(task) == {"setup": False}
 
 
+@pytest.mark.skipif(not shutil.which("dpkg-query"), reason="this machine is no Debian")
+async def test_packages_that_are_there_already_need_nobody_s_leave(served):
+    task = await served.run("true", apt=("bash", "coreutils"))
+    assert task.state.outcome is Outcome.COMPLETED
+    assert phases(task) == {"packages": True}
+
+
 @pytest.mark.skipif(os.getuid() == 0, reason="root can install packages")
 async def test_packages_for_an_agent_that_is_not_root(queue, start_agent):
     start_agent([queue], "--allow-apt").ready()
-    task = await queue.run("true", apt=("tree",))
+    task = await queue.run("true", apt=("no-such-package",))
     assert "does not run as root" in task.state.evidence
