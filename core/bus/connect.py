@@ -34,6 +34,10 @@ API_LEVEL = 5
 """JetStream's API level from which all that evq needs is there (nats-server 2.15)."""
 
 STREAM_EXISTS = 10058
+NOT_CREATED = 10049
+CREATE_PAUSES = (0.05, 0.2, 1.0)
+"""Seconds between tries to make a stream."""
+
 DAY = 86_400
 SILENCE_SECONDS = 0.2
 
@@ -117,12 +121,18 @@ class Bus:
             )
 
     async def _ensure(self, config: dict[str, Any]) -> None:
-        try:
-            await self.requests.api(f"STREAM.CREATE.{config['name']}", config, timeout=15)
-        except ApiError as error:
-            # Somebody made it, perhaps with other limits: theirs count.
-            if error.err_code != STREAM_EXISTS:
-                raise
+        for pause in (*CREATE_PAUSES, None):
+            try:
+                await self.requests.api(f"STREAM.CREATE.{config['name']}", config, timeout=15)
+                return
+            except ApiError as error:
+                # Somebody made it, perhaps with other limits: theirs count.
+                if error.err_code == STREAM_EXISTS:
+                    return
+                # Of two who make it at the same moment, the server may tell one that it failed.
+                if error.err_code != NOT_CREATED or pause is None:
+                    raise
+                await asyncio.sleep(pause)
 
 
 def _streams() -> list[dict[str, Any]]:
