@@ -23,6 +23,7 @@ from evq.core import subjects, wire
 from evq.core.bus.connect import Login, connect
 from evq.core.events import Aborted, Claimed, Finished, Log, Metric, Progress
 from evq.core.sdk.client import Client
+from evq.core.sdk.snapshot import take
 from evq.core.spec import Command, Spec
 from evq.core.state import Task
 
@@ -262,6 +263,27 @@ def queue(client: Client) -> Queue:
 def other_queue(client: Client) -> Queue:
     """A second one."""
     return Queue(client, _new_name())
+
+
+@pytest.fixture
+def send(client: Client, tmp_path: Path) -> Any:
+    """`await send({"a.py": "…"})` is the code of a repository with these files, sent."""
+
+    async def send(files: dict[str, str]) -> Any:
+        folder = tmp_path / "project"
+        folder.mkdir()
+        subprocess.run(["git", "init", "-q", folder], check=True)
+        for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+        with take(folder, None) as snapshot:
+            for blob in snapshot.blobs:
+                bundle = tmp_path / blob.name
+                snapshot.write_bundle(blob, bundle)
+                await client.bus.objects.put(blob.name, bundle)
+        return snapshot.code
+
+    return send
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ import pytest
 from engine import BARE, HOST_NETWORK, WITH_PYTHON, client, containers, needs_engine
 
 from evq.core.events import Cause, Outcome, Started
-from evq.core.sdk.snapshot import take
 from evq.core.spec import Container, Script
 from evq.core.state import Task
 
@@ -33,26 +32,6 @@ async def completed(queue: Any, task: Task) -> Task:
     if task.state.outcome is not Outcome.COMPLETED:
         pytest.fail("\n".join([task.state.evidence, *await queue.lines(task.id)]))
     return task
-
-
-@pytest.fixture
-def send(client: Any, tmp_path: Path) -> Any:
-    """`await send({"a.py": "…"})` is the code of a repository with these files, sent."""
-
-    async def send(files: dict[str, str]) -> Any:
-        folder = tmp_path / "project"
-        folder.mkdir()
-        subprocess.run(["git", "init", "-q", folder], check=True)
-        for name, text in files.items():
-            (folder / name).write_text(text)
-        with take(folder, None) as snapshot:
-            for blob in snapshot.blobs:
-                bundle = tmp_path / blob.name
-                snapshot.write_bundle(blob, bundle)
-                await client.bus.objects.put(blob.name, bundle)
-        return snapshot.code
-
-    return send
 
 
 async def test_a_command_in_a_bare_image(queue, start_agent, until):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from engine import BARE, client, containers, engine_script, needs_engine
 
 from evq.core.events import Cause, Claimed, Outcome, Phase, Started
-from evq.core.spec import Container
+from evq.core.spec import Container, Script
 
 pytestmark = needs_engine()
 
@@ -63,6 +64,69 @@ async def test_the_agent_is_killed(queue, start_agent, until, door, step):
     ended = await queue.ended(task)
     assert ended.state.outcome is Outcome.COMPLETED
     assert [one.end.cause for one in ended.attempts] == [Cause.LOST_AGENT, None]
+    await until(lambda: not containers(second))
+
+
+BACKEND = """
+import os, time, zipfile
+from pathlib import Path
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    Path("/door/here").touch()
+    while not os.path.exists("/door/open"):
+        time.sleep(0.05)
+    with zipfile.ZipFile(os.path.join(folder, "own-1.0-py3-none-any.whl"), "w") as wheel:
+        wheel.writestr("own.py", "WORD = 'built'")
+        info = "own-1.0.dist-info"
+        wheel.writestr(info + "/METADATA", "Metadata-Version: 2.1\\nName: own\\nVersion: 1.0\\n")
+        wheel.writestr(info + "/WHEEL", "Wheel-Version: 1.0\\nTag: py3-none-any\\n")
+        wheel.writestr(info + "/RECORD", "")
+    return "own-1.0-py3-none-any.whl"
+"""
+PROJECT = {
+    "train.py": "import own\nprint(own.WORD)",
+    "requirements.txt": "./own\n",
+    "own/backend.py": BACKEND,
+    "own/pyproject.toml": '[project]\nname = "own"\nversion = "1.0"\n[build-system]\n'
+    'requires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+}
+"""Code with a package of its own whose build waits at the door."""
+
+GIT = """#!/bin/sh
+case " $* " in *" read-tree "*) {wait} ;; esac
+exec {git} "$@"
+"""
+
+
+@pytest.mark.parametrize("step", ["packages", "code", "environment"])
+async def test_the_agent_is_killed_in_set_up(
+    queue, start_agent, until, door, step, send, monkeypatch, tmp_path
+):
+    spec = at(door, entry=Script("train.py"), code=await send(PROJECT), manager="uv")
+    if step == "packages":
+        # An apt-get that waits, put in place by the set-up script before it.
+        waits = f"printf '#!/bin/sh\\n{WAIT}\\n' > /usr/bin/apt-get; : {queue.name}"
+        spec |= {"setup": waits, "apt": ("no-such-package",)}
+    elif step == "code":
+        bin = tmp_path / "bin"
+        bin.mkdir()
+        waits = GIT.format(wait=WAIT.replace("/door", str(door)), git=shutil.which("git"))
+        (bin / "git").write_text(waits)
+        (bin / "git").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{bin}:{os.environ['PATH']}")
+    first = start_agent([queue], *LEASE).ready()
+    task = await queue.enqueue(**spec)
+    await until((door / "here").exists)
+    first.process.kill()
+    await until(lambda: not containers(first))
+    await until(lambda: processes(str(first.folder / "state/agents" / first.name)) == [])
+    (door / "open").touch()
+    second = start_agent([queue], *LEASE).ready()
+    ended = await queue.ended(task)
+    assert ended.state.outcome is Outcome.COMPLETED, await queue.lines(task)
+    assert [one.end.cause for one in ended.attempts] == [Cause.LOST_AGENT, None]
+    assert ended.attempts[0].phases[-1].name == step
+    assert "built" in await queue.lines(task, "o")
     await until(lambda: not containers(second))
 
 
