@@ -35,7 +35,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     that a task may use (see `core.container`). `trusted` is the file of authorities for TLS.
     """
 
-    name: str
+    name: str = ""
     queues: tuple[str, ...]
     order: str = "strict"
     slots: int = 1
@@ -58,7 +58,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     git_credentials: Path | None = None
     git_protocol: Protocol = "auto"
     git_ssh: str = "ssh"
-    wait: bool = True
+    no_wait: bool = False
     pass_env: tuple[str, ...] = ()
     secrets_env: tuple[str, ...] = ()
     secrets_file: Path | None = None

@@ -6,7 +6,6 @@ user of the machine.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import fcntl
 import hashlib
@@ -14,7 +13,6 @@ import logging
 import os
 import platform
 import secrets
-import shlex
 import shutil
 import signal
 import sys
@@ -24,7 +22,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import get_args
 
 import msgspec
 
@@ -39,7 +36,7 @@ from ..core.sdk import task as task_sdk
 from ..core.sdk.author import Author, host_name
 from . import probe
 from .caretaker import Caretaker
-from .config import Config, parse_kinds
+from .config import Config
 from .containers.lodging import sweep
 from .kept import Kept
 from .lease import LeaseKeeper
@@ -47,13 +44,14 @@ from .limits.cgroups import Cgroups
 from .limits.memory import MemoryWatch
 from .loop import Agent
 from .means import Means
+from .options import parse
 from .reporting.channel import Channel
 from .reporting.outbox import Outbox
 from .reporting.redactor import Redactor
 from .reporting.spool import Spool
 from .results import Results
 from .secret_sources import SecretSources
-from .sources.credentials import Protocol, credentials
+from .sources.credentials import credentials
 from .supervision.forkserver import Forkserver
 from .trust import trusted_file
 from .variables import passwords, setup_variables
@@ -67,81 +65,6 @@ SAY_AGAIN = 60.0
 """Seconds after which an agent that waits for its server says so again."""
 
 INTERRUPTED = 130
-
-
-def parse(argv: list[str] | None) -> Config:
-    """The configuration out of the command line, which `evq agent` has checked and completed."""
-    parser = argparse.ArgumentParser(prog="evq agent")
-    parser.add_argument("--queues", required=True)
-    parser.add_argument("--order", default="strict")
-    parser.add_argument("--slots", type=int, default=1)
-    parser.add_argument("--name")
-    parser.add_argument("--lease", type=float, default=10.0)
-    parser.add_argument("--grace", type=float, default=30.0)
-    parser.add_argument("--keep", type=float, default=7200.0)
-    parser.add_argument("--on-disconnect", choices=("freeze", "run", "stop"), default="freeze")
-    parser.add_argument("--state-dir", type=Path, required=True)
-    parser.add_argument("--cache-dir", type=Path, required=True)
-    parser.add_argument("--log-bytes", type=int, default=64 * 2**20)
-    parser.add_argument("--spool-bytes", type=int, default=256 * 2**20)
-    parser.add_argument("--docker")
-    parser.add_argument("--docker-for", action="append", default=[])
-    parser.add_argument("--docker-args", default="")
-    parser.add_argument("--docker-allow", default="")
-    parser.add_argument("--allow-setup", action="store_true")
-    parser.add_argument("--allow-apt", action="store_true")
-    parser.add_argument("--extra-ca", type=Path)
-    parser.add_argument("--git-credentials", type=Path)
-    parser.add_argument("--git-protocol", choices=get_args(Protocol), default="auto")
-    parser.add_argument("--git-ssh", default="ssh")
-    parser.add_argument("--no-wait", dest="wait", action="store_false")
-    parser.add_argument("--pass-env", type=_words, default=())
-    parser.add_argument("--secrets-env", type=_words, default=())
-    parser.add_argument("--secrets-file", type=Path)
-    parser.add_argument("--limits", choices=("try", "require"), default="try")
-    parser.add_argument("--max-timeout", type=float)
-    parser.add_argument("--disk-floor", default="auto")
-    parser.add_argument("--cache-bytes", type=int, default=100 * 2**30)
-    parser.add_argument("--cache-kinds", default="")
-    options = parser.parse_args(argv)
-    queues = tuple(dict.fromkeys(check_name(q, "queue") for q in options.queues.split(",")))
-    return Config(
-        name=options.name or "",
-        queues=queues,
-        order=options.order,
-        slots=options.slots,
-        lease=options.lease,
-        grace=options.grace,
-        keep=options.keep,
-        on_disconnect=options.on_disconnect,
-        state=options.state_dir.absolute(),
-        cache=options.cache_dir.absolute(),
-        log_bytes=options.log_bytes,
-        spool_bytes=options.spool_bytes,
-        docker=options.docker,
-        docker_for=dict(rule.split("=", 1) for rule in options.docker_for),
-        docker_args=tuple(shlex.split(options.docker_args)),
-        docker_allow=frozenset(filter(None, options.docker_allow.split(","))),
-        allow_setup=options.allow_setup,
-        allow_apt=options.allow_apt,
-        extra_ca=options.extra_ca,
-        git_credentials=options.git_credentials,
-        git_protocol=options.git_protocol,
-        git_ssh=options.git_ssh,
-        wait=options.wait,
-        pass_env=options.pass_env,
-        secrets_env=options.secrets_env,
-        secrets_file=options.secrets_file,
-        limits=options.limits,
-        max_timeout=options.max_timeout,
-        disk_floor=options.disk_floor,
-        cache_bytes=options.cache_bytes,
-        cache_kinds=parse_kinds(options.cache_kinds),
-    )
-
-
-def _words(written: str) -> tuple[str, ...]:
-    return tuple(written.split(","))
 
 
 @contextmanager
@@ -225,7 +148,7 @@ async def reached(login: Login, config: Config) -> AsyncIterator[Bus]:
         except ServerTooOld:
             raise
         except (Unreachable, BusAway) as error:
-            if not config.wait:
+            if config.no_wait:
                 raise _unreachable(error) from error
             if time.monotonic() - said_at >= SAY_AGAIN:
                 said_at = time.monotonic()

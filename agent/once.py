@@ -44,8 +44,9 @@ from .attempt import Attempt
 from .config import Config
 from .containers.image import KEPT, Content
 from .containers.lodging import asked
-from .main import answer, equipped, named, parse, read_login
+from .main import answer, equipped, named, read_login
 from .means import Means
+from .options import parse
 from .preparation import Ready
 from .reporting.channel import Channel
 from .reporting.outbox import Outbox

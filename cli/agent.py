@@ -121,7 +121,8 @@ def agent(
     words = [word for name, value in arguments.items() if value for word in (name, value)]
     words += words_of(known)
     words += ["--no-wait"] * no_wait
-    words += [f"--docker-for={rule}" for rule in map(_image_rule, docker_for)]
+    if docker_for:
+        words.append("--docker-for=" + ",".join(map(_image_rule, docker_for)))
     words += ["--allow-setup"] * allow_setup + ["--allow-apt"] * allow_apt
     become("evq.agent", words, known)
 
