@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -21,18 +20,6 @@ from disk import (
 
 from evq.core.errors import SnapshotRefused
 from evq.core.sdk.snapshot import take
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    (tmp_path / "home").mkdir()
-
-
-@pytest.fixture
-def repository(tmp_path):
-    return make_repository(tmp_path / "repository")
 
 
 def modified(repo):

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -36,10 +35,7 @@ def make_repository(folder):
 
 
 @pytest.fixture
-def repository(tmp_path, monkeypatch):
-    (tmp_path / "home").mkdir()
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+def repository(tmp_path):
     return make_repository(tmp_path / "repository")
 
 

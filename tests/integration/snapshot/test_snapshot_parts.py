@@ -3,25 +3,12 @@
 import hashlib
 import os
 import shutil
-import tempfile
 
 import pytest
 from disk import add_submodule, deliver, fingerprint, git, make_repository, on_disk, write
 
 from evq.core.errors import SnapshotRefused
 from evq.core.sdk.snapshot import take
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    (tmp_path / "home").mkdir()
-
-
-@pytest.fixture
-def repository(tmp_path):
-    return make_repository(tmp_path / "repository")
 
 
 async def test_submodules_travel_with_what_changed_in_them(repository, tmp_path):
