@@ -30,7 +30,7 @@ FREE = (
 )
 """Arguments that any task may use."""
 
-GUARDED = ("network", "volume", "device", "cap-add", "security-opt", "privileged", "ipc")
+GUARDED = ("network", "volume", "device", "gpus", "cap-add", "security-opt", "privileged", "ipc")
 """Arguments that reach outside of the container."""
 
 HARMLESS_NETWORKS = ("none", "bridge")
@@ -48,6 +48,13 @@ class Port(msgspec.Struct, frozen=True):
     inside: str
     host: int = 0
     address: str = "127.0.0.1"
+
+
+class Gpus(msgspec.Struct, frozen=True):
+    """The GPUs of a container: `count` of them, -1 for all, or those with these `ids`."""
+
+    count: int = 0
+    ids: tuple[str, ...] = ()
 
 
 class Arguments(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +75,7 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True):
     network: str | None = None
     volume: tuple[str, ...] = ()
     device: tuple[str, ...] = ()
+    gpus: Gpus | None = None
     cap_add: tuple[str, ...] = ()
     security_opt: tuple[str, ...] = ()
     privileged: bool = False
@@ -178,6 +186,17 @@ def _port(value: str) -> Port:
     return Port(inside, int(found["host"] or 0), found["ip"] or "127.0.0.1")
 
 
+def _gpus(value: str) -> Gpus:
+    if value == "all":
+        return Gpus(-1)
+    option, sign, ids = value.partition("=")
+    if sign and option == "device" and all(named := ids.split(",")):
+        return Gpus(ids=tuple(named))
+    if value.isdecimal() and int(value) > 0:
+        return Gpus(int(value))
+    raise ValueError("GPUs are written all, 2, or device=0,GPU-3a23c669")
+
+
 def _pair(value: str, sign: str) -> tuple[str, str]:
     name, found, rest = value.partition(sign)
     if not found or not name:
@@ -205,6 +224,7 @@ _READERS: dict[str, Callable[[list[str]], object]] = {
     "network": _last,
     "volume": tuple,
     "device": tuple,
+    "gpus": lambda values: _gpus(values[-1]),
     "cap-add": tuple,
     "security-opt": tuple,
     "privileged": bool,

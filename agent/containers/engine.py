@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
-from ...core.container import Arguments
+from ...core.container import Arguments, Gpus
 from ...core.errors import ContainerFailed
 from .runtime import Mount
 
@@ -280,6 +280,15 @@ def _mount(mount: Mount) -> Any:
     return Bind(mount.target, mount.source, type="bind", read_only=not mount.writable)
 
 
+def _device_requests(gpus: Gpus | None) -> list[Any]:
+    from docker.types import DeviceRequest
+
+    if gpus is None:
+        return []
+    which = {"device_ids": list(gpus.ids)} if gpus.ids else {"count": gpus.count}
+    return [DeviceRequest(capabilities=[["gpu"]], **which)]
+
+
 def _options(arguments: Arguments, user: str) -> dict[str, Any]:
     """The SDK's words for what was said of a container."""
     from docker.types import Ulimit
@@ -304,6 +313,7 @@ def _options(arguments: Arguments, user: str) -> dict[str, Any]:
         "network_mode": arguments.network,
         "volumes": list(arguments.volume),
         "devices": list(arguments.device),
+        "device_requests": _device_requests(arguments.gpus),
         "cap_add": list(arguments.cap_add),
         "security_opt": security,
         "privileged": arguments.privileged,

@@ -113,7 +113,7 @@ async def test_arguments_of_a_task(queue, start_agent):
 @pytest.mark.parametrize(
     "word",
     [
-        *("--privileged", "-v /:/host", "--network=host", "--device=/dev/fuse"),
+        *("--privileged", "-v /:/host", "--network=host", "--device=/dev/fuse", "--gpus=all"),
         *("--cap-add SYS_ADMIN", "--security-opt seccomp=unconfined", "--ipc=host"),
         "-v /var/run/docker.sock:/s",
     ],
@@ -131,6 +131,14 @@ async def test_a_guarded_argument_that_is_allowed(queue, start_agent, tmp_path):
     args = (f"-v {tmp_path}/data:/data:ro",)
     script = "test -d /data && ! touch /data/x"
     await completed(queue, await queue.run("sh", "-c", script, container=Container(BARE, args)))
+
+
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this machine has a GPU")
+async def test_the_engine_says_that_there_is_no_gpu(queue, start_agent):
+    start_agent([queue], "--docker-allow", "gpus").ready()
+    task = await queue.run("true", container=Container(BARE, ("--gpus=device=0",)))
+    assert task.state.cause is Cause.ENVIRONMENT
+    assert "gpu" in task.state.evidence and "could not select device driver" in task.state.evidence
 
 
 CALL = """

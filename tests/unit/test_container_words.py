@@ -9,6 +9,7 @@ from evq.agent.containers.lodging import limited
 from evq.agent.containers.progress import Progress
 from evq.core.container import (
     Arguments,
+    Gpus,
     Port,
     check_image,
     check_packages,
@@ -36,6 +37,9 @@ PORTS = (Port("8888/tcp"), Port("8080/udp", 80), Port("2/tcp", 1, "0.0.0.0"))
         (("--pids-limit=9", "--dns 1.1.1.1"), Arguments(pids_limit=9, dns=("1.1.1.1",))),
         (("--memory=1g", "--memory=2g"), Arguments(memory=2 * 2**30)),
         (("-v '/a b:/c'",), Arguments(volume=("/a b:/c",))),
+        (("--gpus all",), Arguments(gpus=Gpus(-1))),
+        (("--gpus=2",), Arguments(gpus=Gpus(2))),
+        (("--gpus=device=0,GPU-3a",), Arguments(gpus=Gpus(ids=("0", "GPU-3a")))),
     ],
 )
 def test_arguments_are_read(words, said) -> None:
@@ -55,6 +59,7 @@ def test_arguments_are_read(words, said) -> None:
             "image",
         ),
         *("--shm-size", "--shm-size=x", "-p", "-p x", "-p 1:2:3:4", "--ulimit=nofile", "--env=A"),
+        *("--gpus=0", "--gpus=some", "--gpus=device=", "--gpus=device=0,"),
         *("--cpus=much", "--mount=type=bind", "--restart=always", "-v", "'", "--uts=host"),
     ],
 )
