@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -237,11 +237,14 @@ async def connect(login: Login, name: str, patience: float = 2.0) -> AsyncIterat
             await bus._reconnected()
 
     last_error: list[Exception] = []
+    refused = asyncio.Event()
 
     async def failed(error: Exception) -> None:
         last_error[:] = [error]
         if bus:
             await bus._error(error)
+        elif _is_refusal(error):
+            refused.set()
 
     options: dict[str, Any] = {
         "servers": login.server.split(","),
@@ -265,11 +268,12 @@ async def connect(login: Login, name: str, patience: float = 2.0) -> AsyncIterat
         # With a buffer, a publish that was reported as failed would be sent after a reconnect.
         "pending_size": 0,
     }
+    given = {key: value for key, value in options.items() if value is not None}
     try:
-        async with asyncio.timeout(patience):
-            await client.connect(
-                **{key: value for key, value in options.items() if value is not None}
-            )
+        # The client itself would try a login that was refused again and again.
+        await _first(client.connect(**given), refused.wait(), timeout=patience)
+        if not client.is_connected:
+            raise TimeoutError
     except (TimeoutError, OSError, nats.errors.Error) as error:
         with suppress(Exception):
             await client.close()
@@ -284,10 +288,28 @@ async def connect(login: Login, name: str, patience: float = 2.0) -> AsyncIterat
             await client.close()
 
 
+async def _first(*works: Coroutine[Any, Any, Any], timeout: float) -> None:
+    """Wait for the first of these to end, and end the others. Raises what it raised."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _is_refusal(error: Exception) -> bool:
+    return isinstance(error, nats.errors.AuthorizationError) or (
+        "authorization" in str(error).lower()
+    )
+
+
 def _why(login: Login, error: Exception) -> Exception:
     where = ",".join(server.rpartition("@")[2] for server in login.server.split(","))
-    text = str(error).lower()
-    if isinstance(error, nats.errors.AuthorizationError) or "authorization" in text:
+    if _is_refusal(error):
         return Denied(
             f"the NATS server at {where} does not let us in",
             why=str(error),
