@@ -1,5 +1,8 @@
 """Notices agents that went without a word, and says so in the log.
 
+Each agent looks after the next one by name, so that a look costs one question however many agents
+there are, and an agent that is alone asks nothing.
+
 That is for the views only: whether a task may be taken over is decided by its own claim and its
 holder's presence, in `claim`.
 """
@@ -26,7 +29,7 @@ LOOK_EVERY = 3
 
 
 class Neighbours:
-    """All agents, as the log has them, beside those who say that they live."""
+    """All agents, as the log has them, and whether the next one lives."""
 
     def __init__(
         self,
@@ -39,6 +42,7 @@ class Neighbours:
         """`clock` gives seconds that never go back; it is also the clock of `bus.since`."""
         self._bus = bus
         self._author = author
+        self._name = config.name
         self._lease = config.lease
         self._instance = instance
         self._clock = clock
@@ -46,7 +50,8 @@ class Neighbours:
         """By agent, the sequence of the last event about it."""
         self._instances: dict[str, str] = {}
         """Those whose end the log does not know, by agent."""
-        self._missing: set[str] = set()
+        self._missing: str | None = None
+        """The instance that was not there at the last look."""
 
     async def run(self, when_taken_for_lost: Callable[[], Awaitable[None]]) -> None:
         """Listen and look without end."""
@@ -84,20 +89,25 @@ class Neighbours:
                 await self._bus.wait(away)
 
     async def look(self) -> None:
-        """Say of those who were not there at the look before either that they are lost."""
+        """Say that the next agent is lost, if it was not there at the look before either."""
         if self._clock() - self._bus.since < self._lease * LOOK_EVERY:
             # After a server's restart everybody gets the time to come back.
-            self._missing.clear()
+            self._missing = None
             return
-        present = await self._bus.presence.all()
-        missing = {
-            instance: name
-            for name, instance in self._instances.items()
-            if presence_key(name, instance) not in present
-        }
-        for instance in missing.keys() & self._missing:
-            await self._say_lost(missing[instance], instance)
-        self._missing = set(missing)
+        before, self._missing = self._missing, None
+        if (name := self._next()) is None:
+            return
+        instance = self._instances[name]
+        if await self._bus.presence.get(presence_key(name, instance)):
+            return
+        self._missing = instance
+        if instance == before:
+            await self._say_lost(name, instance)
+
+    def _next(self) -> str | None:
+        """The agent after this one in the order of names; the first comes after the last."""
+        others = sorted(self._instances.keys() - {self._name})
+        return next((name for name in others if name > self._name), next(iter(others), None))
 
     async def _say_lost(self, name: str, instance: str) -> None:
         envelope = self._author.envelope(AgentLost(name, instance, "it went without a word"))

@@ -15,7 +15,7 @@ from evq.core.events import (
 )
 from evq.core.ports import Entry
 from evq.core.sdk.author import host_name
-from evq.core.subjects import agent_events
+from evq.core.subjects import PRESENCE_BUCKET, agent_events
 from evq.core.wire import encode
 
 
@@ -110,6 +110,9 @@ async def test_a_claim_is_named_where_the_agent_says_that_it_lives(queue, gate, 
     await queue.ended(task)
 
 
+LOOK = f"$JS.API.DIRECT.GET.KV_{PRESENCE_BUCKET}"
+
+
 @pytest.mark.parametrize("slots", [1, 4])
 async def test_an_idle_agent_only_says_that_it_lives(queue, start_agent, until, slots):
     start_agent([queue], "--lease", "2", "--slots", str(slots)).ready()
@@ -130,7 +133,9 @@ async def test_an_idle_agent_only_says_that_it_lives(queue, start_agent, until, 
     heard.clear()
     await until(lambda: len(renewals()) == 3)
     asked = [subject for subject in heard if not subject.startswith(("_INBOX.", "$JS.EVENT."))]
-    assert asked == renewals()
+    # Agents of other tests that were killed may be looked after, rarely.
+    looks = asked.count(LOOK)
+    assert looks <= 1 and sorted(asked) == sorted(renewals() + [LOOK] * looks)
     # Each of them is answered, and once in half a minute the pull that waits runs out.
     assert len(heard) <= 2 * len(asked) + 1
 

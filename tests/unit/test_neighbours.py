@@ -81,6 +81,14 @@ async def test_one_who_is_silent_for_two_looks_is_lost_and_that_is_said_once(wor
     assert {name: row.state for name, row in folded.agents.items()} == {"a": "lost", "b": "up"}
 
 
+async def test_of_several_one_after_the_other_is_lost(world: World) -> None:
+    for name in ("a", "n", "z"):
+        await world.up(name, f"{name}1")
+    assert await world.look(2) == ["n1"]
+    assert await world.look(2) == ["n1", "z1"]
+    assert await world.look(2) == ["n1", "z1", "a1"]
+
+
 async def test_one_who_ended_in_order_is_not_lost(world: World) -> None:
     await world.up("a", "a1")
     await world.tell(AgentDown("a", "a1", "told to stop"))
