@@ -73,7 +73,7 @@ class Tools:
         place, program = self._place(), uv.find_uv_bin()
         return seconds(
             [program, "venv", "-q", "--no-project", f"--python={PYTHON}", place],
-            [program, "pip", "sync", "-q", f"--python={place}/bin/python", str(PINS)],
+            [program, "pip", "install", "-q", f"--python={place}/bin/python", "-r", str(PINS)],
             env=self._env,
         )
 
@@ -92,7 +92,7 @@ class Tools:
 
 
 TOOLS: dict[str, Callable[[Tools], float]] = {
-    "uv venv + uv pip sync": Tools.uv,
+    "uv venv + uv pip install": Tools.uv,
     "python -m venv + pip": Tools.venv_and_pip,
     "virtualenv + pip": Tools.virtualenv_and_pip,
 }
@@ -233,7 +233,7 @@ def table(figures: Figures) -> list[str]:
     """The page's table: medians, and beside them how often uv fits in."""
     middle = {name: statistics.median(values) for name, values in figures.items()}
     rows = ["| | cold | warm | cold, times uv |", "|---|---:|---:|---:|"]
-    uv_cold = middle["cold uv venv + uv pip sync"]
+    uv_cold = middle["cold uv venv + uv pip install"]
     for name in (*TOOLS, "agent, environment"):
         cold, warm = middle[f"cold {name}"], middle[f"warm {name}"]
         shown = f"**{name}**" if name.startswith("agent") else f"`{name}`"
@@ -290,7 +290,7 @@ def page(figures: Figures) -> str:
         cold=len(figures["cold agent, environment"]),
         warm=len(figures["warm agent, environment"]),
         table="\n".join(table(figures)),
-        uv_range=_range(figures["cold uv venv + uv pip sync"]),
+        uv_range=_range(figures["cold uv venv + uv pip install"]),
         agent_range=_range(figures["cold agent, environment"]),
         added=added(figures) * 1e3,
     )
