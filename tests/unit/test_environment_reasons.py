@@ -1,4 +1,4 @@
-"""Why a manager failed, out of words that were taken down from the real ones."""
+"""Why a manager failed, out of its words: conda's as its users report them, the others' own."""
 
 from __future__ import annotations
 
