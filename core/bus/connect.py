@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -236,14 +236,15 @@ async def connect(login: Login, name: str, patience: float = 2.0) -> AsyncIterat
         if bus:
             await bus._reconnected()
 
-    last_error: list[Exception] = []
+    errors: list[Exception] = []
     refused = asyncio.Event()
 
     async def failed(error: Exception) -> None:
-        last_error[:] = [error]
         if bus:
             await bus._error(error)
-        elif _is_refusal(error):
+            return
+        errors.append(error)
+        if _is_refusal(error):
             refused.set()
 
     options: dict[str, Any] = {
@@ -277,7 +278,7 @@ async def connect(login: Login, name: str, patience: float = 2.0) -> AsyncIterat
     except (TimeoutError, OSError, nats.errors.Error) as error:
         with suppress(Exception):
             await client.close()
-        raise _why(login, last_error[0] if last_error else error) from error
+        raise _why(login, [*errors, error]) from error
     try:
         requests = Requests(client)
         await requests.start()
@@ -307,7 +308,10 @@ def _is_refusal(error: Exception) -> bool:
     )
 
 
-def _why(login: Login, error: Exception) -> Exception:
+def _why(login: Login, errors: Sequence[Exception]) -> Exception:
+    """The error that tells most: a refusal, which may be followed by a reset of the connection,
+    else the first."""
+    error = next(filter(_is_refusal, errors), errors[0])
     where = ",".join(server.rpartition("@")[2] for server in login.server.split(","))
     if _is_refusal(error):
         return Denied(
