@@ -139,6 +139,7 @@ def words_of(known: Settings) -> list[str]:
         "--log-bytes": str(known.log_bytes),
         "--spool-bytes": str(known.spool_bytes),
         "--docker": known.docker,
+        "--docker-args": known.docker_args,
         "--docker-allow": known.docker_allow,
         "--extra-ca": known.extra_ca,
         "--git-credentials": known.git_credentials,
@@ -153,7 +154,8 @@ def words_of(known: Settings) -> list[str]:
         "--cache-bytes": str(known.cache_bytes),
         "--cache-kinds": known.cache_kinds,
     }
-    return [word for name, value in arguments.items() if value for word in (name, value)]
+    # In one word each: a value may begin like an option.
+    return [f"{name}={value}" for name, value in arguments.items() if value]
 
 
 def _image_rule(rule: str) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from evq.agent.config import Config
 from evq.agent.options import parse
+from evq.cli.agent import words_of
 from evq.core.errors import UsageError
+from evq.core.settings import Settings
 
 LEAST = ("--queues", "a", "--state-dir", "/s", "--cache-dir", "/c")
 
@@ -34,6 +37,42 @@ def test_what_is_not_said_keeps_its_default() -> None:
 )
 def test_every_kind_of_option(words: tuple[str, ...], field: str, value: object) -> None:
     assert getattr(parse((*LEAST, *words)), field) == value
+
+
+SET: dict[str, tuple[object, object]] = {
+    "lease": (20.0, 20.0),
+    "grace": (5.0, 5.0),
+    "keep": (0.0, 0.0),
+    "on_disconnect": ("stop", "stop"),
+    "log_bytes": (1, 1),
+    "spool_bytes": (2, 2),
+    "docker": ("debian:12", "debian:12"),
+    "docker_args": ("--network host", ("--network", "host")),
+    "docker_allow": ("volume,gpus", frozenset({"volume", "gpus"})),
+    "extra_ca": ("/ca", Path("/ca")),
+    "git_credentials": ("/git", Path("/git")),
+    "git_protocol": ("https", "https"),
+    "git_ssh": ("ssh -v", "ssh -v"),
+    "pass_env": (("A", "B*"), ("A", "B*")),
+    "secrets_env": (("C",), ("C",)),
+    "secrets_file": ("/secrets", Path("/secrets")),
+    "limits": ("require", "require"),
+    "max_timeout": (60.0, 60.0),
+    "disk_floor": (1024, "1024"),
+    "cache_bytes": (3, 3),
+    "cache_kinds": ("images=1KiB", {"images": 1024}),
+}
+"""What is set, and what the agent's process makes of it."""
+
+
+def test_every_setting_of_an_agent_reaches_its_process() -> None:
+    names = {field.name for field in msgspec.structs.fields(Config)}
+    assert SET.keys() == names & {field.name for field in msgspec.structs.fields(Settings)}
+    known = {name: value for name, (value, _) in SET.items()}
+    settings = Settings(store="/x", state_dir="/s", cache_dir="/c", **known)  # type: ignore[arg-type]
+    told = parse(("--queues", "a", *words_of(settings)))
+    assert (told.state, told.cache) == (Path("/s"), Path("/c"))
+    assert {name: getattr(told, name) for name in SET} == {n: made for n, (_, made) in SET.items()}
 
 
 def test_a_value_of_the_wrong_kind() -> None:
