@@ -13,12 +13,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import msgspec
 import pytest
+from leftovers import half_made, mounts
 from scene import Scene
 from waiting import until
 
-from evq.agent.environments.cache import Made
 from evq.agent.limits.cgroups import Cgroups
 from evq.core.events import Claimed, Finished, Lost, Outcome, Phase
 from evq.core.sdk.snapshot import take
@@ -125,25 +124,9 @@ async def code_of(scene: Scene, point: Point) -> Code:
     return snapshot.code
 
 
-def mounts(folder: Path) -> list[str]:
-    """What is mounted below a folder."""
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return [line for line in lines if f" {folder}/" in line]
-
-
 def cgroups(instance: str) -> list[str]:
     """The cgroups of an agent that was started by this process."""
     return [base for base in Cgroups(Path("/nonexistent"), instance).bases if Path(base).exists()]
-
-
-def half_made(cache: Path) -> list[str]:
-    """The folders of environments that no marker speaks for."""
-    environments = cache / "environments"
-    made = {
-        msgspec.json.decode(marker.read_bytes(), type=Made).folder
-        for marker in environments.glob("*.json")
-    }
-    return [path.name for path in environments.iterdir() if path.is_dir() and path.name not in made]
 
 
 @pytest.fixture

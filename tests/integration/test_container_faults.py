@@ -13,7 +13,9 @@ from typing import Any
 import psutil
 import pytest
 from engine import BARE, client, containers, engine_script, needs_engine
+from leftovers import half_made, mounts
 
+from evq.agent.environments.cache import Cache
 from evq.core.events import Cause, Claimed, Outcome, Phase, Started
 from evq.core.spec import Container, Script
 
@@ -128,6 +130,11 @@ async def test_the_agent_is_killed_in_set_up(
     assert ended.attempts[0].phases[-1].name == step
     assert "built" in await queue.lines(task, "o")
     await until(lambda: not containers(second))
+    # The same as the agent's caretaker does from time to time.
+    Cache(tmp_path / "cache").prune(1 << 40)
+    assert half_made(tmp_path / "cache") == [] == mounts(tmp_path)
+    # What lies in the folder of the first is removed by the next agent of its name.
+    assert not list((second.folder / "state/agents" / second.name).glob(f"work/{task}-*"))
 
 
 async def test_the_agent_is_killed_during_a_pull(queue, start_agent, until, silent_registry):
