@@ -230,14 +230,8 @@ def install_virtualenv(home: Path) -> Path:
 
 
 def table(figures: Figures) -> list[str]:
-    """The page's table, and how often uv fits in.
-
-    Warm figures are medians, cold ones the best: an index that is slow to answer only adds.
-    """
-    middle = {
-        name: min(values) if name.startswith("cold") else statistics.median(values)
-        for name, values in figures.items()
-    }
+    """The page's table: medians, and beside them how often uv fits in."""
+    middle = {name: statistics.median(values) for name, values in figures.items()}
     rows = ["| | cold | warm | cold, times uv |", "|---|---:|---:|---:|"]
     uv_cold = middle["cold uv venv + uv pip install"]
     for name in (*TOOLS, "agent, environment"):
@@ -274,9 +268,9 @@ PAGE_TEXT = """\
 
 Made by `uv run python benchmarks/setup.py --write`, all tools in the same run, in turns. A project
 with {packages} pinned packages (numpy among them), {files} files and an uncommitted change, on
-{cores} cores that other work shares; the best of {cold} cold runs, the median of {warm} warm ones. *Cold*
-has empty caches and downloads everything. *Warm* has all of it in its cache; the plain tools still
-make a new environment each time, where an agent finds the one that it made.
+{cores} cores that other work shares; medians of {cold} cold and {warm} warm runs. *Cold* has empty
+caches and downloads everything. *Warm* has all of it in its cache; the plain tools still make a new
+environment each time, where an agent finds the one that it made.
 
 {table}
 
