@@ -21,6 +21,7 @@ from typing import Literal
 
 import msgspec
 
+from ..core.bus.waiting import first_of
 from ..core.errors import Unreachable
 from .identity import Identity, born
 from .store import Running
@@ -231,19 +232,6 @@ class Stack:
 
     def _stopping(self) -> list[Member]:
         return sorted(self.members, key=lambda member: member.process.stop_order)
-
-
-async def first_of(*waits: Awaitable[object], timeout: float | None = None) -> None:
-    """Wait until one of `waits` is done (raising what it raises) or `timeout` seconds are over."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        done, _ = await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _when_ended(child: subprocess.Popen[bytes]) -> asyncio.Future[int]:

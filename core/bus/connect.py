@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -29,6 +29,7 @@ from .objects import JetStreamObjects
 from .presence import JetStreamPresence
 from .requests import ApiError, Requests
 from .stream import SECOND, Stream
+from .waiting import first_of
 
 API_LEVEL = 5
 """JetStream's API level from which all that evq needs is there (nats-server 2.15)."""
@@ -272,7 +273,7 @@ async def connect(login: Login, name: str, patience: float = 2.0) -> AsyncIterat
     given = {key: value for key, value in options.items() if value is not None}
     try:
         # The client itself would try a login that was refused again and again.
-        await _first(client.connect(**given), refused.wait(), timeout=patience)
+        await first_of(client.connect(**given), refused.wait(), timeout=patience)
         if not client.is_connected:
             raise TimeoutError
     except (TimeoutError, OSError, nats.errors.Error) as error:
@@ -287,19 +288,6 @@ async def connect(login: Login, name: str, patience: float = 2.0) -> AsyncIterat
     finally:
         with suppress(Exception):
             await client.close()
-
-
-async def _first(*works: Coroutine[Any, Any, Any], timeout: float) -> None:
-    """Wait for the first of these to end, and end the others. Raises what it raised."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _is_refusal(error: Exception) -> bool:

@@ -8,13 +8,8 @@ import sys
 
 import pytest
 from githost import git
+from stopping import GIT_THAT_STOPS
 
-GIT_THAT_STOPS = """#!/bin/sh
-case " $* " in *" {verb} "*) ;; *) exec {git} "$@" ;; esac
-{half}
-echo begun > {begun}
-read never < {never}
-"""
 HALVES = {
     "fetch": "touch {mirror}/shallow.lock {mirror}/objects/pack/tmp_pack_torn",
     "read-tree": "true",

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from stopping import GIT_THAT_STOPS
 
 from evq.agent.command import Completed
 from evq.agent.sources.workdir import checkout, has, prune, remove
@@ -123,12 +124,6 @@ async def test_a_target_that_exists_is_not_touched(sent):
         await sent.checkout("one")
 
 
-GIT_THAT_STOPS = """#!/bin/sh
-case " $* " in *" {verb} "*) ;; *) exec {git} "$@" ;; esac
-{half}
-echo begun > {begun}
-read never < {never}
-"""
 HALVES = {
     "fetch": "echo torn > .git/objects/pack/tmp_pack_torn",
     "read-tree": "{git} checkout -q HEAD -- d0",
