@@ -84,8 +84,7 @@ class Preparation:
         place = await self._customise(await self._enter_container(here))
         self._left.place = place
         self._left.tree = tree = await self._put_code(here)
-        self._left.built = built = await self._build_environment(tree, place, secrets)
-        return Ready(place, tree, built)
+        return Ready(place, tree, await self._build_environment(tree, place, secrets))
 
     @property
     def lodging(self) -> Lodging | None:
