@@ -73,6 +73,9 @@ class Attempt:
         assert live is not None
         self.task = task
         self.claim = live.claim
+        self.slot = live.slot
+        self.gpus = live.gpus
+        self.since = live.claimed
         self.holder = Holder(means.instance, live.number)
         self._means = means
         self._delivery = delivery

@@ -39,6 +39,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     queues: tuple[str, ...]
     order: str = "strict"
     slots: int = 1
+    labels: dict[str, str] = {}
     lease: float = 10.0
     grace: float = 30.0
     keep: float = 7200.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from functools import reduce
 from typing import Any
 
 from ..core.events import (
@@ -16,7 +17,8 @@ from ..core.events import (
     AgentUp,
 )
 from ..core.ports import BusAway, Delivery, Entry
-from ..core.presence import AgentPresence
+from ..core.presence import AgentPresence, RunningTask
+from ..core.resources import Offer, Request, lacks
 from ..core.sdk.author import now
 from ..core.sdk.ready import tell_ready
 from ..core.subjects import Level, agent_events, commands
@@ -42,8 +44,18 @@ class Agent:
         self._channels = channels
         self._order = make_order(means.config.order, means.config.queues)
         self._free = list(reversed(range(means.config.slots)))
+        self._offer = Offer(
+            slots=means.config.slots,
+            cpus=up.cpus,
+            memory=up.memory,
+            labels=means.config.labels,
+        )
+        self._held: dict[int, Request] = {}
+        """What the tasks in the slots asked for."""
         self._slot_freed = asyncio.Event()
         self._levels: set[Level] = set()
+        self._changed = False
+        """Whether there are levels or resources that the last look did not see."""
         self._attempts: dict[str, Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = asyncio.Event()
@@ -70,7 +82,26 @@ class Agent:
             draining=self._draining.is_set(),
             since=self._since,
             paused=self._paused,
+            offer=self._offer,
+            free=self._rest,
+            running=tuple(
+                RunningTask(
+                    task=live.task.id,
+                    attempt=live.holder.attempt,
+                    name=live.task.spec.name,
+                    user=live.task.spec.user,
+                    slot=live.slot,
+                    since=live.since,
+                    gpus=live.gpus,
+                )
+                for live in self._attempts.values()
+            ),
         )
+
+    @property
+    def _rest(self) -> Offer:
+        """What is free now."""
+        return reduce(Offer.without, self._held.values(), self._offer)
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -165,6 +196,7 @@ class Agent:
             async for level in levels:
                 if level not in self._levels:
                     self._levels.add(level)
+                    self._changed = True
                     await self._means.bus.hints.wake()
 
     async def _take_hints(self) -> None:
@@ -189,23 +221,28 @@ class Agent:
     async def _next(self) -> list[Delivery]:
         """What waits in the queues now, else the first thing to come."""
         hints = self._means.bus.hints
-        levels = self._order.arrange(list(self._levels))
-        limit = 1 if self._order.one_at_a_time else len(self._free)
+        self._changed = False
+        rest = self._rest
+        fitting = [level for level in self._levels if not lacks(level.request, rest)]
+        levels = self._order.arrange(fitting)
         for level in levels:
+            alone = self._order.one_at_a_time or level.request != Request()
+            limit = 1 if alone else len(self._free)
             if found := await hints.take(level, limit):
                 return list(found)
-        if self._draining.is_set() or self._paused or len(levels) < len(self._levels):
+        if self._draining.is_set() or self._paused or self._changed:
             # That came while the queues were looked at: its `wake` found nobody asleep.
             return []
         first = await hints.take_first(levels, LINGER_SECONDS)
         return [first] if first else []
 
     async def _begin(self, delivery: Delivery) -> None:
-        if self._draining.is_set() or self._paused or not self._free:
+        if self._draining.is_set() or self._paused or lacks(delivery.level.request, self._rest):
             await delivery.later(0)
             return
         self._order.took(delivery.level.queue)
         slot = self._free.pop()
+        self._held[slot] = delivery.level.request
         self._spawn(self._work(delivery, slot))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -231,6 +268,9 @@ class Agent:
             # The last process is dead: the slot is free before the log has been told.
             self._free.append(slot)
             self._slot_freed.set()
+            if self._held.pop(slot) != Request():
+                self._changed = True
+                await self._means.bus.hints.wake()
         if attempt:
             try:
                 await attempt.record(end)

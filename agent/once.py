@@ -157,7 +157,7 @@ async def apart(login: Login, task_id: str) -> AsyncIterator[tuple[Bus, Task]]:
         bus = cast(Bus, memory)
         bus.objects = real.objects
         spec = replace(known.spec, retries=0, losses=0, repo=_repo_as_it_ran(known))
-        level = Level(spec.queue, spec.priority)
+        level = Level.of(spec)
         envelope = events.Envelope(
             id=secrets.token_hex(10), at=now(), by=known.by, event=Enqueued(known.id, spec)
         )
@@ -206,7 +206,7 @@ async def claimed(means: Means, task: Task) -> tuple[Task, Unqueued]:
     config = means.config
     claim = Claim(config.name, means.instance, 0, seq, config.lease)
     written = await handle(means.bus.log, means.author, task, claim)
-    return written.task, Unqueued(Level(task.spec.queue, task.spec.priority), task.id, seq)
+    return written.task, Unqueued(Level.of(task.spec), task.id, seq)
 
 
 # --- one attempt --------------------------------------------------------------------------------

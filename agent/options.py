@@ -17,7 +17,7 @@ from ..core.errors import UsageError
 from ..core.ids import check_name
 from .config import Config, parse_kinds
 
-NAMES = {"state": "state-dir", "cache": "cache-dir"}
+NAMES = {"state": "state-dir", "cache": "cache-dir", "labels": "label"}
 
 DERIVED = frozenset({"trusted"})
 """Fields that the agent finds by itself."""
@@ -50,6 +50,7 @@ READERS: Mapping[str, Callable[[str], Any]] = {
     "pass_env": _words,
     "secrets_env": _words,
     "cache_kinds": parse_kinds,
+    "labels": _pairs,
 }
 """How the options are read that are neither words nor numbers."""
 

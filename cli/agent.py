@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from ..core.container import check_image
 from ..core.errors import UsageError
 from ..core.ids import check_name
+from ..core.labels import check_labels
 from ..core.settings import Settings
 from .completion import complete_queue
 from .launch import become
+from .request import pairs
 from .session import settings_with
 
 
@@ -28,6 +32,9 @@ from .session import settings_with
     help="strict empties the first queue first; round-robin takes turns.  [strict]",
 )
 @click.option("--slots", type=click.IntRange(min=1), metavar="N", help="Tasks at a time.")
+@click.option(
+    "--label", multiple=True, metavar="K=V", help="What tasks may need it to be; repeatable."
+)
 @click.option("--name", help="The agent's name.  [this machine's name]")
 @click.option(
     "--on-disconnect",
@@ -65,6 +72,7 @@ def agent(
     queues: str | None,
     order: str,
     slots: int | None,
+    label: tuple[str, ...],
     name: str | None,
     on_disconnect: str | None,
     lease: str | None,
@@ -121,10 +129,17 @@ def agent(
     words = [word for name, value in arguments.items() if value for word in (name, value)]
     words += words_of(known)
     words += ["--no-wait"] * no_wait
+    if label:
+        words.append("--label=" + ",".join(_labels(label)))
     if docker_for:
         words.append("--docker-for=" + ",".join(map(_image_rule, docker_for)))
     words += ["--allow-setup"] * allow_setup + ["--allow-apt"] * allow_apt
     become("evq.agent", words, known)
+
+
+def _labels(written: Sequence[str]) -> Sequence[str]:
+    check_labels(pairs(written, "--label"), "--label")
+    return written
 
 
 def words_of(known: Settings) -> list[str]:

@@ -79,6 +79,11 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     memory: str | None
     cpus: float | None
     processes: int | None
+    gpus: int
+    gpu_mem: str | None
+    need: tuple[str, ...]
+    nodes: int
+    project: str | None
     key: str | None
     no_code: bool
     include: tuple[str, ...]
@@ -194,6 +199,20 @@ def task_options(command: _F) -> _F:
         click.option("--memory", metavar="SIZE", help="The most memory it may use, such as 8GiB."),
         click.option("--cpus", type=float, metavar="N", help="The most processor time, as in 1.5."),
         click.option("--processes", type=int, metavar="N", help="The most processes and threads."),
+        click.option("--gpus", type=int, default=0, metavar="N", help="GPUs for it alone.  [0]"),
+        click.option(
+            "--gpu-mem", metavar="SIZE", help="That much of each GPU only, which others share."
+        ),
+        click.option(
+            "--need",
+            multiple=True,
+            metavar="LABEL=VALUE",
+            help="Only on agents with this label; repeatable.",
+        ),
+        click.option(
+            "--nodes", type=int, default=1, metavar="N", help="Run on N machines at once.  [1]"
+        ),
+        click.option("--project", metavar="NAME", help="What it belongs to, for reports."),
         click.option("--key", help="Enqueue at most one task with this key."),
         click.option("--no-code", is_flag=True, help="Send no code with the command."),
         click.option(

@@ -30,7 +30,8 @@ class TooSoon(Rejected):
 class Claim(msgspec.Struct, frozen=True):
     """An agent wants to run the task.
 
-    `waited` is the sequence of the `retry` whose delay the agent knows to be over.
+    `waited` is the sequence of the `retry` whose delay the agent knows to be over; `gpus` are the
+    ids of those that the agent keeps for it, `gpu_memory` is what of each, null for all.
     """
 
     agent: str
@@ -39,6 +40,8 @@ class Claim(msgspec.Struct, frozen=True):
     hint: int
     lease: float
     waited: int = 0
+    gpus: tuple[str, ...] = ()
+    gpu_memory: int | None = None
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -197,6 +200,8 @@ def _claim(task: Task, command: Claim) -> events.Lifecycle:
                 slot=command.slot,
                 hint=command.hint,
                 lease=command.lease,
+                gpus=command.gpus,
+                gpu_memory=command.gpu_memory,
             )
         case state.Claimed(attempt) | state.Running(attempt):
             raise Rejected(f"task {task.id} is held by agent {attempt.agent}")

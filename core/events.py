@@ -87,10 +87,14 @@ class Enqueued(msgspec.Struct, frozen=True, tag_field="kind", tag="enqueued"):
     spec: Spec
 
 
-class Claimed(msgspec.Struct, frozen=True, tag_field="kind", tag="claimed", kw_only=True):
+class Claimed(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="claimed", omit_defaults=True, kw_only=True
+):
     """An agent took the task. The event's sequence is the fencing token of the attempt.
 
     `hint` is the sequence of the queue message that led to the claim, `lease` is in seconds.
+    `gpus` are the ids of the GPUs that it has until its end; it may share them with others if
+    `gpu_memory`, in bytes on each, is not null.
     """
 
     attempt: int
@@ -99,6 +103,8 @@ class Claimed(msgspec.Struct, frozen=True, tag_field="kind", tag="claimed", kw_o
     slot: int
     hint: int
     lease: float
+    gpus: tuple[str, ...] = ()
+    gpu_memory: int | None = None
 
 
 class Phase(

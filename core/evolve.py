@@ -73,6 +73,8 @@ def _claimed(task: Task, seq: int, at: int, event: events.Claimed) -> Task:
         hint=event.hint,
         lease=event.lease,
         claimed=at,
+        gpus=event.gpus,
+        gpu_memory=event.gpu_memory,
     )
     return replace(task, seq=seq, state=state.Claimed(attempt))
 

@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import msgspec
 
+from .resources import Offer
+
+
+class RunningTask(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A task that an agent has now; since when, `gpus` the ids of those it has."""
+
+    task: str
+    attempt: int
+    name: str
+    user: str
+    slot: int
+    since: int
+    gpus: tuple[str, ...] = ()
+
 
 class AgentPresence(msgspec.Struct, frozen=True, kw_only=True):
     """An agent that is there now. `claims` are the fencing tokens of its live attempts, `paused`
-    is why it claims nothing at the moment."""
+    is why it claims nothing at the moment, `offer` all that it has for tasks and `free` what of
+    it no attempt has, `reserved` for whom it keeps some of that free, in words."""
 
     agent: str
     instance: str
@@ -20,6 +35,10 @@ class AgentPresence(msgspec.Struct, frozen=True, kw_only=True):
     draining: bool = False
     since: int = 0
     paused: str = ""
+    offer: Offer = Offer()
+    free: Offer = Offer()
+    running: tuple[RunningTask, ...] = ()
+    reserved: str = ""
 
     @property
     def takes(self) -> bool:

@@ -12,6 +12,7 @@ from .addresses import check_address
 from .container import check_image, check_packages, check_setup, read_arguments
 from .errors import UsageError
 from .ids import check_name
+from .labels import check_labels
 from .remotes import Repo as Repo
 from .remotes import check_repo
 from .units import size_text
@@ -29,6 +30,11 @@ LEAST_MEMORY = 4 * 2**20
 
 LEAST_CPUS = 0.01
 """The kernel does not count smaller shares of a processor."""
+
+MOST_GPUS = 1024
+MOST_NODES = 1000
+LONGEST_PROJECT = 100
+
 Manager = Literal["auto", "uv", "pip", "poetry", "conda", "system", "none"]
 """What makes the environment; `auto` is decided by the files of the task's code."""
 
@@ -116,6 +122,8 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     image before the task's code is there.
     `keep` is how many seconds the folder of a failed attempt stays; null leaves it to the agent.
     `secrets` are names, never values: `NAME`, or `VARIABLE=NAME`; see `secret_names`.
+    `gpus` is how many it has for itself, or with `gpu_memory` (bytes on each) shares with others;
+    `needs` are labels that the agent must have, `nodes` on how many machines it runs at once.
     """
 
     entry: Entry
@@ -143,6 +151,11 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     grace: float | None = None
     keep: float | None = None
     limits: Limits | None = None
+    gpus: int = 0
+    gpu_memory: int | None = None
+    needs: dict[str, str] = {}
+    nodes: int = 1
+    project: str = ""
     key: str | None = None
     parent: str | None = None
     user: str = ""
@@ -177,8 +190,30 @@ def check_spec(spec: Spec) -> Spec:
         check_repo(spec.repo)
     _check_secrets(spec)
     _check_limits(spec.limits or Limits())
+    _check_hardware(spec)
     _check_packages(spec)
     return spec
+
+
+def _check_hardware(spec: Spec) -> None:
+    for option, value, least, most in (
+        ("--gpus", spec.gpus, 0, MOST_GPUS),
+        ("--nodes", spec.nodes, 1, MOST_NODES),
+        ("--gpu-mem", spec.gpu_memory, 1, inf),
+    ):
+        if value is not None and not least <= value <= most:
+            raise UsageError(
+                f"{option} {value} is out of range",
+                why=f"it is at least {least}" + (f" and at most {most}" if most < inf else ""),
+                fix=f"{option} {'20GiB' if option == '--gpu-mem' else '1'}",
+            )
+    check_labels(spec.needs, "--need")
+    if len(spec.project) > LONGEST_PROJECT or not spec.project.isprintable():
+        raise UsageError(
+            "--project is not a name for people",
+            why=f"it is one line of at most {LONGEST_PROJECT} characters",
+            fix="--project mnist",
+        )
 
 
 def _check_limits(limits: Limits) -> None:

@@ -44,7 +44,8 @@ class End(msgspec.Struct, frozen=True):
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One try by one agent. `claim` is its fencing token, `hint` the message that led to it."""
+    """One try by one agent. `claim` is its fencing token, `hint` the message that led to it,
+    `gpus` the ids of what it has of its machine's."""
 
     number: int
     agent: str
@@ -54,6 +55,8 @@ class Attempt(msgspec.Struct, frozen=True):
     hint: int
     lease: float
     claimed: int
+    gpus: tuple[str, ...] = ()
+    gpu_memory: int | None = None
     phases: tuple[PhaseRecord, ...] = ()
     environment: EnvironmentRecord | None = None
     launch: Launch | None = None

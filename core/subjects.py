@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import msgspec
 
+from .resources import NOTHING, Request, parse_size, request_of
+from .spec import Spec
+
 LIFECYCLE_STREAM = "EVQ"
 LIFECYCLE_SUBJECTS = "evq.>"
 TELEMETRY_STREAM = "EVQTEL"
@@ -20,16 +23,13 @@ PRESENCE_BUCKET = "evq-agents"
 LEVELS_BUCKET = "evq-queues"
 CODE_BUCKET = "evq-code"
 
-ANY_SIZE = "c0"
-"""The resource class of a task that asks for nothing but a slot."""
-
 
 class Level(msgspec.Struct, frozen=True, order=True):
     """What one durable consumer serves: a queue's tasks of one priority and resource class."""
 
     queue: str
     priority: int
-    size: str = ANY_SIZE
+    size: str = NOTHING
 
     @property
     def consumer(self) -> str:
@@ -45,6 +45,16 @@ class Level(msgspec.Struct, frozen=True, order=True):
     def key(self) -> str:
         """The key that announces the level to agents."""
         return f"{self.queue}.{self.priority}.{self.size}"
+
+    @property
+    def request(self) -> Request:
+        """What each of its tasks asks for."""
+        return parse_size(self.size)
+
+    @classmethod
+    def of(cls, spec: Spec) -> Level:
+        """The level of a task as it is enqueued."""
+        return cls(spec.queue, spec.priority, request_of(spec).size)
 
     @classmethod
     def from_key(cls, key: str) -> Level:

@@ -52,7 +52,7 @@ class Client:
         """Enqueue one task. When this returns, the server has it on disk."""
         check_spec(spec)
         task = task_id_for_key(spec.key) if spec.key else new_task_id()
-        level = Level(spec.queue, spec.priority)
+        level = Level.of(spec)
         await self._ensure(level)
         if spec.key and (known := await self._known(task)):
             return known
@@ -72,7 +72,7 @@ class Client:
         """Enqueue many tasks in a few atomic batches; keys are not allowed here."""
         if any(spec.key for spec in specs):
             raise UsageError("a batch of tasks cannot carry idempotency keys")
-        levels = {Level(spec.queue, spec.priority) for spec in specs}
+        levels = {Level.of(spec) for spec in specs}
         for level in levels:
             await self._ensure(level)
         receipts: list[Receipt] = []
@@ -81,7 +81,7 @@ class Client:
             tasks = [new_task_id() for _ in part]
             last = await self.bus.log.append_all(
                 [
-                    self._entry(Level(spec.queue, spec.priority), task, spec)
+                    self._entry(Level.of(spec), task, spec)
                     for task, spec in zip(tasks, part, strict=True)
                 ]
             )
@@ -171,7 +171,7 @@ class Client:
     async def retry(self, task: str, reason: str) -> Task:
         """Put a task that has ended back into its queue, with fresh budgets."""
         known = await self.get(task)
-        level = Level(known.spec.queue, known.spec.priority)
+        level = Level.of(known.spec)
         await self._ensure(level)
         while True:
             event = self.author.envelope(decide(known, Requeue(reason)))
