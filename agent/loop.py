@@ -118,6 +118,7 @@ class Agent:
                 means.keeper.run(),
                 means.outbox.run(),
                 means.kept.run(),
+                means.watch.run(),
                 self._watch_levels(),
                 self._hear_commands(),
                 means.caretaker.run(self.pause),
