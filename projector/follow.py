@@ -8,6 +8,7 @@ that it names: what was written is not written again, and what was not is read a
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -42,9 +43,14 @@ _REOPEN_SECONDS = 1.0
 
 
 class Rhythm(msgspec.Struct, frozen=True):
-    """How much is gathered before it is written, and how much WAL there may be."""
+    """How much is gathered before it is written, and how much WAL there may be.
+
+    Samples come all the time, and to write them costs the more the fewer they are: as long as
+    nobody asks they are gathered for `samples` seconds.
+    """
 
     seconds: float = FLUSH_SECONDS
+    samples: float = 2.0
     messages: int = FLUSH_MESSAGES
     size: int = FLUSH_BYTES
     checkpoint: str = "64MB"
@@ -58,6 +64,7 @@ class _Inbox:
         self.messages: list[Stored] = []
         self.size = 0
         self.has_room = asyncio.Event()
+        self.taken_at = float("-inf")
         self._rhythm = rhythm
 
     @property
@@ -72,6 +79,7 @@ class _Inbox:
 
     def take(self) -> list[Stored]:
         taken, self.messages, self.size = self.messages, [], 0
+        self.taken_at = time.monotonic()
         self.has_room.set()
         return taken
 
@@ -209,18 +217,21 @@ class Follower:
 
     async def _flush(self, lifecycle: _Inbox, telemetry: _Inbox, samples: _Inbox) -> None:
         early: Sequence[Stored] = ()
-        horizon = FAR
+        horizon, rhythm = FAR, self._rhythm
         while True:
             await self._arrived.wait()
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._rhythm.seconds):
+                async with asyncio.timeout(rhythm.seconds):
                     await self._hurry.wait()
             await self._wait_for_room()
             self._arrived.clear()
+            due = self._hurry.is_set() or time.monotonic() - samples.taken_at >= rhythm.samples
             self._hurry.clear()
             # What is early goes first and alone: the horizon was measured after it was read.
-            batch = Batch(lifecycle.take(), early or telemetry.take(), horizon, samples.take())
-            early = await self._apply(batch)
+            batch = Batch(
+                lifecycle.take(), early or telemetry.take(), horizon, samples.take() if due else ()
+            )
+            early = await self._apply(batch) if len(batch) else ()
             horizon = await self._horizon() if early else FAR
             left = any(inbox.messages for inbox in (lifecycle, telemetry, samples))
             if left or horizon <= self.position[0]:

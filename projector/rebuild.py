@@ -15,7 +15,7 @@ from .samples.write import take_over
 from .store import Database, Failed
 from .telemetry import sum_up
 
-RHYTHM = Rhythm(seconds=0.5, messages=40_000, size=64 * 2**20, checkpoint="512MB")
+RHYTHM = Rhythm(seconds=0.5, samples=0.5, messages=40_000, size=64 * 2**20, checkpoint="512MB")
 _TELL_SECONDS = 5.0
 
 # The tables of telemetry, and how to tell the rows from before the stream's first message.

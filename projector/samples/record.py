@@ -8,36 +8,41 @@ import msgspec
 
 from ...core import wire
 from ...core.ports import Stored
-from ...core.samples import uneven
+from ...core.samples import Sample, uneven
 from ...core.subjects import SAMPLES_STREAM, parse_samples
 from ...core.wire import Broken
-from ..fold import dead_letter
+from ..fold import Strange, dead_letter
 from ..rows import DeadLetter
 
 
 class Seen(msgspec.Struct):
-    """What a batch holds: (sequence, the message's JSON), and dead letters."""
+    """What a batch holds: (sequence, the message's JSON), each agent's last, and dead letters."""
 
     samples: list[tuple[int, str]] = []
+    latest: dict[str, int] = {}
     dead: list[DeadLetter] = []
 
 
 def sort_samples(messages: Sequence[Stored], seen: int) -> Seen:
     """Sort the messages; `seen` (microseconds) is the time that dead letters get."""
-    sorted_out = Seen()
+    found = Seen()
     for stored in messages:
-        if error := _strange(stored):
-            sorted_out.dead.append(dead_letter(SAMPLES_STREAM, stored, error, seen))
-        else:
-            sorted_out.samples.append((stored.seq, stored.data.decode(errors="replace")))
-    return sorted_out
+        try:
+            sample = _read(stored)
+        except Strange as strange:
+            found.dead.append(dead_letter(SAMPLES_STREAM, stored, str(strange), seen))
+            continue
+        found.samples.append((stored.seq, stored.data.decode(errors="replace")))
+        found.latest[sample.agent] = stored.seq
+    return found
 
 
-def _strange(stored: Stored) -> str:
-    """Why a message is no sample; empty if it is one."""
+def _read(stored: Stored) -> Sample:
     sample = wire.decode_sample(stored.data)
     if isinstance(sample, Broken):
-        return sample.error
+        raise Strange(sample.error)
     if parse_samples(stored.subject) != sample.agent:
-        return f"it speaks for {sample.agent}"
-    return "its columns are not of equal length" if uneven(sample) else ""
+        raise Strange(f"it speaks for {sample.agent}")
+    if uneven(sample):
+        raise Strange("its columns are not of equal length")
+    return sample

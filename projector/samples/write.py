@@ -26,10 +26,10 @@ def write_samples(database: Database, seen: Seen) -> None:
             database.execute(
                 f"INSERT INTO {kind.samples} BY NAME FROM _{kind.name}_rows('incoming')"
             )
-        database.execute("DELETE FROM _latest_samples WHERE agent IN (SELECT agent FROM incoming)")
+        database.delete("_latest_samples", "agent", list(seen.latest))
         database.execute(
-            "INSERT INTO _latest_samples"
-            " SELECT agent, max(seq), arg_max(r, seq) FROM incoming GROUP BY agent"
+            "INSERT INTO _latest_samples FROM incoming WHERE seq IN (SELECT unnest($1::BIGINT[]))",
+            [list(seen.latest.values())],
         )
     database.append("_dead_letters", seen.dead)
 
