@@ -133,15 +133,14 @@ async def test_it_runs_in_a_bare_image(queue, start_agent, send, agent_python, r
     assert found["prefix"].startswith(f"{agent.folder}/cache/environments/")
     assert found["child"] == found["prefix"] and found["script"] == found["numpy"]
     assert found["made"].endswith("/made")
-    assert found["base"] == found["bare"] == "/opt/evq/python"
+    assert found["base"] == "/opt/evq/python"
+    assert found["real"].startswith(found["bare"] + "/bin/python3.")
     own, other = found["own"], found["other"]
     assert len(own) == 2 and len(other) == 1 and not other[0].startswith("/opt/evq")
     if "stands" in request.node.name:  # it has the image's C library
-        assert (
-            found["real"].endswith("/alone/bin/python3." + str(sys.version_info.minor))
-            and other[0] in own
-        )
+        assert found["bare"].endswith("/alone") and other[0] in own
     else:
+        assert found["bare"] == found["base"]
         assert all(file.startswith("/opt/evq/python/lib/") for file in own)
 
 
