@@ -28,7 +28,7 @@ def sort_samples(messages: Sequence[Stored], seen: int) -> Seen:
     found = Seen()
     for stored in messages:
         try:
-            sample = _read(stored)
+            sample = read(stored)
         except Strange as strange:
             found.dead.append(dead_letter(SAMPLES_STREAM, stored, str(strange), seen))
             continue
@@ -37,7 +37,8 @@ def sort_samples(messages: Sequence[Stored], seen: int) -> Seen:
     return found
 
 
-def _read(stored: Stored) -> Sample:
+def read(stored: Stored) -> Sample:
+    """The sample in a message. Raises `Strange`."""
     sample = wire.decode_sample(stored.data)
     if isinstance(sample, Broken):
         raise Strange(sample.error)
