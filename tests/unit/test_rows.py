@@ -112,7 +112,8 @@ def test_the_document_has_every_column_of_every_view(database: Database) -> None
     ]
     assert sorted(documented) == sorted(views)
     for view in views:
-        columns = [(name, kind) for name, kind, *_ in database.rows(f"DESCRIBE {view}")]
+        found = database.rows(f"DESCRIBE {view}")
+        columns = [(name, re.sub(r"STRUCT\(mean.*", "figure", kind)) for name, kind, *_ in found]
         assert documented[view] == columns, view
 
 
