@@ -1,4 +1,4 @@
-"""The watch: what it sends and when, and what it does about drivers, disks and servers that fail."""
+"""The watch: what it sends and when, and what it does about drivers and servers that fail."""
 
 from __future__ import annotations
 
