@@ -103,7 +103,7 @@ async def test_a_lost_end_is_forgotten(projector: Any, user: Any) -> None:
     assert "EVQSAM has lost its end: back to 2" in projector.said
     assert await user.sql("SELECT sum(readings)::BIGINT FROM machine_hours") == [[40]]
     await tell(user, sample(NOW, cpu=77))
-    assert await user.sql("SELECT count(*), max(cpu.mean) FROM machine_samples") == [[3, 77.0]]
+    assert [row["cpu"]["mean"] for row in await user.ask("machine")] == [77]
     assert projector.end(signal.SIGTERM) == 0
     assert await projector.run("--verify") == 0, projector.said
 
@@ -160,7 +160,7 @@ async def test_what_is_older_than_it_is_to_be_kept_goes(
     await projector.start()
 
     async def gone() -> bool:
-        return await user.sql("SELECT cpu.mean FROM machine_samples") == [[6.0]]
+        return bool((await user.ask("status"))[0]["samples"] == 1)
 
     await until(gone)
     assert await user.sql("SELECT cpu.mean FROM machine_minutes ORDER BY ts") == [[5.0], [6.0]]
