@@ -201,12 +201,10 @@ async def claimed(means: Means, task: Task) -> tuple[Task, Unqueued]:
 
     The claim names the hint that waits in the queue, so that others take over if we die.
     """
-    stored = await means.bus.log.last(subjects.any_hint(task.id))
-    seq = stored.seq if stored else task.origin
     config = means.config
-    claim = Claim(config.name, means.instance, 0, seq, config.lease)
+    claim = Claim(config.name, means.instance, 0, task.place.hint, config.lease)
     written = await handle(means.bus.log, means.author, task, claim)
-    return written.task, Unqueued(Level.of(task.spec), task.id, seq)
+    return written.task, Unqueued(Level.of(task.spec), task.id, task.place.hint)
 
 
 # --- one attempt --------------------------------------------------------------------------------
