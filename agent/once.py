@@ -204,7 +204,7 @@ async def claimed(means: Means, task: Task) -> tuple[Task, Unqueued]:
     config = means.config
     claim = Claim(config.name, means.instance, 0, task.place.hint, config.lease)
     written = await handle(means.bus.log, means.author, task, claim)
-    return written.task, Unqueued(Level.of(task.spec), task.id, task.place.hint)
+    return written.task, Unqueued(Level.of(task.spec_now), task.id, task.place.hint)
 
 
 # --- one attempt --------------------------------------------------------------------------------
@@ -302,7 +302,7 @@ async def execute(config: Config, login: Login, task: str) -> int:
 async def build(config: Config, login: Login, task: str, tag: str | None, as_json: bool) -> int:
     """Make the task's environment, or an image of it, and say where it is."""
     async with apart(login, task) as (bus, known):
-        if tag and asked(known.spec, config) is None:
+        if tag and asked(known.spec_now, config) is None:
             raise ContainerFailed(
                 "no image can be made of a task that runs in none",
                 why="the image is made out of the one that the task runs in",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
 from .events import Cause, Launch, Outcome, Package, Usage
 from .spec import Spec
@@ -163,6 +164,11 @@ class Task(msgspec.Struct, frozen=True):
         if self.moved:
             return self.moved
         return Place(self.spec.queue, self.spec.priority, float(self.origin), self.origin)
+
+    @property
+    def spec_now(self) -> Spec:
+        """The spec with the queue and the priority where it stands."""
+        return replace(self.spec, queue=self.place.queue, priority=self.place.priority)
 
     @property
     def name_of_state(self) -> str:

@@ -191,6 +191,7 @@ class Client:
             place = command if isinstance(command, Move) else known.place
             rank = command.rank if isinstance(command, Move) else None
             size = request_of(known.spec).size
+            await self._ensure(Level(place.queue, place.priority, size))
             level = Level(place.queue, place.priority, size, express=rank is not None)
             await self._ensure(level)
             again = self.author.envelope(Again(known.id, known.origin, rank))
