@@ -113,11 +113,12 @@ ORDER BY position LIMIT least($limit, 100000) OFFSET $offset;
 -- name: positions(tasks)
 WITH lines AS (
     SELECT task, queue, priority, rank, count(*) OVER (PARTITION BY queue) AS total,
-        row_number() OVER (PARTITION BY queue ORDER BY priority DESC, rank) AS position
+        row_number() OVER (PARTITION BY queue ORDER BY priority DESC, rank) AS position,
+        row_number() OVER (PARTITION BY queue, priority ORDER BY rank) AS place
     FROM _tasks
     WHERE state = 'queued' AND queue IN (
         SELECT queue FROM _tasks WHERE list_contains($tasks::VARCHAR[], task)))
-SELECT task, queue, priority, rank, position, total FROM lines
+SELECT task, queue, priority, rank, position, place, total FROM lines
 WHERE list_contains($tasks::VARCHAR[], task) ORDER BY queue, position;
 
 -- name: dead_letters(after=0, limit=100)
