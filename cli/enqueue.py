@@ -40,7 +40,9 @@ class Submission(msgspec.Struct, frozen=True):
     @property
     def served(self) -> bool:
         """Whether an agent that takes new tasks serves the queue, and the queue is open."""
-        return not self.queue.pause and any(self.spec.queue in one.queues and one.takes for one in self.agents)
+        return not self.queue.pause and any(
+            self.spec.queue in one.queues and one.takes for one in self.agents
+        )
 
 
 @click.command(cls=TaskCommand)
@@ -83,7 +85,11 @@ def first_draft(wish: Wish) -> Spec:
 
 async def submit(client: Client, spec: Spec, snapshot: Snapshot | None) -> Submission:
     """Send the code, enqueue the task, and see who may run it."""
-    sent = await send(client, snapshot) if snapshot else None
+    return await hand_in(client, spec, await send(client, snapshot) if snapshot else None)
+
+
+async def hand_in(client: Client, spec: Spec, sent: int | None) -> Submission:
+    """Enqueue a task whose code the server has, and see who may run it."""
     receipt, agents, queue = await asyncio.gather(
         client.enqueue(spec), client.agents(), _queue(client, spec.queue)
     )

@@ -14,7 +14,7 @@ from ..core.questions import Named
 from ..core.queues import QueueState
 from . import output
 from .output import Column, dim
-from .queues import all_queues, queue_facts
+from .queues import every_queue, queue_facts
 from .render import age, span
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class QueueView(msgspec.Struct, frozen=True):
 async def ask(client: Client, name: str) -> QueueView:
     """What there is to say of the queue `name`. Raises `NotFound`."""
     state, agents, listed = await asyncio.gather(
-        client.queues(), client.agents(), all_queues(client)
+        client.queues(), client.agents(), every_queue(client)
     )
     known = state.get(name, QueueState(name))
     facts = next((one for one in listed if one["queue"] == name), None)

@@ -87,11 +87,15 @@ def _sum(*counts: int | None) -> int | None:
 
 async def all_queues(client: Client) -> list[dict[str, Any]]:
     """The queues there are; the counts are null while no projector answers."""
+    return [one for one in await every_queue(client) if one["state"] != "deleted"]
+
+
+async def every_queue(client: Client) -> list[dict[str, Any]]:
+    """The queues there are or were."""
     agents, counts, named = await asyncio.gather(client.agents(), _counts(client), _named(client))
     names = named | set(counts) | {name for one in agents for name in one.queues}
     states = {} if counts else await client.queues()
-    found = [queue_facts(name, agents, counts, states.get(name)) for name in sorted(names)]
-    return [one for one in found if one["state"] != "deleted"]
+    return [queue_facts(name, agents, counts, states.get(name)) for name in sorted(names)]
 
 
 def queue_facts(
