@@ -116,7 +116,7 @@ def _waits(facts: Row) -> str:
     if not facts["waits"]:
         return ""
     tasks = output.count_of(facts["waits"], "task")
-    median, most = span(facts["wait_median_seconds"]), span(facts["wait_p90_seconds"])
+    median, most = span(facts["wait_median_seconds"]), span(facts["wait_high_seconds"])
     return f"{median} at the median, 90% within {most}, of the last day's {tasks}"
 
 

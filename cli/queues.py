@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..core.sdk.client import Client
 
 COUNTED = ("queued", "claimed", "running", "completed", "failed", "aborted", "timed_out")
-TOLD = ("next_task", "next_name", "next_user", "waits", "wait_median_seconds", "wait_p90_seconds")
+TOLD = ("next_task", "next_name", "next_user", "waits", "wait_median_seconds", "wait_high_seconds")
 
 
 @click.command()

@@ -92,7 +92,7 @@ waits AS (
     SELECT queue, count(*) AS n, quantile_cont(_seconds(enqueued, first_claimed), [0.5, 0.9]) AS q
     FROM _tasks WHERE first_claimed > _now() - INTERVAL 1 DAY GROUP BY queue)
 SELECT queues.*, next.task AS next_task, next.name AS next_name, next."user" AS next_user,
-    coalesce(waits.n, 0) AS waits, waits.q[1] AS wait_median_seconds, waits.q[2] AS wait_p90_seconds
+    coalesce(waits.n, 0) AS waits, waits.q[1] AS wait_median_seconds, waits.q[2] AS wait_high_seconds
 FROM queues LEFT JOIN next USING (queue) LEFT JOIN waits USING (queue) ORDER BY queue;
 
 -- name: depth(queue)
