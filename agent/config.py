@@ -42,6 +42,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     lease: float = 10.0
     grace: float = 30.0
+    drain_timeout: float | None = None
     keep: float = 7200.0
     on_disconnect: OnDisconnect = "freeze"
     state: Path

@@ -249,7 +249,8 @@ class Again(msgspec.Struct, frozen=True, tag_field="kind", tag="again"):
 
 
 class AgentUp(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_up", kw_only=True):
-    """An agent started. `memory` is in bytes, `gpus` are the ids of those it offers."""
+    """An agent started. `memory` is in bytes, `gpus` are the ids of those it offers; `services` says
+    that its tasks are light ones, each a sub-agent of its own."""
 
     agent: str
     instance: str
@@ -264,6 +265,7 @@ class AgentUp(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_up", kw_
     platform: str
     python: str
     gpus: tuple[str, ...] = ()
+    services: bool = False
 
 
 class AgentDraining(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_draining"):
@@ -306,7 +308,44 @@ class AgentLost(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_lost")
     reason: str
 
 
-AgentEvent = AgentUp | AgentDraining | AgentDown | AgentPaused | AgentResumed | AgentLost
+class DrainRequested(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="drain_requested", omit_defaults=True
+):
+    """Somebody wants an agent, or these GPUs of it, to take nothing more until told otherwise."""
+
+    agent: str
+    reason: str = ""
+    gpus: tuple[str, ...] = ()
+
+
+class ResumeRequested(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="resume_requested", omit_defaults=True
+):
+    """Somebody wants a drained agent, or these GPUs of it, to take tasks again."""
+
+    agent: str
+    reason: str = ""
+    gpus: tuple[str, ...] = ()
+
+
+class StopRequested(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="stop_requested", omit_defaults=True
+):
+    """Somebody wants this instance of an agent to end: after its tasks, or `now`, which gives
+    them back."""
+
+    agent: str
+    instance: str
+    reason: str = ""
+    now: bool = False
+
+
+AgentOrder = DrainRequested | ResumeRequested | StopRequested
+"""What others want of an agent; all other events about it are its own, or tell of its loss."""
+
+AgentNews = AgentUp | AgentDraining | AgentDown | AgentPaused | AgentResumed | AgentLost
+
+AgentEvent = AgentNews | AgentOrder
 
 Event = Lifecycle | Again | AgentEvent
 

@@ -146,7 +146,7 @@ def _fold_agent(folded: Folded, envelope: Envelope, agents: Mapping[str, AgentRo
     if not isinstance(event, AgentEvent):
         raise Strange(f"{_kind(envelope)} is no event of an agent's life")
     before = folded.agents.get(event.agent) or agents.get(event.agent)
-    row = agent_row(before, envelope.at, event)
+    row = agent_row(before, envelope.at, envelope.by, event)
     if row:
         folded.agents[event.agent] = row
 

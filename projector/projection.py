@@ -233,7 +233,7 @@ class Projection:
 
 def _read_agents(database: Database) -> list[AgentRow]:
     columns = ", ".join(
-        f"epoch_us({name})" if name in ("started", "last_event") else name
+        f"epoch_us({name})" if name in ("started", "last_event", "drained") else name
         for name in AgentRow.__struct_fields__
     )
     rows = database.rows(f"SELECT {columns} FROM _agents")

@@ -43,7 +43,7 @@ recent AS (
     WHERE queue = (SELECT queue FROM t) AND started IS NOT NULL AND ended IS NOT NULL
     ORDER BY origin DESC LIMIT 100),
 serving AS (
-    SELECT count(*) AS n, sum(slots) AS slots, list(agent ORDER BY agent) AS names FROM _agents
+    SELECT count(*) AS n, sum(slots) AS slots, list(agent ORDER BY agent) AS names FROM agents
     WHERE state = 'up' AND list_contains(queues, (SELECT queue FROM t)))
 SELECT t.task, t.state, t.queue, t.priority, t.delay, t.since,
     CASE WHEN t.state = 'queued' THEN ahead.n + 1 END AS position,

@@ -13,6 +13,7 @@ import msgspec
 
 from ..core import events, parameters
 from ..core.events import Package
+from ..core.orders import Drains, drained_gpus, obey, whole
 from ..core.resources import request_of
 from ..core.spec import argv_text
 from ..core.state import Attempt, Ended, Queued, Task
@@ -125,7 +126,10 @@ class PackageRow(msgspec.Struct, frozen=True):
 
 
 class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of `_agents`. An agent that was first seen when it went has no more than that."""
+    """A row of `_agents`. An agent that was first seen when it went has no more than that.
+
+    `drains` are the orders in force, as JSON, from which the columns after it follow.
+    """
 
     agent: str
     instance: str
@@ -143,6 +147,12 @@ class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
     started: int | None = None
     last_event: int
     reason: str | None = None
+    services: bool = False
+    drains: str = "[]"
+    drained: int | None = None
+    drained_by: str | None = None
+    drain_reason: str | None = None
+    drained_gpus: tuple[str, ...] = ()
 
 
 class EventRow(msgspec.Struct, frozen=True):
@@ -302,12 +312,14 @@ def set_name(packages: tuple[Package, ...]) -> str | None:
     return hashlib.blake2b(_encoder.encode(packages), digest_size=12).hexdigest()
 
 
-def agent_row(before: AgentRow | None, at: int, event: events.AgentEvent) -> AgentRow | None:
+def agent_row(
+    before: AgentRow | None, at: int, by: str, event: events.AgentEvent
+) -> AgentRow | None:
     """An agent's row after an event; null if the event is of an instance that was replaced."""
     when = time(at)
     match event:
         case events.AgentUp():
-            return AgentRow(
+            row = AgentRow(
                 agent=event.agent,
                 instance=event.instance,
                 host=event.host,
@@ -323,7 +335,15 @@ def agent_row(before: AgentRow | None, at: int, event: events.AgentEvent) -> Age
                 python=event.python,
                 started=when,
                 last_event=when,
+                services=event.services,
             )
+            return _with_drains(row, _drains(before))
+        case events.DrainRequested() | events.ResumeRequested():
+            if before is None:
+                before = AgentRow(agent=event.agent, instance="", state="down", last_event=when)
+            return _with_drains(before, obey(_drains(before), at, by, event))
+        case events.StopRequested():
+            return before  # what the agent makes of it, it says itself
         case events.AgentDraining(agent, instance, reason):
             state = "draining"
         case events.AgentDown(agent, instance, reason):
@@ -339,3 +359,19 @@ def agent_row(before: AgentRow | None, at: int, event: events.AgentEvent) -> Age
     if before.instance != instance:
         return None
     return msgspec.structs.replace(before, state=state, last_event=when, reason=reason)
+
+
+def _drains(row: AgentRow | None) -> Drains:
+    return msgspec.json.decode(row.drains, type=Drains) if row else ()
+
+
+def _with_drains(row: AgentRow, drains: Drains) -> AgentRow:
+    drain = whole(drains)
+    return msgspec.structs.replace(
+        row,
+        drains=_encoder.encode(drains).decode(),
+        drained=time(drain.at) if drain else None,
+        drained_by=drain.by if drain else None,
+        drain_reason=drain.reason if drain else None,
+        drained_gpus=drained_gpus(drains),
+    )
