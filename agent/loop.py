@@ -101,6 +101,7 @@ class Agent:
                     slot=live.slot,
                     since=live.since,
                     gpus=live.gpus,
+                    queue=live.task.spec.queue,
                 )
                 for live in self._attempts.values()
             ),

@@ -249,8 +249,9 @@ class Again(msgspec.Struct, frozen=True, tag_field="kind", tag="again"):
 
 
 class AgentUp(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_up", kw_only=True):
-    """An agent started. `memory` is in bytes, `gpus` are the ids of those it offers; `services` says
-    that its tasks are light ones, each a sub-agent of its own."""
+    """An agent started. `memory` is in bytes, `gpus` are the ids of those it offers.
+
+    `services` says that its tasks are light ones, each a sub-agent of its own."""
 
     agent: str
     instance: str

@@ -18,6 +18,7 @@ class RunningTask(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     slot: int
     since: int
     gpus: tuple[str, ...] = ()
+    queue: str = ""
 
 
 class AgentPresence(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +60,10 @@ class AgentPresence(msgspec.Struct, frozen=True, kw_only=True):
     def drained_gpus(self) -> tuple[str, ...]:
         """The ids of its GPUs that somebody took out of use."""
         return drained_gpus(self.drains)
+
+    def sub_agent(self, running: RunningTask) -> str:
+        """What one of its tasks is called where an agent for services shows each by itself."""
+        return f"{self.agent}/{running.name}"
 
 
 class NameHolder(msgspec.Struct, frozen=True, kw_only=True):

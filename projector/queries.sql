@@ -87,6 +87,12 @@ SELECT * FROM agents ORDER BY agent;
 -- name: queues()
 SELECT * FROM queues ORDER BY queue;
 
+-- name: workload()
+SELECT queue, count(*) FILTER (state = 'queued') AS queued,
+    list_aggregate(arg_max(_seconds(claimed, ended), origin, 100)
+        FILTER (claimed IS NOT NULL AND ended IS NOT NULL), 'median') AS median_seconds
+FROM _tasks GROUP BY queue ORDER BY queue;
+
 -- name: dead_letters(after=0, limit=100)
 SELECT stream, seq, subject, error, payload[:1000] AS payload, seen FROM _dead_letters
 WHERE seq > $after ORDER BY seen, seq LIMIT least($limit, 10000);
