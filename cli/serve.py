@@ -78,6 +78,7 @@ def members(plan: Plan, door: Door) -> list[Process]:
         env={**env, "NOTIFY_SOCKET": ears["agent"].address},
         stop_order=1,
         ready=ears["agent"].heard,
+        may_rest=True,
         stop=(
             (signal.SIGTERM, DRAIN_SECONDS),
             (signal.SIGINT, plan.grace + _CLEAN_UP_SECONDS),

@@ -42,8 +42,9 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
 
     `env` is its whole environment. A lower `stop_order` is stopped sooner. `stop` are the
     signals that ask it to end, each with the seconds it then has; SIGKILL comes last. `ready`
-    says whether it does its work; without it, to live is to be ready. Lines of its log that
-    hold `hide` are not repeated on the terminal.
+    says whether it does its work; without it, to live is to be ready. One that `may_rest` is not
+    started again when it ended with 0, as one does that was told to. Lines of its log that hold
+    `hide` are not repeated on the terminal.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     stop_order: int
     stop: tuple[tuple[signal.Signals, float], ...] = ((signal.SIGTERM, 10.0),)
     ready: Callable[[], Awaitable[bool]] | None = None
+    may_rest: bool = False
     hide: str | None = None
 
 
@@ -116,10 +118,13 @@ class Member:
             )
 
     async def keep(self) -> None:
-        """Start it again whenever it ends, until cancelled."""
+        """Start it again whenever it ends, unless it rests, until cancelled."""
         failures = 0
         while True:
             code = await self._end()
+            if code == 0 and self.process.may_rest:
+                self._enter("stopped")
+                await asyncio.Event().wait()
             lived = time.monotonic() - self._spawned_at
             failures = 1 if lived > STEADY_SECONDS else failures + 1
             pause = pause_after(failures)
