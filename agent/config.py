@@ -43,6 +43,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     lease: float = 10.0
     grace: float = 30.0
     drain_timeout: float | None = None
+    schedule: str = ""
+    time_zone: str = ""
+    outside: Literal["finish", "give-back"] = "finish"
     keep: float = 7200.0
     on_disconnect: OnDisconnect = "freeze"
     state: Path

@@ -27,6 +27,7 @@ from ..core.wire import encode
 from .attempt import Attempt
 from .claim import Claimer
 from .duty.duty import Duty
+from .duty.hours import Hours
 from .duty.identity import Identity
 from .duty.leaving import Leaving
 from .means import Means
@@ -65,6 +66,7 @@ class Agent:
         self._duty = Duty(means.config.name, means.instance)
         self._duty.on_stop = self._stop
         self._duty.on_lost = self._tell_again
+        self._hours = Hours(means.config)
         self._told = ""
         """Why we pause, as the log was told."""
         self._draining = self._duty.stopping
@@ -132,6 +134,7 @@ class Agent:
                 self._watch_levels(),
                 self._hear_commands(),
                 means.caretaker.run(partial(self.pause, "disk")),
+                self._hours.run(partial(self.pause, "schedule"), self._end_attempts),
                 self._neighbours.run(self._duty.hear),
             )
         ]
@@ -194,6 +197,9 @@ class Agent:
     def give_back(self) -> None:
         """End the running attempts, too, so that other agents can run their tasks."""
         self.drain()
+        self._end_attempts()
+
+    def _end_attempts(self) -> None:
         for attempt in self._attempts.values():
             attempt.give_back()
 
