@@ -47,6 +47,7 @@ class AgentProcess:
         *options: str,
         name: str | None = "",
         before: Sequence[str] = (),
+        python: str = sys.executable,
     ) -> None:
         """`name` is made up if it is empty; with None the agent finds one itself. `before` is a
         command that runs it."""
@@ -54,7 +55,7 @@ class AgentProcess:
         self.folder = folder
         self.name = name if name != "" else "agent-" + secrets.token_hex(4)
         self._log = folder / f"log-{secrets.token_hex(4)}"
-        argv = [*before, sys.executable, "-P", "-m", "evq.agent", "--queues", ",".join(queues)]
+        argv = [*before, python, "-P", "-m", "evq.agent", "--queues", ",".join(queues)]
         argv += ["--state-dir", str(folder / "state"), "--cache-dir", str(folder / "cache")]
         argv += ["--name", self.name] if self.name else []
         environment = {**os.environ, **SECRETS, "UV_PYTHON_DOWNLOADS": "never"}
