@@ -92,6 +92,7 @@ class Agent:
             since=self._since,
             paused=self._paused,
             drains=self._duty.drains,
+            services=config.services,
             offer=self._offer,
             free=self._rest,
             running=tuple(

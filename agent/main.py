@@ -72,8 +72,10 @@ INTERRUPTED = 130
 def named(config: Config, host: str) -> Iterator[Config]:
     """The configuration with a name that no other agent on this machine has, and its own folder.
 
-    Without `--name` it is `host`, with a number behind it from the second agent on.
+    Without `--name` it is `host`, with a number behind it from the second agent on; one for
+    services says so in its name.
     """
+    host += "-services" if config.services else ""
     names = [config.name] if config.name else [host, *(f"{host}-{n}" for n in range(2, 1000))]
     holder = ""
     for name in names:
@@ -256,6 +258,7 @@ def describe(config: Config, instance: str) -> AgentUp:
         memory=probe.memory_bytes(),
         platform=probe.platform_text(),
         python=platform.python_version(),
+        services=config.services,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -11,6 +12,7 @@ from ..core.errors import UsageError
 from ..core.ids import check_name
 from ..core.labels import check_labels
 from ..core.settings import Settings
+from .agent_duty import default_queue, duty_options, duty_words
 from .completion import complete_queue
 from .launch import become
 from .request import pairs
@@ -68,6 +70,7 @@ from .session import settings_with
 @click.option("--pass-env", metavar="A,B*", help="More of its variables for tasks to see.")
 @click.option("--secrets-env", metavar="A,B*", help="Its variables that tasks may have as secrets.")
 @click.option("--secrets-file", metavar="FILE", help="Secrets as TOML, readable by you alone.")
+@duty_options
 def agent(
     queues: str | None,
     order: str,
@@ -92,6 +95,7 @@ def agent(
     pass_env: str | None,
     secrets_env: str | None,
     secrets_file: str | None,
+    **duty: Any,
 ) -> None:
     """Run tasks on this machine, until SIGTERM or ^C.
 
@@ -99,6 +103,8 @@ def agent(
     Examples:
       evq agent
       evq agent --queues urgent,default --slots 2
+      evq agent --services --queues services
+      evq agent --schedule "mon-fri 20:00-08:00; sat,sun" --outside give-back
       evq --server nats://head:4222 agent --queues gpu --name gpu-01
     """
     known = settings_with(
@@ -117,7 +123,8 @@ def agent(
         secrets_env=secrets_env,
         secrets_file=secrets_file,
     )
-    names = [check_name(one.strip(), "queue") for one in (queues or known.queue).split(",")]
+    wanted = queues or default_queue(duty, known.queue)
+    names = [check_name(one.strip(), "queue") for one in wanted.split(",")]
     if len(set(names)) != len(names):
         raise UsageError("a queue is named twice", why=", ".join(names), fix="name each once")
     arguments = {
@@ -128,6 +135,7 @@ def agent(
     }
     words = [word for name, value in arguments.items() if value for word in (name, value)]
     words += words_of(known)
+    words += duty_words(duty, slots)
     words += ["--no-wait"] * no_wait
     if label:
         words.append("--label=" + ",".join(_labels(label)))

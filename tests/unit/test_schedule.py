@@ -80,7 +80,7 @@ def schedules(draw: st.DrawFn) -> Schedule:
         day = st.sampled_from(DAYS)
         days = draw(st.lists(st.one_of(day, st.builds("{}-{}".format, day, day)), max_size=3))
         begin = draw(st.integers(0, 1439))
-        end = draw(st.integers(0, 1440).filter(lambda minute: minute != begin))
+        end = (begin + draw(st.integers(1, 1439))) % 1440 or 1440
         times = draw(st.sampled_from(["", f"{clock(begin)}-{clock(end)}"]))
         parts.append(" ".join(filter(None, (",".join(days), times))) or "daily")
     return parse_schedule("; ".join(parts))
