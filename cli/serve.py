@@ -31,6 +31,7 @@ from .store import Store, Up, check_disk
 
 SERVER = "nats-server"
 DRAIN_SECONDS = 10.0
+SERVICES_SECONDS = 0.5
 _HEAL_SECONDS = 10.0
 _CLEAN_UP_SECONDS = 5.0
 _SERVER_SECONDS = 30.0
@@ -72,7 +73,7 @@ def members(plan: Plan, door: Door) -> list[Process]:
         ready=ears["projector"].heard,
     )
 
-    def agent(name: str, *options: str, awaited: bool = True) -> Process:
+    def agent(name: str, *options: str, drain: float, awaited: bool = True) -> Process:
         return Process(
             name=name,
             argv=evq("agent", *options, "--no-wait"),
@@ -82,13 +83,15 @@ def members(plan: Plan, door: Door) -> list[Process]:
             may_rest=True,
             awaited=awaited,
             stop=(
-                (signal.SIGTERM, DRAIN_SECONDS),
+                (signal.SIGTERM, drain),
                 (signal.SIGINT, plan.grace + _CLEAN_UP_SECONDS),
             ),
         )
 
-    tasks = agent("agent", "--queues", ",".join(plan.queues), "--order", plan.order, *slots)
-    services = agent("services", "--services", awaited=False)
+    queues = ("--queues", ",".join(plan.queues), "--order", plan.order)
+    tasks = agent("agent", *queues, *slots, drain=DRAIN_SECONDS)
+    # Services have no end of their own that one could wait for.
+    services = agent("services", "--services", drain=SERVICES_SECONDS, awaited=False)
     light = plan.services and QUEUE not in plan.queues
     return [projector] * plan.projector + [tasks] * plan.agent + [services] * light
 

@@ -41,7 +41,7 @@ def parse_limits(text: str) -> Limits:
                 given[name] = int(value)
             else:
                 raise ValueError(f"there is no limit {name!r}")
-        except ValueError as error:
+        except (ValueError, UsageError) as error:
             raise UsageError(
                 f"{part!r} is no limit for services",
                 why=f"{error}; limits are memory, cpus and processes",
