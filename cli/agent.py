@@ -12,11 +12,13 @@ from ..core.errors import UsageError
 from ..core.ids import check_name
 from ..core.labels import check_labels
 from ..core.settings import Settings
+from . import unit
 from .agent_duty import default_queue, duty_options, duty_words
 from .completion import complete_queue
 from .launch import become
 from .request import pairs
-from .session import settings_with
+from .session import configuration_with, login
+from .unit import unit_options
 
 
 @click.command()
@@ -71,6 +73,7 @@ from .session import settings_with
 @click.option("--secrets-env", metavar="A,B*", help="Its variables that tasks may have as secrets.")
 @click.option("--secrets-file", metavar="FILE", help="Secrets as TOML, readable by you alone.")
 @duty_options
+@unit_options
 def agent(
     queues: str | None,
     order: str,
@@ -95,6 +98,9 @@ def agent(
     pass_env: str | None,
     secrets_env: str | None,
     secrets_file: str | None,
+    install_service: bool,
+    for_user: bool,
+    print_service: bool,
     **duty: Any,
 ) -> None:
     """Run tasks on this machine, until SIGTERM or ^C.
@@ -104,10 +110,11 @@ def agent(
       evq agent
       evq agent --queues urgent,default --slots 2
       evq agent --services --queues services
+      evq agent --queues gpu --drain-timeout 2h --install-service --user
       evq agent --schedule "mon-fri 20:00-08:00; sat,sun" --outside give-back
       evq --server nats://head:4222 agent --queues gpu --name gpu-01
     """
-    known = settings_with(
+    configuration = configuration_with(
         lease=lease,
         grace=grace,
         keep=keep,
@@ -123,6 +130,7 @@ def agent(
         secrets_env=secrets_env,
         secrets_file=secrets_file,
     )
+    known = configuration.settings
     wanted = queues or default_queue(duty, known.queue)
     names = [check_name(one.strip(), "queue") for one in wanted.split(",")]
     if len(set(names)) != len(names):
@@ -142,6 +150,17 @@ def agent(
     if docker_for:
         words.append("--docker-for=" + ",".join(map(_image_rule, docker_for)))
     words += ["--allow-setup"] * allow_setup + ["--allow-apt"] * allow_apt
+    if for_user and not install_service:
+        raise UsageError(
+            "--user alone says nothing",
+            why="it is about the unit of --install-service",
+            fix="evq agent --install-service --user",
+        )
+    if install_service:
+        login(known)  # to be told now if no server is known
+        act = unit.show if print_service else unit.install
+        act(click.get_current_context(), configuration, for_user=for_user)
+        return
     become("evq.agent", words, known)
 
 

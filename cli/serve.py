@@ -92,7 +92,7 @@ def members(plan: Plan, door: Door) -> list[Process]:
     tasks = agent("agent", *queues, *slots, drain=DRAIN_SECONDS)
     # Services have no end of their own that one could wait for.
     services = agent("services", "--services", drain=SERVICES_SECONDS, awaited=False)
-    light = plan.services and QUEUE not in plan.queues
+    light = plan.agent and plan.services and QUEUE not in plan.queues
     return [projector] * plan.projector + [tasks] * plan.agent + [services] * light
 
 
