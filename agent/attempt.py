@@ -248,9 +248,12 @@ class Attempt:
             await self._settle(await self.write(end, keep_result=True))
         except Rejected as error:
             log.info("task %s: the end was refused: %s", self.task.id, error)
-        finally:
-            means.results.forget(self._work.name)
+        except asyncio.CancelledError:
+            # The agent leaves without its server: what is on disk is for the one after it.
             means.keeper.let_go(self)
+            raise
+        means.results.forget(self._work.name)
+        means.keeper.let_go(self)
 
     async def _all_said(self, end: Finish | GiveBack) -> None:
         """Return when the stream has all that the attempt said, and what was left out of it."""
@@ -266,8 +269,8 @@ class Attempt:
 
     def _keep(self, end: Command) -> None:
         """Put the end on disk, in case this process does not live until the server is back."""
-        if isinstance(end, Finish):
-            self._means.results.keep(self._work.name, Result(self.task.origin, end))
+        if isinstance(end, Finish | GiveBack):
+            self._means.results.keep(self._work.name, Result.of(self.task.origin, end))
 
     async def _settle(self, event: events.Lifecycle) -> None:
         """The hint has done its work, or is wanted again."""
@@ -385,6 +388,19 @@ class Attempt:
     def give_back(self) -> None:
         """End the attempt so that another agent can run the task."""
         self._stop(Ending.GIVE_BACK)
+
+    async def without_processes(self) -> None:
+        """Return when no command of it runs."""
+        for supervisor in self._supervisors:
+            if supervisor.busy:
+                ended = asyncio.Event()
+                supervisor.when_free(ended.set)
+                await ended.wait()
+
+    def leave_word(self) -> None:
+        """Put on disk that the task was given back, unless a better end lies there."""
+        if not self._means.results.has(self._work.name):
+            self._keep(endings.given_back(self.holder))
 
     def _stop(self, why: Ending) -> None:
         """End the command; the first reason counts, but a lost claim overrules all."""

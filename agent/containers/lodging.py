@@ -100,7 +100,7 @@ class Lodging:
         assert task.live is not None
         self._means = means
         self._task = task
-        self._arguments = limited(arguments(wish, means.config), task.spec.limits)
+        self._arguments = limited(arguments(wish, means.config), means.config.limits_of(task.spec))
         self._name = wish.image
         self._work = work
         self._socket = socket

@@ -16,7 +16,6 @@ from evq.core.spec import Command, Spec
 from evq.core.state import Ended
 from evq.core.subjects import LIFECYCLE_STREAM, Level
 
-
 TASKS = 120
 
 
