@@ -243,17 +243,15 @@ class Attempt:
                 log.info(
                     "task %s: attempt %d is not ours any more", self.task.id, self.holder.attempt
                 )
-                return
-            await self._all_said(end)
-            await self._settle(await self.write(end, keep_result=True))
+            else:
+                await self._all_said(end)
+                await self._settle(await self.write(end, keep_result=True))
         except Rejected as error:
             log.info("task %s: the end was refused: %s", self.task.id, error)
-        except asyncio.CancelledError:
-            # The agent leaves without its server: what is on disk is for the one after it.
+        finally:
             means.keeper.let_go(self)
-            raise
+        # An agent that leaves without its server does not come here: the next one hands it in.
         means.results.forget(self._work.name)
-        means.keeper.let_go(self)
 
     async def _all_said(self, end: Finish | GiveBack) -> None:
         """Return when the stream has all that the attempt said, and what was left out of it."""
@@ -392,10 +390,7 @@ class Attempt:
     async def without_processes(self) -> None:
         """Return when no command of it runs."""
         for supervisor in self._supervisors:
-            if supervisor.busy:
-                ended = asyncio.Event()
-                supervisor.when_free(ended.set)
-                await ended.wait()
+            await supervisor.without_command()
 
     def leave_word(self) -> None:
         """Put on disk that the task was given back, unless a better end lies there."""

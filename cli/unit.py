@@ -66,10 +66,13 @@ def unit_options(command: _F) -> _F:
                 "--user",
                 "for_user",
                 is_flag=True,
-                help="The unit is this user's, not the machine's.",
+                help="With --install-service: for this user alone.",
             ),
             click.option(
-                "--print", "print_service", is_flag=True, help="Print the unit, and write nothing."
+                "--print",
+                "print_service",
+                is_flag=True,
+                help="With --install-service: print it only.",
             ),
         )
     ):

@@ -1,4 +1,4 @@
-"""What agents say of themselves, and what their administrators want of them, as events."""
+"""What happens to agents, and what their administrators ask of them, as events."""
 
 from __future__ import annotations
 
