@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from packaging.version import Version
+
 from ...core.errors import EnvironmentFailed, SpawnFailed
 from ..command import Completed, Run
 
@@ -28,6 +30,13 @@ async def c_library(ask: Run, env: Mapping[str, str]) -> str:
 def own_c_library() -> str:
     """This machine's, in the same words."""
     return "-".join(platform.libc_ver())
+
+
+def is_older(library: str) -> bool:
+    """Whether what was built on this machine may not run with that C library."""
+    name, _, version = library.partition("-")
+    own_name, _, own_version = own_c_library().partition("-")
+    return name != own_name or Version(version) < Version(own_version)
 
 
 def check_uv_runs(image: str, library: str) -> None:
