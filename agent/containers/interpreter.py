@@ -37,7 +37,7 @@ removed."""
 APART = "apart"
 """The folder of the program that brings its own C library, and in `lib` the folder of that."""
 
-_FORMAT = 1
+_FORMAT = 2
 """Goes up when what an older evq made must not be used any more."""
 
 _LEFT_OUT = ("site-packages", "dist-packages", "test", "config-*", "_tkinter.*")

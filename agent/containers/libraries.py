@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import uv
 from packaging.version import Version
 
 from ...core.errors import EnvironmentFailed, SpawnFailed
@@ -39,12 +40,19 @@ def is_older(library: str) -> bool:
     return name != own_name or Version(version) < Version(own_version)
 
 
-def check_uv_runs(image: str, library: str) -> None:
+async def check_uv_runs(image: str, library: str, ask: Run, env: Mapping[str, str]) -> None:
     """Raise `EnvironmentFailed` if this machine's uv cannot run with that C library."""
-    if library == "musl":
+    if library.startswith("glibc-"):
+        return
+    try:
+        done = await ask([uv.find_uv_bin(), "--version"], cwd=Path("/"), env=env)
+    except SpawnFailed:
+        done = Completed(127, "")
+    if done.exit_code != 0:
         raise EnvironmentFailed(
             f"no environment can be made in {image}",
-            why="its C library is musl, and uv on the agent's machine is built for glibc",
+            why=f"its C library is {library}, and uv on the agent's machine is built for"
+            f" {own_c_library()}",
             fix="take an image of a Debian kind (--docker python:3.12-slim), or --env none",
         )
 

@@ -143,7 +143,7 @@ class Lodging:
         self._image = image
         self._key = _key(image, self._task.spec)
         self._interpreter, self._using = await shown_interpreter(
-            self._means.config.cache, self._recorder.say
+            self._means.config.cache, self._recorder.set_up
         )
         if self.customised:
             await self._find_prepared()
@@ -284,7 +284,7 @@ class Lodging:
         assert place.variables is not None
         library = await self._c_library(place.execution)
         if recipe.manager in ("uv", "pip", "poetry"):  # uv finds the Python of all three
-            check_uv_runs(self._name, library)
+            await check_uv_runs(self._name, library, place.execution.ask, place.variables)
         if library == own_c_library():
             return place
         cache = self._means.config.cache / f"uv-{library}"

@@ -8,21 +8,24 @@ task may start, run with the image's own libraries.
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import shutil
 import subprocess
 import sys
+import tarfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import uv
-from engine import BARE, HOST_NETWORK, missing
+from engine import BARE, HOST_NETWORK, client, containers, missing
 
 from evq.agent.caches.interpreters import Interpreters
 from evq.agent.containers import linked
 from evq.agent.containers.interpreter import FOLDER, shown_interpreter
-from evq.core.events import Outcome
+from evq.core.events import Cause, Outcome
 from evq.core.spec import Container, Script
 
 ROOT = Path(__file__).parents[2]
@@ -102,20 +105,31 @@ def stand_alone(folder: Path) -> str:
     return str(program)
 
 
+class Base(NamedTuple):
+    """What runs an agent: a Python with evq, and whether it stands alone."""
+
+    python: str
+    alone: bool
+
+
 @pytest.fixture(scope="module", params=["distribution", "tests", "stands alone"])
-def agent_python(request: Any, tmp_path_factory: Any) -> str:
-    """What runs the agent: a Python with evq."""
-    if request.param == "tests":
-        return sys.executable
+def base(request: Any, tmp_path_factory: Any) -> Base:
+    """Each kind in turn."""
     folder = tmp_path_factory.mktemp("python")
-    python = DISTRIBUTION if request.param == "distribution" else stand_alone(folder)
-    return environment(python, folder / "environment")
+    own = linked.own_interpreter()
+    if request.param == "tests":
+        return Base(sys.executable, own.stands_alone)
+    if request.param == "distribution":
+        return Base(environment(DISTRIBUTION, folder / "environment"), False)
+    if own.stands_alone:
+        pytest.skip("the tests' own Python stands alone")
+    return Base(environment(stand_alone(folder), folder / "environment"), True)
 
 
 @needs_engine
 @pytest.mark.timeout(240)
-async def test_it_runs_in_a_bare_image(queue, start_agent, send, agent_python, request):
-    agent = start_agent([queue], *HOST_NETWORK, python=agent_python).ready()
+async def test_it_runs_in_a_bare_image(queue, start_agent, send, base):
+    agent = start_agent([queue], *HOST_NETWORK, python=base.python).ready()
     spec = {
         "entry": Script("main.py"),
         "code": await send({"main.py": LOOK}),
@@ -140,13 +154,42 @@ async def test_it_runs_in_a_bare_image(queue, start_agent, send, agent_python, r
     assert list(other) == ["libc.so"] and not other["libc.so"].startswith("/opt/evq")
     # The C library of this image is no older than the machine's: then it serves all.
     assert own["libc.so"] == other["libc.so"]
-    if "stands" in request.node.name:
-        assert found["bare"].endswith("/alone") and found["apart"] == []
+    if base.alone:
+        assert found["apart"] == []
         return
     assert found["bare"] == found["base"] == "/opt/evq/python"
     assert own["libcrypto.so"].startswith("/opt/evq/python/lib/")
     apart = {"libc.so": "/opt/evq/python/lib/apart/libc.so.6", "libcrypto.so": own["libcrypto.so"]}
     assert found["apart"] == [apart]
+
+
+@pytest.fixture
+def empty_image() -> Iterator[str]:
+    """An image without a single program or library."""
+    name = "evq-test-empty"
+    with io.BytesIO() as archive:
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            folder = tarfile.TarInfo("tmp")
+            folder.type, folder.mode = tarfile.DIRTYPE, 0o1777
+            tar.addfile(folder)
+        client().api.import_image_from_data(archive.getvalue(), repository=name)
+    yield name
+    client().api.remove_image(name)
+
+
+@needs_engine
+async def test_it_runs_where_there_is_no_c_library(queue, start_agent, until, base, empty_image):
+    if base.alone:
+        pytest.skip("an interpreter that stands alone takes the image's C library")
+    agent = start_agent([queue], python=base.python).ready()
+    wish = {"container": Container(empty_image)}
+    task = await queue.run("python3", "-c", "import ssl, sys; print(sys.executable)", **wish)
+    assert await queue.lines(task.id, "o") == ["/opt/evq/python/apart/python3"]
+    task = await queue.run("true", manager="uv", requirements=("six",), **wish)
+    assert task.state.cause is Cause.ENVIRONMENT
+    assert f"no environment can be made in {empty_image}" in task.state.evidence
+    assert "its C library is unknown, and uv" in task.state.evidence
+    await until(lambda: not containers(agent))
 
 
 async def test_it_is_made_once_and_kept_while_it_is_in_use(tmp_path: Path) -> None:
