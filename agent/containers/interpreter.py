@@ -40,9 +40,12 @@ APART = "apart"
 _FORMAT = 2
 """Goes up when what an older evq made must not be used any more."""
 
-_LEFT_OUT = ("site-packages", "dist-packages", "test", "config-*", "_tkinter.*")
-"""Of the standard library: other people's packages, its own tests, what only linkers read, and
-what needs a screen."""
+_LEFT_OUT = (
+    *("site-packages", "dist-packages", "test", "tests", "config-*", "_tkinter.*"),
+    "*.opt-?.pyc",
+)
+"""Of the standard library: other people's packages, its own tests, what only linkers read, what
+needs a screen, and what only `python -O` reads."""
 
 
 async def shown_interpreter(cache: Path, say: Callable[[str], None]) -> tuple[Interpreter, Hold]:
