@@ -25,6 +25,7 @@ from .agents import AgentUp as AgentUp
 from .agents import DrainRequested as DrainRequested
 from .agents import ResumeRequested as ResumeRequested
 from .agents import StopRequested as StopRequested
+from .queues import QueueEvent
 from .spec import Spec
 
 
@@ -232,6 +233,24 @@ class Requeued(msgspec.Struct, frozen=True, tag_field="kind", tag="requeued"):
     reason: str
 
 
+class Moved(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="moved", omit_defaults=True, kw_only=True
+):
+    """A task that waits stands elsewhere now. Without a `rank` it is the last of its priority."""
+
+    queue: str
+    priority: int
+    rank: float | None = None
+    reason: str
+
+
+class Dequeued(msgspec.Struct, frozen=True, tag_field="kind", tag="dequeued"):
+    """A task that waits was taken out of its queue: it is what it was before it was requeued,
+    or aborted if it never was."""
+
+    reason: str
+
+
 Lifecycle = (
     Enqueued
     | Claimed
@@ -244,20 +263,24 @@ Lifecycle = (
     | AbortRequested
     | Aborted
     | Requeued
+    | Moved
+    | Dequeued
 )
 
 
-class Again(msgspec.Struct, frozen=True, tag_field="kind", tag="again"):
-    """The queue message of a requeued task: look at `task`, whose spec stands at `origin`.
+class Again(msgspec.Struct, frozen=True, tag_field="kind", tag="again", omit_defaults=True):
+    """The queue message of a requeued or moved task: look at `task`, whose spec stands at
+    `origin`. `rank` is its place among the others, if that is not the end.
 
     It is a hint, not a fact about the task: no fold reads it.
     """
 
     task: str
     origin: int
+    rank: float | None = None
 
 
-Event = Lifecycle | Again | AgentEvent
+Event = Lifecycle | Again | AgentEvent | QueueEvent
 
 
 # --- telemetry --------------------------------------------------------------------------------

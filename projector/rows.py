@@ -13,7 +13,7 @@ import msgspec
 
 from ..core import events, parameters
 from ..core.events import Package
-from ..core.orders import Drains, drained_gpus, obey, whole
+from ..core.queues import QueueState
 from ..core.resources import request_of
 from ..core.spec import argv_text
 from ..core.state import Attempt, Ended, Queued, Task
@@ -23,6 +23,7 @@ LATEST_TIME = 253_402_300_799_999_999
 
 _encoder = msgspec.json.Encoder()
 _task_decoder = msgspec.json.Decoder(Task)
+_queue_decoder = msgspec.json.Decoder(QueueState)
 
 
 class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +35,8 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     queue: str
     priority: int
+    rank: float
+    size: str
     state: str
     submitter: str
     user: str
@@ -125,34 +128,18 @@ class PackageRow(msgspec.Struct, frozen=True):
     version: str
 
 
-class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of `_agents`. An agent that was first seen when it went has no more than that.
+class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `_queues`: a queue that somebody did something to, since when it is in its state
+    by whose wish, and why. `fold` is the queue itself."""
 
-    `drains` are the orders in force, as JSON, from which the columns after it follow.
-    """
-
-    agent: str
-    instance: str
-    host: str | None = None
-    pid: int | None = None
+    queue: str
     state: str
-    queues: tuple[str, ...] = ()
-    queue_order: str | None = None
-    slots: int | None = None
-    version: str | None = None
-    cpus: int | None = None
-    memory: int | None = None
-    platform: str | None = None
-    python: str | None = None
-    started: int | None = None
-    last_event: int
-    reason: str | None = None
-    services: bool = False
-    drains: str = "[]"
-    drained: int | None = None
-    drained_by: str | None = None
-    drain_reason: str | None = None
-    drained_gpus: tuple[str, ...] = ()
+    since: int
+    by: str
+    reason: str
+    description: str
+    created: int | None
+    fold: str
 
 
 class EventRow(msgspec.Struct, frozen=True):
@@ -205,8 +192,10 @@ def task_row(task: Task) -> TaskRow:
         seq=task.seq,
         task=task.id,
         name=spec.name,
-        queue=spec.queue,
-        priority=spec.priority,
+        queue=task.place.queue,
+        priority=task.place.priority,
+        rank=task.place.rank,
+        size=request_of(spec).size,
         state=task.name_of_state,
         submitter=task.by,
         user=spec.user,
@@ -254,6 +243,26 @@ def _abort_reason(task: Task) -> str | None:
     if isinstance(state, Ended) and state.outcome is events.Outcome.ABORTED:
         return state.evidence
     return None
+
+
+def queue_row(queue: QueueState) -> QueueRow:
+    """The row of a queue."""
+    last = queue.pause or queue
+    return QueueRow(
+        queue=queue.name,
+        state=queue.name_of_state,
+        since=time(last.at),
+        by=last.by,
+        reason=last.reason,
+        description=queue.description,
+        created=_time(queue.created),
+        fold=_encoder.encode(queue).decode(),
+    )
+
+
+def unfold_queue(fold: str) -> QueueState:
+    """The queue in a `fold` column."""
+    return _queue_decoder.decode(fold)
 
 
 def attempt_row(task: str, attempt: Attempt) -> AttemptRow:
@@ -310,68 +319,3 @@ def set_name(packages: tuple[Package, ...]) -> str | None:
     if not packages:
         return None
     return hashlib.blake2b(_encoder.encode(packages), digest_size=12).hexdigest()
-
-
-def agent_row(
-    before: AgentRow | None, at: int, by: str, event: events.AgentEvent
-) -> AgentRow | None:
-    """An agent's row after an event; null if the event is of an instance that was replaced."""
-    when = time(at)
-    match event:
-        case events.AgentUp():
-            row = AgentRow(
-                agent=event.agent,
-                instance=event.instance,
-                host=event.host,
-                pid=event.pid,
-                state="up",
-                queues=event.queues,
-                queue_order=event.order,
-                slots=event.slots,
-                version=event.version,
-                cpus=event.cpus,
-                memory=event.memory,
-                platform=event.platform,
-                python=event.python,
-                started=when,
-                last_event=when,
-                services=event.services,
-            )
-            return _with_drains(row, _drains(before))
-        case events.DrainRequested() | events.ResumeRequested():
-            if before is None:
-                before = AgentRow(agent=event.agent, instance="", state="down", last_event=when)
-            return _with_drains(before, obey(_drains(before), at, by, event))
-        case events.StopRequested():
-            return before  # what the agent makes of it, it says itself
-        case events.AgentDraining(agent, instance, reason):
-            state = "draining"
-        case events.AgentDown(agent, instance, reason):
-            state = "down"
-        case events.AgentPaused(agent, instance, reason):
-            state = "paused"
-        case events.AgentResumed(agent, instance, reason):
-            state = "up"
-        case events.AgentLost(agent, instance, reason):
-            state = "lost"
-    if before is None:
-        before = AgentRow(agent=agent, instance=instance, state=state, last_event=when)
-    if before.instance != instance:
-        return None
-    return msgspec.structs.replace(before, state=state, last_event=when, reason=reason)
-
-
-def _drains(row: AgentRow | None) -> Drains:
-    return msgspec.json.decode(row.drains, type=Drains) if row else ()
-
-
-def _with_drains(row: AgentRow, drains: Drains) -> AgentRow:
-    drain = whole(drains)
-    return msgspec.structs.replace(
-        row,
-        drains=_encoder.encode(drains).decode(),
-        drained=time(drain.at) if drain else None,
-        drained_by=drain.by if drain else None,
-        drain_reason=drain.reason if drain else None,
-        drained_gpus=drained_gpus(drains),
-    )
