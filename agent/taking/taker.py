@@ -46,7 +46,7 @@ class Taker:
 
     async def run(self) -> None:
         """Take hints until it is over."""
-        await self._pauses.known.wait()
+        await first_of(self._pauses.known.wait(), self.over.wait())
         while not self.over.is_set():
             if not self._room.slots or self.paused:
                 self._freed.clear()
