@@ -31,11 +31,12 @@ def user_name(uid: int) -> str:
 
 
 def variable(pid: int, name: str) -> str | None:
-    """An environment variable that a process was started with; None if it is not to be seen."""
+    """An environment variable that a process was started with, empty if it has none of that name;
+    None if it is not to be seen: another user's process, or one that is gone."""
     try:
         environ = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
         return None
     begin = os.fsencode(name) + b"="
     found = (word for word in environ.split(b"\0") if word.startswith(begin))
-    return next((os.fsdecode(word[len(begin) :]) for word in found), None)
+    return next((os.fsdecode(word[len(begin) :]) for word in found), "")
