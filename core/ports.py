@@ -6,7 +6,7 @@ in `tests/contract` that runs on both.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
@@ -141,6 +141,11 @@ class Hints(Protocol):
 
     async def take_first(self, levels: Sequence[Level], seconds: float) -> Delivery | None:
         """The first delivery that comes on any of the levels within `seconds`."""
+        ...
+
+    async def withdraw(self, keep: Collection[Level] = ()) -> None:
+        """Ask for nothing more but on the levels in `keep`: what a `take_first` asked for before it
+        ended goes to others at once, not to its caller's next call."""
         ...
 
     async def wake(self) -> None:
