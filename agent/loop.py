@@ -106,6 +106,7 @@ class Agent:
                 means.outbox.run(),
                 means.kept.run(),
                 self._taker.watch_levels(),
+                self._taker.watch_queues(),
                 self._hear_commands(),
                 means.caretaker.run(self.pause),
                 self._neighbours.run(self._tell_again),

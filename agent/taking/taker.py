@@ -6,11 +6,15 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from ...core.ports import BusAway, Delivery
 from ...core.resources import Request
 from ...core.subjects import Level
 from ..means import Means
+from .line import take_in_order
 from .order import make_order
+from .pauses import Pauses
 from .room import Holding, Room
 
 log = logging.getLogger(__name__)
@@ -33,6 +37,7 @@ class Taker:
         self._room = room
         self._begin = begin
         self._order = make_order(means.config.order, means.config.queues)
+        self._pauses = Pauses(means.bus, means.config.queues)
         self._levels: set[Level] = set()
         self._freed = asyncio.Event()
         self._changed = False
@@ -40,6 +45,7 @@ class Taker:
 
     async def run(self) -> None:
         """Take hints until it is over."""
+        await self._pauses.known.wait()
         while not self.over.is_set():
             if not self._room.slots or self.paused:
                 self._freed.clear()
@@ -66,6 +72,10 @@ class Taker:
                     self._levels.add(level)
                     await self.look_again()
 
+    async def watch_queues(self) -> None:
+        """Learn of what is done to our queues without end."""
+        await self._pauses.run(self.look_again)
+
     async def look_again(self) -> None:
         """The world has changed: what waits in the queues may be taken now, or no longer."""
         self._changed = True
@@ -90,12 +100,19 @@ class Taker:
     async def _next(self) -> list[Delivery]:
         """What waits in the queues now, else the first thing to come."""
         self._changed = False
-        fitting = [level for level in self._levels if self._room.fits(level.request)]
+        fitting = [
+            level
+            for level in self._levels
+            if self._room.fits(level.request) and not self._pauses.on(level.queue)
+        ]
         levels = self._order.arrange(fitting)
         for level in levels:
+            if level.express:
+                continue  # its tasks stand in line with those of the ordinary lane
             alone = self._order.one_at_a_time or level.request != Request()
-            if found := await self._hints.take(level, 1 if alone else self._room.slots):
-                return list(found)
+            lanes = [lane for lane in levels if replace(lane, express=False) == level]
+            if found := await take_in_order(self._hints, lanes, 1 if alone else self._room.slots):
+                return found
         if self._closed or self._changed:
             # That came while the queues were looked at: its `wake` found nobody asleep.
             return []
@@ -103,7 +120,8 @@ class Taker:
         return [first] if first else []
 
     async def _take(self, delivery: Delivery) -> None:
-        holding = None if self._closed else self._room.hold(delivery.level.request)
+        closed = self._closed or self._pauses.on(delivery.level.queue)
+        holding = None if closed else self._room.hold(delivery.level.request)
         if holding is None:
             await delivery.later(0)
             return
