@@ -145,7 +145,7 @@ class Attempt:
 
     async def _find_secrets(self) -> None:
         async with self.phase("secrets") as phase:
-            self._secrets = found = await self._means.secrets.resolve(self.task.spec)
+            self._secrets = found = await self._means.secrets.resolve(self.task.spec_now)
             self._recorder.redactor = self._means.redactor.knowing(found.values)
             phase.detail = ", ".join(f"{name} ({where})" for name, where in found.places.items())
 

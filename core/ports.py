@@ -6,7 +6,7 @@ in `tests/contract` that runs on both.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
@@ -135,12 +135,17 @@ class Hints(Protocol):
         """The levels of these queues: those there are, then new ones as they come."""
         ...
 
-    async def take(self, level: Level, limit: int) -> list[Delivery]:
+    async def take(self, level: Level, limit: int) -> Sequence[Delivery]:
         """Up to `limit` deliveries that wait now; does not wait for more."""
         ...
 
     async def take_first(self, levels: Sequence[Level], seconds: float) -> Delivery | None:
         """The first delivery that comes on any of the levels within `seconds`."""
+        ...
+
+    async def withdraw(self, keep: Collection[Level] = ()) -> None:
+        """Ask for nothing more but on the levels in `keep`: what a `take_first` asked for before it
+        ended goes to others at once, not to its caller's next call."""
         ...
 
     async def wake(self) -> None:
@@ -155,16 +160,24 @@ class Hints(Protocol):
 class Presence(Protocol):
     """Who is there: values that vanish when they are not renewed."""
 
-    async def put(self, name: str, value: bytes, seconds: float) -> None:
-        """Say `value` for the next `seconds`. Raises `BusAway` if the server did not take it."""
+    async def put(self, name: str, value: bytes, seconds: float, expect: int | None = None) -> int:
+        """Say `value` for the next `seconds`, and return its sequence.
+
+        `expect` is the sequence that the last word on `name` must have (0: there is none). Raises
+        `WrongSequence`, or `BusAway` if the server did not take it.
+        """
         ...
 
     async def get(self, name: str) -> bytes | None:
         """The value, unless it has run out."""
         ...
 
-    async def remove(self, name: str) -> None:
-        """Take it back at once."""
+    async def last(self, name: str) -> Stored | None:
+        """The last word on `name`, for whoever means to follow it; empty if it was taken back."""
+        ...
+
+    async def remove(self, name: str, expect: int | None = None) -> None:
+        """Take it back at once; `expect` as in `put`."""
         ...
 
     async def all(self) -> Mapping[str, bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 
 from ..ports import Stored
@@ -173,6 +173,9 @@ class MemoryHints:
             due = self._queues.until_due(levels)
             await self._queues.log.bell.wait(left if due is None else min(left, due))
         return None
+
+    async def withdraw(self, keep: Collection[Level] = ()) -> None:
+        """Here nothing is asked for while nobody waits."""
 
     async def wake(self) -> None:
         self._awake = True
