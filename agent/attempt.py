@@ -73,9 +73,7 @@ class Attempt:
         assert live is not None
         self.task = task
         self.claim = live.claim
-        self.slot = live.slot
-        self.gpus = live.gpus
-        self.since = live.claimed
+        self.slot, self.gpus, self.since = live.slot, live.gpus, live.claimed
         self.holder = Holder(means.instance, live.number)
         self._means = means
         self._delivery = delivery
@@ -165,6 +163,7 @@ class Attempt:
         began = time.monotonic()
         pid = await execution.spawn(command, cwd=launch.folder(spec, tree), env=variables)
         self._confinement.started(pid)
+        self._means.watch.started(self.claim, self.task.id, self.holder.attempt, pid)
         self._launch = Launch(now(), pid, tuple(command), self._means.host, str(tree))
         telling = asyncio.get_running_loop().call_later(BRIEF, self._tell_start)
         timer = self._arm_timeout(self._confinement.seconds)
@@ -172,6 +171,7 @@ class Attempt:
             exit = await execution.wait()
         finally:
             telling.cancel()
+            self._means.watch.ended(self.claim)
             if timer:
                 timer.cancel()
         end = endings.of_command(

@@ -33,6 +33,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     `docker` is the image for tasks that ask for none, `docker_for` the same by queue;
     `docker_args` are the administrator's for every container, `docker_allow` the guarded ones
     that a task may use (see `core.container`). `trusted` is the file of authorities for TLS.
+    The machine is looked at each `sample_every`, and told of each `report_every`; 0 is never.
     """
 
     name: str = ""
@@ -68,6 +69,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     disk_floor: str = "auto"
     cache_bytes: int = 100 * 2**30
     cache_kinds: Mapping[str, int] = {}
+    sample_every: float = 0.5
+    report_every: float = 5.0
 
     @property
     def renew_every(self) -> float:

@@ -105,6 +105,7 @@ class Agent:
                 means.keeper.run(),
                 means.outbox.run(),
                 means.kept.run(),
+                means.watch.run(),
                 self._taker.watch_levels(),
                 self._taker.watch_queues(),
                 self._hear_commands(),

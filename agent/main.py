@@ -38,11 +38,13 @@ from . import probe
 from .caretaker import Caretaker
 from .config import Config
 from .containers.lodging import sweep
+from .gpus.port import NoGpus
 from .kept import Kept
 from .lease import LeaseKeeper
 from .limits.cgroups import Cgroups
 from .limits.memory import MemoryWatch
 from .loop import Agent
+from .machine.watch import MachineWatch
 from .means import Means
 from .options import parse
 from .reporting.channel import Channel
@@ -229,6 +231,7 @@ async def equipped(
             cgroups=cgroups,
             memory=memory,
             caretaker=Caretaker(config, memory, kept),
+            watch=MachineWatch(bus, config, instance, NoGpus()),
         )
         yield means, channels
 

@@ -13,6 +13,7 @@ from .kept import Kept
 from .lease import LeaseKeeper
 from .limits.cgroups import Cgroups
 from .limits.memory import MemoryWatch
+from .machine.watch import MachineWatch
 from .reporting.outbox import Outbox
 from .reporting.redactor import Redactor
 from .results import Results
@@ -41,3 +42,4 @@ class Means:
     cgroups: Cgroups
     memory: MemoryWatch
     caretaker: Caretaker
+    watch: MachineWatch

@@ -168,6 +168,8 @@ def words_of(known: Settings) -> list[str]:
         "--disk-floor": str(known.disk_floor),
         "--cache-bytes": str(known.cache_bytes),
         "--cache-kinds": known.cache_kinds,
+        "--sample-every": f"{known.sample_every:g}",
+        "--report-every": f"{known.report_every:g}",
     }
     # In one word each: a value may begin like an option.
     return [f"{name}={value}" for name, value in arguments.items() if value]

@@ -45,6 +45,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     disk_floor: int | str = "auto"
     cache_bytes: int = 100 * 1024**3
     cache_kinds: str = ""
+    sample_every: float = 0.5
+    report_every: float = 5.0
+    keep_samples: float = 2 * 86_400.0
     sync: Literal["always"] | float = "always"
     git_credentials: str | None = None
     git_protocol: Literal["auto", "keep", "https", "ssh"] = "auto"
@@ -148,6 +151,14 @@ def _patterns(written: object) -> tuple[str, ...]:
 
 def _show_patterns(value: object) -> str:
     return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _report(written: object) -> float:
+    return 0.0 if written in ("off", False) else _duration(1.0)(written)
+
+
+def _show_report(value: object) -> str:
+    return _show_duration(value) if value else "off"
 
 
 def _sync(written: object) -> object:
@@ -287,6 +298,18 @@ SETTINGS: Mapping[str, Setting] = {
         parse=_kinds,
         allowed="KIND=SIZE with commas between, such as environments=50GiB,code=5GiB",
         meaning="what a single kind of cache may take; `evq cache ls` names the kinds",
+    ),
+    "sample_every": _period("how often an agent looks at its machine", 0.1),
+    "report_every": Setting(
+        parse=_report,
+        allowed=f"off, or {units.DURATION_FORMS}, at least 1s",
+        meaning="how often an agent tells what it saw of its machine",
+        show=_show_report,
+    ),
+    "keep_samples": _period(
+        "how long a projector keeps what agents tell of their machines in full; "
+        "minutes and hours stay",
+        3600.0,
     ),
     "sync": Setting(
         parse=_sync,

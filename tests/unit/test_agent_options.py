@@ -61,6 +61,8 @@ SET: dict[str, tuple[object, object]] = {
     "disk_floor": (1024, "1024"),
     "cache_bytes": (3, 3),
     "cache_kinds": ("images=1KiB", {"images": 1024}),
+    "sample_every": (1.0, 1.0),
+    "report_every": (0.0, 0.0),
 }
 """What is set, and what the agent's process makes of it."""
 
