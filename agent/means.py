@@ -9,6 +9,8 @@ from ..core.bus.connect import Bus
 from ..core.handle import Author
 from .caretaker import Caretaker
 from .config import Config
+from .gpus.pool import Pool
+from .instances.diary import Diary
 from .kept import Kept
 from .lease import LeaseKeeper
 from .limits.cgroups import Cgroups
@@ -43,3 +45,5 @@ class Means:
     memory: MemoryWatch
     caretaker: Caretaker
     watch: MachineWatch
+    pool: Pool
+    diary: Diary

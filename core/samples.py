@@ -124,6 +124,4 @@ class Sample(
 def uneven(sample: Sample) -> bool:
     """Whether columns that belong together differ in length."""
     tables = (sample.gpus, sample.processes, sample.shares)
-    return any(
-        len(set(map(len, msgspec.structs.astuple(table)))) != 1 for table in tables if table
-    )
+    return any(len(set(map(len, msgspec.structs.astuple(table)))) != 1 for table in tables if table)

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import msgspec
 
-BUSY_SECONDS = 0.2
-"""How long another agent may hold the ledger. It needs a thousandth of that, unless it is
+BUSY_SECONDS = 0.05
+"""How long another agent may hold the ledger. It needs a hundredth of that, unless it is
 stopped in the middle, and then we rather claim nothing than wait for it."""
 
 PAUSE = 0.002
@@ -79,7 +79,7 @@ class Left(msgspec.Struct, frozen=True):
 
     def remove(self) -> None:
         """The log knows that its attempt is over."""
-        self.path.unlink(missing_ok=True)
+        _discard(self.path)
 
 
 class Ledger:
@@ -87,13 +87,14 @@ class Ledger:
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self.folder = folder
-        with _for_everybody():
-            folder.mkdir(mode=0o1777, parents=True, exist_ok=True)
         self._made = 0
 
     @contextmanager
     def open(self) -> Iterator[OpenLedger]:
         """Look at the ledger while nobody else changes it. Raises `Busy`, or `OSError`."""
+        with suppress(FileExistsError):
+            self.folder.mkdir()
+            self.folder.chmod(0o1777)
         descriptor = _open(self.folder / "lock")
         try:
             end = time.monotonic() + BUSY_SECONDS
@@ -135,8 +136,8 @@ class OpenLedger:
             try:
                 claim = msgspec.json.decode(file.read(), type=Claim)
             except msgspec.DecodeError:
-                # Its writer was killed before it had named what it wants.
-                path.unlink(missing_ok=True)
+                # Its writer was killed before it had named what it wants, or it was discarded.
+                _discard(path)
                 return
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -171,14 +172,15 @@ def _open(path: Path) -> int:
     with suppress(FileNotFoundError):
         # The kernel refuses O_CREAT for another user's file in a folder that all may write to.
         return os.open(path, flags)
-    with _for_everybody():
-        return os.open(path, flags | os.O_CREAT, 0o666)
+    descriptor = os.open(path, flags | os.O_CREAT)
+    os.fchmod(descriptor, 0o666)
+    return descriptor
 
 
-@contextmanager
-def _for_everybody() -> Iterator[None]:
-    before = os.umask(0)
+def _discard(path: Path) -> None:
+    """Make a claim mean nothing. A file of another user's cannot be removed, but emptied."""
     try:
-        yield
-    finally:
-        os.umask(before)
+        path.unlink(missing_ok=True)
+    except PermissionError:
+        with suppress(OSError):
+            os.truncate(path, 0)

@@ -21,6 +21,11 @@ def process(pid: int, memory: int | None) -> GpuProcess:
     return GpuProcess(pid=pid, memory=memory, user=user, name=name)
 
 
+def lives(pid: int) -> bool:
+    """Whether there is such a process."""
+    return os.path.exists(f"/proc/{pid}")
+
+
 @cache
 def user_name(uid: int) -> str:
     """The name of a user; its number where there is none."""

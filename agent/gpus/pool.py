@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from ...core.resources import Device, Request
 from ...core.served import GpuCount, wanted
+from ..machine.gpu_watch import GpuWatch
 from .assign import assign
 from .ledger import Busy, Claim, Held, Ledger, Left
 from .port import Gpu, Gpus, Reading
@@ -41,6 +42,11 @@ class Assignment:
         """The GPUs as the log has them."""
         return tuple(gpu.id for gpu in self.gpus)
 
+    def confirm(self, token: int) -> None:
+        """The log has the claim."""
+        if self.held:
+            self.held.confirm(token)
+
 
 NOTHING = Assignment()
 
@@ -64,7 +70,8 @@ class Pool:
         self.chosen = tuple(chosen)
         self.left: list[Left] = []
         """Claims of dead attempts that the log may still show as live."""
-        self._port = port
+        self._hides = bool(port.devices())
+        self._watch = GpuWatch(port, LOOK_EVERY)
         self._ledger = ledger
         self._agent = agent
         self._instance = instance
@@ -72,9 +79,12 @@ class Pool:
         self._foreign = foreign
         self._nodes = {gpu.id: gpu.node for gpu in chosen}
         self._claims: list[Claim] = []
-        self._readings: dict[str, Reading] = {}
+        self._strangers: dict[str, str] = {}
+        self._troubles: dict[str, str] = {}
         self._drained: dict[str, str] = {}
         self._devices = self._seen()
+        self.look_at_claims()
+        self._hear_readings(port.read())
 
     # --- what there is --------------------------------------------------------------------------
 
@@ -94,7 +104,7 @@ class Pool:
     @property
     def hides(self) -> bool:
         """Whether this machine has GPUs, so that tasks must be told which are theirs."""
-        return bool(self._port.devices())
+        return self._hides
 
     def wanted(self, request: Request, queue: str) -> Request:
         """What a task needs here at least: its own request, or its queue's count."""
@@ -125,7 +135,7 @@ class Pool:
                 )
                 held = ledger.write(claim)
         except (Busy, OSError) as error:
-            log.warning("no GPU can be given to a task: %r", error)
+            self._lock(error)
             return None
         self._hear_claims([*self._claims, claim], self.left)
         gpus = tuple(gpu for gpu in self.chosen if gpu.id in ids)
@@ -153,32 +163,53 @@ class Pool:
     ) -> None:
         """Look without end; `changed` is told when there is something new. `settle` sees to it
         that a dead attempt is over in the log, and says whether it is."""
-        while True:
-            if not self.chosen:
-                await asyncio.Event().wait()
-            before = self._devices
-            await self.look()
-            for left in self.left:
-                if await settle(left):
-                    left.remove()
-                    self.look_at_claims()
-            if self._devices != before:
-                await changed()
-            await asyncio.sleep(LOOK_EVERY)
+        if self.chosen:
+            self._watch.start()
+        try:
+            while True:
+                await self._look(changed, settle)
+                await asyncio.sleep(LOOK_EVERY)
+        finally:
+            self._watch.stop()
 
-    async def look(self) -> None:
-        """See what the GPUs do now, and who has them."""
-        readings = await asyncio.to_thread(self._port.read)
-        self._readings = {reading.id: reading for reading in readings}
+    async def _look(
+        self,
+        changed: Callable[[], Awaitable[None]],
+        settle: Callable[[Left], Awaitable[bool]],
+    ) -> None:
+        before = self._devices
         self.look_at_claims()
+        self._hear_readings(self._watch.newest())
+        for left in self.left:
+            if await settle(left):
+                left.remove()
+                self.look_at_claims()
+        if self._devices != before:
+            await changed()
+
+    def _hear_readings(self, readings: Sequence[Reading]) -> None:
+        """What strangers do is judged now: the next attempt may have a GPU before the next look."""
+        for reading in readings:
+            tasks = {claim.task for claim in self._claims if reading.id in claim.gpus}
+            self._strangers[reading.id] = stranger(reading, tasks, self._foreign)
+            self._troubles[reading.id] = reading.trouble
+        self._devices = self._seen()
 
     def look_at_claims(self) -> None:
         """See what the agents of this machine have claimed."""
+        if not self.chosen:
+            return
         try:
             with self._ledger.open() as ledger:
                 self._hear_claims(ledger.claims, ledger.left)
         except (Busy, OSError) as error:
-            log.warning("the GPUs of other agents are not known: %r", error)
+            self._lock(error)
+
+    def _lock(self, error: Busy | OSError) -> None:
+        """Who has the GPUs is not known: nobody gets one until it is."""
+        why = f"the ledger of this machine's GPUs cannot be used: {error}"
+        log.warning("%s", why)
+        self._devices = tuple(replace(device, broken=why) for device in self._devices)
 
     def _hear_claims(self, claims: list[Claim], left: list[Left]) -> None:
         self._claims, self.left = claims, left
@@ -191,8 +222,6 @@ class Pool:
         claims = [claim for claim in self._claims if gpu.id in claim.gpus]
         whole = any(claim.gpu_memory is None for claim in claims)
         shared = sum(claim.gpu_memory or 0 for claim in claims)
-        reading = self._readings.get(gpu.id, Reading(id=gpu.id))
-        tasks = {claim.task for claim in claims}
         return Device(
             id=gpu.id,
             index=gpu.index,
@@ -200,7 +229,7 @@ class Pool:
             memory=gpu.memory,
             free_memory=0 if whole else max(0, gpu.memory - shared),
             held=whole,
-            foreign=stranger(reading, tasks, self._foreign),
+            foreign=self._strangers.get(gpu.id, ""),
             drained=self._drained.get(gpu.id, ""),
-            broken=self._port.trouble or reading.trouble,
+            broken=self._watch.trouble or self._troubles.get(gpu.id, ""),
         )

@@ -31,15 +31,17 @@ def stranger(reading: Reading, tasks: Collection[str], threshold: int) -> str:
             return ""
     most = max(found, key=lambda one: one.memory or 0)
     others = f" and {len(found) - 1} more" if len(found) > 1 else ""
-    return _words(most) + others
+    return (_words(most) or "somebody") + others
 
 
 def _is_ours(process: GpuProcess, tasks: Collection[str]) -> bool:
+    if process.pid and not owners.lives(process.pid):
+        return True  # whoever it was, it has ended since the reading
     task = owners.variable(process.pid, TASK)
     return bool(tasks) if task is None else task in tasks
 
 
 def _words(process: GpuProcess) -> str:
     memory = "" if process.memory is None else size_text(process.memory)
-    parts = [f"pid {process.pid}", process.user, process.name, memory]
+    parts = [f"pid {process.pid}" if process.pid else "", process.user, process.name, memory]
     return " ".join(filter(None, parts))

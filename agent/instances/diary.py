@@ -16,6 +16,9 @@ from pathlib import Path
 
 import msgspec
 
+RUNS = "runs"
+"""The folder of these files, in an agent's own."""
+
 PAGE = 512
 """Bytes for the note of one slot."""
 
@@ -45,9 +48,12 @@ class Diary:
             data = msgspec.json.encode(Note(note.hint))
         os.pwrite(self.descriptor, data.ljust(PAGE), slot * PAGE)
 
-    def close(self) -> None:
-        """This run ends in order: it leaves nothing behind."""
+    def over(self) -> None:
+        """This run ends in order: it leaves nothing to be settled."""
         self._path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let the file go."""
         os.close(self.descriptor)
 
 

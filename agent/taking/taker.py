@@ -103,13 +103,13 @@ class Taker:
         fitting = [
             level
             for level in self._levels
-            if self._room.fits(level.request) and not self._pauses.on(level.queue)
+            if self._room.fits(level) and not self._pauses.on(level.queue)
         ]
         levels = self._order.arrange(fitting)
         for level in levels:
             if level.express:
                 continue  # its tasks stand in line with those of the ordinary lane
-            alone = self._order.one_at_a_time or level.request != Request()
+            alone = self._order.one_at_a_time or self._room.request(level) != Request()
             lanes = [lane for lane in levels if replace(lane, express=False) == level]
             if found := await take_in_order(self._hints, lanes, 1 if alone else self._room.slots):
                 return found
@@ -121,7 +121,7 @@ class Taker:
 
     async def _take(self, delivery: Delivery) -> None:
         closed = self._closed or self._pauses.on(delivery.level.queue)
-        holding = None if closed else self._room.hold(delivery.level.request)
+        holding = None if closed else self._room.hold(delivery.level, delivery.task, delivery.seq)
         if holding is None:
             await delivery.later(0)
             return
