@@ -54,9 +54,9 @@ def _count(queue: str, text: str) -> GpuCount:
     return GpuCount(least, most)
 
 
-def counts_text(counts: Mapping[str, GpuCount]) -> str:
-    """The counts as `read_queues` reads them."""
-    return ",".join(f"{queue}={count}" for queue, count in counts.items())
+def counts_text(served: Mapping[str, GpuCount | None]) -> str:
+    """The queues that have a count, as `read_queues` reads them."""
+    return ",".join(f"{queue}={count}" for queue, count in served.items() if count)
 
 
 def wanted(request: Request, count: GpuCount | None) -> Request:

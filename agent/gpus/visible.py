@@ -23,7 +23,7 @@ def variables(gpus: Sequence[Gpu], gpu_memory: int | None) -> dict[str, str]:
         "CUDA_VISIBLE_DEVICES": ",".join(cuda),
         "NVIDIA_VISIBLE_DEVICES": ",".join(cuda) or "none",
         "ROCR_VISIBLE_DEVICES": ",".join(amd),
-        "EVQ_GPUS": ",".join(gpu.id for gpu in gpus),
+        "EVQ_GPUS": ",".join(gpu.id for gpu in gpus) or "none",
     }
     if gpu_memory is not None:
         found["EVQ_GPU_MEMORY"] = str(gpu_memory)

@@ -66,7 +66,7 @@ class Former:
 
     @property
     def lives(self) -> bool:
-        """Whether a process of that run is not dead yet."""
+        """Whether a process of that run is not dead yet. Once false, false for ever."""
         with suppress(FileNotFoundError), self._path.open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -13,9 +13,9 @@ from pathlib import Path
 from ...core.bus.connect import Bus
 from ...core.decide import DeclareLost, Rejected
 from ...core.errors import NotFound
-from ...core.handle import Author, from_hint, handle, load
+from ...core.handle import Author, from_hint, handle, load, refresh
 from ...core.ports import BusAway
-from ...core.state import Task
+from ...core.state import Queued, Task
 from ..claim import presence_key
 from ..gpus.ledger import Left
 from .diary import Former, former
@@ -39,16 +39,25 @@ class Settler:
         """Settle all runs before `instance`, each as soon as its last process is dead."""
         waiting = former(folder, instance)
         while waiting:
-            for run in waiting:
-                if not run.lives:
+            dead = [run for run in waiting if not run.lives]
+            try:
+                for run in dead:
                     await self._settle_run(run)
-            waiting = [run for run in waiting if run.lives]
+            except BusAway as away:
+                await self._bus.wait(away)
+                continue
+            waiting = [run for run in waiting if run not in dead]
             if waiting:
                 await asyncio.sleep(LOOK_AGAIN)
 
     async def _settle_run(self, run: Former) -> None:
         for note in run.notes():
-            if await self._end(note.hint, run.instance) and note.token:
+            try:
+                task = await self._without(note.hint, run.instance)
+            except NotFound as error:
+                log.warning("a task of a former run cannot be found: %s", error)
+                continue
+            if note.token and isinstance(task.state, Queued) and _ended(task, run.instance):
                 await self._bus.hints.hand_back(note.token)
         await self._bus.presence.remove(presence_key(self._agent, run.instance))
         run.forget()
@@ -61,31 +70,35 @@ class Settler:
         """
         claim = left.claim
         try:
-            ended = await self._end(claim.hint, claim.instance)
+            task = await self._without(claim.hint, claim.instance)
         except BusAway:
             return False
         except NotFound:
             return True
-        return ended or claim.token > 0 or left.age > self._lease
+        return claim.token > 0 or _ended(task, claim.instance) or left.age > self._lease
 
-    async def _end(self, hint: int, instance: str) -> bool:
-        """Declare the attempt of `instance` lost if it is live; whether it was."""
-        task = await self._task(hint)
-        live = task.live
-        if live is None or live.instance != instance:
-            return False
-        why = f"agent {live.agent} died, and its machine saw all of its processes dead"
-        try:
-            await handle(self._bus.log, self._author, task, DeclareLost(live.number, why))
-        except Rejected:
-            return False
-        log.info("attempt %d of task %s is lost: %s", live.number, task.id, why)
-        return True
+    async def _without(self, hint: int, instance: str) -> Task:
+        """The task of a queue message, once no attempt of `instance` is live in it.
 
-    async def _task(self, hint: int) -> Task:
-        """The task of a queue message, as of now. Raises `NotFound` or `BusAway`."""
+        Raises `NotFound` or `BusAway`.
+        """
         stored = await self._bus.log.get(hint)
         if stored is None:
             raise NotFound(f"there is no event {hint} in the log")
         _, _, origin = from_hint(stored)
-        return await load(self._bus.log, origin)
+        task = await load(self._bus.log, origin)
+        while (live := task.live) and live.instance == instance:
+            why = f"agent {live.agent} died, and its machine saw all of its processes dead"
+            lost = DeclareLost(live.number, why)
+            try:
+                task = (await handle(self._bus.log, self._author, task, lost)).task
+                log.info("attempt %d of task %s is lost: %s", live.number, task.id, why)
+            except Rejected:
+                task = await refresh(self._bus.log, task)
+        return task
+
+
+def _ended(task: Task, instance: str) -> bool:
+    """Whether the last attempt was this dead run's, and is known to be lost with it."""
+    last = task.past[-1] if task.past else None
+    return bool(last and last.instance == instance and last.end and not last.end.outcome)
