@@ -67,6 +67,7 @@ class Pool:
     ) -> None:
         """`counts` are by queue; `foreign` is how many bytes a process outside evq may have of a
         GPU before that counts as used."""
+        self.port = port
         self.chosen = tuple(chosen)
         self.left: list[Left] = []
         """Claims of dead attempts that the log may still show as live."""
@@ -84,7 +85,7 @@ class Pool:
         self._drained: dict[str, str] = {}
         self._devices = self._seen()
         self.look_at_claims()
-        self._hear_readings(port.read())
+        self.hear_readings(port.read())
 
     # --- what there is --------------------------------------------------------------------------
 
@@ -167,19 +168,20 @@ class Pool:
             self._watch.start()
         try:
             while True:
-                await self._look(changed, settle)
+                await self.look(changed, settle)
                 await asyncio.sleep(LOOK_EVERY)
         finally:
             self._watch.stop()
 
-    async def _look(
+    async def look(
         self,
         changed: Callable[[], Awaitable[None]],
         settle: Callable[[Left], Awaitable[bool]],
     ) -> None:
+        """Look once; see `run`."""
         before = self._devices
         self.look_at_claims()
-        self._hear_readings(self._watch.newest())
+        self.hear_readings(self._watch.newest())
         for left in self.left:
             if await settle(left):
                 left.remove()
@@ -187,7 +189,7 @@ class Pool:
         if self._devices != before:
             await changed()
 
-    def _hear_readings(self, readings: Sequence[Reading]) -> None:
+    def hear_readings(self, readings: Sequence[Reading]) -> None:
         """What strangers do is judged now: the next attempt may have a GPU before the next look."""
         for reading in readings:
             tasks = {claim.task for claim in self._claims if reading.id in claim.gpus}
