@@ -182,7 +182,7 @@ async def work(config: Config, login: Login) -> None:
     async with reached(login, config) as bus:
         outbox = Outbox(bus, Spool(config.state / "spool", config.spool_bytes))
         async with equipped(config, bus, instance, outbox, sources) as (means, channels):
-            agent = Agent(means, describe(means.config, instance), channels)
+            agent = Agent(means, describe(means), channels)
             obey_signals(agent)
             log.info("agent %s serves %s", config.name, ", ".join(config.queues))
             await agent.run()
@@ -245,11 +245,12 @@ async def equipped(
         yield means, channels
 
 
-def describe(config: Config, instance: str) -> AgentUp:
+def describe(means: Means) -> AgentUp:
     """The agent and its machine, as it introduces itself."""
+    config = means.config
     return AgentUp(
         agent=config.name,
-        instance=instance,
+        instance=means.instance,
         host=host_name(),
         pid=os.getpid(),
         queues=config.queues,
@@ -260,6 +261,7 @@ def describe(config: Config, instance: str) -> AgentUp:
         memory=probe.memory_bytes(),
         platform=probe.platform_text(),
         python=platform.python_version(),
+        gpus=tuple(gpu.id for gpu in means.pool.chosen),
     )
 
 
