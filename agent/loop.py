@@ -43,8 +43,8 @@ class Agent:
         self._room = Room(
             Offer(
                 slots=means.config.slots,
-                cpus=up.cpus,
-                memory=up.memory,
+                cpus=means.config.cpus or up.cpus,
+                memory=means.config.memory or up.memory,
                 labels=means.config.labels,
             )
         )
@@ -76,6 +76,8 @@ class Agent:
             paused=self._paused,
             offer=self._room.offer,
             free=self._room.free,
+            reserved=self._taker.lookout.reserved,
+            passed=self._taker.lookout.passed,
             running=tuple(
                 RunningTask(
                     task=live.task.id,
@@ -84,6 +86,7 @@ class Agent:
                     user=live.task.spec.user,
                     slot=live.slot,
                     since=live.since,
+                    queue=live.task.place.queue,
                     gpus=live.gpus,
                 )
                 for live in self._attempts.values()
@@ -106,6 +109,7 @@ class Agent:
                 means.outbox.run(),
                 means.kept.run(),
                 self._taker.watch_levels(),
+                self._taker.lookout.run(),
                 self._taker.watch_queues(),
                 self._hear_commands(),
                 means.caretaker.run(self.pause),
@@ -129,6 +133,7 @@ class Agent:
     async def _end_in_order(self, taking: asyncio.Task[None]) -> None:
         await self._tell(AgentDraining(self._up.agent, self._up.instance, "told to stop"))
         self._means.keeper.nudge()
+        await self._taker.lookout.give_up()
         await self._means.bus.hints.wake()
         await asyncio.gather(taking, return_exceptions=True)
         while self._tasks:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 
+from ..core import queue_order, units
 from ..core.container import check_image
 from ..core.errors import UsageError
 from ..core.ids import check_name
@@ -26,15 +27,23 @@ from .session import settings_with
 )
 @click.option(
     "--order",
-    type=click.Choice(["strict", "round-robin"]),
     default="strict",
     metavar="KIND",
-    help="strict empties the first queue first; round-robin takes turns.  [strict]",
+    help="strict empties the first queue first; round-robin takes turns; weighted:A=3,B=1 gives "
+    "each its share.  [strict]",
 )
 @click.option("--slots", type=click.IntRange(min=1), metavar="N", help="Tasks at a time.")
 @click.option(
     "--label", multiple=True, metavar="K=V", help="What tasks may need it to be; repeatable."
 )
+@click.option(
+    "--cpus",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="N",
+    help="Processors for all its tasks.  [all there are]",
+)
+@click.option("--memory", metavar="SIZE", help="Memory for all its tasks.  [all there is]")
+@click.option("--patience", metavar="TIME", help="How long it may pass a task by.")
 @click.option("--name", help="The agent's name.  [this machine's name]")
 @click.option(
     "--on-disconnect",
@@ -73,6 +82,9 @@ def agent(
     order: str,
     slots: int | None,
     label: tuple[str, ...],
+    cpus: float | None,
+    memory: str | None,
+    patience: str | None,
     name: str | None,
     on_disconnect: str | None,
     lease: str | None,
@@ -99,6 +111,7 @@ def agent(
     Examples:
       evq agent
       evq agent --queues urgent,default --slots 2
+      evq agent --queues a,b --order weighted:a=3,b=1
       evq --server nats://head:4222 agent --queues gpu --name gpu-01
     """
     known = settings_with(
@@ -106,6 +119,7 @@ def agent(
         grace=grace,
         keep=keep,
         max_timeout=max_timeout,
+        patience=patience,
         on_disconnect=on_disconnect,
         state_dir=state_dir,
         cache_dir=cache_dir,
@@ -120,10 +134,13 @@ def agent(
     names = [check_name(one.strip(), "queue") for one in (queues or known.queue).split(",")]
     if len(set(names)) != len(names):
         raise UsageError("a queue is named twice", why=", ".join(names), fix="name each once")
+    queue_order.parse(order, names)
     arguments = {
         "--queues": ",".join(names),
         "--order": order,
         "--slots": str(slots) if slots else None,
+        "--cpus": f"{cpus:g}" if cpus else None,
+        "--memory": str(units.size(memory)) if memory else None,
         "--name": check_name(name, "agent") if name else None,
     }
     words = [word for name, value in arguments.items() if value for word in (name, value)]
@@ -164,6 +181,7 @@ def words_of(known: Settings) -> list[str]:
         "--secrets-env": ",".join(known.secrets_env),
         "--secrets-file": known.secrets_file,
         "--limits": known.limits,
+        "--patience": f"{known.patience:g}",
         "--max-timeout": f"{known.max_timeout:g}" if known.max_timeout else None,
         "--disk-floor": str(known.disk_floor),
         "--cache-bytes": str(known.cache_bytes),

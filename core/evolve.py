@@ -154,9 +154,7 @@ def _retry(task: Task, seq: int, at: int, event: events.Retry) -> Task:
     if past is None:
         return replace(task, seq=seq)
     queued = state.Queued(at, event.delay, seq)
-    return replace(
-        task, seq=seq, state=queued, past=past, failures=task.failures + 1, former=None
-    )
+    return replace(task, seq=seq, state=queued, past=past, failures=task.failures + 1, former=None)
 
 
 def _lost(task: Task, seq: int, at: int, event: events.Lost) -> Task:

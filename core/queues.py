@@ -138,7 +138,5 @@ def check_change(queue: QueueState, event: QueueEvent) -> None:
             )
         case QueueDeleted() if queue.deleted:
             raise Conflict(f"queue {name} is deleted already", why=f"by {queue.by}: {queue.reason}")
-        case (
-            QueueCreated() | QueueDescribed() | QueuePaused() | QueueResumed() | QueueDeleted()
-        ):
+        case QueueCreated() | QueueDescribed() | QueuePaused() | QueueResumed() | QueueDeleted():
             return

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import reduce
 
 import msgspec
 
 from ...core.resources import Offer, Request, lacks
+from ...core.subjects import Level
 
 
 class Holding(msgspec.Struct, frozen=True):
     """What one attempt has of the machine, from before its claim until its last process is dead."""
 
     slot: int
+    level: Level
     request: Request
     gpus: tuple[str, ...] = ()
 
@@ -33,15 +36,24 @@ class Room:
         """How many slots are free."""
         return len(self._slots)
 
-    def fits(self, request: Request) -> bool:
-        """Whether a task that asks for this can begin now."""
-        return not lacks(request, self.free)
+    @property
+    def held(self) -> Iterable[Holding]:
+        """What attempts hold now."""
+        return self._held.values()
 
-    def hold(self, request: Request) -> Holding | None:
-        """Take what a task asks for; None if it does not fit."""
-        if not self.fits(request):
+    def request(self, level: Level) -> Request:
+        """What a task of this level wants here."""
+        return level.request
+
+    def fits(self, level: Level) -> bool:
+        """Whether a task of this level can begin now."""
+        return not lacks(self.request(level), self.free)
+
+    def hold(self, level: Level) -> Holding | None:
+        """Take what a task of this level asks for; None if it does not fit."""
+        if not self.fits(level):
             return None
-        holding = Holding(self._slots.pop(), request)
+        holding = Holding(self._slots.pop(), level, self.request(level))
         self._held[holding.slot] = holding
         self._count()
         return holding
