@@ -31,6 +31,9 @@ def parse_kinds(text: str) -> dict[str, int]:
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """An agent's settings; times are in seconds, sizes in bytes.
 
+    `cpus` and `memory` are what all its tasks together may ask for, null for all of the machine.
+    `patience` is how long a task may be passed by before room is kept for it.
+
     `docker` is the image for tasks that ask for none, `docker_for` the same by queue;
     `docker_args` are the administrator's for every container, `docker_allow` the guarded ones
     that a task may use (see `core.container`). `trusted` is the file of authorities for TLS.
@@ -48,6 +51,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     queue_gpus: dict[str, GpuCount] = {}
     gpu_readings: Path | None = None
     gpu_foreign: int = 200 * 2**20
+    cpus: float | None = None
+    memory: int | None = None
+    patience: float = 60.0
     lease: float = 10.0
     grace: float = 30.0
     keep: float = 7200.0

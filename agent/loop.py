@@ -45,8 +45,8 @@ class Agent:
         self._room = Room(
             Offer(
                 slots=means.config.slots,
-                cpus=up.cpus,
-                memory=up.memory,
+                cpus=means.config.cpus or up.cpus,
+                memory=means.config.memory or up.memory,
                 labels=means.config.labels,
             ),
             means.pool,
@@ -80,6 +80,8 @@ class Agent:
             paused=self._paused,
             offer=self._room.offer,
             free=self._room.free,
+            reserved=self._taker.lookout.reserved,
+            passed=self._taker.lookout.passed,
             running=tuple(
                 RunningTask(
                     task=live.task.id,
@@ -88,6 +90,7 @@ class Agent:
                     user=live.task.spec.user,
                     slot=live.slot,
                     since=live.since,
+                    queue=live.task.place.queue,
                     gpus=live.gpus,
                 )
                 for live in self._attempts.values()
@@ -113,6 +116,7 @@ class Agent:
                 means.pool.run(self._look_at_gpus, self._settler.claim_of_gpus),
                 self._settle_former_runs(),
                 self._taker.watch_levels(),
+                self._taker.lookout.run(),
                 self._taker.watch_queues(),
                 self._hear_commands(),
                 means.caretaker.run(self.pause),
@@ -136,6 +140,7 @@ class Agent:
     async def _end_in_order(self, taking: asyncio.Task[None]) -> None:
         await self._tell(AgentDraining(self._up.agent, self._up.instance, "told to stop"))
         self._means.keeper.nudge()
+        await self._taker.lookout.give_up()
         await self._means.bus.hints.wake()
         await asyncio.gather(taking, return_exceptions=True)
         while self._tasks:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 
+from ..core import queue_order, units
 from ..core.container import check_image
 from ..core.errors import UsageError
 from ..core.ids import check_name
@@ -28,10 +29,10 @@ from .session import settings_with
 )
 @click.option(
     "--order",
-    type=click.Choice(["strict", "round-robin"]),
     default="strict",
     metavar="KIND",
-    help="strict empties the first queue first; round-robin takes turns.  [strict]",
+    help="strict empties the first queue first; round-robin takes turns; weighted:A=3,B=1 gives "
+    "each its share.  [strict]",
 )
 @click.option(
     "--slots",
@@ -48,6 +49,14 @@ from .session import settings_with
 @click.option(
     "--label", multiple=True, metavar="K=V", help="What tasks may need it to be; repeatable."
 )
+@click.option(
+    "--cpus",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="N",
+    help="Processors for all its tasks.  [all there are]",
+)
+@click.option("--memory", metavar="SIZE", help="Memory for all its tasks.  [all there is]")
+@click.option("--patience", metavar="TIME", help="How long it may pass a task by.")
 @click.option("--name", help="The agent's name.  [this machine's name]")
 @click.option(
     "--on-disconnect",
@@ -88,6 +97,9 @@ def agent(
     gpus: str | None,
     gpu_readings: str | None,
     label: tuple[str, ...],
+    cpus: float | None,
+    memory: str | None,
+    patience: str | None,
     name: str | None,
     on_disconnect: str | None,
     lease: str | None,
@@ -115,6 +127,7 @@ def agent(
       evq agent
       evq agent --queues urgent,default --slots 2
       evq agent --gpus 0-7 --queues dual=2,single=1
+      evq agent --queues a,b --order weighted:a=3,b=1
       evq --server nats://head:4222 agent --queues gpu --name gpu-01
     """
     known = settings_with(
@@ -124,6 +137,7 @@ def agent(
         grace=grace,
         keep=keep,
         max_timeout=max_timeout,
+        patience=patience,
         on_disconnect=on_disconnect,
         state_dir=state_dir,
         cache_dir=cache_dir,
@@ -136,11 +150,14 @@ def agent(
         secrets_file=secrets_file,
     )
     served = read_queues(queues or known.queue)
+    queue_order.parse(order, list(served))
     arguments = {
         "--queues": ",".join(served),
         "--queue-gpus": counts_text(served),
         "--order": order,
         "--slots": str(slots) if slots else None,
+        "--cpus": f"{cpus:g}" if cpus else None,
+        "--memory": str(units.size(memory)) if memory else None,
         "--name": check_name(name, "agent") if name else None,
     }
     words = [word for name, value in arguments.items() if value for word in (name, value)]
@@ -184,6 +201,7 @@ def words_of(known: Settings) -> list[str]:
         "--gpu-readings": known.gpu_readings,
         "--gpu-foreign": str(known.gpu_foreign),
         "--limits": known.limits,
+        "--patience": f"{known.patience:g}",
         "--max-timeout": f"{known.max_timeout:g}" if known.max_timeout else None,
         "--disk-floor": str(known.disk_floor),
         "--cache-bytes": str(known.cache_bytes),

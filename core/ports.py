@@ -6,7 +6,7 @@ in `tests/contract` that runs on both.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
@@ -148,9 +148,13 @@ class Hints(Protocol):
         """The first delivery that comes on any of the levels within `seconds`."""
         ...
 
-    async def withdraw(self, keep: Collection[Level] = ()) -> None:
-        """Ask for nothing more but on the levels in `keep`: what a `take_first` asked for before it
-        ended goes to others at once, not to its caller's next call."""
+    def put_back(self, delivery: Delivery) -> None:
+        """Hand it to the next `take` on its level, if that comes at once, else to others."""
+        ...
+
+    async def withdraw(self, unless: Callable[[Level], bool]) -> None:
+        """Ask for nothing more on levels that `unless` does not want: what a `take_first` asked for
+        before it ended goes to others at once, not to its caller's next call."""
         ...
 
     async def hand_back(self, token: str) -> None:

@@ -45,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     gpu_foreign: int = 200 * 1024**2
     limits: Literal["try", "require"] = "try"
     max_timeout: float | None = None
+    patience: float = 60.0
     disk_floor: int | str = "auto"
     cache_bytes: int = 100 * 1024**3
     cache_kinds: str = ""
@@ -297,6 +298,11 @@ SETTINGS: Mapping[str, Setting] = {
         "require",
     ),
     "max_timeout": _period("the longest that a task may run on an agent, whatever it asks", 0.5),
+    "patience": _period(
+        "how long a task that does not fit an agent may be passed by there before the agent keeps "
+        "room free for it",
+        0.1,
+    ),
     "disk_floor": Setting(
         parse=_floor,
         allowed=f"auto, a part such as 5%, or {units.SIZE_FORMS}",

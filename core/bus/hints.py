@@ -10,7 +10,7 @@ ourselves: either it comes first and nobody listens any more, or what we were se
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from ..ports import BusAway, Stored
+from ..ports import BusAway, Delivery, Stored
 from ..subjects import LEVELS_BUCKET, LIFECYCLE_STREAM, Level, parse_hint
 from .requests import ApiError, Requests, listen_once, publish
 from .stream import SECOND, Stream
@@ -90,9 +90,9 @@ class JetStreamHints:
         self._takes = 0
         self._pulls: dict[Level, _Pull] = {}
         """Those that wait at the server."""
-        self._first: dict[asyncio.Future[JetStreamDelivery | None], frozenset[Level]] = {}
+        self._first: dict[asyncio.Future[Delivery | None], frozenset[Level]] = {}
         """Who waits in `take_first`, and for which levels."""
-        self._hand: list[JetStreamDelivery] = []
+        self._hand: list[Delivery] = []
         """What came while nobody waited; whoever takes next gets it, or it is handed back."""
         self._background: set[asyncio.Task[None]] = set()
         requests.on_lost.add(self._forget_pulls)
@@ -143,7 +143,7 @@ class JetStreamHints:
         async with self._levels.follow(1, subjects) as batches:
             yield _each_level(batches)
 
-    async def take(self, level: Level, limit: int) -> list[JetStreamDelivery]:
+    async def take(self, level: Level, limit: int) -> Sequence[Delivery]:
         if held := self._from_hand({level}, limit):
             return held
         loop = asyncio.get_running_loop()
@@ -160,11 +160,11 @@ class JetStreamHints:
             del self._taking[inbox]
         return taking.found
 
-    async def take_first(self, levels: Sequence[Level], seconds: float) -> JetStreamDelivery | None:
+    async def take_first(self, levels: Sequence[Level], seconds: float) -> Delivery | None:
         if held := self._from_hand(levels, 1):
             return held[0]
         loop = asyncio.get_running_loop()
-        first: asyncio.Future[JetStreamDelivery | None] = loop.create_future()
+        first: asyncio.Future[Delivery | None] = loop.create_future()
         self._first[first] = frozenset(levels)
         end = loop.time() + seconds
         try:
@@ -198,14 +198,14 @@ class JetStreamHints:
             self._pulls.pop(level, None)
             raise
 
-    async def withdraw(self, keep: Collection[Level] = ()) -> None:
-        for level in self._pulls.keys() - set(keep):
+    async def withdraw(self, unless: Callable[[Level], bool]) -> None:
+        for delivery in [one for one in self._hand if not unless(one.level)]:
+            self._hand_back(delivery)
+        for level in [level for level in self._pulls if not unless(level)]:
             pull = self._pulls.pop(level)
             pull.withdrawn = True
             with suppress(BusAway):
                 await publish(self._client, pull.inbox, b"")
-        for delivery in [one for one in self._hand if one.level not in keep]:
-            self._hand_back(delivery)
 
     def _forget_pulls(self) -> None:
         """The server forgets them with the connection; a restarted one would never end them."""
@@ -241,16 +241,19 @@ class JetStreamHints:
                 first.set_result(delivery)
                 return
         # To hand it back at once would cost its place: a busy caller is back in no time.
+        self.put_back(delivery)
+
+    def put_back(self, delivery: Delivery) -> None:
         self._hand.append(delivery)
         asyncio.get_running_loop().call_later(HOLD_SECONDS, self._hand_back, delivery)
 
-    def _from_hand(self, levels: Collection[Level], limit: int) -> list[JetStreamDelivery]:
+    def _from_hand(self, levels: Collection[Level], limit: int) -> list[Delivery]:
         found = [delivery for delivery in self._hand if delivery.level in levels][:limit]
         for delivery in found:
             self._hand.remove(delivery)
         return found
 
-    def _hand_back(self, delivery: JetStreamDelivery) -> None:
+    def _hand_back(self, delivery: Delivery) -> None:
         if delivery in self._hand:
             self._hand.remove(delivery)
             self._spawn(delivery.later(0))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from ..ports import Stored
+from ..ports import Delivery, Stored
 from ..subjects import Level, parse_hint
 from .memory_stream import Bell, Link, Messages, matches
 
@@ -178,7 +178,10 @@ class MemoryHints:
             await self._queues.log.bell.wait(left if due is None else min(left, due))
         return None
 
-    async def withdraw(self, keep: Collection[Level] = ()) -> None:
+    def put_back(self, delivery: Delivery) -> None:
+        self._queues.put_off(delivery.level, delivery.seq, 0)
+
+    async def withdraw(self, unless: Callable[[Level], bool]) -> None:
         """Here nothing is asked for while nobody waits."""
 
     async def hand_back(self, token: str) -> None:
