@@ -44,6 +44,7 @@ from .attempt import Attempt
 from .config import Config
 from .containers.image import KEPT, Content
 from .containers.lodging import asked
+from .gpus.find import open_pool
 from .main import answer, equipped, named, read_login
 from .means import Means
 from .options import parse
@@ -217,7 +218,9 @@ async def attempt(
     outbox = Aloud(bus, Spool(config.state / "spool", config.spool_bytes))
     instance = secrets.token_hex(6)
     sources = SecretSources(os.environ, config.secrets_env, config.secrets_file)
-    async with equipped(config, bus, instance, outbox, sources) as (means, channels):
+    config = replace(config, slots=1)
+    pool = open_pool(config, instance)
+    async with equipped(config, bus, instance, outbox, sources, pool) as (means, channels):
         means.keeper.presence = _presence(means)
         await means.keeper.renew()
         background = [asyncio.ensure_future(means.keeper.run())]
