@@ -239,6 +239,7 @@ async def attempt(
                 part.cancel()
             await asyncio.gather(*background, return_exceptions=True)
             await means.keeper.vanish()
+            means.diary.over()
 
 
 def _presence(means: Means) -> Callable[[tuple[int, ...]], AgentPresence]:
