@@ -44,8 +44,8 @@ class Taker:
         self._begin = begin
         self._order = make_order(means.config.order, means.config.queues)
         self._pauses = Pauses(means.bus, means.config.queues)
-        self._shares = Shares(means.bus, means.instance, room)
         clock = asyncio.get_running_loop().time
+        self._shares = Shares(means.bus, means.instance, room, clock)
         self.lookout = Lookout(means, room, self._order, clock, self.look_again)
         self._levels: set[Level] = set()
         self._demanding: set[Level] = set()
