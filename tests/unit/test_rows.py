@@ -20,7 +20,7 @@ from evq.core.spec import Command, Spec
 from evq.core.state import Task
 from evq.core.subjects import LIFECYCLE_STREAM, TELEMETRY_STREAM, Level
 from evq.projector import rows
-from evq.projector.answers import parameters_for, queries
+from evq.projector.answers import parameters_for
 from evq.projector.fold import changed_attempts, fold_lifecycle, hear, sort_telemetry
 from evq.projector.projection import FAR, Batch, Projection
 from evq.projector.store import Database, OldSchema
@@ -113,14 +113,6 @@ def test_the_document_has_every_column_of_every_view(database: Database) -> None
     for view in views:
         columns = [(name, kind) for name, kind, *_ in database.rows(f"DESCRIBE {view}")]
         assert documented[view] == columns, view
-
-
-def test_the_document_has_every_question() -> None:
-    text = DOCS.read_text("utf-8")
-    found = re.findall(r"^\| `(\w+)\(([^)]*)\)` \|", text, re.MULTILINE)
-    assert {name: arguments for name, arguments in found} == {
-        name: ", ".join((*query.required, *query.optional)) for name, query in queries().items()
-    }
 
 
 # --- tasks ----------------------------------------------------------------------------------------
