@@ -109,6 +109,15 @@ async def load_queue(log: Log, name: str) -> QueueState:
     return queue
 
 
+async def load_queues(log: Log) -> dict[str, QueueState]:
+    """Every queue that somebody did something to, as of now."""
+    queues: dict[str, QueueState] = {}
+    for stored in await log.history(subjects.queue_events("*")):
+        if name := subjects.parse_queue_events(stored.subject):
+            queues[name] = absorb_queue(queues.get(name, QueueState(name)), stored)
+    return queues
+
+
 def absorb_queue(queue: QueueState, stored: Stored) -> QueueState:
     """The queue after one stored event; bytes that are no event of a queue count as unknown."""
     message = wire.decode(stored.data)
