@@ -24,6 +24,8 @@ from ..core.subjects import agent_events, commands
 from ..core.wire import encode
 from .attempt import Attempt
 from .claim import Claimer
+from .instances.diary import RUNS, Note
+from .instances.settle import Settler
 from .means import Means
 from .neighbours import Neighbours
 from .reporting.channel import Channel
@@ -46,7 +48,8 @@ class Agent:
                 cpus=means.config.cpus or up.cpus,
                 memory=means.config.memory or up.memory,
                 labels=means.config.labels,
-            )
+            ),
+            means.pool,
         )
         self._taker = Taker(means, self._room, self._begin)
         self._attempts: dict[str, Attempt] = {}
@@ -58,6 +61,7 @@ class Agent:
         self._neighbours = Neighbours(
             means.bus, means.author, means.config, means.instance, loop.time
         )
+        self._settler = Settler(means.bus, means.author, means.config.name, means.config.lease)
         means.keeper.presence = self._presence
 
     def _presence(self, claims: tuple[int, ...]) -> AgentPresence:
@@ -108,6 +112,9 @@ class Agent:
                 means.keeper.run(),
                 means.outbox.run(),
                 means.kept.run(),
+                means.watch.run(),
+                means.pool.run(self._look_at_gpus, self._settler.claim_of_gpus),
+                self._settle_former_runs(),
                 self._taker.watch_levels(),
                 self._taker.lookout.run(),
                 self._taker.watch_queues(),
@@ -138,6 +145,7 @@ class Agent:
         await asyncio.gather(taking, return_exceptions=True)
         while self._tasks:
             await asyncio.wait(self._tasks)
+        self._means.diary.over()
         await self._tell(AgentDown(self._up.agent, self._up.instance, "told to stop"))
         await self._means.keeper.vanish()
 
@@ -195,10 +203,12 @@ class Agent:
         attempt: Attempt | None = None
         end = None
         try:
-            claimed = await self._claimer.claim(delivery, holding.slot)
+            self._means.diary.begin(holding.slot, Note(delivery.seq, delivery.token))
+            claimed = await self._claimer.claim(delivery, holding.slot, holding.assignment)
             if claimed is None:
                 return
-            attempt = Attempt(self._means, claimed, delivery, self._channels[holding.slot])
+            channel = self._channels[holding.slot]
+            attempt = Attempt(self._means, claimed, delivery, channel, holding.assignment)
             self._attempts[claimed.id] = attempt
             end = await attempt.run()
         except Exception:
@@ -206,15 +216,34 @@ class Agent:
             if attempt:
                 end = attempt.failed_here()
         finally:
-            # The last process is dead: the slot is free before the log has been told.
-            self._room.release(holding)
-            await self._taker.freed(holding)
+            # The last process is dead: the slot is free before the log has been told. But whoever
+            # reads the log must find no GPU in two attempts.
+            if attempt is None or not holding.assignment.gpus:
+                await self._release(holding)
         if attempt:
             try:
                 await attempt.record(end)
             finally:
+                if holding.assignment.gpus:
+                    await self._release(holding)
                 if self._attempts.get(attempt.task.id) is attempt:
                     del self._attempts[attempt.task.id]
+
+    async def _release(self, holding: Holding) -> None:
+        self._room.release(holding)
+        await self._taker.freed(holding)
+
+    async def _look_at_gpus(self) -> None:
+        """The GPUs are not as they were."""
+        self._room.look()
+        self._means.keeper.nudge()
+        await self._taker.look_again()
+
+    async def _settle_former_runs(self) -> None:
+        """Declare lost what the run before this one had, then do nothing without end."""
+        means = self._means
+        await self._settler.former_runs(means.config.state / RUNS, means.instance)
+        await asyncio.Event().wait()
 
     async def _hear_commands(self) -> None:
         async with self._means.bus.calls.listen(commands(self._means.config.name)) as words:

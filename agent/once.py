@@ -128,6 +128,7 @@ class Unqueued:
 
     redelivered = False
     data = b""
+    token = ""
 
     def __init__(self, level: Level, task: str, seq: int) -> None:
         self.level = level

@@ -169,7 +169,7 @@ class Taker:
     async def _take(self, delivery: Delivery) -> None:
         level = delivery.level
         closed = self._closed or self._pauses.on(level.queue) or self._waits(delivery)
-        holding = None if closed else self._room.hold(level)
+        holding = None if closed else self._room.hold(level, delivery.task, delivery.seq)
         if holding is None:
             await delivery.later(0)
             return

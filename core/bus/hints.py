@@ -57,6 +57,10 @@ class JetStreamDelivery:
         self.redelivered = parts[at] != "1"
         self.seq = int(parts[at + 1])
 
+    @property
+    def token(self) -> str:
+        return self.reply
+
     async def done(self) -> None:
         await self._say(b"+ACK")
 
@@ -260,6 +264,9 @@ class JetStreamHints:
         task = asyncio.ensure_future(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+    async def hand_back(self, token: str) -> None:
+        await publish(self._client, token, b"-NAK")
 
     async def wake(self) -> None:
         for first in self._first:

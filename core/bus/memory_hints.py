@@ -100,6 +100,10 @@ class MemoryDelivery:
         self.data = stored.data
         self.redelivered = redelivered
 
+    @property
+    def token(self) -> str:
+        return f"{self.seq} {self.level.key}"
+
     async def done(self) -> None:
         if self._link.standing.is_set():
             self._queues.consumers[self.level].given.pop(self.seq, None)
@@ -179,6 +183,11 @@ class MemoryHints:
 
     async def withdraw(self, unless: Callable[[Level], bool]) -> None:
         """Here nothing is asked for while nobody waits."""
+
+    async def hand_back(self, token: str) -> None:
+        self._link.check()
+        seq, _, key = token.partition(" ")
+        self._queues.put_off(Level.from_key(key), int(seq), 0)
 
     async def wake(self) -> None:
         self._awake = True

@@ -299,3 +299,14 @@ async def test_nothing_is_lost_between_a_task_and_a_withdrawal(
         assert delivery.task == f"t{number}"
         await delivery.done()
         await putting
+
+
+async def test_what_a_dead_agent_had_is_handed_out_again_at_once(
+    bus: Any, peer: Any, queues: Any
+) -> None:
+    await put(bus, LOW, "t1")
+    (first,) = await queues.take(LOW, 1)
+    assert await peer.hints.take(LOW, 1) == []
+    await peer.hints.hand_back(first.token)
+    again = await peer.hints.take_first([LOW], LONG)
+    assert again.seq == first.seq and again.redelivered
