@@ -135,6 +135,9 @@ def forecast(
             return None
         starts.append(start)
     starts.sort()
+    running = [task for agent in agents for task in agent.running]
+    if starts[-1] and not all(history.lengths(task.queue, task.name) for task in running):
+        return None
     low, middle, high = (starts[int(len(starts) * part)] for part in (0.1, 0.5, 0.9))
     return Forecast(middle, low, high, history.runs(queue))
 

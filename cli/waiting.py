@@ -12,7 +12,7 @@ import msgspec
 
 from ..core.presence import AgentPresence, PassedBy
 from ..core.queues import QueueState
-from ..core.resources import Offer, Request, delays, lacks, parse_size, request_of
+from ..core.resources import NO_SLOT, Offer, Request, delays, lacks, parse_size, request_of
 from ..core.state import Queued, Task
 from .forecast import Before, Forecast, History, forecast
 from .output import count_of
@@ -94,7 +94,7 @@ def verdict(facts: Facts) -> Verdict:
     views = tuple(_view(facts, agent) for agent in facts.agents if _serves(facts, agent))
     cause, text = _cause(facts, views)
     start, unknown = _start(facts, views, cause)
-    reasons = (*_place(facts), *map(_reason, views))
+    reasons = (*_place(facts), *map(_reason, views), *_elsewhere(facts, cause))
     return Verdict(cause, text, reasons, views, start, unknown)
 
 
@@ -147,26 +147,33 @@ def closed(agent: AgentPresence) -> str:
 
 
 def _reason(view: View) -> Reason:
-    name, agent = view.agent.agent, view.agent
+    agent = view.agent
     if view.never:
-        return Reason(False, f"{name} can never run it: it lacks {', '.join(view.never)}")
+        return Reason(False, f"{agent.agent}: can never run it, {missing(agent, view.never)}")
     if view.closed:
-        return Reason(False, f"{name} {view.closed}")
+        return Reason(False, f"{agent.agent}: {view.closed}")
     if view.lacks:
-        drained = sum(bool(device.drained) for device in agent.free.devices)
-        words = f" ({count_of(drained, 'GPU')} drained)" if drained else ""
-        return Reason(False, f"{name} lacks {', '.join(view.lacks)}{words}{_passed(view)}")
+        return Reason(False, f"{agent.agent}: {missing(agent, view.lacks)}{_passed(view)}")
     if view.kept:
-        return Reason(False, f"{name} keeps its room for {view.kept}")
-    free = f"{name} has room for it: {agent.free.slots} of {agent.slots} slots are free"
-    return Reason(True, free + _passed(view))
+        return Reason(False, f"{agent.agent}: keeps its room for {view.kept}")
+    room = f"{agent.agent}: has room, {agent.free.slots} of {agent.slots} slots are free"
+    return Reason(True, room + _passed(view))
+
+
+def missing(agent: AgentPresence, lacking: Sequence[str]) -> str:
+    """What an agent lacks, in words."""
+    slots = "its slot is busy" if agent.slots == 1 else f"all its {agent.slots} slots are busy"
+    others = ", ".join(one for one in lacking if one != NO_SLOT)
+    drained = sum(bool(device.drained) for device in agent.free.devices)
+    words = f"lacks {others}" + (f" ({count_of(drained, 'GPU')} drained)" if drained else "")
+    return "; ".join([slots] * (NO_SLOT in lacking) + [words] * bool(others))
 
 
 def _passed(view: View) -> str:
     if view.passed is None:
         return ""
-    often = count_of(view.passed.times, "task")
-    text = f"; {often} went past its class there in {age(view.passed.since)}"
+    went = count_of(view.passed.times, "task")
+    text = f"; {went} went past its class there in {age(view.passed.since)}"
     return text + ("; it keeps room for it now" if view.passed.reserved else "")
 
 
@@ -193,15 +200,18 @@ def _cause(facts: Facts, views: Sequence[View]) -> tuple[Cause, str]:
         return "no_agent", _nobody(facts, queue)
     able = [view for view in views if not view.never]
     if not able:
-        return "no_machine", f"no agent that serves queue {queue} can ever run it"
+        text = f"none of the {len(views)} agents that serve queue {queue} can ever run it"
+        if len(views) == 1:
+            agent, lacking = views[0].agent, views[0].never
+            text = f"agent {agent.agent} can never run it: it {missing(agent, lacking)}"
+        return "no_machine", text
     taking = [view for view in able if not view.closed]
     if not taking:
-        who = (
-            "the one agent that could run it takes"
-            if len(able) == 1
-            else (f"the {len(able)} agents that could run it take")
-        )
-        return "agents_closed", f"{who} nothing now"
+        only = able[0]
+        text = f"the {len(able)} agents that could run it take nothing now"
+        if len(able) == 1:
+            text = f"agent {only.agent.agent} could run it, but it {only.closed}"
+        return "agents_closed", text
     return _in_line(facts, taking)
 
 
@@ -260,6 +270,29 @@ def _place(facts: Facts) -> list[Reason]:
     place = facts.task.place
     return [
         Reason(facts.position == 1, f"it stands at place {facts.position} of queue {place.queue}")
+    ]
+
+
+def _elsewhere(facts: Facts, cause: Cause) -> list[Reason]:
+    """Agents that could run it, if only it stood in a queue of theirs."""
+    if cause not in ("no_agent", "no_machine"):
+        return []
+    asked = request_of(facts.task.spec)
+    able = [
+        agent
+        for agent in facts.agents
+        if not _serves(facts, agent)
+        and not closed(agent)
+        and any(_could(agent, asked, queue) for queue in agent.queues)
+    ]
+    move = f"evq move {facts.task.id} --to"
+    return [
+        Reason(
+            False,
+            f"{agent.agent}: could run it, but serves {', '.join(agent.queues)}"
+            f"  ({move} {agent.queues[0]})",
+        )
+        for agent in able
     ]
 
 

@@ -39,7 +39,7 @@ def why(task: str, as_json: bool) -> None:
       evq why
       evq why k3f9 --json
     """
-    facts, lines = call(lambda client: _ask(client, task))
+    facts, lines = call(lambda client: ask(client, task))
     found = facts.task
     waits = verdict(facts) if isinstance(found.state, Queued) else None
     reasons = waits.reasons if waits else holder_reasons(found, facts.agents)
@@ -74,7 +74,8 @@ def _mark(ok: bool) -> str:
     return click.style("ok", fg="green") if ok else click.style("no", fg="red")
 
 
-async def _ask(client: Client, selector: str) -> tuple[Facts, list[str]]:
+async def ask(client: Client, selector: str) -> tuple[Facts, list[str]]:
+    """What is known of a task, and its last lines if it failed."""
     task = await client.get(await resolve(client, selector))
     waits = isinstance(task.state, Queued)
     lines = await last_lines(client, task, LAST_LINES) if failed(task) else []

@@ -22,6 +22,9 @@ from .units import size_text
 NOTHING = "c0"
 """The class of a task that asks for nothing but a slot."""
 
+NO_SLOT = "no slot"
+"""What `lacks` says where all slots are taken."""
+
 MEBI = 2**20
 
 
@@ -177,7 +180,7 @@ def lacks(request: Request, offer: Offer) -> list[str]:
     """What is missing in `offer` for the request, in words; empty if it fits."""
     found = []
     if offer.slots < 1:
-        found.append("no slot")
+        found.append(NO_SLOT)
     if request.cpus and request.cpus > offer.cpus + 1e-9:
         found.append(f"{request.cpus:g} CPUs, has {max(0.0, offer.cpus):g}")
     if request.memory and request.memory > offer.memory:
