@@ -123,7 +123,12 @@ def forecast(
     `agents` are those that could run it; `now` is in microseconds. The same `seed` gives the same
     answer.
     """
-    if not all(history.lengths(queue, one.name) for one in before):
+    at_once = not before and any(
+        not lacks(agent.request(request, queue), agent.free) for agent in agents
+    )
+    running = [(task.queue, task.name) for agent in agents for task in agent.running]
+    like = [*running, *((queue, one.name) for one in before)]
+    if not at_once and not all(history.lengths(*one) for one in like):
         return None
     chance = random.Random(seed)
     looks = (len(before) + 1) * sum(agent.offer.slots for agent in agents)
@@ -135,9 +140,6 @@ def forecast(
             return None
         starts.append(start)
     starts.sort()
-    running = [task for agent in agents for task in agent.running]
-    if starts[-1] and not all(history.lengths(task.queue, task.name) for task in running):
-        return None
     low, middle, high = (starts[int(len(starts) * part)] for part in (0.1, 0.5, 0.9))
     return Forecast(middle, low, high, history.runs(queue))
 
