@@ -27,6 +27,8 @@ from .render import iso
 from .session import call
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from ..core.sdk.client import Client
 
 
@@ -39,6 +41,9 @@ class QueueFamily(Family):
         if args[0] not in self.commands and not args[0].startswith("-"):
             args = ["show", *args]
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        return super().shell_complete(ctx, incomplete) + complete_queue(ctx, None, incomplete)
 
 
 name_argument = click.argument("name", shell_complete=complete_queue)
