@@ -148,7 +148,8 @@ class Scene:
     async def enqueue(self, *words: str, **settings: Any) -> str:
         """Enqueue a witness with these words; returns the task's id."""
         argv = (sys.executable, "-S", str(WITNESS), str(self.truth), *words)
-        spec = Spec(entry=Command(argv), name="witness", queue="q", manager="none", **settings)
+        asked = {"queue": "q", **settings}
+        spec = Spec(entry=Command(argv), name="witness", manager="none", **asked)
         receipt = await self.client.enqueue(spec)
         self.acked.append((receipt.task, receipt.seq))
         return receipt.task
