@@ -119,6 +119,7 @@ class Agent:
                 self._settle_former_runs(),
                 self._taker.watch_levels(),
                 self._taker.lookout.run(),
+                self._taker.keep_permits(),
                 self._taker.watch_queues(),
                 self._hear_commands(),
                 means.caretaker.run(self.pause),
