@@ -24,6 +24,7 @@ Cause = Literal[
     "no_agent",
     "no_machine",
     "agents_closed",
+    "limit",
     "reserved",
     "behind",
     "no_room",
@@ -212,7 +213,17 @@ def _cause(facts: Facts, views: Sequence[View]) -> tuple[Cause, str]:
         if len(able) == 1:
             text = f"agent {only.agent.agent} could run it, but it {only.closed}"
         return "agents_closed", text
+    limit, running = facts.queue.limit, _running(facts, queue)
+    if limit is not None and running >= limit:
+        return (
+            "limit",
+            f"at most {count_of(limit, 'task')} of queue {queue} may run, and {running} do",
+        )
     return _in_line(facts, taking)
+
+
+def _running(facts: Facts, queue: str) -> int:
+    return sum(task.queue == queue for agent in facts.agents for task in agent.running)
 
 
 def _nobody(facts: Facts, queue: str) -> str:
