@@ -17,7 +17,7 @@ from ..core.events import (
 )
 from ..core.ports import BusAway, Delivery, Entry
 from ..core.presence import AgentPresence, RunningTask
-from ..core.resources import Offer
+from ..core.resources import Offer, request_of
 from ..core.sdk.author import now
 from ..core.sdk.ready import tell_ready
 from ..core.subjects import agent_events, commands
@@ -82,6 +82,7 @@ class Agent:
             free=self._room.free,
             reserved=self._taker.lookout.reserved,
             passed=self._taker.lookout.passed,
+            queue_gpus=config.queue_gpus,
             running=tuple(
                 RunningTask(
                     task=live.task.id,
@@ -91,6 +92,7 @@ class Agent:
                     slot=live.slot,
                     since=live.since,
                     queue=live.task.place.queue,
+                    size=request_of(live.task.spec).size,
                     gpus=live.gpus,
                 )
                 for live in self._attempts.values()
@@ -117,6 +119,7 @@ class Agent:
                 self._settle_former_runs(),
                 self._taker.watch_levels(),
                 self._taker.lookout.run(),
+                self._taker.keep_permits(),
                 self._taker.watch_queues(),
                 self._hear_commands(),
                 means.caretaker.run(self.pause),

@@ -10,6 +10,9 @@ from ..core.queues import (
     QueueDescribed,
     QueuePaused,
     QueueResumed,
+    QueueRuled,
+    QueueState,
+    rules_text,
 )
 from ..core.spec import argv_text
 from ..core.wire import Broken, Unknown
@@ -82,6 +85,9 @@ def _words(event: events.Event) -> str:
             return f"queue {event.queue} resumed: {event.reason}"
         case QueueDeleted():
             return f"queue {event.queue} deleted: {event.reason}"
+        case QueueRuled(queue=queue, fair=fair, limit=limit):
+            rules = rules_text(QueueState(queue, fair=fair, limit=limit)) or "in order of age"
+            return f"queue {queue} is shared out {rules}: {event.reason}"
 
 
 def _end(outcome: str, exit_code: int | None, cause: str | None, evidence: str) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from .resources import Offer
+from .resources import NOTHING, Offer, Request
+from .served import GpuCount, wanted
 
 
 class RunningTask(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A task that an agent has now; since when, `gpus` the ids of those it has."""
+    """A task that an agent has now; since when, `size` its class, `gpus` the ids of its GPUs."""
 
     task: str
     attempt: int
@@ -17,12 +18,14 @@ class RunningTask(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     slot: int
     since: int
     queue: str = ""
+    size: str = NOTHING
     gpus: tuple[str, ...] = ()
 
 
 class PassedBy(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The first task of a class that waits while an agent begins others: how many these are
-    (`times`), since when they are counted, and what the agent lacks for it, in words."""
+    (`times`), since when they are counted, what the agent lacks for it, in words, and whether it
+    keeps room for it."""
 
     task: str
     queue: str
@@ -31,13 +34,15 @@ class PassedBy(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     since: int
     times: int
     lacks: tuple[str, ...]
+    reserved: bool = False
 
 
 class AgentPresence(msgspec.Struct, frozen=True, kw_only=True):
     """An agent that is there now. `claims` are the fencing tokens of its live attempts, `paused`
     is why it claims nothing at the moment, `offer` all that it has for tasks and `free` what of
     it no attempt has, `reserved` for whom it keeps some of that free, in words, and
-    `passed` whom it passes by."""
+    `passed` whom it passes by, `queue_gpus` how many GPUs a queue's task gets that asks for none.
+    """
 
     agent: str
     instance: str
@@ -55,6 +60,11 @@ class AgentPresence(msgspec.Struct, frozen=True, kw_only=True):
     running: tuple[RunningTask, ...] = ()
     reserved: str = ""
     passed: tuple[PassedBy, ...] = ()
+    queue_gpus: dict[str, GpuCount] = {}
+
+    def request(self, request: Request, queue: str) -> Request:
+        """What a task of the queue that asks for `request` wants here."""
+        return wanted(request, self.queue_gpus.get(queue))
 
     @property
     def takes(self) -> bool:

@@ -11,9 +11,8 @@ began since then. What is running counts, not what has run: nobody pays for yest
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ...core.bus.connect import Bus
 from ...core.presence import AgentPresence, decode_presence
@@ -28,10 +27,12 @@ KNOWN_SECONDS = 1.0
 class Shares:
     """What each user has running, by queue."""
 
-    def __init__(self, bus: Bus, instance: str, room: Room) -> None:
+    def __init__(self, bus: Bus, instance: str, room: Room, clock: Callable[[], float]) -> None:
+        """`clock` gives seconds that never go back."""
         self._bus = bus
         self._instance = instance
         self._room = room
+        self._clock = clock
         self._elsewhere: Counter[tuple[str, str]] = Counter()
         self._known = float("-inf")
         self._turns = 0
@@ -39,13 +40,13 @@ class Shares:
 
     async def look(self) -> None:
         """Learn what runs elsewhere, if that is not known. Raises `BusAway`."""
-        if time.monotonic() - self._known < KNOWN_SECONDS:
+        if self._clock() - self._known < KNOWN_SECONDS:
             return
         values = await self._bus.presence.all()
         agents = (decode_presence(value) for value in values.values())
         others = [one for one in agents if one and one.instance != self._instance]
         self._elsewhere = running(others)
-        self._known = time.monotonic()
+        self._known = self._clock()
 
     def took(self, level: Level) -> None:
         """A task of the level begins."""

@@ -88,14 +88,14 @@ class Weighted:
         """The queues as they were last arranged."""
 
     def arrange(self, levels: Iterable[Level]) -> list[Level]:
-        there = {level.queue for level in levels}
+        found = list(levels)
         places = {queue: place for place, queue in enumerate(self._weights)}
         self._line = sorted(
-            there,
+            {level.queue for level in found},
             key=lambda queue: (-self._credit[queue] - self._weights[queue], places[queue]),
         )
         rank = {queue: number for number, queue in enumerate(self._line)}
-        return sorted(levels, key=lambda level: (rank[level.queue], -level.priority))
+        return sorted(found, key=lambda level: (rank[level.queue], -level.priority))
 
     def took(self, queue: str) -> None:
         working = self._line[self._line.index(queue) :] if queue in self._line else [queue]

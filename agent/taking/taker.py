@@ -11,12 +11,14 @@ from typing import Any
 from ...core.ports import BusAway, Delivery
 from ...core.resources import Request
 from ...core.subjects import Level
+from ..claim import presence_key
 from ..means import Means
 from .fairness import Shares
 from .line import rank, take_in_order
 from .lookout import Lookout
 from .order import make_order
 from .pauses import Pauses
+from .permits import Permits
 from .room import Holding, Room
 
 log = logging.getLogger(__name__)
@@ -44,8 +46,15 @@ class Taker:
         self._begin = begin
         self._order = make_order(means.config.order, means.config.queues)
         self._pauses = Pauses(means.bus, means.config.queues)
-        self._shares = Shares(means.bus, means.instance, room)
         clock = asyncio.get_running_loop().time
+        self._shares = Shares(means.bus, means.instance, room, clock)
+        self._permits = Permits(
+            means.bus,
+            presence_key(means.config.name, means.instance),
+            means.config.lease,
+            self._pauses.limit,
+            self.look_again,
+        )
         self.lookout = Lookout(means, room, self._order, clock, self.look_again)
         self._levels: set[Level] = set()
         self._demanding: set[Level] = set()
@@ -93,6 +102,10 @@ class Taker:
         """Learn of what is done to our queues without end."""
         await self._pauses.run(self.look_again)
 
+    async def keep_permits(self) -> None:
+        """Renew the permits of what runs without end."""
+        await self._permits.run()
+
     async def look_again(self) -> None:
         """The world has changed: what waits in the queues may be taken now, or no longer."""
         self._changed = True
@@ -103,6 +116,7 @@ class Taker:
     async def freed(self, holding: Holding) -> None:
         """What an attempt held is free again."""
         self._freed.set()
+        await self._permits.give_back(holding.slot)
         if holding.request != Request():
             await self.look_again()
 
@@ -119,7 +133,10 @@ class Taker:
     # --- taking ---------------------------------------------------------------------------------
 
     def _may_take(self, level: Level) -> bool:
-        return self._room.fits(level) and not self._pauses.on(level.queue)
+        queue = level.queue
+        return (
+            self._room.fits(level) and not self._pauses.on(queue) and not self._permits.full(queue)
+        )
 
     def _may_begin(self, level: Level) -> bool:
         return self._may_take(level) and not self.lookout.blocks(level)
@@ -154,7 +171,8 @@ class Taker:
 
     def _limit(self, level: Level) -> int:
         """How many tasks of a level may be taken together."""
-        alone = self._order.one_at_a_time or level in self._demanding
+        limited = self._pauses.limit(level.queue) is not None
+        alone = limited or self._order.one_at_a_time or level in self._demanding
         return 1 if alone else self._room.slots
 
     def _place(self, delivery: Delivery) -> Any:
@@ -173,12 +191,26 @@ class Taker:
         if holding is None:
             await delivery.later(0)
             return
+        if not await self._may_run(delivery, holding):
+            return
         self._order.took(level.queue)
         self._shares.took(level)
         self._begin(delivery, holding)
         self._withdraw_soon()
         if self._demanding:
             await self.lookout.began(level, self._demanding)
+
+    async def _may_run(self, delivery: Delivery, holding: Holding) -> bool:
+        """Whether its queue's limit leaves room for the task; else it is handed back."""
+        try:
+            if await self._permits.take(delivery.level.queue, holding.slot):
+                return True
+        except BusAway:
+            self._room.release(holding)
+            raise
+        self._room.release(holding)
+        await delivery.later(0)
+        return False
 
     # --- giving others what we cannot take ------------------------------------------------------
 

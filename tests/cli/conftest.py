@@ -21,9 +21,10 @@ from evq.core.events import Launch, Log, Outcome
 from evq.core.handle import find, handle
 from evq.core.presence import AgentPresence, encode_presence
 from evq.core.questions import Column, Head
+from evq.core.resources import Offer
 from evq.core.sdk.author import Author, now
 from evq.core.spec import Script, Spec
-from evq.core.state import Task
+from evq.core.state import Queued, Task
 from evq.core.subjects import question, telemetry
 
 PATIENCE = 60.0
@@ -142,6 +143,8 @@ class Played:
             claims=claims,
             since=now(),
             paused=paused,
+            offer=Offer(slots=slots),
+            free=Offer(slots=slots - len(claims)),
         )
         await self.bus.presence.put(self.NAME, encode_presence(presence), 60)
 
@@ -151,8 +154,9 @@ class Played:
         return (await handle(self.bus.log, self.author, known, command)).task
 
     async def claims(self, task: str) -> Task:
-        waited = (await find(self.bus.log, task)).seq
-        claim = decide.Claim(self.NAME, self.INSTANCE, 0, 1, 10.0, waited)
+        known = await find(self.bus.log, task)
+        waited = known.state.failure if isinstance(known.state, Queued) else 0
+        claim = decide.Claim(self.NAME, self.INSTANCE, 0, known.place.hint, 10.0, waited)
         claimed = await self.does(task, claim)
         assert claimed.live
         self.holder = decide.Holder(self.INSTANCE, claimed.live.number)
