@@ -19,6 +19,7 @@ from ..core.ports import BusAway, Delivery, Stored
 from ..core.presence import decode_presence, presence_key
 from ..core.state import Attempt, Task
 from .config import Config
+from .gpus.pool import NOTHING, Assignment
 
 _T = TypeVar("_T")
 
@@ -49,7 +50,9 @@ class Claimer:
         self._retries: dict[int, float] = {}
         """By sequence, when we first saw a `retry` whose delay was not over."""
 
-    async def claim(self, delivery: Delivery, slot: int) -> Task | None:
+    async def claim(
+        self, delivery: Delivery, slot: int, assignment: Assignment = NOTHING
+    ) -> Task | None:
         """The task, claimed for `slot`; None if there is nothing to run for this hint.
 
         A hint that is of no use is acknowledged, one that may be of use later is put off.
@@ -84,9 +87,12 @@ class Claimer:
                         delivery.seq,
                         self._config.lease,
                         failure,
+                        assignment.ids,
+                        assignment.gpu_memory,
                     )
                     try:
                         written = await handle(self._bus.log, self._author, task, claim, self._wait)
+                        assignment.confirm(written.task.seq)
                         return written.task
                     except Rejected as error:
                         fresh = await self._patiently(lambda: refresh(self._bus.log, task))  # noqa: B023

@@ -10,6 +10,9 @@ from ..core.queues import (
     QueueDescribed,
     QueuePaused,
     QueueResumed,
+    QueueRuled,
+    QueueState,
+    rules_text,
 )
 from ..core.spec import argv_text
 from ..core.wire import Broken, Unknown
@@ -30,7 +33,8 @@ def _words(event: events.Event) -> str:
         case events.Enqueued(_, spec):
             return f"enqueued on {spec.queue}: {argv_text(spec.entry)}"
         case events.Claimed():
-            return f"claimed by {event.agent}, attempt {event.attempt}"
+            gpus = f", with {', '.join(event.gpus)}" if event.gpus else ""
+            return f"claimed by {event.agent}, attempt {event.attempt}{gpus}"
         case events.Phase():
             return phase_text(event.name, event.seconds, event.cached, event.detail)
         case events.Environment():
@@ -88,6 +92,9 @@ def _words(event: events.Event) -> str:
         case events.StopRequested():
             when = "now" if event.now else "after its tasks"
             return f"agent {event.agent} is to stop {when}{because(event.reason)}"
+        case QueueRuled(queue=queue, fair=fair, limit=limit):
+            rules = rules_text(QueueState(queue, fair=fair, limit=limit)) or "in order of age"
+            return f"queue {queue} is shared out {rules}: {event.reason}"
 
 
 def _drained(order: events.DrainRequested | events.ResumeRequested) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..core.errors import Conflict
+from ..core.errors import Conflict, UsageError
 from ..core.questions import Named
 from ..core.queues import (
     QueueCreated,
@@ -15,7 +15,9 @@ from ..core.queues import (
     QueueDescribed,
     QueuePaused,
     QueueResumed,
+    QueueRuled,
     QueueState,
+    rules_text,
 )
 from . import output
 from .change import Done, change_each, report, say_chosen
@@ -203,6 +205,59 @@ def resume(name: str, reason: str, as_json: bool) -> None:
 def _pause(before: QueueState) -> str:
     reason = before.pause.reason if before.pause else ""
     return f"evq queue pause {before.name} --reason {shlex.quote(reason)}"
+
+
+@queue.command()
+@name_argument
+@click.option("--fair/--by-age", default=None, help="Evenly among users, or the oldest first.")
+@click.option("--limit", metavar="N", help="At most N of its tasks at a time; none: no limit.")
+@reason_option
+@json_option
+def share(name: str, fair: bool | None, limit: str | None, reason: str, as_json: bool) -> None:
+    """Say how a queue is shared out: among its users, and how many of its tasks run at a time.
+
+    In a fair queue the next task is that of the user who has least of the queue running, on all
+    agents together. That is so for tasks that are enqueued from then on. A limit is kept by all
+    agents, from the next task on.
+
+    \b
+    Examples:
+      evq queue share gpu --fair
+      evq queue share licenses --limit 2
+      evq queue share gpu --by-age --limit none
+    """
+    most = _limit(limit)
+
+    async def work(client: Client) -> tuple[QueueState, QueueState]:
+        known = await client.queue(name)
+        event = QueueRuled(
+            name,
+            reason or "evq queue share",
+            known.fair if fair is None else fair,
+            known.limit if limit is None else most,
+        )
+        return await client.change_queue(event)
+
+    before, after = call(work)
+    text = rules_text(after) or "by age alone"
+    _report(after, f"queue {output.bold(name)} is shared out {text}", [_share(before)], as_json)
+
+
+def _share(before: QueueState) -> str:
+    fair = "--fair" if before.fair else "--by-age"
+    return f"evq queue share {before.name} {fair} --limit {before.limit or 'none'}"
+
+
+def _limit(written: str | None) -> int | None:
+    if written in (None, "none"):
+        return None
+    if not written.isdigit() or not int(written):
+        raise UsageError(
+            f"--limit {written} is no number of tasks",
+            why="at least one task of a queue may run; evq queue pause lets none begin",
+            fix="--limit 2, or --limit none",
+        )
+    return int(written)
 
 
 @queue.command()

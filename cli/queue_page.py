@@ -11,7 +11,7 @@ import msgspec
 from ..core.errors import NotFound, ProjectorAway
 from ..core.presence import AgentPresence
 from ..core.questions import Named
-from ..core.queues import QueueState
+from ..core.queues import QueueState, rules_text
 from . import output
 from .output import Column, dim
 from .queues import every_queue, queue_facts
@@ -80,6 +80,7 @@ def page(view: QueueView) -> None:
     output.say(f"queue {output.bold(known.name)}  {_state(view)}")
     for label, text in (
         ("for", facts["description"]),
+        ("shared", rules_text(known)),
         ("waiting", _waiting(facts)),
         ("running", str((facts["claimed"] or 0) + (facts["running"] or 0))),
         ("waits", _waits(facts)),

@@ -124,6 +124,7 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `secrets` are names, never values: `NAME`, or `VARIABLE=NAME`; see `secret_names`.
     `gpus` is how many it has for itself, or with `gpu_memory` (bytes on each) shares with others;
     `needs` are labels that the agent must have, `nodes` on how many machines it runs at once.
+    `fair` is true where the queue is shared out evenly among users.
     """
 
     entry: Entry
@@ -156,6 +157,7 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     needs: dict[str, str] = {}
     nodes: int = 1
     project: str = ""
+    fair: bool = False
     key: str | None = None
     parent: str | None = None
     user: str = ""

@@ -6,6 +6,7 @@ evq.t.<queue>.<task>                      lifecycle of one task, its compare-and
 evq.x.agent.<agent>                       agents that come and go
 evq.x.queue.<queue>                       what is done to a queue
 evqtel.<queue>.<task>.<agent>             what a task says
+evqsam.<agent>                            what an agent sees of its machine
 evqcmd.<agent>                            "look at the log now", lost without harm
 evqsvc.<endpoint>                         questions for a projector
 """
@@ -21,6 +22,8 @@ LIFECYCLE_STREAM = "EVQ"
 LIFECYCLE_SUBJECTS = "evq.>"
 TELEMETRY_STREAM = "EVQTEL"
 TELEMETRY_SUBJECTS = "evqtel.>"
+SAMPLES_STREAM = "EVQSAM"
+SAMPLES_SUBJECTS = "evqsam.>"
 PRESENCE_BUCKET = "evq-agents"
 LEVELS_BUCKET = "evq-queues"
 CODE_BUCKET = "evq-code"
@@ -116,6 +119,11 @@ def telemetry(queue: str, task: str, agent: str) -> str:
     return f"evqtel.{queue}.{task}.{agent}"
 
 
+def samples(agent: str) -> str:
+    """The subject of what an agent sees of its machine."""
+    return f"evqsam.{agent}"
+
+
 def commands(agent: str) -> str:
     """The subject on which an agent is told to look at the log now."""
     return f"evqcmd.{agent}"
@@ -158,5 +166,14 @@ def parse_telemetry(subject: str) -> tuple[str, str, str] | None:
     match subject.split("."):
         case ["evqtel", queue, task, agent]:
             return queue, task, agent
+        case _:
+            return None
+
+
+def parse_samples(subject: str) -> str | None:
+    """The agent of a sample's subject, or None for another subject."""
+    match subject.split("."):
+        case ["evqsam", agent]:
+            return agent
         case _:
             return None

@@ -6,6 +6,7 @@ async with open_client(Login(server="nats://127.0.0.1:4222")) as client:
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -31,6 +32,8 @@ from .author import Author, new_task_id
 
 ANSWER_SECONDS = 35.0
 BATCH = 500
+FAIR_SECONDS = 2.0
+"""How long a client may be wrong about a queue that was made fair."""
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -47,12 +50,14 @@ class Client:
     def __init__(self, bus: Bus, author: Author | None = None) -> None:
         self.bus = bus
         self.author = author or Author()
+        self._fair: dict[str, tuple[float, bool]] = {}
+        """By queue, until when it is known whether it is fair."""
 
     # --- enqueue ------------------------------------------------------------------------------
 
     async def enqueue(self, spec: Spec) -> Receipt:
         """Enqueue one task. When this returns, the server has it on disk."""
-        check_spec(spec)
+        spec = await self._shared(check_spec(spec))
         task = task_id_for_key(spec.key) if spec.key else new_task_id()
         level = Level.of(spec)
         await self._ensure(level)
@@ -74,12 +79,12 @@ class Client:
         """Enqueue many tasks in a few atomic batches; keys are not allowed here."""
         if any(spec.key for spec in specs):
             raise UsageError("a batch of tasks cannot carry idempotency keys")
-        levels = {Level.of(spec) for spec in specs}
-        for level in levels:
+        wanted = [await self._shared(check_spec(spec)) for spec in specs]
+        for level in {Level.of(spec) for spec in wanted}:
             await self._ensure(level)
         receipts: list[Receipt] = []
-        for start in range(0, len(specs), BATCH):
-            part = [check_spec(spec) for spec in specs[start : start + BATCH]]
+        for start in range(0, len(wanted), BATCH):
+            part = wanted[start : start + BATCH]
             tasks = [new_task_id() for _ in part]
             last = await self.bus.log.append_all(
                 [
@@ -101,6 +106,17 @@ class Client:
                 fix="put them into a file of the task's code",
             )
         return Entry(subjects.hint(level, task), data, f"enqueue-{task}", expect=0)
+
+    async def _shared(self, spec: Spec) -> Spec:
+        """The task in its user's own lane, if its queue is fair."""
+        now, known = time.monotonic(), self._fair.get(spec.queue)
+        if known is None or known[0] < now:
+            try:
+                fair = (await self.queue(spec.queue)).fair
+            except BusAway:
+                return spec  # a server that evq has not used before
+            known = self._fair[spec.queue] = (now + FAIR_SECONDS, fair)
+        return msgspec.structs.replace(spec, fair=True) if known[1] else spec
 
     async def _ensure(self, level: Level) -> None:
         try:

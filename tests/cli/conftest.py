@@ -21,6 +21,7 @@ from evq.core.events import Launch, Log, Outcome
 from evq.core.handle import find, handle
 from evq.core.presence import AgentPresence, encode_presence
 from evq.core.questions import Column, Head
+from evq.core.resources import Offer
 from evq.core.sdk.author import Author, now
 from evq.core.spec import Script, Spec
 from evq.core.state import Queued, Task
@@ -147,7 +148,11 @@ class Played:
             claims=claims,
             since=now(),
             paused=paused,
-            **more,
+            **{
+                "offer": Offer(slots=slots),
+                "free": Offer(slots=slots - len(claims)),
+                **more,
+            },
         )
         await self.bus.presence.put(self.NAME, encode_presence(presence), 60)
 

@@ -238,6 +238,7 @@ def record() -> list[Line]:
         queues.QueueDescribed("night", "what must wait", "it was too full"),
         queues.QueuePaused("night", "the machines are moved"),
         queues.QueueResumed("night", "they are there"),
+        queues.QueueRuled("night", "there are many of us", fair=True, limit=8),
         queues.QueueDeleted("night", "they are sold"),
     ):
         recorder.put(subjects.queue_events("night"), done, "ada@lab")

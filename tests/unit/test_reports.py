@@ -133,6 +133,32 @@ def test_hours_of_gpus_used_and_wasted(history: History) -> None:
     assert (bob["reserved"], bob["wasted"]) == (pytest.approx(200 / hour, abs=1e-3), None)
 
 
+def test_every_gpu_of_every_attempt(history: History) -> None:
+    found = history.rows(
+        "SELECT gpu, task[1], attempt, seconds, taken_back > given FROM gpu_claims"
+        " ORDER BY given, gpu"
+    )
+    assert found == [
+        ("0", "a", 1, 100.0, True),
+        ("1", "a", 1, 100.0, True),
+        ("0", "b", 1, 100.0, True),
+        ("1", "b", 1, 100.0, True),
+        ("2", "a", 2, 100.0, True),
+        ("3", "a", 2, 100.0, True),
+    ]
+    assert history.ask("gpu_overlaps", days=100_000) == []
+
+
+def test_a_gpu_in_two_attempts_at_once_would_be_found(history: History) -> None:
+    history.enqueue(600, "cccccccccccc")
+    history.enqueue(600, "dddddddddddd")
+    history.of("cccccccccccc", (601, claimed(1, "0", "1")))
+    history.of("dddddddddddd", (602, claimed(1, "1", "2")))
+    history.project()
+    (found,) = history.ask("gpu_overlaps", days=100_000)
+    assert (found["gpu"], found["task"][0], found["other"][0]) == ("1", "c", "d")
+
+
 def test_gpus_that_were_idle_while_somebody_waited(history: History) -> None:
     [found] = history.ask("idle_while_waiting")
     hour = 3600
