@@ -20,6 +20,7 @@ from ..core.ports import BusAway, Delivery, Entry
 from ..core.presence import AgentPresence, RunningTask
 from ..core.resources import Offer, request_of
 from ..core.sdk.author import now
+from ..core.sdk.neighbours import Neighbours
 from ..core.sdk.ready import tell_ready
 from ..core.subjects import agent_events, commands
 from ..core.wire import encode
@@ -32,7 +33,6 @@ from .duty.leaving import Leaving
 from .instances.diary import RUNS, Note
 from .instances.settle import Settler
 from .means import Means
-from .neighbours import Neighbours
 from .reporting.channel import Channel
 from .taking.room import Holding, Room
 from .taking.taker import Taker
@@ -70,31 +70,23 @@ class Agent:
         loop = asyncio.get_running_loop()
         self._identity = Identity(means.bus, means.config, means.instance, means.host, loop.time)
         self._claimer = Claimer(means.bus, means.author, means.config, means.instance, loop.time)
-        self._neighbours = Neighbours(means.bus, means.author, means.config, loop.time)
+        config = means.config
+        self._neighbours = Neighbours(means.bus, means.author, config.name, config.lease, loop.time)
         self._settler = Settler(means.bus, means.author, means.config.name, means.config.lease)
         means.keeper.presence = self._presence
 
     def _presence(self, claims: tuple[int, ...]) -> AgentPresence:
-        config = self._means.config
-        return AgentPresence(
-            agent=config.name,
-            instance=self._means.instance,
-            host=self._means.host,
-            pid=self._up.pid,
-            queues=config.queues,
-            order=config.order,
-            slots=config.slots,
-            claims=claims,
+        return self._means.presence(
+            claims,
             draining=self._taker.over.is_set(),
             since=self._since,
             paused=self._paused,
             drains=self._duty.drains,
-            services=config.services,
             offer=self._room.offer,
             free=self._room.free,
             reserved=self._taker.lookout.reserved,
             passed=self._taker.lookout.passed,
-            queue_gpus=config.queue_gpus,
+            queue_gpus=self._means.config.queue_gpus,
             running=tuple(
                 RunningTask(
                     task=live.task.id,

@@ -102,6 +102,12 @@ class NameHolder(msgspec.Struct, frozen=True, kw_only=True):
     home: str
 
 
+def presence_key(agent: str, instance: str) -> str:
+    """Where an agent's instance says that it lives. A restarted agent has another key, so that
+    the silence of the one before is not covered up."""
+    return f"{agent}.{instance}"
+
+
 _decoder = msgspec.json.Decoder(AgentPresence)
 _holder = msgspec.json.Decoder(NameHolder)
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from ...core.bus.waiting import first_of
 from ...core.ports import BusAway, Delivery
+from ...core.presence import presence_key
 from ...core.resources import Request
 from ...core.subjects import Level
-from ..claim import presence_key
 from ..means import Means
 from .fairness import Shares
 from .line import rank, take_in_order
@@ -70,7 +70,7 @@ class Taker:
 
     async def run(self) -> None:
         """Take hints until it is over."""
-        await self._pauses.known.wait()
+        await first_of(self._pauses.known.wait(), self.over.wait())
         while not self.over.is_set():
             if not self._room.slots or self.paused:
                 self._freed.clear()
