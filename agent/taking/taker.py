@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any
 
+from ...core.bus.waiting import first_of
 from ...core.ports import BusAway, Delivery
+from ...core.presence import presence_key
 from ...core.resources import Request
 from ...core.subjects import Level
-from ..claim import presence_key
 from ..means import Means
 from .fairness import Shares
 from .line import rank, take_in_order
@@ -69,13 +70,13 @@ class Taker:
 
     async def run(self) -> None:
         """Take hints until it is over."""
-        await self._pauses.known.wait()
+        await first_of(self._pauses.known.wait(), self.over.wait())
         while not self.over.is_set():
             if not self._room.slots or self.paused:
                 self._freed.clear()
                 await self._freed.wait()
                 continue
-            await self._means.bus.standing.wait()
+            await first_of(self._means.bus.standing.wait(), self.over.wait())
             if not self._means.keeper.fresh:
                 # Whoever could not renew its lease lately must not begin anything.
                 self._means.keeper.nudge()
@@ -86,7 +87,7 @@ class Taker:
                     await self._take(delivery)
             except BusAway as away:
                 log.info("no hints: %s", away)
-                await self._means.bus.wait(away)
+                await first_of(self._means.bus.wait(away), self.over.wait())
 
     async def watch_levels(self) -> None:
         """Learn of the levels of our queues without end."""
