@@ -39,11 +39,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     `docker` is the image for tasks that ask for none, `docker_for` the same by queue;
     `docker_args` are the administrator's for every container, `docker_allow` the guarded ones
     that a task may use (see `core.container`). `trusted` is the file of authorities for TLS.
-    `drain_timeout` is how long tasks may run on when the agent was told to stop; `schedule` is
-    written as `core.schedule` tells, and `outside` says what becomes of tasks when it closes.
     `slots` of 0 are as many as there are GPUs for tasks, but at least one; `gpus` is read by
     `gpus.choice`, `queue_gpus` is how many of them a task of a queue gets that asks for none.
     The machine is looked at each `sample_every`, and told of each `report_every`; 0 is never.
+    `drain_timeout` is how long tasks may run on when the agent was told to stop; `schedule` is
+    written as `core.schedule` tells, and `outside` says what becomes of tasks when it closes.
     """
 
     name: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from functools import partial
 from typing import Any
 
@@ -64,15 +64,18 @@ class Agent:
         self._duty.on_lost = self._tell_again
         self._taker.over = self._duty.stopping
         self._hours = Hours(means.config)
+        self._duty.on_drained_gpus = self._drain_gpus
         self._told = ""
         """Why we pause, as the log was told."""
+        self._untold = False
+        """Whether an attempt's end could not be told before we had to go."""
         self._since = now()
         loop = asyncio.get_running_loop()
         self._identity = Identity(means.bus, means.config, means.instance, means.host, loop.time)
         self._claimer = Claimer(means.bus, means.author, means.config, means.instance, loop.time)
+        self._settler = Settler(means.bus, means.author, means.config.name, means.config.lease)
         config = means.config
         self._neighbours = Neighbours(means.bus, means.author, config.name, config.lease, loop.time)
-        self._settler = Settler(means.bus, means.author, config.name, config.lease)
         means.keeper.presence = self._presence
 
     def _presence(self, claims: tuple[int, ...]) -> AgentPresence:
@@ -171,7 +174,8 @@ class Agent:
         await self._means.bus.hints.wake()
         await asyncio.gather(taking, return_exceptions=True)
         await Leaving(self._means, self._tasks, self._attempts.values, self.give_back).run()
-        self._means.diary.over()
+        if not self._untold:
+            self._means.diary.over()
         await self._tell(AgentDown(self._up.agent, self._up.instance, why))
         await self._means.keeper.vanish()
         await self._identity.release()
@@ -248,11 +252,12 @@ class Agent:
 
     async def _work(self, delivery: Delivery, holding: Holding) -> None:
         attempt: Attempt | None = None
-        end = None
+        end, gpus, told = None, holding.assignment.gpus, False
         try:
             self._means.diary.begin(holding.slot, Note(delivery.seq, delivery.token))
             claimed = await self._claimer.claim(delivery, holding.slot, holding.assignment)
             if claimed is None:
+                told = True
                 return
             channel = self._channels[holding.slot]
             attempt = Attempt(self._means, claimed, delivery, channel, holding.assignment)
@@ -265,20 +270,29 @@ class Agent:
         finally:
             # The last process is dead: the slot is free before the log has been told. But whoever
             # reads the log must find no GPU in two attempts.
-            if attempt is None or not holding.assignment.gpus:
-                await self._release(holding)
+            if attempt is None or not gpus:
+                await self._release(holding, told)
         if attempt:
             try:
                 await attempt.record(end)
+                told = True
             finally:
-                if holding.assignment.gpus:
-                    await self._release(holding)
+                self._untold |= not told
+                if gpus:
+                    await self._release(holding, told)
                 if self._attempts.get(attempt.task.id) is attempt:
                     del self._attempts[attempt.task.id]
 
-    async def _release(self, holding: Holding) -> None:
-        self._room.release(holding)
+    async def _release(self, holding: Holding, told: bool) -> None:
+        """Give back what an attempt had; `told` says that the log knows of its end, if it began."""
+        self._room.release(holding, told)
         await self._taker.freed(holding)
+
+    def _drain_gpus(self, _: Collection[str]) -> None:
+        """Somebody took GPUs out of use, or gave them back."""
+        drains = self._duty.drains
+        self._means.pool.drain({gpu: str(drain) for drain in drains for gpu in drain.gpus})
+        self._room.look()
 
     async def _look_at_gpus(self) -> None:
         """The GPUs are not as they were."""

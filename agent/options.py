@@ -57,8 +57,8 @@ READERS: Mapping[str, Callable[[str], Any]] = {
     "secrets_env": _words,
     "cache_kinds": parse_kinds,
     "labels": _pairs,
-    "service_limits": parse_limits,
     "queue_gpus": _counts,
+    "service_limits": parse_limits,
 }
 """How the options are read that are neither words nor numbers."""
 

@@ -85,6 +85,9 @@ def _words(event: events.Event) -> str:
             return f"queue {event.queue} resumed: {event.reason}"
         case QueueDeleted():
             return f"queue {event.queue} deleted: {event.reason}"
+        case QueueRuled(queue=queue, fair=fair, limit=limit):
+            rules = rules_text(QueueState(queue, fair=fair, limit=limit)) or "in order of age"
+            return f"queue {queue} is shared out {rules}: {event.reason}"
         case events.DrainRequested():
             return f"{_drained(event)} to be drained{because(event.reason)}"
         case events.ResumeRequested():

@@ -41,10 +41,10 @@ class PassedBy(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class AgentPresence(msgspec.Struct, frozen=True, kw_only=True):
     """An agent that is there now. `claims` are the fencing tokens of its live attempts, `paused`
     is why it claims nothing at the moment, `offer` all that it has for tasks and `free` what of
-    it no attempt has, `reserved` for whom it keeps some of that free, in words, and `passed` whom
-    it passes by, `queue_gpus` how many GPUs a queue's task gets that asks for none. `drains` are
-    the orders that keep it or some of its GPUs out of use, `services` says that it runs many light
-    tasks at once."""
+    it no attempt has, `reserved` for whom it keeps some of that free, in words, and
+    `passed` whom it passes by, `queue_gpus` how many GPUs a queue's task gets that asks for none.
+    `drains` are the orders that keep it or some of its GPUs out of use, `services` says that it
+    runs many light tasks at once."""
 
     agent: str
     instance: str
@@ -61,10 +61,10 @@ class AgentPresence(msgspec.Struct, frozen=True, kw_only=True):
     free: Offer = Offer()
     running: tuple[RunningTask, ...] = ()
     reserved: str = ""
-    drains: Drains = ()
-    services: bool = False
     passed: tuple[PassedBy, ...] = ()
     queue_gpus: dict[str, GpuCount] = {}
+    drains: Drains = ()
+    services: bool = False
 
     def request(self, request: Request, queue: str) -> Request:
         """What a task of the queue that asks for `request` wants here."""
