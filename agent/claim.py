@@ -14,7 +14,7 @@ from ..core import state
 from ..core.bus.connect import Bus
 from ..core.decide import Claim, DeclareLost, Rejected
 from ..core.errors import NotFound
-from ..core.handle import Author, from_hint, handle, load, refresh
+from ..core.handle import Author, from_hint, handle, load, refresh, tell_the_rest
 from ..core.ports import BusAway, Delivery, Stored
 from ..core.presence import decode_presence
 from ..core.state import Attempt, Task
@@ -68,7 +68,13 @@ class Claimer:
             return None
         while True:
             match task.state:
+                case state.Held():
+                    # Whoever lets it go puts a new hint into the queue.
+                    await delivery.done()
+                    return None
                 case state.Ended():
+                    if task.awaited_by:
+                        await tell_the_rest(self._bus.log, self._author, task, self._wait)
                     await delivery.done()
                     return None
                 case state.Claimed(attempt) | state.Running(attempt):
@@ -117,7 +123,7 @@ class Claimer:
     async def _look(self, delivery: Delivery) -> Task:
         """The task as the log has it; a first delivery's own spec is enough to try a claim."""
         _, task, origin = from_hint(Stored(delivery.seq, "", delivery.data))
-        if task is None or delivery.redelivered:
+        if task is None or task.spec.after or delivery.redelivered:
             return await load(self._bus.log, origin)
         return task
 

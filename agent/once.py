@@ -156,7 +156,7 @@ async def apart(login: Login, task_id: str) -> AsyncIterator[tuple[Bus, Task]]:
         memory = MemoryBus(MemoryServer())
         bus = cast(Bus, memory)
         bus.objects = real.objects
-        spec = replace(known.spec, retries=0, losses=0, repo=_repo_as_it_ran(known))
+        spec = replace(known.spec, retries=0, losses=0, after=(), repo=_repo_as_it_ran(known))
         level = Level.of(spec)
         envelope = events.Envelope(
             id=secrets.token_hex(10), at=now(), by=known.by, event=Enqueued(known.id, spec)
@@ -182,6 +182,12 @@ async def real(login: Login, task_id: str) -> AsyncIterator[tuple[Bus, Task]]:
         match task.state:
             case state.Queued():
                 pass
+            case state.Held():
+                raise Conflict(
+                    f"task {task.id} waits for other tasks",
+                    why="it is not to run before they have ended",
+                    fix=f"evq why {task.id}, or evq repro {task.id} to try it here and now",
+                )
             case state.Claimed(attempt) | state.Running(attempt):
                 raise Conflict(
                     f"task {task.id} runs already",
@@ -190,7 +196,7 @@ async def real(login: Login, task_id: str) -> AsyncIterator[tuple[Bus, Task]]:
                 )
             case state.Ended():
                 queue = f"exec-{host_name()}"[:64]
-                spec = replace(task.spec, parent=task.id, key=None, queue=queue)
+                spec = replace(task.spec, parent=task.id, key=None, after=(), queue=queue)
                 task = await client.get((await client.enqueue(spec)).task)
                 print(f"it has ended: task {task.id} is the same again", file=sys.stderr)
         yield bus, task

@@ -44,6 +44,12 @@ def _words(event: events.Event) -> str:
             return f"aborted before it ran: {reason}"
         case events.Requeued(reason):
             return f"put back into its queue: {reason}"
+        case events.Awaited(by):
+            return f"awaited by {', '.join(by)}"
+        case events.DependenciesEnded(ends):
+            return ", ".join(
+                f"task {end.task}, which it awaits, {end.outcome.phrase}" for end in ends
+            )
         case events.Again(task):
             return f"{task} is in its queue again"
         case events.AgentUp():

@@ -9,8 +9,9 @@ import click
 from ..core.errors import ProjectorAway
 from ..core.presence import AgentPresence
 from ..core.questions import Named
-from ..core.state import Claimed, Ended, Queued, Running, Task
+from ..core.state import Claimed, Ended, Held, Queued, Running, Task
 from . import output
+from .after import dependency_reasons
 from .completion import complete_task
 from .document import brief_facts
 from .logs import last_lines
@@ -36,8 +37,8 @@ def why(task: str, as_json: bool) -> None:
       evq why
       evq why k3f9 --json
     """
-    found, agents, place, lines = call(lambda client: _ask(client, task))
-    reasons = reasons_for(found, agents, place)
+    found, agents, place, lines, after = call(lambda client: _ask(client, task))
+    reasons = [*after, *reasons_for(found, agents, place)]
     if as_json:
         output.say_json(
             brief_facts(found)
@@ -66,7 +67,7 @@ def _mark(ok: bool) -> str:
 
 async def _ask(
     client: Client, selector: str
-) -> tuple[Task, list[AgentPresence], dict[str, Any] | None, list[str]]:
+) -> tuple[Task, list[AgentPresence], dict[str, Any] | None, list[str], list[tuple[bool, str]]]:
     task = await client.get(await resolve(client, selector))
     place = None
     if isinstance(task.state, Queued):
@@ -76,7 +77,8 @@ async def _ask(
         except ProjectorAway:
             pass
     lines = await last_lines(client, task, LAST_LINES) if failed(task) else []
-    return task, await client.agents(), place, lines
+    after = await dependency_reasons(client, task)
+    return task, await client.agents(), place, lines, after
 
 
 def reasons_for(
@@ -84,6 +86,8 @@ def reasons_for(
 ) -> list[tuple[bool, str]]:
     """The facts that matter in the task's state, and whether each is as it should be."""
     match task.state:
+        case Held():
+            return []  # its dependencies say it
         case Queued():
             return _waiting(task, task.state, agents, place)
         case Claimed(attempt) | Running(attempt):

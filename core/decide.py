@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from . import events, state
+from .dependencies import pending
 from .errors import Conflict
 from .events import Cause, Launch, Outcome, Usage
 from .retry import delay_after
@@ -120,6 +121,18 @@ class Abort(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Await(msgspec.Struct, frozen=True):
+    """Other tasks are to hear of the task's end."""
+
+    by: tuple[str, ...]
+
+
+class EndDependencies(msgspec.Struct, frozen=True):
+    """Tasks that this one may await have ended."""
+
+    ends: tuple[events.DependencyEnd, ...]
+
+
 class Requeue(msgspec.Struct, frozen=True):
     """Somebody wants a task that ended to run again."""
 
@@ -137,6 +150,8 @@ Command = (
     | DeclareLost
     | Abort
     | Requeue
+    | Await
+    | EndDependencies
 )
 
 RETRIABLE = frozenset({Outcome.FAILED, Outcome.TIMED_OUT})
@@ -186,10 +201,16 @@ def decide(task: Task, command: Command) -> events.Lifecycle:
             return _abort(task, reason)
         case Requeue(reason):
             return _requeue(task, reason)
+        case Await(by):
+            return _await(task, by)
+        case EndDependencies(ends):
+            return _end_dependencies(task, ends)
 
 
 def _claim(task: Task, command: Claim) -> events.Lifecycle:
     match task.state:
+        case state.Held():
+            raise Rejected(f"task {task.id} waits for other tasks")
         case state.Queued(delay=delay):
             if delay and command.waited != task.seq:
                 raise TooSoon(f"task {task.id} waits for {delay:g} s after its failure")
@@ -309,21 +330,21 @@ def _declare_lost(task: Task, command: DeclareLost) -> events.Lifecycle:
 
 def _abort(task: Task, reason: str) -> events.Lifecycle:
     match task.state:
-        case state.Queued():
+        case state.Held() | state.Queued():
             return events.Aborted(reason)
         case state.Claimed() | state.Running():
             if task.abort:
                 raise Rejected(f"task {task.id} is being aborted already", why=task.abort.reason)
             return events.AbortRequested(reason)
         case state.Ended(outcome=outcome):
-            raise Rejected(f"task {task.id} has ended already", why=f"it {_past(outcome)}")
+            raise Rejected(f"task {task.id} has ended already", why=f"it {outcome.phrase}")
 
 
 def _requeue(task: Task, reason: str) -> events.Lifecycle:
     match task.state:
         case state.Ended():
             return events.Requeued(reason)
-        case state.Queued() | state.Claimed() | state.Running():
+        case state.Held() | state.Queued() | state.Claimed() | state.Running():
             raise Rejected(
                 f"task {task.id} has not ended",
                 why=f"it is {task.name_of_state}",
@@ -331,10 +352,16 @@ def _requeue(task: Task, reason: str) -> events.Lifecycle:
             )
 
 
-def _past(outcome: Outcome) -> str:
-    return {
-        Outcome.COMPLETED: "completed",
-        Outcome.FAILED: "failed",
-        Outcome.ABORTED: "was aborted",
-        Outcome.TIMED_OUT: "ran out of time",
-    }[outcome]
+def _await(task: Task, by: tuple[str, ...]) -> events.Lifecycle:
+    if isinstance(task.state, state.Ended):
+        raise Rejected(f"task {task.id} has ended already", why=f"it {task.state.outcome.phrase}")
+    return events.Awaited(by)
+
+
+def _end_dependencies(task: Task, ends: tuple[events.DependencyEnd, ...]) -> events.Lifecycle:
+    """A task that does not wait any more, or not for these, has nothing to hear."""
+    awaited = {one.task for one in pending(task)}
+    news = tuple(end for end in ends if end.task in awaited)
+    if not news or not isinstance(task.state, state.Held):
+        raise Rejected(f"task {task.id} does not wait for that")
+    return events.DependenciesEnded(news)

@@ -24,6 +24,11 @@ class Outcome(StrEnum):
     ABORTED = "aborted"
     TIMED_OUT = "timed_out"
 
+    @property
+    def phrase(self) -> str:
+        """What one says of a task that ended so."""
+        return {"aborted": "was aborted", "timed_out": "ran out of time"}.get(self, self.value)
+
 
 class Cause(StrEnum):
     """Why an attempt did not complete. The list is closed, so that queries can count on it."""
@@ -48,6 +53,8 @@ class Cause(StrEnum):
     """Its agent went silent for longer than the lease."""
     DRAINED = "drained"
     """Its agent was stopped and gave the task back."""
+    DEPENDENCY = "dependency"
+    """A task that it awaited ended in another way than it was to."""
     INFRASTRUCTURE = "infrastructure"
     """The agent could not do its part, for example for want of disk space."""
 
@@ -220,6 +227,25 @@ class Requeued(msgspec.Struct, frozen=True, tag_field="kind", tag="requeued"):
     reason: str
 
 
+class Awaited(msgspec.Struct, frozen=True, tag_field="kind", tag="awaited"):
+    """Other tasks wait for this task's end; whoever ends it tells them in the same batch."""
+
+    by: tuple[str, ...]
+
+
+class DependencyEnd(msgspec.Struct, frozen=True, array_like=True):
+    """How a task ended that another one awaits."""
+
+    task: str
+    outcome: Outcome
+
+
+class DependenciesEnded(msgspec.Struct, frozen=True, tag_field="kind", tag="dependencies_ended"):
+    """Tasks that this one awaits have ended: it goes on waiting, or to its queue, or is aborted."""
+
+    ends: tuple[DependencyEnd, ...]
+
+
 Lifecycle = (
     Enqueued
     | Claimed
@@ -232,6 +258,8 @@ Lifecycle = (
     | AbortRequested
     | Aborted
     | Requeued
+    | Awaited
+    | DependenciesEnded
 )
 
 

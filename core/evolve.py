@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from . import events, state
+from . import dependencies, events, state
 from .events import Launch, Outcome
 from .state import Attempt, Task
 from .wire import Unknown
@@ -22,7 +22,8 @@ LONGEST_PHASE = 1e9
 
 def create(seq: int, at: int, by: str, event: events.Enqueued) -> Task:
     """The task that an `enqueued` event at sequence `seq` brings into the world."""
-    return Task(event.task, event.spec, by, at, seq, state.Queued(at))
+    waits = state.Held(at) if event.spec.after else state.Queued(at)
+    return Task(event.task, event.spec, by, at, seq, waits)
 
 
 def fold(task: Task, history: Iterable[tuple[int, int, str, events.Lifecycle | Unknown]]) -> Task:
@@ -59,6 +60,10 @@ def evolve(task: Task, seq: int, at: int, by: str, event: events.Lifecycle | Unk
         case events.Requeued():
             queued = state.Queued(at)
             return replace(task, seq=seq, state=queued, failures=0, losses=0, abort=None)
+        case events.Awaited(others):
+            return replace(task, seq=seq, awaited_by=(*task.awaited_by, *others))
+        case events.DependenciesEnded(ends):
+            return _dependencies_ended(task, seq, at, ends)
         case Unknown():
             return replace(task, seq=seq, unknown=task.unknown + 1)
 
@@ -164,3 +169,15 @@ def _lost(task: Task, seq: int, at: int, event: events.Lost) -> Task:
     return replace(
         task, seq=seq, state=state.Queued(at), past=past, losses=task.losses + spent, abort=None
     )
+
+
+def _dependencies_ended(
+    task: Task, seq: int, at: int, ends: tuple[events.DependencyEnd, ...]
+) -> Task:
+    task = replace(task, seq=seq, ends=(*task.ends, *ends))
+    if not isinstance(task.state, state.Held):
+        return task
+    if wrong := dependencies.wrong_end(task):
+        cause = events.Cause.DEPENDENCY
+        return replace(task, state=state.Ended(at, Outcome.ABORTED, 0, cause, wrong, None))
+    return task if dependencies.pending(task) else replace(task, state=state.Queued(at))

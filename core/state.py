@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .events import Cause, Launch, Outcome, Package, Usage
+from .events import Cause, DependencyEnd, Launch, Outcome, Package, Usage
 from .spec import Spec
 
 
@@ -68,6 +68,12 @@ class Attempt(msgspec.Struct, frozen=True):
         return next((one.commit for one in self.phases if one.commit), None)
 
 
+class Held(msgspec.Struct, frozen=True, tag="held"):
+    """It waits since `since` for other tasks, and stands in no queue."""
+
+    since: int
+
+
 class Queued(msgspec.Struct, frozen=True, tag="queued"):
     """It waits since `since`; after a failure, for `delay` seconds at least."""
 
@@ -98,7 +104,7 @@ class Ended(msgspec.Struct, frozen=True, tag="ended"):
     exit_code: int | None
 
 
-State = Queued | Claimed | Running | Ended
+State = Held | Queued | Claimed | Running | Ended
 
 
 class AbortWish(msgspec.Struct, frozen=True):
@@ -115,7 +121,8 @@ class Task(msgspec.Struct, frozen=True):
     `enqueued` is when, `origin` the sequence of the `enqueued` event, `seq` that of the last
     lifecycle event after it (0 if there is none): what the next one must expect. `past` are the
     attempts that ended; `failures` and `losses` count against the two budgets since the task was
-    last enqueued or requeued. `unknown` counts events from a newer version.
+    last enqueued or requeued. `unknown` counts events from a newer version. `awaited_by` are the
+    tasks that are to hear of its end, `ends` those it has heard of itself.
     """
 
     id: str
@@ -130,11 +137,15 @@ class Task(msgspec.Struct, frozen=True):
     losses: int = 0
     abort: AbortWish | None = None
     unknown: int = 0
+    awaited_by: tuple[str, ...] = ()
+    ends: tuple[DependencyEnd, ...] = ()
 
     @property
     def name_of_state(self) -> str:
-        """The state in one word: queued, claimed, running, or the outcome."""
+        """The state in one word: held, queued, claimed, running, or the outcome."""
         match self.state:
+            case Held():
+                return "held"
             case Queued():
                 return "queued"
             case Claimed():
@@ -150,7 +161,7 @@ class Task(msgspec.Struct, frozen=True):
         match self.state:
             case Claimed(attempt) | Running(attempt):
                 return attempt
-            case Queued() | Ended():
+            case Held() | Queued() | Ended():
                 return None
 
     @property

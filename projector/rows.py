@@ -51,6 +51,7 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
     gpus: int
     gpu_memory: int | None
     nodes: int
+    dependencies: str | None
     attempts: int
     failures: int
     losses: int
@@ -215,6 +216,7 @@ def task_row(task: Task) -> TaskRow:
         gpus=request_of(spec).gpus,
         gpu_memory=spec.gpu_memory,
         nodes=spec.nodes,
+        dependencies=_dependencies(task),
         attempts=len(attempts),
         failures=task.failures,
         losses=task.losses,
@@ -235,6 +237,17 @@ def task_row(task: Task) -> TaskRow:
         unknown=task.unknown,
         fold=_encoder.encode(task).decode(),
     )
+
+
+def _dependencies(task: Task) -> str | None:
+    if not task.spec.after:
+        return None
+    heard = {end.task: end.outcome for end in task.ends}
+    rows = [
+        {"awaits": one.task, "on": one.on, "outcome": heard.get(one.task)}
+        for one in task.spec.after
+    ]
+    return _encoder.encode(rows).decode()
 
 
 def _abort_reason(task: Task) -> str | None:

@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS _tasks (
     state VARCHAR, submitter VARCHAR, "user" VARCHAR, host VARCHAR, tags VARCHAR[], params JSON,
     entry VARCHAR, "commit" VARCHAR, branch VARCHAR, snapshot VARCHAR, key VARCHAR,
     parent VARCHAR, retries INTEGER, timeout DOUBLE, project VARCHAR, gpus INTEGER,
-    gpu_memory BIGINT, nodes INTEGER, attempts INTEGER, failures INTEGER,
+    gpu_memory BIGINT, nodes INTEGER, dependencies JSON, attempts INTEGER, failures INTEGER,
     losses INTEGER, agent VARCHAR, claim BIGINT, since TIMESTAMP, delay DOUBLE,
     enqueued TIMESTAMP, first_claimed TIMESTAMP, claimed TIMESTAMP, started TIMESTAMP,
     ended TIMESTAMP, exit_code BIGINT, outcome VARCHAR, cause VARCHAR, evidence VARCHAR,
@@ -82,6 +82,12 @@ SELECT t.task, t.name, t.queue, t.priority, t.state, t."user", t.host, t.tags, t
     t.exit_code, t.outcome, t.cause, t.evidence, t.abort_reason,
     p.done AS progress_done, p.total AS progress_total, p.text AS progress_text, t.origin
 FROM _tasks t LEFT JOIN _progress p ON p.claim = t.claim;
+
+CREATE OR REPLACE VIEW dependencies AS
+SELECT task, one->>'awaits' AS awaits, one->>'on' AS "on", one->>'outcome' AS outcome,
+    CASE one->>'on' WHEN 'any' THEN outcome IS NOT NULL OR NULL
+        ELSE (outcome = 'completed') = (one->>'on' = 'ok') END AS met
+FROM (SELECT task, unnest(dependencies::JSON[]) AS one FROM _tasks WHERE dependencies IS NOT NULL);
 
 CREATE OR REPLACE VIEW attempts AS
 SELECT task, attempt, agent, instance, slot, gpus, gpu_memory, claimed, started, ended, outcome,

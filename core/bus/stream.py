@@ -21,6 +21,9 @@ EXPECT = "Nats-Expected-Last-Subject-Sequence"
 MESSAGE_ID = "Nats-Msg-Id"
 
 WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
+TOO_MANY_BATCHES = 10210
+BATCH_PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Seconds between tries to begin a batch: the server takes 50 at once."""
 FULL = frozenset({10002, 10023, 10047, 10077})
 
 PULL_MESSAGES = 4000
@@ -88,19 +91,23 @@ class Stream:
         try:
             raise_for_error(answer)
         except ApiError as error:
-            if error.err_code in FULL:
-                raise ServerFull(
-                    "the server has no room for another event",
-                    why=str(error),
-                    fix="free disk space on the server, or raise its max_file_store",
-                ) from error
-            raise
+            raise _refusal(error) from error
         return _ack.decode(answer).seq
 
     async def append_all(self, entries: Sequence[Entry]) -> int:
         """Store all entries or none, by an atomic batch; see `ports.Log`."""
         if len(entries) == 1:
             return await self.append(entries[0])
+        for pause in BATCH_PAUSES:
+            try:
+                return await self._append_batch(entries)
+            except ApiError as error:
+                if error.err_code != TOO_MANY_BATCHES:
+                    raise
+            await asyncio.sleep(pause)
+        raise BusAway("the server is busy with too many batches")
+
+    async def _append_batch(self, entries: Sequence[Entry]) -> int:
         batch = secrets.token_hex(12)
         client = self._requests.client
         for number, entry in enumerate(entries, 1):
@@ -120,7 +127,7 @@ class Stream:
             except ApiError as error:
                 if error.err_code in WRONG_LAST_SEQUENCE:
                     raise WrongSequence(str(error)) from error
-                raise
+                raise _refusal(error) from error
         return _ack.decode(answer).seq
 
     async def _find(self, entry: Entry) -> int | None:
@@ -189,6 +196,17 @@ class Stream:
             yield follower.batches()
         finally:
             await follower.close()
+
+
+def _refusal(error: ApiError) -> Exception:
+    """The error in evq's words, where it has some."""
+    if error.err_code not in FULL:
+        return error
+    return ServerFull(
+        "the server has no room for another event",
+        why=str(error),
+        fix="free disk space on the server, or raise its max_file_store",
+    )
 
 
 def _stored(message: Msg | None) -> Stored | None:

@@ -26,6 +26,7 @@ from ..spec import Spec, check_spec
 from ..state import Task
 from ..subjects import Level
 from .author import Author, new_task_id
+from .awaiting import words_for
 
 ANSWER_SECONDS = 35.0
 BATCH = 500
@@ -58,6 +59,8 @@ class Client:
             return known
         entry = self._entry(level, task, spec)
         try:
+            if spec.after:
+                return Receipt(task, await self._store_awaiting([(task, spec)], [entry]), True)
             seq = await self._append(entry)
             # All who enqueue one key at once share the message's id, and each is told it is there.
             new = not spec.key or await self._is_ours(seq, entry)
@@ -79,15 +82,42 @@ class Client:
         for start in range(0, len(specs), BATCH):
             part = [check_spec(spec) for spec in specs[start : start + BATCH]]
             tasks = [new_task_id() for _ in part]
-            last = await self.bus.log.append_all(
-                [
-                    self._entry(Level.of(spec), task, spec)
-                    for task, spec in zip(tasks, part, strict=True)
-                ]
-            )
-            first = last - len(part) + 1
+            entries = [
+                self._entry(Level.of(spec), task, spec)
+                for task, spec in zip(tasks, part, strict=True)
+            ]
+            if any(spec.after for spec in part):
+                first = await self._store_awaiting(list(zip(tasks, part, strict=True)), entries)
+            else:
+                first = await self.bus.log.append_all(entries) - len(part) + 1
             receipts += [Receipt(task, first + n, True) for n, task in enumerate(tasks)]
         return receipts
+
+    async def _store_awaiting(
+        self, tasks: Sequence[tuple[str, Spec]], entries: Sequence[Entry]
+    ) -> int:
+        """Store `enqueued` events together with all that their dependencies ask for, and return
+        the first one's sequence. Raises `WrongSequence` if a task is there already."""
+        while True:
+            words = await words_for(self.bus.log, self.author, tasks)
+            try:
+                last = await self._append_all([*entries, *words])
+            except WrongSequence:
+                # One that is awaited has gone on meanwhile, or its answer to us was lost.
+                stored = await self.bus.log.history(entries[0].subject)
+                if not stored:
+                    continue
+                if stored[0].data != entries[0].data:
+                    raise
+                return stored[0].seq
+            return last - len(words) - len(entries) + 1
+
+    async def _append_all(self, entries: Sequence[Entry]) -> int:
+        try:
+            return await self.bus.log.append_all(entries)
+        except BusAway:
+            # The expectations make the repetition harmless.
+            return await self.bus.log.append_all(entries)
 
     def _entry(self, level: Level, task: str, spec: Spec) -> Entry:
         envelope = self.author.envelope(Enqueued(task, spec))
