@@ -75,7 +75,8 @@ async def find(log: Log, task_id: str) -> Task:
             why="no event in the log names it",
             fix="evq ls shows the tasks there are",
         )
-    return await load(log, hints[0].seq)
+    _, task, origin = from_hint(hints[0])
+    return await (refresh(log, task) if task else load(log, origin))
 
 
 async def refresh(log: Log, task: Task) -> Task:

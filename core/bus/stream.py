@@ -30,6 +30,8 @@ PULL_MESSAGES = 4000
 PULL_BYTES = 8 * 2**20
 PULL_SECONDS = 20.0
 RESTART_SECONDS = 0.2
+HISTORY_MESSAGES = 256
+"""Of one subject, in one answer."""
 SECOND = 1_000_000_000
 
 
@@ -151,6 +153,18 @@ class Stream:
             raise BusAway(f"the server answered {answer} for {request}")
         return message
 
+    async def _direct_many(self, subject: str, after: int) -> tuple[list[Stored], bool]:
+        """The next messages on `subject`, and whether there are more behind them."""
+        request = {"seq": after + 1, "next_by_subj": subject, "batch": HISTORY_MESSAGES}
+        messages, end = await self._requests.request_many(
+            f"$JS.API.DIRECT.GET.{self.name}", msgspec.json.encode(request)
+        )
+        answer = status(end)
+        if answer not in ("204", "404"):
+            raise BusAway(f"the server answered {answer} for {request}")
+        more = (end.headers or {}).get("Nats-Num-Pending", "0") != "0"
+        return [stored for message in messages if (stored := _stored(message))], more
+
     async def _next(self, subject: str, after: int) -> Msg | None:
         return await self._direct({"seq": after + 1, "next_by_subj": subject})
 
@@ -173,10 +187,12 @@ class Stream:
     async def history(self, subject: str, after: int = 0) -> list[Stored]:
         """The messages on `subject` after a sequence."""
         found: list[Stored] = []
-        while message := _stored(await self._direct({"seq": after + 1, "next_by_subj": subject})):
-            found.append(message)
-            after = message.seq
-        return found
+        while True:
+            some, more = await self._direct_many(subject, after)
+            found += some
+            if not more:
+                return found
+            after = found[-1].seq
 
     async def info(self) -> StreamInfo:
         """What the server says of the stream."""
