@@ -148,7 +148,11 @@ def sentence(task: Task) -> str:
     abort = f"; told to end by {task.abort.by}: {task.abort.reason}" if task.abort else ""
     match state:
         case Held(since):
-            others = "another task" if len(pending(task)) == 1 else f"{len(pending(task))} tasks"
+            others = (
+                "another task has"
+                if len(pending(task)) == 1
+                else f"{len(pending(task))} tasks have"
+            )
             return f"{word} for {span((now() - since) / 1e6)}, until {others} ended"
         case Queued(since, delay):
             again = f", runs again at the earliest {span(delay)} after that" if delay else ""

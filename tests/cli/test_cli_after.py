@@ -28,7 +28,7 @@ async def test_a_task_waits_for_the_last_one_and_for_a_named_one(
     assert facts["after"] == [{"task": first, "on": "any"}, {"task": second}]
     assert (await evq("show", first, "--json")).json["awaited_by"] == [second, third]
     page = (await evq("show")).out
-    assert "until 2 tasks ended" in page and f"{first} any, {second} ok" in page
+    assert "until 2 tasks have ended" in page and f"{first} any, {second} ok" in page
     await played.runs(first)
     assert f"{first} any (completed)" in (await evq("show")).out
     assert [(await find(bus.log, one)).name_of_state for one in (second, third)] == [
