@@ -19,6 +19,7 @@ from ..core.ports import BusAway, Delivery, Stored
 from ..core.presence import decode_presence
 from ..core.state import Attempt, Task
 from .config import Config
+from .gpus.pool import NOTHING, Assignment
 
 _T = TypeVar("_T")
 
@@ -55,7 +56,9 @@ class Claimer:
         self._retries: dict[int, float] = {}
         """By sequence, when we first saw a `retry` whose delay was not over."""
 
-    async def claim(self, delivery: Delivery, slot: int) -> Task | None:
+    async def claim(
+        self, delivery: Delivery, slot: int, assignment: Assignment = NOTHING
+    ) -> Task | None:
         """The task, claimed for `slot`; None if there is nothing to run for this hint.
 
         A hint that is of no use is acknowledged, one that may be of use later is put off.
@@ -81,8 +84,12 @@ class Claimer:
                     if not await self._take_over(delivery, task, attempt):
                         return None
                     task = await self._declare_lost(task, attempt)
-                case state.Queued(delay=delay):
-                    if (rest := await self._rest(task, delay)) > 0:
+                case state.Queued(delay=delay, failure=failure):
+                    if delivery.seq < task.place.hint:
+                        # It was moved: a later message leads to where it stands now.
+                        await delivery.done()
+                        return None
+                    if (rest := await self._rest(failure, delay)) > 0:
                         await delivery.later(rest)
                         return None
                     claim = Claim(
@@ -91,10 +98,13 @@ class Claimer:
                         slot,
                         delivery.seq,
                         self._config.lease,
-                        task.seq,
+                        failure,
+                        assignment.ids,
+                        assignment.gpu_memory,
                     )
                     try:
                         written = await handle(self._bus.log, self._author, task, claim, self._wait)
+                        assignment.confirm(written.task.seq)
                         return written.task
                     except Rejected as error:
                         fresh = await self._patiently(lambda: refresh(self._bus.log, task))  # noqa: B023
@@ -104,8 +114,8 @@ class Claimer:
                             return None
                         task = fresh
 
-    async def _rest(self, task: Task, delay: float) -> float:
-        """Seconds that are left of the delay after a failure.
+    async def _rest(self, failure: int, delay: float) -> float:
+        """Seconds that are left of the delay after the `failure` at that sequence.
 
         The hint comes back by itself when it is over, but it may come sooner: the word that put
         it off was lost, the result was handed in later, or it is another hint. The server's clock
@@ -113,11 +123,11 @@ class Claimer:
         """
         if not delay:
             return 0.0
-        first_seen = self._retries.setdefault(task.seq, self._clock())
-        age = await self._patiently(lambda: self._bus.log.age(task.seq))
+        first_seen = self._retries.setdefault(failure, self._clock())
+        age = await self._patiently(lambda: self._bus.log.age(failure))
         rest = delay - max(age, self._clock() - first_seen)
         if rest <= 0:
-            del self._retries[task.seq]
+            del self._retries[failure]
         return max(0.0, rest)
 
     async def _look(self, delivery: Delivery) -> Task:

@@ -9,10 +9,13 @@ from ..core.bus.connect import Bus
 from ..core.handle import Author
 from .caretaker import Caretaker
 from .config import Config
+from .gpus.pool import Pool
+from .instances.diary import Diary
 from .kept import Kept
 from .lease import LeaseKeeper
 from .limits.cgroups import Cgroups
 from .limits.memory import MemoryWatch
+from .machine.watch import MachineWatch
 from .reporting.outbox import Outbox
 from .reporting.redactor import Redactor
 from .results import Results
@@ -41,3 +44,6 @@ class Means:
     cgroups: Cgroups
     memory: MemoryWatch
     caretaker: Caretaker
+    watch: MachineWatch
+    pool: Pool
+    diary: Diary

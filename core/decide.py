@@ -31,8 +31,9 @@ class TooSoon(Rejected):
 class Claim(msgspec.Struct, frozen=True):
     """An agent wants to run the task.
 
-    `waited` is the sequence of the `retry` whose delay the agent knows to be over; `gpus` are the
-    ids of those that the agent keeps for it, `gpu_memory` is what of each, null for all.
+    `hint` is the sequence of the queue message that led here, `waited` that of the `retry` whose
+    delay the agent knows to be over; `gpus` are the ids of those that the agent keeps for it,
+    `gpu_memory` is what of each, null for all.
     """
 
     agent: str
@@ -139,6 +140,21 @@ class Requeue(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Move(msgspec.Struct, frozen=True):
+    """Somebody wants a task that waits to stand elsewhere; without a `rank`, at the end."""
+
+    queue: str
+    priority: int
+    rank: float | None
+    reason: str
+
+
+class Dequeue(msgspec.Struct, frozen=True):
+    """Somebody wants a task that waits to be what it was before it waited."""
+
+    reason: str
+
+
 Command = (
     Claim
     | BeginPhase
@@ -152,6 +168,8 @@ Command = (
     | Requeue
     | Await
     | EndDependencies
+    | Move
+    | Dequeue
 )
 
 RETRIABLE = frozenset({Outcome.FAILED, Outcome.TIMED_OUT})
@@ -205,14 +223,24 @@ def decide(task: Task, command: Command) -> events.Lifecycle:
             return _await(task, by)
         case EndDependencies(ends):
             return _end_dependencies(task, ends)
+        case Move():
+            return _move(task, command)
+        case Dequeue(reason):
+            _check_waiting(task)
+            return events.Dequeued(reason)
 
 
 def _claim(task: Task, command: Claim) -> events.Lifecycle:
     match task.state:
         case state.Held():
             raise Rejected(f"task {task.id} waits for other tasks")
-        case state.Queued(delay=delay):
-            if delay and command.waited != task.seq:
+        case state.Queued(delay=delay, failure=failure):
+            if command.hint < task.place.hint:
+                raise Rejected(
+                    f"the queue message {command.hint} of task {task.id} is stale",
+                    why=f"it was moved: {task.place.hint} leads to it now",
+                )
+            if delay and command.waited != failure:
                 raise TooSoon(f"task {task.id} waits for {delay:g} s after its failure")
             return events.Claimed(
                 attempt=len(task.past) + 1,
@@ -365,3 +393,37 @@ def _end_dependencies(task: Task, ends: tuple[events.DependencyEnd, ...]) -> eve
     if not news or not isinstance(task.state, state.Held):
         raise Rejected(f"task {task.id} does not wait for that")
     return events.DependenciesEnded(news)
+
+
+def _move(task: Task, command: Move) -> events.Lifecycle:
+    _check_waiting(task)
+    return events.Moved(
+        queue=command.queue,
+        priority=command.priority,
+        rank=command.rank,
+        reason=command.reason,
+    )
+
+
+def _check_waiting(task: Task) -> None:
+    """Raise `Rejected` unless the task waits in a queue."""
+    match task.state:
+        case state.Queued():
+            return
+        case state.Held():
+            raise Rejected(
+                f"task {task.id} waits for other tasks, and in no queue yet",
+                fix=f"evq why {task.id}, or evq abort {task.id}",
+            )
+        case state.Claimed(attempt) | state.Running(attempt):
+            raise Rejected(
+                f"task {task.id} does not wait any more",
+                why=f"agent {attempt.agent} has it",
+                fix=f"evq abort {task.id}",
+            )
+        case state.Ended(outcome=outcome):
+            raise Rejected(
+                f"task {task.id} waits in no queue",
+                why=f"it {outcome.phrase}",
+                fix=f"evq retry {task.id} puts it into its queue again",
+            )

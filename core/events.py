@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from .queues import QueueEvent
 from .spec import Spec
 
 
@@ -246,6 +247,24 @@ class DependenciesEnded(msgspec.Struct, frozen=True, tag_field="kind", tag="depe
     ends: tuple[DependencyEnd, ...]
 
 
+class Moved(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="moved", omit_defaults=True, kw_only=True
+):
+    """A task that waits stands elsewhere now. Without a `rank` it is the last of its priority."""
+
+    queue: str
+    priority: int
+    rank: float | None = None
+    reason: str
+
+
+class Dequeued(msgspec.Struct, frozen=True, tag_field="kind", tag="dequeued"):
+    """A task that waits was taken out of its queue: it is what it was before it was requeued,
+    or aborted if it never was."""
+
+    reason: str
+
+
 Lifecycle = (
     Enqueued
     | Claimed
@@ -260,17 +279,21 @@ Lifecycle = (
     | Requeued
     | Awaited
     | DependenciesEnded
+    | Moved
+    | Dequeued
 )
 
 
-class Again(msgspec.Struct, frozen=True, tag_field="kind", tag="again"):
-    """The queue message of a requeued task: look at `task`, whose spec stands at `origin`.
+class Again(msgspec.Struct, frozen=True, tag_field="kind", tag="again", omit_defaults=True):
+    """The queue message of a requeued or moved task: look at `task`, whose spec stands at
+    `origin`. `rank` is its place among the others, if that is not the end.
 
     It is a hint, not a fact about the task: no fold reads it.
     """
 
     task: str
     origin: int
+    rank: float | None = None
 
 
 # --- agents -----------------------------------------------------------------------------------
@@ -336,7 +359,7 @@ class AgentLost(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_lost")
 
 AgentEvent = AgentUp | AgentDraining | AgentDown | AgentPaused | AgentResumed | AgentLost
 
-Event = Lifecycle | Again | AgentEvent
+Event = Lifecycle | Again | AgentEvent | QueueEvent
 
 
 # --- telemetry --------------------------------------------------------------------------------

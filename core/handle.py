@@ -16,9 +16,10 @@ from . import subjects, wire
 from .decide import Command, decide
 from .dependents import Word, word_of_end
 from .errors import NotFound
-from .events import Again, AgentEvent, Enqueued, Envelope, Lifecycle
+from .events import Again, Enqueued, Envelope, Event, Lifecycle
 from .evolve import create, evolve
 from .ports import BusAway, Entry, Log, Stored, WrongSequence
+from .queues import QueueEvent, QueueState, evolve_queue
 from .state import Ended, Task
 from .wire import Broken, Unknown
 
@@ -28,7 +29,7 @@ _T = TypeVar("_T")
 class Author(Protocol):
     """Who writes events: gives them an id, a time and a name."""
 
-    def envelope(self, event: Lifecycle | Again | AgentEvent) -> Envelope: ...
+    def envelope(self, event: Event) -> Envelope: ...
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -92,7 +93,7 @@ def absorb(task: Task, stored: Stored) -> Task:
     message = wire.decode(stored.data)
     match message:
         case Envelope(event=event, at=at, by=by):
-            if isinstance(event, Enqueued | Again | AgentEvent):
+            if not isinstance(event, Lifecycle) or isinstance(event, Enqueued):
                 # It does not belong here; but who skips its sequence can never append again.
                 return replace(task, seq=stored.seq)
             return evolve(task, stored.seq, at, by, event)
@@ -100,6 +101,31 @@ def absorb(task: Task, stored: Stored) -> Task:
             return evolve(task, stored.seq, at, by, message)
         case Broken():
             return evolve(task, stored.seq, 0, "", Unknown("", 0, "", "broken", 0))
+
+
+async def load_queue(log: Log, name: str) -> QueueState:
+    """What was done to the queue `name`, as of now."""
+    queue = QueueState(name)
+    for stored in await log.history(subjects.queue_events(name)):
+        queue = absorb_queue(queue, stored)
+    return queue
+
+
+async def load_queues(log: Log) -> dict[str, QueueState]:
+    """Every queue that somebody did something to, as of now."""
+    queues: dict[str, QueueState] = {}
+    for stored in await log.history(subjects.queue_events("*")):
+        if name := subjects.parse_queue_events(stored.subject):
+            queues[name] = absorb_queue(queues.get(name, QueueState(name)), stored)
+    return queues
+
+
+def absorb_queue(queue: QueueState, stored: Stored) -> QueueState:
+    """The queue after one stored event; bytes that are no event of a queue count as unknown."""
+    message = wire.decode(stored.data)
+    if isinstance(message, Envelope) and isinstance(message.event, QueueEvent):
+        return evolve_queue(queue, stored.seq, message.at, message.by, message.event)
+    return evolve_queue(queue, stored.seq, 0, "", None)
 
 
 async def handle(

@@ -16,13 +16,28 @@ class RunningTask(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     user: str
     slot: int
     since: int
+    queue: str = ""
     gpus: tuple[str, ...] = ()
+
+
+class PassedBy(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The first task of a class that waits while an agent begins others: how many these are
+    (`times`), since when they are counted, and what the agent lacks for it, in words."""
+
+    task: str
+    queue: str
+    priority: int
+    size: str
+    since: int
+    times: int
+    lacks: tuple[str, ...]
 
 
 class AgentPresence(msgspec.Struct, frozen=True, kw_only=True):
     """An agent that is there now. `claims` are the fencing tokens of its live attempts, `paused`
     is why it claims nothing at the moment, `offer` all that it has for tasks and `free` what of
-    it no attempt has, `reserved` for whom it keeps some of that free, in words."""
+    it no attempt has, `reserved` for whom it keeps some of that free, in words, and
+    `passed` whom it passes by."""
 
     agent: str
     instance: str
@@ -39,6 +54,7 @@ class AgentPresence(msgspec.Struct, frozen=True, kw_only=True):
     free: Offer = Offer()
     running: tuple[RunningTask, ...] = ()
     reserved: str = ""
+    passed: tuple[PassedBy, ...] = ()
 
     @property
     def takes(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,8 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     `gpu_memory` is in bytes on each of its `gpus`, which it then shares with others; without it
     they are its own. `cpus` is in processors, `memory` in bytes. `labels` must all stand so on
     the agent. Fractions of a thousandth of a processor and of a mebibyte are rounded up.
+
+    `user` stands for whose task it is, where a queue is shared out fairly: see `user_token`.
     """
 
     gpus: int = 0
@@ -37,6 +40,7 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     cpus: float | None = None
     memory: int | None = None
     labels: dict[str, str] = {}
+    user: str = ""
 
     @property
     def size(self) -> str:
@@ -44,8 +48,9 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
         parts = [
             f"g{self.gpus}" if self.gpus else "",
             f"v{_mebi(self.gpu_memory)}" if self.gpu_memory is not None else "",
-            f"c{math.ceil(self.cpus * 1000)}" if self.cpus else "",
+            f"c{_milli(self.cpus)}" if self.cpus else "",
             f"m{_mebi(self.memory)}" if self.memory else "",
+            f"u{self.user}" if self.user else "",
             f"l{_encoded(self.labels)}" if self.labels else "",
         ]
         return "-".join(filter(None, parts)) or NOTHING
@@ -63,10 +68,20 @@ def request_of(spec: Spec) -> Request:
         cpus=limits.cpus if limits else None,
         memory=limits.memory if limits else None,
         labels=spec.needs,
+        user=user_token(spec.user) if spec.fair else "",
     )
 
 
-_PARTS = re.compile(r"(?:g(\d+)-?)?(?:v(\d+)-?)?(?:c(\d+)-?)?(?:m(\d+)-?)?(?:l([a-z2-7]+))?\Z")
+def user_token(user: str) -> str:
+    """A short word for a user, whatever characters the name has."""
+    digest = hashlib.sha256(user.encode()).digest()[:5]
+    return base64.b32encode(digest).decode().lower()
+
+
+_PARTS = re.compile(
+    r"(?:g(\d+)-?)?(?:v(\d+)-?)?(?:c(\d+)-?)?(?:m(\d+)-?)?(?:u([a-z2-7]{8})-?)?"
+    r"(?:l([a-z2-7]+))?\Z"
+)
 
 
 @lru_cache(4096)
@@ -75,14 +90,20 @@ def parse_size(token: str) -> Request:
     found = _PARTS.match(token)
     if found is None:
         return Request()
-    gpus, gpu_memory, cpus, memory, labels = found.groups()
+    gpus, gpu_memory, cpus, memory, user, labels = found.groups()
     return Request(
         gpus=int(gpus or 0),
         gpu_memory=int(gpu_memory) * MEBI if gpu_memory else None,
         cpus=int(cpus) / 1000 if cpus and int(cpus) else None,
         memory=int(memory) * MEBI if memory else None,
         labels=_decoded(labels) if labels else {},
+        user=user or "",
     )
+
+
+def _milli(cpus: float) -> int:
+    # 0.3 is a little more in floats; that is not meant.
+    return math.ceil(round(cpus * 1000, 6))
 
 
 def _mebi(size: int) -> int:

@@ -139,6 +139,7 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `gpus` is how many it has for itself, or with `gpu_memory` (bytes on each) shares with others;
     `needs` are labels that the agent must have, `nodes` on how many machines it runs at once.
     `after` are the tasks that it waits for before it stands in its queue.
+    `fair` is true where the queue is shared out evenly among users.
     """
 
     entry: Entry
@@ -172,6 +173,7 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     nodes: int = 1
     project: str = ""
     after: tuple[After, ...] = ()
+    fair: bool = False
     key: str | None = None
     parent: str | None = None
     user: str = ""

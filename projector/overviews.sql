@@ -38,6 +38,17 @@ SELECT a.task, a.attempt, t.queue, t."user", t.project, t.name, a.agent, a.host,
     a.ended IS NOT NULL AND a.outcome <> 'completed' AS wasted
 FROM held a JOIN _tasks t USING (task);
 
+-- Each GPU of each attempt, from the event that gave it to the one that took it back. By these
+-- sequences, not by clocks, two attempts do or do not have a GPU at once.
+CREATE OR REPLACE VIEW gpu_claims AS
+WITH ends AS (
+    SELECT task, attempt, min(seq) AS seq FROM _events
+    WHERE kind IN ('finished', 'retry', 'lost') GROUP BY ALL)
+SELECT unnest(a.gpus) AS gpu, a.agent, a.instance, a.task, a.attempt, a.gpu_memory,
+    a.claim AS given, e.seq AS taken_back, a.claimed, a.ended,
+    _seconds(a.claimed, coalesce(a.ended, _now())) AS seconds
+FROM _attempts a LEFT JOIN ends e USING (task, attempt) WHERE len(a.gpus) > 0;
+
 -- Each stretch of an agent's life in one state: the true history of the machines.
 CREATE OR REPLACE VIEW agent_history AS
 WITH said AS (

@@ -26,6 +26,8 @@ from ..config import Config
 from ..environments.base import Recipe
 from ..environments.locks import Hold, hold
 from ..execution import Execution
+from ..gpus import visible
+from ..gpus.pool import Assignment
 from ..means import Means
 from ..place import Place
 from ..reporting.telemetry import Recorder
@@ -34,9 +36,11 @@ from . import engine as engines
 from .container import Container
 from .engine import Engine, EngineAway, Image, Wanted
 from .image import Content, make_image
+from .interpreter import FOLDER as INTERPRETERS
+from .interpreter import shown_interpreter
 from .libraries import c_library, check_python_runs, check_uv_runs, own_c_library
 from .progress import Progress
-from .runtime import AUTHORITIES, Mount, interpreter_mounts, runtime, same
+from .runtime import AUTHORITIES, Mount, runtime, same
 from .variables import image_variables
 
 T = TypeVar("T")
@@ -92,13 +96,23 @@ class Lodging:
     """The container of one attempt. `find`, `enter`, perhaps `keep`, and `close` in any case."""
 
     def __init__(
-        self, means: Means, task: Task, wish: Asked, work: Path, socket: Path, recorder: Recorder
+        self,
+        means: Means,
+        task: Task,
+        wish: Asked,
+        work: Path,
+        socket: Path,
+        recorder: Recorder,
+        assignment: Assignment | None = None,
     ) -> None:
-        """`work` is the attempt's folder, `socket` where the task says metrics."""
+        """`work` is the attempt's folder, `socket` where the task says metrics; without an
+        `assignment` the container has the GPUs that its arguments name."""
         assert task.live is not None
         self._means = means
         self._task = task
         self._arguments = limited(arguments(wish, means.config), task.spec.limits)
+        if assignment and means.pool.hides:
+            self._arguments = visible.arguments(self._arguments, assignment.gpus)
         self._name = wish.image
         self._work = work
         self._socket = socket
@@ -113,6 +127,7 @@ class Lodging:
         self._unsure = False
         """Whether there may be a container that we know nothing of."""
         self._preparing: Hold | None = None
+        self._using = Hold(-1)
         self.prepared = False
 
     @property
@@ -128,7 +143,7 @@ class Lodging:
     async def save(self, tag: str, content: Content, place: Place) -> str:
         """Make the image `tag`, which holds the task ready to run; gives its id."""
         base = f"{engines.REPOSITORY}:{self._key}" if self.prepared else self._image.id
-        return await make_image(self._engine, base, tag, content, place)
+        return await make_image(self._engine, base, tag, content, self._interpreter, place)
 
     async def find(self) -> bool:
         """Have the engine and the image; whether it was here already. Raises `ContainerFailed`."""
@@ -139,6 +154,7 @@ class Lodging:
             image = await self._pull()
         self._image = image
         self._key = _key(image, self._task.spec)
+        self._interpreter, self._using = await shown_interpreter(self._means.config.cache)
         if self.customised:
             await self._find_prepared()
         return cached
@@ -206,11 +222,16 @@ class Lodging:
         wanted = self._wanted(image, user)
         self._container = await self._patiently(lambda: self._start(wanted))
         supervisor = self._container.supervisor
+        supervisor.hold(self._means.diary.descriptor)
         return Place(
             supervisor,
             Execution(supervisor, self._recorder),
             image_variables(
-                self._image, self._arguments.env, self._means.config, self._work, self._key
+                self._image,
+                self._arguments.env,
+                self._means.config,
+                self._work,
+                f"{self._key}+{self._interpreter.key}",
             ),
             self._image.digest,
             _words(wanted),
@@ -231,22 +252,22 @@ class Lodging:
         (config.cache / "git").mkdir(exist_ok=True)
         nothing = config.state / "nothing"
         nothing.mkdir(exist_ok=True)
-        process = runtime()
+        process = runtime(self._interpreter)
         trusted = (Mount(str(config.trusted), AUTHORITIES),) if config.trusted else ()
         return Wanted(
             image=image,
             argv=process.argv,
             mounts=(
                 *process.mounts,
-                *interpreter_mounts(config.state / "tools"),
                 same(os.path.realpath(uv.find_uv_bin())),
                 same(self._means.sdk),
                 same(self._socket, writable=True),
                 same(self._work, writable=True),
                 # One mount, so that files can be linked from uv's cache into environments.
                 same(config.cache, writable=True),
-                # Other tasks' code. No tmpfs: Podman copies into it what it hides.
-                Mount(str(nothing), str(config.cache / "git")),
+                # Other tasks' code, and what our supervisors run. No tmpfs: Podman copies into it
+                # what it hides.
+                *(Mount(str(nothing), str(config.cache / name)) for name in ("git", INTERPRETERS)),
                 *trusted,
             ),
             user=user,
@@ -282,7 +303,9 @@ class Lodging:
     async def check_python(self, place: Place) -> None:
         """Raise `EnvironmentFailed` if no Python runs in the image at all."""
         assert place.variables is not None
-        await check_python_runs(self._name, place.execution.ask, place.variables)
+        await check_python_runs(
+            self._name, self._interpreter.path, place.execution.ask, place.variables
+        )
 
     def memory_evidence(self) -> str:
         """What says that the kernel killed a process for want of memory; empty if nothing does."""
@@ -293,6 +316,7 @@ class Lodging:
         self._let_others_prepare()
         if self._container:
             await self._container.close()
+        self._using.release()
 
     def _let_others_prepare(self) -> None:
         if self._preparing:

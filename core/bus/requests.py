@@ -7,7 +7,7 @@ second layer; this is what everything else in this folder stands on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ import msgspec
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
 from ..ports import BusAway
 
@@ -168,3 +169,15 @@ async def publish(
         await client.publish(subject, data, reply, headers)
     except (nats.errors.Error, OSError) as error:
         raise BusAway(str(error) or type(error).__name__) from error
+
+
+async def listen_once(
+    client: Client, subject: str, heard: Callable[[Msg], Coroutine[Any, Any, None]]
+) -> Subscription:
+    """Call `heard` with the first message on a subject; the subscription ends with it."""
+    try:
+        subscription = await client.subscribe(subject, cb=heard)
+        await subscription.unsubscribe(1)
+    except (nats.errors.Error, OSError) as error:
+        raise BusAway(str(error) or type(error).__name__) from error
+    return subscription

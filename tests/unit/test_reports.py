@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from evq.core.questions import Named
 from evq.core.sdk.author import now
 from evq.core.spec import After, Command, Spec
 from evq.core.subjects import LIFECYCLE_STREAM, TELEMETRY_STREAM, Level
-from evq.projector.answers import parameters_for
+from evq.projector.answers import parameters_for, queries
 from evq.projector.projection import Batch, Projection
 from evq.projector.store import Database
 
+DOCS = Path(__file__).parents[2] / "docs" / "views.md"
 SPEC = Spec(entry=Command(("train",)), name="train", queue="q", user="ann", project="p", gpus=2)
 START = now() - 3600 * 1_000_000
 """An hour ago: reports look back from now."""
@@ -131,6 +133,32 @@ def test_hours_of_gpus_used_and_wasted(history: History) -> None:
     assert (bob["reserved"], bob["wasted"]) == (pytest.approx(200 / hour, abs=1e-3), None)
 
 
+def test_every_gpu_of_every_attempt(history: History) -> None:
+    found = history.rows(
+        "SELECT gpu, task[1], attempt, seconds, taken_back > given FROM gpu_claims"
+        " ORDER BY given, gpu"
+    )
+    assert found == [
+        ("0", "a", 1, 100.0, True),
+        ("1", "a", 1, 100.0, True),
+        ("0", "b", 1, 100.0, True),
+        ("1", "b", 1, 100.0, True),
+        ("2", "a", 2, 100.0, True),
+        ("3", "a", 2, 100.0, True),
+    ]
+    assert history.ask("gpu_overlaps", days=100_000) == []
+
+
+def test_a_gpu_in_two_attempts_at_once_would_be_found(history: History) -> None:
+    history.enqueue(600, "cccccccccccc")
+    history.enqueue(600, "dddddddddddd")
+    history.of("cccccccccccc", (601, claimed(1, "0", "1")))
+    history.of("dddddddddddd", (602, claimed(1, "1", "2")))
+    history.project()
+    (found,) = history.ask("gpu_overlaps", days=100_000)
+    assert (found["gpu"], found["task"][0], found["other"][0]) == ("1", "c", "d")
+
+
 def test_gpus_that_were_idle_while_somebody_waited(history: History) -> None:
     [found] = history.ask("idle_while_waiting")
     hour = 3600
@@ -213,3 +241,11 @@ def test_what_is_held_does_not_wait_in_its_queue(history: History) -> None:
     assert history.rows("SELECT task FROM waits WHERE task = 'dddddddddddd'") == []
     assert history.rows("SELECT outcome, met FROM dependencies") == [(None, None)]
     assert history.rows("SELECT task FROM tasks WHERE state = 'held'") == [("dddddddddddd",)]
+
+
+def test_the_document_has_every_question() -> None:
+    text = DOCS.read_text("utf-8")
+    found = re.findall(r"^\| `(\w+)\(([^)]*)\)` \|", text, re.MULTILINE)
+    assert {name: arguments for name, arguments in found} == {
+        name: ", ".join((*query.required, *query.optional)) for name, query in queries().items()
+    }

@@ -30,7 +30,7 @@ def every_command(task: Task) -> list[commands.Command]:
     environment = state.EnvironmentRecord("none", None, None, ())
     causes = [None, *Cause]
     return [
-        commands.Claim("w1", "i1", 0, 1, 10.0),
+        commands.Claim("w1", "i1", 0, task.place.hint, 10.0),
         commands.BeginPhase(holder, "code"),
         commands.EndPhase(holder, "code", 1.0, None),
         commands.TellEnvironment(holder, environment),
@@ -48,12 +48,16 @@ def every_command(task: Task) -> list[commands.Command]:
             commands.EndDependencies((events.DependencyEnd(name, outcome),))
             for name, outcome in itertools.product(("a", "b"), Outcome)
         ),
+        commands.Move("other", 7, 0.5, "urgent"),
+        commands.Dequeue("not now"),
     ]
 
 
 def outline(task: Task) -> tuple[object, ...]:
     """What of a task decides about its future; two tasks of one outline need not both be tried."""
-    return (task.name_of_state, task.failures, task.losses, task.abort is not None, len(task.ends))
+    former = task.former and task.former.state.outcome
+    wish = task.abort is not None
+    return (task.name_of_state, task.failures, task.losses, wish, former, len(task.ends))
 
 
 def edges_in_code() -> set[Edge]:
