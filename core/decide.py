@@ -6,12 +6,26 @@ does not. There is no clock and no randomness here; whoever calls knows both.
 
 from __future__ import annotations
 
-import msgspec
-
 from . import events, state
+from .commands import Abort as Abort
+from .commands import Await as Await
+from .commands import BeginPhase as BeginPhase
+from .commands import Claim as Claim
+from .commands import Command as Command
+from .commands import DeclareLost as DeclareLost
+from .commands import Dequeue as Dequeue
+from .commands import EndDependencies as EndDependencies
+from .commands import EndPhase as EndPhase
+from .commands import Finish as Finish
+from .commands import GiveBack as GiveBack
+from .commands import Holder as Holder
+from .commands import Move as Move
+from .commands import Requeue as Requeue
+from .commands import Start as Start
+from .commands import TellEnvironment as TellEnvironment
 from .dependencies import pending
 from .errors import Conflict
-from .events import Cause, Launch, Outcome, Usage
+from .events import Cause, Launch, Outcome
 from .retry import delay_after
 from .state import Attempt, Task
 
@@ -27,150 +41,6 @@ class ClaimLost(Rejected):
 class TooSoon(Rejected):
     """The task failed a moment ago: the delay before its next attempt is not known to be over."""
 
-
-class Claim(msgspec.Struct, frozen=True):
-    """An agent wants to run the task.
-
-    `hint` is the sequence of the queue message that led here, `waited` that of the `retry` whose
-    delay the agent knows to be over; `gpus` are the ids of those that the agent keeps for it,
-    `gpu_memory` is what of each, null for all.
-    """
-
-    agent: str
-    instance: str
-    slot: int
-    hint: int
-    lease: float
-    waited: int = 0
-    gpus: tuple[str, ...] = ()
-    gpu_memory: int | None = None
-
-
-class Holder(msgspec.Struct, frozen=True):
-    """Who speaks for an attempt; commands from anyone else are refused."""
-
-    instance: str
-    attempt: int
-
-
-class BeginPhase(msgspec.Struct, frozen=True):
-    """A step of the attempt begins."""
-
-    holder: Holder
-    name: str
-
-
-class EndPhase(msgspec.Struct, frozen=True):
-    """A step of the attempt ended after `seconds`."""
-
-    holder: Holder
-    name: str
-    seconds: float
-    cached: bool | None
-    detail: str = ""
-    commit: str | None = None
-
-
-class TellEnvironment(msgspec.Struct, frozen=True):
-    """The environment is there."""
-
-    holder: Holder
-    environment: state.EnvironmentRecord
-
-
-class Start(msgspec.Struct, frozen=True):
-    """The command was started."""
-
-    holder: Holder
-    launch: Launch
-
-
-class Finish(msgspec.Struct, frozen=True):
-    """The attempt ended; whether the task did is decided here.
-
-    `launch` is for a command that may have been too short for a `Start` of its own. `final`
-    says that another attempt would end the same way: no budget is spent on it.
-    """
-
-    holder: Holder
-    outcome: Outcome
-    exit_code: int | None = None
-    cause: Cause | None = None
-    evidence: str = ""
-    usage: Usage | None = None
-    launch: Launch | None = None
-    final: bool = False
-
-
-class GiveBack(msgspec.Struct, frozen=True):
-    """An agent that is being stopped gives the task to the others."""
-
-    holder: Holder
-    why: str
-
-
-class DeclareLost(msgspec.Struct, frozen=True):
-    """Somebody saw the attempt's lease run out."""
-
-    attempt: int
-    why: str
-
-
-class Abort(msgspec.Struct, frozen=True):
-    """Somebody wants the task to end."""
-
-    reason: str
-
-
-class Await(msgspec.Struct, frozen=True):
-    """Other tasks are to hear of the task's end."""
-
-    by: tuple[str, ...]
-
-
-class EndDependencies(msgspec.Struct, frozen=True):
-    """Tasks that this one may await have ended."""
-
-    ends: tuple[events.DependencyEnd, ...]
-
-
-class Requeue(msgspec.Struct, frozen=True):
-    """Somebody wants a task that ended to run again."""
-
-    reason: str
-
-
-class Move(msgspec.Struct, frozen=True):
-    """Somebody wants a task that waits to stand elsewhere; without a `rank`, at the end."""
-
-    queue: str
-    priority: int
-    rank: float | None
-    reason: str
-
-
-class Dequeue(msgspec.Struct, frozen=True):
-    """Somebody wants a task that waits to be what it was before it waited."""
-
-    reason: str
-
-
-Command = (
-    Claim
-    | BeginPhase
-    | EndPhase
-    | TellEnvironment
-    | Start
-    | Finish
-    | GiveBack
-    | DeclareLost
-    | Abort
-    | Requeue
-    | Await
-    | EndDependencies
-    | Move
-    | Dequeue
-)
 
 RETRIABLE = frozenset({Outcome.FAILED, Outcome.TIMED_OUT})
 """Outcomes after which a task with budget left runs again."""

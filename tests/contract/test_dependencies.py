@@ -20,7 +20,7 @@ from evq.core.ports import BusAway, Entry
 from evq.core.sdk.author import Author
 from evq.core.sdk.client import Client
 from evq.core.spec import MOST_AWAITED, After, Command, Spec
-from evq.core.state import Ended, Task
+from evq.core.state import Ended, Queued, Task
 from evq.core.subjects import Level
 
 AUTHOR = Author("agent")
@@ -46,9 +46,9 @@ class Stage:
 
     async def claim(self, task: str) -> Holder:
         known = await self.client.get(task)
-        written = await handle(
-            self.bus.log, AUTHOR, known, Claim("a", "i", 0, known.origin, 10.0, known.seq)
-        )
+        failure = known.state.failure if isinstance(known.state, Queued) else 0
+        claim = Claim("a", "i", 0, known.place.hint, 10.0, failure)
+        written = await handle(self.bus.log, AUTHOR, known, claim)
         assert written.task.live
         return Holder("i", written.task.live.number)
 
