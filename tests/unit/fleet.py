@@ -16,6 +16,9 @@ import msgspec
 
 from evq.agent.claim import presence_key
 from evq.agent.config import Config
+from evq.agent.gpus.ledger import Ledger
+from evq.agent.gpus.pool import Pool
+from evq.agent.gpus.port import NoGpus
 from evq.agent.taking.room import Holding, Room
 from evq.agent.taking.taker import Taker
 from evq.core.bus.memory import MemoryBus, MemoryServer
@@ -130,7 +133,10 @@ class Simulated:
         self._config = Config(
             **{"name": name, "queues": queues, "state": place, "cache": place, **config}
         )
-        self.room = Room(offer)
+        pool = Pool(
+            NoGpus(), (), Ledger(place), agent=name, instance=f"i-{name}", counts={}, foreign=0
+        )
+        self.room = Room(offer, pool)
         means: Any = SimpleNamespace(
             bus=self._bus,
             config=self._config,

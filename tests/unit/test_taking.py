@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from itertools import pairwise
 
 import pytest
 from fleet import Fleet, played
@@ -32,9 +31,7 @@ def test_the_oldest_goes_first_whatever_class_it_is_of():
 
 @given(st.lists(st.sampled_from([None, 1, 2, 4]), min_size=1, max_size=30), st.integers(1, 3))
 @settings(max_examples=30)
-def test_no_task_waits_for_a_younger_one_that_leaves_it_no_less(classes, agents):
-    """With one class that always fits, order of start is order of age, on several agents too."""
-
+def test_one_slot_takes_them_by_age_and_several_agents_take_each_once(classes, agents):
     async def story():
         fleet = Fleet()
         tasks = [await fleet.enqueue(1, cpus=cpus) for cpus in classes]
@@ -42,14 +39,9 @@ def test_no_task_waits_for_a_younger_one_that_leaves_it_no_less(classes, agents)
             fleet.agent(slots=1)
         runs = await fleet.until_done()
         await fleet.stop()
-        place = {task: number for number, task in enumerate(tasks)}
-        # Several agents may each have the other's first in hand for a moment, and no longer.
-        for before, after in pairwise(runs):
-            assert before.began <= after.began
-            if before.began < after.began:
-                assert place[before.task] < place[after.task] + 2 * agents
-        if agents == 1:
-            assert [run.task for run in runs] == tasks
+        began = [run.task for run in runs]
+        assert began == tasks if agents == 1 else sorted(began) == sorted(tasks)
+        assert max(run.began for run in runs) == (len(tasks) - 1) // agents
 
     played(story())
 
