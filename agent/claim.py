@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from functools import partial
+from typing import Protocol, TypeVar
 
 from ..core import state
 from ..core.bus.connect import Bus
-from ..core.decide import Claim, DeclareLost, Rejected
+from ..core.decide import Claim, DeclareLost, NoPermit, Rejected
 from ..core.errors import NotFound
 from ..core.handle import Author, from_hint, handle, load, refresh, tell_the_rest
 from ..core.ports import BusAway, Delivery, Stored
@@ -35,6 +36,22 @@ def presence_key(agent: str, instance: str) -> str:
     return f"{agent}.{instance}"
 
 
+USER_PAUSE = 1.0
+"""Seconds until the next try for a task whose user has as many running as may be."""
+
+
+class Permitting(Protocol):
+    """What tells of limits on how many tasks of a queue run at once."""
+
+    def limited(self, queue: str) -> bool:
+        """Whether a task of the queue needs a permit."""
+        ...
+
+    async def look(self, queue: str) -> bool:
+        """Learn of the queue's permits anew; whether another user might get one now."""
+        ...
+
+
 class Claimer:
     """Turns hints into claims for one agent."""
 
@@ -52,6 +69,8 @@ class Claimer:
         self._config = config
         self._instance = instance
         self._clock = clock
+        self.limits: Permitting | None = None
+        """What tells of the queues' limits; without it no claim needs a permit."""
         self._unlisted: dict[int, float] = {}
         self._retries: dict[int, float] = {}
         """By sequence, when we first saw a `retry` whose delay was not over."""
@@ -101,11 +120,15 @@ class Claimer:
                         failure,
                         assignment.ids,
                         assignment.gpu_memory,
+                        self._permit(delivery.level.queue),
                     )
                     try:
                         written = await handle(self._bus.log, self._author, task, claim, self._wait)
                         assignment.confirm(written.task.seq)
                         return written.task
+                    except NoPermit:
+                        await delivery.later(await self._until_permit(delivery.level.queue))
+                        return None
                     except Rejected as error:
                         fresh = await self._patiently(lambda: refresh(self._bus.log, task))  # noqa: B023
                         if isinstance(fresh.state, state.Queued) and fresh.seq == task.seq:
@@ -113,6 +136,20 @@ class Claimer:
                             await delivery.later(self._config.lease)
                             return None
                         task = fresh
+
+    def _permit(self, queue: str) -> str:
+        """The queue, if a task needs a permit to be live there."""
+        return queue if self.limits and self.limits.limited(queue) else ""
+
+    async def _until_permit(self, queue: str) -> float:
+        """Seconds until it makes sense to hand out a hint again whose task got no permit.
+
+        The queue is not looked into as long as it is full. But one user's tasks would be handed
+        out again and again while those of others could run.
+        """
+        assert self.limits is not None
+        others_may = await self._patiently(partial(self.limits.look, queue))
+        return USER_PAUSE if others_may else 0.0
 
     async def _rest(self, failure: int, delay: float) -> float:
         """Seconds that are left of the delay after the `failure` at that sequence.

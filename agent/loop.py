@@ -58,6 +58,7 @@ class Agent:
         self._since = now()
         loop = asyncio.get_running_loop()
         self._claimer = Claimer(means.bus, means.author, means.config, means.instance, loop.time)
+        self._claimer.limits = self._taker.limits
         self._neighbours = Neighbours(
             means.bus, means.author, means.config, means.instance, loop.time
         )
@@ -228,6 +229,7 @@ class Agent:
                     await self._release(holding)
                 if self._attempts.get(attempt.task.id) is attempt:
                     del self._attempts[attempt.task.id]
+            await self._taker.limits.ended(attempt.task)
 
     async def _release(self, holding: Holding) -> None:
         self._room.release(holding)

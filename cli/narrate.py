@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..core import events
 from ..core.events import Envelope
+from ..core.permits import Permits
 from ..core.queues import (
     QueueCreated,
     QueueDeleted,
@@ -13,6 +14,7 @@ from ..core.queues import (
 )
 from ..core.spec import argv_text
 from ..core.wire import Broken, Unknown
+from .limit import limit_text
 from .render import end_text, span
 
 
@@ -62,6 +64,8 @@ def _words(event: events.Event) -> str:
             return f"moved to {where} of {event.queue}, priority {event.priority}: {event.reason}"
         case events.Dequeued(reason):
             return f"taken out of its queue: {reason}"
+        case Permits():
+            return f"{limit_text(event)}: {event.reason}"
         case events.Again(task):
             return f"{task} is in its queue again"
         case events.AgentUp():

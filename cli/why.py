@@ -14,6 +14,7 @@ from . import output
 from .after import dependency_reasons
 from .completion import complete_task
 from .document import brief_facts
+from .limit import limit_reasons
 from .logs import last_lines
 from .options import json_option
 from .remedy import LAST_LINES, explanation, failed, remedies
@@ -77,7 +78,7 @@ async def _ask(
         except ProjectorAway:
             pass
     lines = await last_lines(client, task, LAST_LINES) if failed(task) else []
-    after = await dependency_reasons(client, task)
+    after = await dependency_reasons(client, task) + await limit_reasons(client, task)
     return task, await client.agents(), place, lines, after
 
 

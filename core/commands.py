@@ -13,7 +13,7 @@ class Claim(msgspec.Struct, frozen=True):
 
     `hint` is the sequence of the queue message that led here, `waited` that of the `retry` whose
     delay the agent knows to be over; `gpus` are the ids of those that the agent keeps for it,
-    `gpu_memory` is what of each, null for all.
+    `gpu_memory` is what of each, null for all. `permit` is the queue of which it needs one.
     """
 
     agent: str
@@ -24,6 +24,7 @@ class Claim(msgspec.Struct, frozen=True):
     waited: int = 0
     gpus: tuple[str, ...] = ()
     gpu_memory: int | None = None
+    permit: str = ""
 
 
 class Holder(msgspec.Struct, frozen=True):

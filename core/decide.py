@@ -38,6 +38,10 @@ class ClaimLost(Rejected):
     """The attempt that speaks is no longer the live one: it must end and say nothing more."""
 
 
+class NoPermit(Rejected):
+    """As many attempts of the queue are live as may be."""
+
+
 class TooSoon(Rejected):
     """The task failed a moment ago: the delay before its next attempt is not known to be over."""
 
@@ -121,6 +125,7 @@ def _claim(task: Task, command: Claim) -> events.Lifecycle:
                 lease=command.lease,
                 gpus=command.gpus,
                 gpu_memory=command.gpu_memory,
+                permit=command.permit,
             )
         case state.Claimed(attempt) | state.Running(attempt):
             raise Rejected(f"task {task.id} is held by agent {attempt.agent}")

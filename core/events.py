@@ -14,6 +14,7 @@ import msgspec
 
 from .outcomes import Cause as Cause
 from .outcomes import Outcome as Outcome
+from .permits import Permits
 from .queues import QueueEvent
 from .spec import Spec
 
@@ -60,7 +61,8 @@ class Claimed(
 
     `hint` is the sequence of the queue message that led to the claim, `lease` is in seconds.
     `gpus` are the ids of the GPUs that it has until its end; it may share them with others if
-    `gpu_memory`, in bytes on each, is not null.
+    `gpu_memory`, in bytes on each, is not null. `permit` is the limited queue of which it holds
+    one, empty if none.
     """
 
     attempt: int
@@ -71,6 +73,7 @@ class Claimed(
     lease: float
     gpus: tuple[str, ...] = ()
     gpu_memory: int | None = None
+    permit: str = ""
 
 
 class Phase(
@@ -317,7 +320,7 @@ class AgentLost(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_lost")
 
 AgentEvent = AgentUp | AgentDraining | AgentDown | AgentPaused | AgentResumed | AgentLost
 
-Event = Lifecycle | Again | AgentEvent | QueueEvent
+Event = Lifecycle | Again | AgentEvent | QueueEvent | Permits
 
 
 # --- telemetry --------------------------------------------------------------------------------

@@ -82,6 +82,7 @@ def _claimed(task: Task, seq: int, at: int, event: events.Claimed) -> Task:
         claimed=at,
         gpus=event.gpus,
         gpu_memory=event.gpu_memory,
+        permit=event.permit,
     )
     return replace(task, seq=seq, state=state.Claimed(attempt))
 

@@ -18,6 +18,7 @@ from .dependents import Word, word_of_end
 from .errors import NotFound
 from .events import Again, Enqueued, Envelope, Event, Lifecycle
 from .evolve import create, evolve
+from .granting import permit_entries
 from .ports import BusAway, Entry, Log, Stored, WrongSequence
 from .queues import QueueEvent, QueueState, evolve_queue
 from .state import Ended, Task
@@ -152,16 +153,18 @@ async def handle(
         )
         after = evolve(task, task.seq + 1, envelope.at, envelope.by, event)
         word = await _patiently(partial(_word_of_end, log, author, after), patience)
+        permits = await _patiently(partial(permit_entries, log, author, task, after), patience)
+        entries = [entry, *permits, *word.entries]
         try:
             # Repeated until its outcome is known: an id or an expectation makes that harmless.
-            last = await _patiently(partial(log.append_all, [entry, *word.entries]), patience)
+            last = await _patiently(partial(log.append_all, entries), patience)
         except WrongSequence:
             look = partial(_catch_up, log, task, envelope.id)
             task, stored = await _patiently(look, patience)
             if not stored:
                 continue
             return Written(task, event)
-        seq = last - len(word.entries)
+        seq = last - len(entries) + 1
         if not word.whole:
             await tell_the_rest(log, author, after, patience)
         return Written(evolve(task, seq, envelope.at, envelope.by, event), event)

@@ -46,7 +46,7 @@ class End(msgspec.Struct, frozen=True):
 
 class Attempt(msgspec.Struct, frozen=True):
     """One try by one agent. `claim` is its fencing token, `hint` the message that led to it,
-    `gpus` the ids of what it has of its machine's."""
+    `gpus` the ids of what it has of its machine's, `permit` the queue of which it holds one."""
 
     number: int
     agent: str
@@ -58,6 +58,7 @@ class Attempt(msgspec.Struct, frozen=True):
     claimed: int
     gpus: tuple[str, ...] = ()
     gpu_memory: int | None = None
+    permit: str = ""
     phases: tuple[PhaseRecord, ...] = ()
     environment: EnvironmentRecord | None = None
     launch: Launch | None = None

@@ -13,6 +13,7 @@ import msgspec
 
 from ..core import events, parameters
 from ..core.events import Package
+from ..core.permits import Permits
 from ..core.queues import QueueState
 from ..core.resources import request_of
 from ..core.spec import argv_text
@@ -164,6 +165,18 @@ class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
     fold: str
 
 
+class PermitsRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `_permits`: what limits a queue, and the tasks that are live under it."""
+
+    queue: str
+    most: int | None
+    per_user: int | None
+    held: tuple[str, ...]
+    since: int
+    by: str
+    reason: str
+
+
 class EventRow(msgspec.Struct, frozen=True):
     """A row of `_events`; `data` is the event's own JSON."""
 
@@ -291,6 +304,19 @@ def queue_row(queue: QueueState) -> QueueRow:
         description=queue.description,
         created=_time(queue.created),
         fold=_encoder.encode(queue).decode(),
+    )
+
+
+def permits_row(at: int, by: str, event: Permits) -> PermitsRow:
+    """The row of a queue's limits."""
+    return PermitsRow(
+        queue=event.queue,
+        most=event.most,
+        per_user=event.per_user,
+        held=tuple(permit.task for permit in event.held),
+        since=time(at),
+        by=by,
+        reason=event.reason,
     )
 
 

@@ -44,6 +44,11 @@ CREATE TABLE IF NOT EXISTS _queues (
     queue VARCHAR, state VARCHAR, since TIMESTAMP, "by" VARCHAR, reason VARCHAR,
     description VARCHAR, created TIMESTAMP, fold VARCHAR);
 
+-- What limits a queue, and the tasks that are live under it, as of the last event about it.
+CREATE TABLE IF NOT EXISTS _permits (
+    queue VARCHAR, most INTEGER, per_user INTEGER, held VARCHAR[], since TIMESTAMP, "by" VARCHAR,
+    reason VARCHAR);
+
 CREATE TABLE IF NOT EXISTS _events (
     seq BIGINT, ts TIMESTAMP, task VARCHAR, kind VARCHAR, "by" VARCHAR, attempt INTEGER,
     data JSON);
@@ -88,6 +93,10 @@ SELECT t.task, t.name, t.queue, t.priority, t.state, t."user", t.host, t.tags, t
     p.done AS progress_done, p.total AS progress_total, p.text AS progress_text, t.origin,
     t.rank, t.size AS class
 FROM _tasks t LEFT JOIN _progress p ON p.claim = t.claim;
+
+CREATE OR REPLACE VIEW limits AS
+SELECT queue, most, per_user, len(held)::INTEGER AS running, held AS tasks, since, "by", reason
+FROM _permits WHERE most IS NOT NULL OR per_user IS NOT NULL;
 
 CREATE OR REPLACE VIEW dependencies AS
 SELECT task, one->>'awaits' AS awaits, one->>'on' AS "on", one->>'outcome' AS outcome,

@@ -13,6 +13,7 @@ from ...core.resources import Request
 from ...core.subjects import Level
 from ..means import Means
 from .fairness import Shares
+from .limits import Limits
 from .line import rank, take_in_order
 from .lookout import Lookout
 from .order import make_order
@@ -45,6 +46,9 @@ class Taker:
         self._order = make_order(means.config.order, means.config.queues)
         self._pauses = Pauses(means.bus, means.config.queues)
         clock = asyncio.get_running_loop().time
+        self.limits = Limits(
+            means.bus, means.author, means.config.queues, means.config.lease, clock
+        )
         self._shares = Shares(means.bus, means.instance, room, clock)
         self.lookout = Lookout(means, room, self._order, clock, self.look_again)
         self._levels: set[Level] = set()
@@ -61,6 +65,7 @@ class Taker:
     async def run(self) -> None:
         """Take hints until it is over."""
         await self._pauses.known.wait()
+        await self.limits.known.wait()
         while not self.over.is_set():
             if not self._room.slots or self.paused:
                 self._freed.clear()
@@ -91,7 +96,7 @@ class Taker:
 
     async def watch_queues(self) -> None:
         """Learn of what is done to our queues without end."""
-        await self._pauses.run(self.look_again)
+        await asyncio.gather(self._pauses.run(self.look_again), self.limits.run(self.look_again))
 
     async def look_again(self) -> None:
         """The world has changed: what waits in the queues may be taken now, or no longer."""
@@ -119,7 +124,8 @@ class Taker:
     # --- taking ---------------------------------------------------------------------------------
 
     def _may_take(self, level: Level) -> bool:
-        return self._room.fits(level) and not self._pauses.on(level.queue)
+        free = self._room.fits(level) and not self._pauses.on(level.queue)
+        return free and self.limits.open(level)
 
     def _may_begin(self, level: Level) -> bool:
         return self._may_take(level) and not self.lookout.blocks(level)
@@ -155,6 +161,7 @@ class Taker:
     def _limit(self, level: Level) -> int:
         """How many tasks of a level may be taken together."""
         alone = self._order.one_at_a_time or level in self._demanding
+        alone = alone or self.limits.limited(level.queue)
         return 1 if alone else self._room.slots
 
     def _place(self, delivery: Delivery) -> Any:
@@ -169,6 +176,7 @@ class Taker:
     async def _take(self, delivery: Delivery) -> None:
         level = delivery.level
         closed = self._closed or self._pauses.on(level.queue) or self._waits(delivery)
+        closed = closed or not self.limits.open(level)
         holding = None if closed else self._room.hold(level, delivery.task, delivery.seq)
         if holding is None:
             await delivery.later(0)

@@ -17,8 +17,10 @@ from ..bus.connect import Bus, Login, connect
 from ..decide import Abort, Dequeue, Move, Requeue, decide
 from ..errors import Conflict, NotFound, UsageError
 from ..events import AbortRequested, Again, Enqueued
+from ..granting import Ledger, ledger_entry, load_ledger
 from ..handle import find, handle, load_queue, load_queues, refresh
 from ..ids import TASK_ID_LENGTH, check_name, is_task_id, is_task_prefix, task_id_for_key
+from ..permits import Permit, Permits
 from ..ports import BusAway, Entry, WrongSequence
 from ..presence import AgentPresence, decode_presence
 from ..questions import Head, Named, Sql
@@ -273,6 +275,55 @@ class Client:
             except WrongSequence:
                 continue
             return queue, evolve_queue(queue, seq, envelope.at, envelope.by, event)
+
+    async def ledger(self, queue: str) -> Ledger:
+        """A queue's limits, and which attempts are live under them, as of now."""
+        return await load_ledger(self.bus.log, queue)
+
+    async def limit_queue(
+        self, queue: str, most: int | None, per_user: int | None, reason: str
+    ) -> tuple[Permits, Permits]:
+        """Let at most so many attempts of a queue be live at once; its limits before and after.
+
+        What runs goes on, and counts.
+        """
+        check_name(queue, "queue")
+        while True:
+            try:
+                before = await self.ledger(queue)
+            except BusAway:
+                # As in `_ensure`.
+                await self.bus.prepare()
+                before = await self.ledger(queue)
+            known = before.permits
+            untold = [one for one in await self._running(queue) if not known.holds(one.task)]
+            after = Permits(
+                queue=queue,
+                reason=reason,
+                most=most,
+                per_user=per_user,
+                held=(*known.held, *untold),
+            )
+            try:
+                await self.bus.log.append(ledger_entry(self.author, before, after))
+            except WrongSequence:
+                continue
+            return known, after
+
+    async def _running(self, queue: str) -> list[Permit]:
+        """What is live in the queue now, as permits."""
+        listed = [
+            task.task
+            for agent in await self.agents()
+            for task in agent.running
+            if task.queue == queue
+        ]
+        tasks = [await self.get(task) for task in dict.fromkeys(listed)]
+        return [
+            Permit(task.id, task.spec.user, task.live.agent, task.live.instance)
+            for task in tasks
+            if task.live
+        ]
 
     # --- questions ----------------------------------------------------------------------------
 

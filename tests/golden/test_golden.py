@@ -19,6 +19,7 @@ from evq.core.decide import Holder
 from evq.core.events import Cause, Envelope, Outcome
 from evq.core.evolve import create
 from evq.core.handle import absorb
+from evq.core.permits import Permit, Permits
 from evq.core.ports import Stored
 from evq.core.spec import After, Code, Command, Module, Script, Spec
 from evq.core.state import Task
@@ -249,6 +250,9 @@ def record() -> list[Line]:
         queues.QueueDeleted("night", "they are sold"),
     ):
         recorder.put(subjects.queue_events("night"), done, "ada@lab")
+    permit = Permit("running00001", "ada", "w1", "w1-6f1")
+    limit = Permits(queue="cpu", reason="a small machine", most=1, held=(permit,))
+    recorder.put(subjects.permits("cpu"), limit, "ada@lab")
     for change in (events.AgentPaused, events.AgentResumed):
         recorder.put(subjects.agent_events("w1"), change("w1", "w1-6f1", "disk"), "w1")
     recorder.put(subjects.agent_events("w1"), events.AgentLost("w1", "w1-6f1", "silent"), "w2")

@@ -1,0 +1,77 @@
+"""Permits in the log: read, taken with a claim, returned with the end of the attempt."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from . import subjects, wire
+from .decide import NoPermit
+from .errors import Conflict
+from .events import Envelope
+from .permits import Permit, Permits
+from .ports import Entry, Log, Stored
+from .state import Task
+
+if TYPE_CHECKING:
+    from .handle import Author
+
+
+class Ledger(msgspec.Struct, frozen=True):
+    """A queue's limits and permits, as the event at `seq` has them; 0 if there never was one."""
+
+    permits: Permits
+    seq: int = 0
+
+
+async def load_ledger(log: Log, queue: str) -> Ledger:
+    """The ledger of a queue, as of now. Raises `Conflict` if a newer evq wrote it."""
+    stored = await log.last(subjects.permits(queue))
+    return read_ledger(queue, stored) if stored else Ledger(Permits(queue=queue, reason=""))
+
+
+def read_ledger(queue: str, stored: Stored) -> Ledger:
+    """The ledger in a stored event. Raises `Conflict` if this version cannot read it."""
+    message = wire.decode(stored.data)
+    if isinstance(message, Envelope) and isinstance(message.event, Permits):
+        return Ledger(message.event, stored.seq)
+    raise Conflict(
+        f"the limit of queue {queue} cannot be read",
+        why=f"the event {stored.seq} is from a newer evq, or damaged",
+        fix="upgrade evq on this machine",
+    )
+
+
+def ledger_entry(author: Author, ledger: Ledger, after: Permits) -> Entry:
+    """What is to be stored for `after` to be the truth, if `ledger` is it still."""
+    envelope = author.envelope(after)
+    data = wire.encode(envelope)
+    return Entry(subjects.permits(after.queue), data, envelope.id, expect=ledger.seq)
+
+
+async def permit_entries(log: Log, author: Author, before: Task, after: Task) -> list[Entry]:
+    """What goes with an event that makes an attempt live, or ends one. Raises `NoPermit`."""
+    began = after.live if before.live is None else None
+    ended = before.live if after.live is None else None
+    if began and began.permit:
+        ledger = await load_ledger(log, began.permit)
+        if lack := ledger.permits.lacks(after.spec.user):
+            raise NoPermit(f"task {after.id} has to wait: {lack}")
+        permit = Permit(after.id, after.spec.user, began.agent, began.instance)
+        return [ledger_entry(author, ledger, ledger.permits.taken(permit))]
+    if ended and ended.permit:
+        # An end must stand; a permit that only a newer evq can return is found by one later.
+        with suppress(Conflict):
+            return await returning(log, author, ended.permit, after.id)
+    return []
+
+
+async def returning(log: Log, author: Author, queue: str, task: str) -> list[Entry]:
+    """The entry by which a task's attempt returns its permit; none if it holds none."""
+    ledger = await load_ledger(log, queue)
+    if not ledger.permits.holds(task):
+        return []
+    after = ledger.permits.returned(task, f"attempt of task {task} ended")
+    return [ledger_entry(author, ledger, after)]
