@@ -59,6 +59,7 @@ class Agent:
         loop = asyncio.get_running_loop()
         self._claimer = Claimer(means.bus, means.author, means.config, means.instance, loop.time)
         self._claimer.limits = self._taker.limits
+        self._taker.limits.running = lambda: [one.task for one in self._attempts.values()]
         self._neighbours = Neighbours(
             means.bus, means.author, means.config, means.instance, loop.time
         )

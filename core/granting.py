@@ -60,7 +60,8 @@ async def permit_entries(log: Log, author: Author, before: Task, after: Task) ->
         if lack := ledger.permits.lacks(after.spec.user):
             raise NoPermit(f"task {after.id} has to wait: {lack}")
         permit = Permit(after.id, after.spec.user, began.agent, began.instance)
-        return [ledger_entry(author, ledger, ledger.permits.taken(permit))]
+        taken = ledger.permits.taken(permit, f"task {after.id} is claimed")
+        return [ledger_entry(author, ledger, taken)]
     if ended and ended.permit:
         # An end must stand; a permit that only a newer evq can return is found by one later.
         with suppress(Conflict):

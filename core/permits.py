@@ -68,9 +68,8 @@ class Permits(
         """Whether an attempt of the task holds a permit."""
         return any(permit.task == task for permit in self.held)
 
-    def taken(self, permit: Permit) -> Permits:
+    def taken(self, permit: Permit, reason: str) -> Permits:
         """After an attempt has taken a permit."""
-        reason = f"task {permit.task} is claimed"
         return replace(self, held=(*self.held, permit), reason=reason)
 
     def returned(self, task: str, reason: str) -> Permits:

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from ...core.bus.connect import Bus
 from ...core.decide import DeclareLost, Rejected
 from ...core.errors import Conflict, NotFound
-from ...core.granting import Ledger, read_ledger, returning
+from ...core.granting import Ledger, ledger_entry, load_ledger, read_ledger, returning
 from ...core.handle import Author, find, handle
 from ...core.permits import Permit, Permits
 from ...core.ports import BusAway, Stored, WrongSequence
 from ...core.presence import AgentPresence, decode_presence
 from ...core.resources import user_token
-from ...core.state import Task
+from ...core.state import Attempt, Task
 from ...core.subjects import Level, parse_permits, permits
 from ..claim import presence_key
 
@@ -46,6 +46,10 @@ class Limits:
         self._lease = lease
         self._clock = clock
         self._ledgers = {name: Ledger(Permits(queue=name, reason="")) for name in queues}
+        self.running: Callable[[], Iterable[Task]] = tuple
+        """The tasks that this agent has now."""
+        self._adopted: set[str] = set()
+        """Those of them that hold a permit of which their claim does not know."""
         self._silent: dict[Permit, float] = {}
         """Whose holder does not name them, and since when."""
         self.known = asyncio.Event()
@@ -107,6 +111,7 @@ class Limits:
                     if name:
                         self._saw(name, _readable(name, stored))
                 if self._closed != before:
+                    await self._adopt_all()
                     await changed()
 
     async def _load(self, queue: str) -> Ledger:
@@ -123,6 +128,45 @@ class Limits:
         """What decides whether a task may get a permit, by queue."""
         known = [ledger.permits for ledger in self._ledgers.values()]
         return [(one.full, one.full_users, one.limited) for one in known]
+
+    # --- a limit that came later than a claim ---------------------------------------------------
+
+    async def _adopt_all(self) -> None:
+        """Have permits for what this agent runs in queues that had no limit when it was claimed."""
+        for task in self.running():
+            if self.limited(task.place.queue) and task.live and not task.live.permit:
+                try:
+                    await self._adopt(task, task.live)
+                except (BusAway, Conflict) as error:
+                    log.info("task %s runs without a permit: %s", task.id, error)
+
+    async def _adopt(self, task: Task, live: Attempt) -> None:
+        permit = Permit(task.id, task.spec.user, live.agent, live.instance)
+        while True:
+            ledger = await load_ledger(self._bus.log, task.place.queue)
+            if ledger.permits.holds(task.id) or not ledger.permits.limited:
+                break
+            after = ledger.permits.taken(permit, f"task {task.id} was claimed before the limit")
+            entry = ledger_entry(self._author, ledger, after)
+            try:
+                await self._bus.log.append(entry)
+                break
+            except WrongSequence:
+                continue
+        self._adopted.add(task.id)
+
+    async def ended(self, task: Task) -> None:
+        """An attempt of ours has ended: it may hold a permit of which its claim does not know."""
+        known = self._of(task.place.queue)
+        if task.id not in self._adopted and not (known and known.holds(task.id)):
+            return
+        self._adopted.discard(task.id)
+        if task.past and task.past[-1].permit:
+            return  # it was returned with the end
+        try:
+            await self.drop(task.place.queue, task.id)
+        except (BusAway, Conflict) as error:
+            log.info("the permit of task %s is returned later: %s", task.id, error)
 
     # --- permits whose holders are gone ---------------------------------------------------------
 
@@ -177,30 +221,18 @@ class Limits:
                 await handle(self._bus.log, self._author, task, DeclareLost(live.number, why))
             except Rejected:
                 return  # it spoke, or somebody was faster: the next look will tell
-        await self.drop(queue, permit)
+        await self.drop(queue, permit.task)
 
-    async def drop(self, queue: str, permit: Permit) -> None:
+    async def drop(self, queue: str, task: str) -> None:
         """Return a permit whose attempt is not live, if it is held still. Raises `BusAway`."""
         while True:
             try:
-                entries = await returning(self._bus.log, self._author, queue, permit.task)
+                entries = await returning(self._bus.log, self._author, queue, task)
                 if not entries:
                     return
                 await self._bus.log.append_all(entries)
             except WrongSequence:
                 continue
-
-    async def ended(self, task: Task) -> None:
-        """An attempt of ours has ended: it may hold a permit of which its claim does not know,
-        because the limit came later."""
-        queue = task.place.queue
-        known = self._of(queue)
-        if known is None or not known.holds(task.id) or (task.past and task.past[-1].permit):
-            return
-        try:
-            await self.drop(queue, next(one for one in known.held if one.task == task.id))
-        except (BusAway, Conflict) as error:
-            log.info("the permit of task %s is returned later: %s", task.id, error)
 
 
 def _readable(queue: str, stored: Stored) -> Ledger:
