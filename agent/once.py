@@ -30,7 +30,7 @@ from ..core.bus.memory import MemoryBus, MemoryServer
 from ..core.decide import Claim, Command, Finish, GiveBack
 from ..core.errors import Conflict, ContainerFailed
 from ..core.events import Enqueued, Log, Outcome
-from ..core.granting import load_ledger
+from ..core.granting import load_tally
 from ..core.handle import find, handle
 from ..core.ports import Delivery, Entry
 from ..core.presence import AgentPresence
@@ -209,8 +209,8 @@ async def claimed(means: Means, task: Task) -> tuple[Task, Unqueued]:
     The claim names the hint that waits in the queue, so that others take over if we die.
     """
     config = means.config
-    ledger = await load_ledger(means.bus.log, task.place.queue)
-    permit = ledger.permits.queue if ledger.permits.limited else ""
+    tally = await load_tally(means.bus.log, task.place.queue)
+    permit = tally.permits.queue if tally.permits.limited else ""
     claim = Claim(config.name, means.instance, 0, task.place.hint, config.lease, permit=permit)
     written = await handle(means.bus.log, means.author, task, claim)
     return written.task, Unqueued(Level.of(task.spec_now), task.id, task.place.hint)

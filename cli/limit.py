@@ -56,7 +56,7 @@ async def limit_reasons(client: Client, task: Task) -> list[tuple[bool, str]]:
     """What the limit of its queue means for a task that waits there."""
     if not isinstance(task.state, Queued):
         return []
-    permits = (await client.ledger(task.place.queue)).permits
+    permits = (await client.tally(task.place.queue)).permits
     if not permits.limited:
         return []
     lack = permits.lacks(task.spec.user)

@@ -41,8 +41,8 @@ class QueueView(msgspec.Struct, frozen=True):
 
 async def ask(client: Client, name: str) -> QueueView:
     """What there is to say of the queue `name`. Raises `NotFound`."""
-    state, agents, listed, ledger = await asyncio.gather(
-        client.queues(), client.agents(), every_queue(client), client.ledger(name)
+    state, agents, listed, tally = await asyncio.gather(
+        client.queues(), client.agents(), every_queue(client), client.tally(name)
     )
     known = state.get(name, QueueState(name))
     facts = next((one for one in listed if one["queue"] == name), None)
@@ -60,7 +60,7 @@ async def ask(client: Client, name: str) -> QueueView:
         )
     except ProjectorAway:
         depth, line = [], []
-    return QueueView(known, facts, serving, depth, line, ledger.permits)
+    return QueueView(known, facts, serving, depth, line, tally.permits)
 
 
 async def waiting_rows(client: Client, name: str, limit: int) -> list[Row]:

@@ -19,24 +19,24 @@ if TYPE_CHECKING:
     from .handle import Author
 
 
-class Ledger(msgspec.Struct, frozen=True):
+class Tally(msgspec.Struct, frozen=True):
     """A queue's limits and permits, as the event at `seq` has them; 0 if there never was one."""
 
     permits: Permits
     seq: int = 0
 
 
-async def load_ledger(log: Log, queue: str) -> Ledger:
-    """The ledger of a queue, as of now. Raises `Conflict` if a newer evq wrote it."""
+async def load_tally(log: Log, queue: str) -> Tally:
+    """The tally of a queue, as of now. Raises `Conflict` if a newer evq wrote it."""
     stored = await log.last(subjects.permits(queue))
-    return read_ledger(queue, stored) if stored else Ledger(Permits(queue=queue, reason=""))
+    return read_tally(queue, stored) if stored else Tally(Permits(queue=queue, reason=""))
 
 
-def read_ledger(queue: str, stored: Stored) -> Ledger:
-    """The ledger in a stored event. Raises `Conflict` if this version cannot read it."""
+def read_tally(queue: str, stored: Stored) -> Tally:
+    """The tally in a stored event. Raises `Conflict` if this version cannot read it."""
     message = wire.decode(stored.data)
     if isinstance(message, Envelope) and isinstance(message.event, Permits):
-        return Ledger(message.event, stored.seq)
+        return Tally(message.event, stored.seq)
     raise Conflict(
         f"the limit of queue {queue} cannot be read",
         why=f"the event {stored.seq} is from a newer evq, or damaged",
@@ -44,11 +44,11 @@ def read_ledger(queue: str, stored: Stored) -> Ledger:
     )
 
 
-def ledger_entry(author: Author, ledger: Ledger, after: Permits) -> Entry:
-    """What is to be stored for `after` to be the truth, if `ledger` is it still."""
+def tally_entry(author: Author, tally: Tally, after: Permits) -> Entry:
+    """What is to be stored for `after` to be the truth, if `tally` is it still."""
     envelope = author.envelope(after)
     data = wire.encode(envelope)
-    return Entry(subjects.permits(after.queue), data, envelope.id, expect=ledger.seq)
+    return Entry(subjects.permits(after.queue), data, envelope.id, expect=tally.seq)
 
 
 async def permit_entries(log: Log, author: Author, before: Task, after: Task) -> list[Entry]:
@@ -56,12 +56,12 @@ async def permit_entries(log: Log, author: Author, before: Task, after: Task) ->
     began = after.live if before.live is None else None
     ended = before.live if after.live is None else None
     if began and began.permit:
-        ledger = await load_ledger(log, began.permit)
-        if lack := ledger.permits.lacks(after.spec.user):
+        tally = await load_tally(log, began.permit)
+        if lack := tally.permits.lacks(after.spec.user):
             raise NoPermit(f"task {after.id} has to wait: {lack}")
         permit = Permit(after.id, after.spec.user, began.agent, began.instance)
-        taken = ledger.permits.taken(permit, f"task {after.id} is claimed")
-        return [ledger_entry(author, ledger, taken)]
+        taken = tally.permits.taken(permit, f"task {after.id} is claimed")
+        return [tally_entry(author, tally, taken)]
     if ended and ended.permit:
         # An end must stand; a permit that only a newer evq can return is found by one later.
         with suppress(Conflict):
@@ -71,8 +71,8 @@ async def permit_entries(log: Log, author: Author, before: Task, after: Task) ->
 
 async def returning(log: Log, author: Author, queue: str, task: str) -> list[Entry]:
     """The entry by which a task's attempt returns its permit; none if it holds none."""
-    ledger = await load_ledger(log, queue)
-    if not ledger.permits.holds(task):
+    tally = await load_tally(log, queue)
+    if not tally.permits.holds(task):
         return []
-    after = ledger.permits.returned(task, f"attempt of task {task} ended")
-    return [ledger_entry(author, ledger, after)]
+    after = tally.permits.returned(task, f"attempt of task {task} ended")
+    return [tally_entry(author, tally, after)]

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from ...core.bus.connect import Bus
 from ...core.decide import DeclareLost, Rejected
 from ...core.errors import Conflict, NotFound
-from ...core.granting import Ledger, ledger_entry, load_ledger, read_ledger, returning
+from ...core.granting import Tally, load_tally, read_tally, returning, tally_entry
 from ...core.handle import Author, find, handle
 from ...core.permits import Permit, Permits
 from ...core.ports import BusAway, Stored, WrongSequence
@@ -30,7 +30,7 @@ LOOKS = 2
 
 
 class Limits:
-    """The ledgers of our queues."""
+    """The tallies of our queues."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Limits:
         self._author = author
         self._lease = lease
         self._clock = clock
-        self._ledgers = {name: Ledger(Permits(queue=name, reason="")) for name in queues}
+        self._tallies = {name: Tally(Permits(queue=name, reason="")) for name in queues}
         self.running: Callable[[], Iterable[Task]] = tuple
         """The tasks that this agent has now."""
         self._adopted: set[str] = set()
@@ -80,8 +80,8 @@ class Limits:
         return known is not None and not known.full
 
     def _of(self, queue: str) -> Permits | None:
-        ledger = self._ledgers.get(queue)
-        return ledger.permits if ledger else None
+        tally = self._tallies.get(queue)
+        return tally.permits if tally else None
 
     # --- listening ------------------------------------------------------------------------------
 
@@ -95,14 +95,14 @@ class Limits:
         while True:
             try:
                 start = await self._bus.log.last_seq() + 1
-                for name in self._ledgers:
+                for name in self._tallies:
                     self._saw(name, await self._load(name))
                 return start
             except BusAway as away:
                 await self._bus.wait(away)
 
     async def _listen(self, start: int, changed: Callable[[], Awaitable[None]]) -> None:
-        subjects = [permits(name) for name in self._ledgers]
+        subjects = [permits(name) for name in self._tallies]
         async with self._bus.log.follow(start, subjects) as batches:
             async for batch in batches:
                 before = self._closed
@@ -114,19 +114,19 @@ class Limits:
                     await self._adopt_all()
                     await changed()
 
-    async def _load(self, queue: str) -> Ledger:
+    async def _load(self, queue: str) -> Tally:
         stored = await self._bus.log.last(permits(queue))
-        return _readable(queue, stored) if stored else Ledger(Permits(queue=queue, reason=""))
+        return _readable(queue, stored) if stored else Tally(Permits(queue=queue, reason=""))
 
-    def _saw(self, queue: str, ledger: Ledger) -> None:
-        known = self._ledgers.get(queue)
-        if known and ledger.seq > known.seq:
-            self._ledgers[queue] = ledger
+    def _saw(self, queue: str, tally: Tally) -> None:
+        known = self._tallies.get(queue)
+        if known and tally.seq > known.seq:
+            self._tallies[queue] = tally
 
     @property
     def _closed(self) -> list[tuple[bool, frozenset[str], bool]]:
         """What decides whether a task may get a permit, by queue."""
-        known = [ledger.permits for ledger in self._ledgers.values()]
+        known = [tally.permits for tally in self._tallies.values()]
         return [(one.full, one.full_users, one.limited) for one in known]
 
     # --- a limit that came later than a claim ---------------------------------------------------
@@ -143,11 +143,11 @@ class Limits:
     async def _adopt(self, task: Task, live: Attempt) -> None:
         permit = Permit(task.id, task.spec.user, live.agent, live.instance)
         while True:
-            ledger = await load_ledger(self._bus.log, task.place.queue)
-            if ledger.permits.holds(task.id) or not ledger.permits.limited:
+            tally = await load_tally(self._bus.log, task.place.queue)
+            if tally.permits.holds(task.id) or not tally.permits.limited:
                 break
-            after = ledger.permits.taken(permit, f"task {task.id} was claimed before the limit")
-            entry = ledger_entry(self._author, ledger, after)
+            after = tally.permits.taken(permit, f"task {task.id} was claimed before the limit")
+            entry = tally_entry(self._author, tally, after)
             try:
                 await self._bus.log.append(entry)
                 break
@@ -187,9 +187,7 @@ class Limits:
         known by a lease of our own clock.
         """
         held = [
-            (name, permit)
-            for name, ledger in self._ledgers.items()
-            for permit in ledger.permits.held
+            (name, permit) for name, tally in self._tallies.items() for permit in tally.permits.held
         ]
         self._silent = {permit: self._silent.get(permit, self._clock()) for _, permit in held}
         for name, permit in held:
@@ -235,10 +233,10 @@ class Limits:
                 continue
 
 
-def _readable(queue: str, stored: Stored) -> Ledger:
-    """The ledger in a stored event; from one that cannot be read nobody gets a permit here."""
+def _readable(queue: str, stored: Stored) -> Tally:
+    """The tally in a stored event; from one that cannot be read nobody gets a permit here."""
     try:
-        return read_ledger(queue, stored)
+        return read_tally(queue, stored)
     except Conflict as error:
         log.warning("nothing is taken from queue %s: %s: %s", queue, error, error.why)
-        return Ledger(Permits(queue=queue, reason=str(error), most=0), stored.seq)
+        return Tally(Permits(queue=queue, reason=str(error), most=0), stored.seq)

@@ -17,7 +17,7 @@ from ..bus.connect import Bus, Login, connect
 from ..decide import Abort, Dequeue, Move, Requeue, decide
 from ..errors import Conflict, NotFound, UsageError
 from ..events import AbortRequested, Again, Enqueued
-from ..granting import Ledger, ledger_entry, load_ledger
+from ..granting import Tally, load_tally, tally_entry
 from ..handle import find, handle, load_queue, load_queues, refresh
 from ..ids import TASK_ID_LENGTH, check_name, is_task_id, is_task_prefix, task_id_for_key
 from ..permits import Permit, Permits
@@ -276,9 +276,9 @@ class Client:
                 continue
             return queue, evolve_queue(queue, seq, envelope.at, envelope.by, event)
 
-    async def ledger(self, queue: str) -> Ledger:
+    async def tally(self, queue: str) -> Tally:
         """A queue's limits, and which attempts are live under them, as of now."""
-        return await load_ledger(self.bus.log, queue)
+        return await load_tally(self.bus.log, queue)
 
     async def limit_queue(
         self, queue: str, most: int | None, per_user: int | None, reason: str
@@ -290,11 +290,11 @@ class Client:
         check_name(queue, "queue")
         while True:
             try:
-                before = await self.ledger(queue)
+                before = await self.tally(queue)
             except BusAway:
                 # As in `_ensure`.
                 await self.bus.prepare()
-                before = await self.ledger(queue)
+                before = await self.tally(queue)
             known = before.permits
             untold = [one for one in await self._running(queue) if not known.holds(one.task)]
             after = Permits(
@@ -305,7 +305,7 @@ class Client:
                 held=(*known.held, *untold),
             )
             try:
-                await self.bus.log.append(ledger_entry(self.author, before, after))
+                await self.bus.log.append(tally_entry(self.author, before, after))
             except WrongSequence:
                 continue
             return known, after

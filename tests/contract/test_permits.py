@@ -56,7 +56,7 @@ class Stage:
         return await self.does(task, Finish(Holder(live.instance, live.number), outcome))
 
     async def held(self) -> list[str]:
-        return [one.task for one in (await self.client.ledger("q")).permits.held]
+        return [one.task for one in (await self.client.tally("q")).permits.held]
 
     async def most_live(self) -> int:
         """How many attempts were live at once, by the log alone."""
@@ -101,10 +101,10 @@ async def test_every_end_of_an_attempt_returns_its_permit_in_the_same_batch(
     await stage.limit(1)
     (task,) = await stage.enqueue(retries=1)
     claimed = await stage.claim(task)
-    ledger = await stage.client.ledger("q")
-    assert ledger.seq == claimed.seq + 1
+    tally = await stage.client.tally("q")
+    assert tally.seq == claimed.seq + 1
     ended = await stage.does(task, end)
-    assert (await stage.client.ledger("q")).seq == ended.seq + 1
+    assert (await stage.client.tally("q")).seq == ended.seq + 1
     assert (ended.name_of_state, await stage.held()) == ("queued", [])
 
 
@@ -125,7 +125,7 @@ async def test_each_user_has_a_limit_of_their_own(stage: Stage) -> None:
     with pytest.raises(NoPermit, match="1 of 1 of ann in queue q run"):
         await stage.claim(anns[1])
     await stage.claim(bobs[0])
-    assert (await stage.client.ledger("q")).permits.full_users == {"ann", "bob"}
+    assert (await stage.client.tally("q")).permits.full_users == {"ann", "bob"}
 
 
 async def test_many_claims_at_once_get_as_many_as_there_are(stage: Stage, peer: Any) -> None:

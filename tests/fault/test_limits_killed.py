@@ -31,7 +31,7 @@ async def most_live(scene: Scene) -> int:
 
 async def held(scene: Scene) -> list[str]:
     """The tasks that hold permits."""
-    return [permit.task for permit in (await scene.client.ledger("q")).permits.held]
+    return [permit.task for permit in (await scene.client.tally("q")).permits.held]
 
 
 async def _holds(scene: Scene, tasks: list[str]) -> bool:
