@@ -10,6 +10,8 @@ import msgspec
 
 from ..core import units
 from ..core.served import GpuCount
+from ..core.services import LIMITS, with_limits
+from ..core.spec import Limits, Spec
 from .sources.credentials import Protocol
 
 OnDisconnect = Literal["freeze", "run", "stop"]
@@ -40,6 +42,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     `slots` of 0 are as many as there are GPUs for tasks, but at least one; `gpus` is read by
     `gpus.choice`, `queue_gpus` is how many of them a task of a queue gets that asks for none.
     The machine is looked at each `sample_every`, and told of each `report_every`; 0 is never.
+    `drain_timeout` is how long tasks may run on when the agent was told to stop; `schedule` is
+    written as `core.schedule` tells, and `outside` says what becomes of tasks when it closes.
     """
 
     name: str = ""
@@ -56,6 +60,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     patience: float = 60.0
     lease: float = 10.0
     grace: float = 30.0
+    drain_timeout: float | None = None
+    schedule: str = ""
+    time_zone: str = ""
+    outside: Literal["finish", "give-back"] = "finish"
+    services: bool = False
+    service_limits: Limits = LIMITS
     keep: float = 7200.0
     on_disconnect: OnDisconnect = "freeze"
     state: Path
@@ -84,6 +94,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     cache_kinds: Mapping[str, int] = {}
     sample_every: float = 0.5
     report_every: float = 5.0
+
+    def limits_of(self, spec: Spec) -> Limits | None:
+        """What a task may use at most: what it asked for, and what a service is given anyway."""
+        return with_limits(spec.limits, self.service_limits) if self.services else spec.limits
 
     @property
     def renew_every(self) -> float:

@@ -69,6 +69,11 @@ class LeaseKeeper:
         """Whether the server confirmed us lately enough to begin something new."""
         return boot_seconds() - self._contact < self._config.lease / 2
 
+    @property
+    def silence(self) -> float:
+        """Seconds since the server last confirmed us."""
+        return boot_seconds() - self._contact
+
     def hold(self, attempt: Held) -> None:
         """Keep the attempt's lease from now on."""
         self._held[attempt.claim] = attempt

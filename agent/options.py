@@ -16,6 +16,7 @@ import msgspec
 from ..core.errors import UsageError
 from ..core.ids import check_name
 from ..core.served import GpuCount, read_queues
+from ..core.services import parse_limits
 from .config import Config, parse_kinds
 
 NAMES = {"state": "state-dir", "cache": "cache-dir", "labels": "label"}
@@ -57,6 +58,7 @@ READERS: Mapping[str, Callable[[str], Any]] = {
     "cache_kinds": parse_kinds,
     "labels": _pairs,
     "queue_gpus": _counts,
+    "service_limits": parse_limits,
 }
 """How the options are read that are neither words nor numbers."""
 

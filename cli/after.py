@@ -11,8 +11,10 @@ import msgspec
 from ..core.dependencies import satisfies
 from ..core.errors import UsageError
 from ..core.spec import After, On
-from ..core.state import Held, Task
+from ..core.state import Task
+from .output import count_of
 from .selectors import resolve
+from .waiting import Reason, Verdict
 
 if TYPE_CHECKING:
     from ..core.sdk.client import Client
@@ -74,11 +76,16 @@ async def dependencies_of(client: Client, task: Task) -> list[Dependency]:
     ]
 
 
-async def dependency_reasons(client: Client, task: Task) -> list[tuple[bool, str]]:
-    """What a task that is held waits for, and whether each is as it should be."""
-    if not isinstance(task.state, Held):
-        return []
-    return [(one.met is True, one.text) for one in await dependencies_of(client, task)]
+def held_verdict(dependencies: Sequence[Dependency]) -> Verdict:
+    """Why a task that is held waits."""
+    waiting = [one for one in dependencies if one.met is None]
+    reasons = tuple(Reason(one.met is True, one.text) for one in dependencies)
+    text = (
+        f"it waits for {len(waiting)} of the {count_of(len(dependencies), 'task')} that it awaits"
+    )
+    if len(waiting) == 1:
+        text = f"it waits for task {waiting[0].task} to {_WORDS[waiting[0].on]}"
+    return Verdict("dependency", text, reasons, (), None, "other tasks have to end first")
 
 
 def after_text(task: Task) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -13,10 +14,13 @@ from ..core.ids import check_name
 from ..core.labels import check_labels
 from ..core.served import counts_text, read_queues
 from ..core.settings import Settings
+from . import unit
+from .agent_duty import default_queue, duty_options, duty_words
 from .completion import complete_queue
 from .launch import become
 from .request import pairs
-from .session import settings_with
+from .session import configuration_with, login
+from .unit import unit_options
 
 
 @click.command()
@@ -90,6 +94,8 @@ from .session import settings_with
 @click.option("--pass-env", metavar="A,B*", help="More of its variables for tasks to see.")
 @click.option("--secrets-env", metavar="A,B*", help="Its variables that tasks may have as secrets.")
 @click.option("--secrets-file", metavar="FILE", help="Secrets as TOML, readable by you alone.")
+@duty_options
+@unit_options
 def agent(
     queues: str | None,
     order: str,
@@ -119,6 +125,10 @@ def agent(
     pass_env: str | None,
     secrets_env: str | None,
     secrets_file: str | None,
+    install_service: bool,
+    for_user: bool,
+    print_service: bool,
+    **duty: Any,
 ) -> None:
     """Run tasks on this machine, until SIGTERM or ^C.
 
@@ -128,9 +138,12 @@ def agent(
       evq agent --queues urgent,default --slots 2
       evq agent --gpus 0-7 --queues dual=2,single=1
       evq agent --queues a,b --order weighted:a=3,b=1
+      evq agent --services --queues services
+      evq agent --queues gpu --drain-timeout 2h --install-service --user
+      evq agent --schedule "mon-fri 20:00-08:00; sat,sun" --outside give-back
       evq --server nats://head:4222 agent --queues gpu --name gpu-01
     """
-    known = settings_with(
+    configuration = configuration_with(
         gpus=gpus,
         gpu_readings=gpu_readings,
         lease=lease,
@@ -149,7 +162,8 @@ def agent(
         secrets_env=secrets_env,
         secrets_file=secrets_file,
     )
-    served = read_queues(queues or known.queue)
+    known = configuration.settings
+    served = read_queues(queues or default_queue(duty, known.queue))
     queue_order.parse(order, list(served))
     arguments = {
         "--queues": ",".join(served),
@@ -162,12 +176,24 @@ def agent(
     }
     words = [word for name, value in arguments.items() if value for word in (name, value)]
     words += words_of(known)
+    words += duty_words(duty, slots)
     words += ["--no-wait"] * no_wait
     if label:
         words.append("--label=" + ",".join(_labels(label)))
     if docker_for:
         words.append("--docker-for=" + ",".join(map(_image_rule, docker_for)))
     words += ["--allow-setup"] * allow_setup + ["--allow-apt"] * allow_apt
+    if for_user and not install_service:
+        raise UsageError(
+            "--user alone says nothing",
+            why="it is about the unit of --install-service",
+            fix="evq agent --install-service --user",
+        )
+    if install_service:
+        login(known)  # to be told now if no server is known
+        act = unit.show if print_service else unit.install
+        act(click.get_current_context(), configuration, for_user=for_user)
+        return
     become("evq.agent", words, known)
 
 

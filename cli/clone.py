@@ -32,7 +32,15 @@ from .after import NONE, resolve_after
 from .completion import complete_queue, complete_task
 from .difference import Change, change_lines, spec_changes
 from .document import spec_facts
-from .enqueue import Submission, facts_of, hand_in, summary, warn_of_dependency, warn_of_queue
+from .enqueue import (
+    Submission,
+    facts_of,
+    hand_in,
+    summary,
+    warn_of_dependency,
+    warn_of_queue,
+    warn_of_service,
+)
 from .options import json_option
 from .request import default_name, package_names, pairs, read_setup, variables
 from .selectors import resolve
@@ -215,6 +223,7 @@ def _show(plan: Plan, done: Submission | None) -> None:
     if done:
         warn_of_queue(done)
         warn_of_dependency(done)
+        warn_of_service(done)
 
 
 async def _clone(

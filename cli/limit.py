@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..core.errors import UsageError
 from ..core.permits import Permits
-from ..core.state import Queued, Task
-
-if TYPE_CHECKING:
-    from ..core.sdk.client import Client
 
 
 def whole_or_none(word: str) -> int | None:
@@ -50,14 +46,3 @@ def limit_text(permits: Permits) -> str:
         run = f"{len(permits.held)} of {permits.most} of queue {permits.queue} run"
     each = f", at most {permits.per_user} of each user" if permits.per_user is not None else ""
     return run + each
-
-
-async def limit_reasons(client: Client, task: Task) -> list[tuple[bool, str]]:
-    """What the limit of its queue means for a task that waits there."""
-    if not isinstance(task.state, Queued):
-        return []
-    permits = (await client.tally(task.place.queue)).permits
-    if not permits.limited:
-        return []
-    lack = permits.lacks(task.spec.user)
-    return [(not lack, f"limit: {lack or limit_text(permits)}")]

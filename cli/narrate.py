@@ -11,6 +11,9 @@ from ..core.queues import (
     QueueDescribed,
     QueuePaused,
     QueueResumed,
+    QueueRuled,
+    QueueState,
+    rules_text,
 )
 from ..core.spec import argv_text
 from ..core.wire import Broken, Unknown
@@ -91,6 +94,27 @@ def _words(event: events.Event) -> str:
             return f"queue {event.queue} resumed: {event.reason}"
         case QueueDeleted():
             return f"queue {event.queue} deleted: {event.reason}"
+        case QueueRuled(queue=queue, fair=fair):
+            rules = rules_text(QueueState(queue, fair=fair)) or "in order of age"
+            return f"queue {queue} is shared out {rules}: {event.reason}"
+        case events.DrainRequested():
+            return f"{_drained(event)} to be drained{because(event.reason)}"
+        case events.ResumeRequested():
+            return f"{_drained(event)} to take tasks again{because(event.reason)}"
+        case events.StopRequested():
+            when = "now" if event.now else "after its tasks"
+            return f"agent {event.agent} is to stop {when}{because(event.reason)}"
+
+
+def _drained(order: events.DrainRequested | events.ResumeRequested) -> str:
+    if not order.gpus:
+        return f"agent {order.agent} is"
+    return f"{len(order.gpus)} GPUs of agent {order.agent} are"
+
+
+def because(reason: str) -> str:
+    """A reason behind what happened, if one was given."""
+    return f": {reason}" if reason else ""
 
 
 def _end(outcome: str, exit_code: int | None, cause: str | None, evidence: str) -> str:

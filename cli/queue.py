@@ -15,7 +15,9 @@ from ..core.queues import (
     QueueDescribed,
     QueuePaused,
     QueueResumed,
+    QueueRuled,
     QueueState,
+    rules_text,
 )
 from . import output
 from .change import Done, change_each, report, say_chosen
@@ -28,6 +30,8 @@ from .render import iso
 from .session import call
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from ..core.sdk.client import Client
 
 
@@ -40,6 +44,9 @@ class QueueFamily(Family):
         if args[0] not in self.commands and not args[0].startswith("-"):
             args = ["show", *args]
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        return super().shell_complete(ctx, incomplete) + complete_queue(ctx, None, incomplete)
 
 
 name_argument = click.argument("name", shell_complete=complete_queue)
@@ -230,6 +237,42 @@ def limit(name: str, most: str, per_user: int | None, reason: str, as_json: bool
         return
     output.say(limit_text(after) if after.limited else f"queue {output.bold(name)} has no limit")
     output.say(f"  {output.dim('undo')} {undo[0]}")
+
+
+@queue.command()
+@name_argument
+@click.option("--fair/--by-age", default=None, help="Evenly among users, or the oldest first.")
+@reason_option
+@json_option
+def share(name: str, fair: bool | None, reason: str, as_json: bool) -> None:
+    """Say how a queue is shared out among its users.
+
+    In a fair queue the next task is that of the user who has least of the queue running, on all
+    agents together. That is so for tasks that are enqueued from then on.
+
+    \b
+    Examples:
+      evq queue share gpu --fair
+      evq queue share gpu --by-age
+    """
+
+    async def work(client: Client) -> tuple[QueueState, QueueState]:
+        known = await client.queue(name)
+        event = QueueRuled(
+            name,
+            reason or "evq queue share",
+            known.fair if fair is None else fair,
+        )
+        return await client.change_queue(event)
+
+    before, after = call(work)
+    text = rules_text(after) or "by age alone"
+    _report(after, f"queue {output.bold(name)} is shared out {text}", [_share(before)], as_json)
+
+
+def _share(before: QueueState) -> str:
+    fair = "--fair" if before.fair else "--by-age"
+    return f"evq queue share {before.name} {fair}"
 
 
 @queue.command()

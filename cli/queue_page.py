@@ -12,7 +12,7 @@ from ..core.errors import NotFound, ProjectorAway
 from ..core.permits import Permits
 from ..core.presence import AgentPresence
 from ..core.questions import Named
-from ..core.queues import QueueState
+from ..core.queues import QueueState, rules_text
 from . import output
 from .limit import limit_facts, limit_text
 from .output import Column, dim
@@ -84,6 +84,7 @@ def page(view: QueueView) -> None:
     output.say(f"queue {output.bold(known.name)}  {_state(view)}")
     for label, text in (
         ("for", facts["description"]),
+        ("shared", rules_text(known)),
         ("waiting", _waiting(facts)),
         ("running", str((facts["claimed"] or 0) + (facts["running"] or 0))),
         ("limit", limit_text(view.permits) if view.permits and view.permits.limited else ""),

@@ -22,6 +22,9 @@ from .units import size_text
 NOTHING = "c0"
 """The class of a task that asks for nothing but a slot."""
 
+NO_SLOT = "no slot"
+"""What `lacks` says where all slots are taken."""
+
 MEBI = 2**20
 
 
@@ -177,7 +180,7 @@ def lacks(request: Request, offer: Offer) -> list[str]:
     """What is missing in `offer` for the request, in words; empty if it fits."""
     found = []
     if offer.slots < 1:
-        found.append("no slot")
+        found.append(NO_SLOT)
     if request.cpus and request.cpus > offer.cpus + 1e-9:
         found.append(f"{request.cpus:g} CPUs, has {max(0.0, offer.cpus):g}")
     if request.memory and request.memory > offer.memory:
@@ -202,3 +205,24 @@ def _lacking_gpus(request: Request, devices: Sequence[Device]) -> str:
     what = "GPU" if request.gpus == 1 else "GPUs"
     part = "" if request.gpu_memory is None else f" with {size_text(request.gpu_memory)}"
     return f"{request.gpus} {what}{part}, has {there}"
+
+
+def gpus_for(request: Request, offer: Offer) -> int:
+    """How many GPUs a task with this request could have now."""
+    return sum(device.takes(request.gpu_memory) for device in offer.devices)
+
+
+def delays(request: Request, wanted: Request, free: Offer) -> bool:
+    """Whether a task that begins now might make the wanted one wait longer.
+
+    It does not if enough for the wanted one is left of everything that it takes.
+    """
+    if free.slots < 2:
+        return True
+    if request.cpus and free.cpus - request.cpus < (wanted.cpus or 0):
+        return True
+    if request.memory and free.memory - request.memory < (wanted.memory or 0):
+        return True
+    if not request.gpus or not wanted.gpus:
+        return False
+    return gpus_for(wanted, free) - request.gpus < wanted.gpus

@@ -49,6 +49,14 @@ SELECT unnest(a.gpus) AS gpu, a.agent, a.instance, a.task, a.attempt, a.gpu_memo
     _seconds(a.claimed, coalesce(a.ended, _now())) AS seconds
 FROM _attempts a LEFT JOIN ends e USING (task, attempt) WHERE len(a.gpus) > 0;
 
+-- Each task of an agent for services as what it is there: a sub-agent.
+CREATE OR REPLACE VIEW services AS
+SELECT a.agent || '/' || t.name AS sub_agent, a.agent, a.task, a.attempt, t.name, t.queue,
+    t."user", coalesce(a.outcome, CASE WHEN a.started IS NULL THEN 'preparing' ELSE 'running' END)
+    AS state, a.claimed AS since, a.ended, a.host, a.pid, a.cpu_seconds, a.max_rss_bytes
+FROM _attempts a JOIN _tasks t USING (task)
+WHERE a.agent IN (SELECT agent FROM _agents WHERE services);
+
 -- Each stretch of an agent's life in one state: the true history of the machines.
 CREATE OR REPLACE VIEW agent_history AS
 WITH said AS (

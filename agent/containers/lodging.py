@@ -110,7 +110,7 @@ class Lodging:
         assert task.live is not None
         self._means = means
         self._task = task
-        self._arguments = limited(arguments(wish, means.config), task.spec.limits)
+        self._arguments = limited(arguments(wish, means.config), means.config.limits_of(task.spec))
         if assignment and means.pool.hides:
             self._arguments = visible.arguments(self._arguments, assignment.gpus)
         self._name = wish.image

@@ -12,6 +12,7 @@ import logging
 import os
 import secrets
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ...core.bus.connect import Bus
@@ -73,7 +74,7 @@ class Identity:
             assert last is not None
             if first is None:
                 first = last
-                log.info("the name %s is held: %s; does it live?", self._config.name, holder)
+                log.info("%s had the name %s; does it live?", _who(holder), holder.agent)
             if last.seq != first.seq or self._clock() - since > holder.lease + 2:
                 raise taken(holder)
             await asyncio.sleep(LOOK_EVERY)
@@ -123,7 +124,12 @@ class Identity:
 def taken(holder: NameHolder) -> Conflict:
     """The error of whoever wants a name that another agent has."""
     return Conflict(
-        f"the name {holder.agent} belongs to another agent",
-        why=f"{holder}; it renewed its hold on the name just now",
-        fix="choose another one: evq agent --name NAME",
+        f"an agent named {holder.agent} is running on host {holder.host}",
+        why=f"{_who(holder)} renewed its hold on the name just now",
+        fix="choose another name: evq agent --name NAME",
     )
+
+
+def _who(holder: NameHolder) -> str:
+    since = datetime.fromtimestamp(holder.since / 1e6, UTC)
+    return f"process {holder.pid} there, up since {since:%Y-%m-%d %H:%M:%S} UTC,"

@@ -44,6 +44,11 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     gpu_memory: int | None = None
     token: int = 0
 
+    @property
+    def key(self) -> tuple[str, int]:
+        """What tells it from all others: a run has a queue message in one slot at a time."""
+        return self.instance, self.hint
+
 
 class Busy(Exception):
     """Another agent holds the ledger for too long."""

@@ -146,7 +146,8 @@ class Pool:
         """The attempt is over, all its processes are dead, and the log knows it."""
         if assignment.held:
             assignment.held.release()
-            self._claims = [one for one in self._claims if one != assignment.held.claim]
+            ours = assignment.held.claim.key
+            self._claims = [claim for claim in self._claims if claim.key != ours]
             self._devices = self._seen()
 
     def drain(self, ids: Sequence[str], why: str) -> None:

@@ -18,14 +18,14 @@ from ...core.errors import NotFound
 from ...core.handle import from_hint, load
 from ...core.ports import BusAway, Delivery, Stored, WrongSequence
 from ...core.presence import AgentPresence, PassedBy, decode_presence
-from ...core.resources import lacks
+from ...core.resources import delays, lacks
 from ...core.sdk.author import now
 from ...core.subjects import Level
 from ..claim import presence_key
 from ..means import Means
 from .line import rank
 from .order import Order
-from .reservation import LAST_RESORT, Passed, delays, nearest, only_waits_for_slot
+from .reservation import LAST_RESORT, Passed, nearest, only_waits_for_slot
 from .room import Room
 
 log = logging.getLogger(__name__)
@@ -127,6 +127,7 @@ class Lookout:
                 since=now() - round((self._clock() - one.since) * 1e6),
                 times=one.times,
                 lacks=tuple(lacks(self._room.request(one.level), self._room.free)),
+                reserved=one.level == self._reserved,
             )
             for one in self._passed.values()
         )
@@ -202,10 +203,9 @@ class Lookout:
             return
         agents = await self._agents()
         for one in starving:
-            request = self._room.request(one.level)
-            if lacks(request, self._room.offer):
+            if lacks(self._room.request(one.level), self._room.offer):
                 continue  # it changed: a GPU may be lost
-            first = nearest(one.level.queue, request, agents)
+            first = nearest(one.level, agents)
             late = self._clock() - one.since >= LAST_RESORT * self._patience
             if (late or first in (None, self._me)) and await self._begin(one.level):
                 return

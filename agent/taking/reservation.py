@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import msgspec
 
 from ...core.presence import AgentPresence
-from ...core.resources import Offer, Request, lacks
+from ...core.resources import Offer, Request, gpus_for, lacks
 from ...core.subjects import Level
 
 LAST_RESORT = 2
@@ -31,38 +31,23 @@ class Passed(msgspec.Struct):
     times: int = 0
 
 
-def delays(request: Request, wanted: Request, free: Offer) -> bool:
-    """Whether a task that begins now might make the wanted one wait longer.
-
-    It does not if enough for the wanted one is left of everything that it takes.
-    """
-    if free.slots < 2:
-        return True
-    if request.cpus and free.cpus - request.cpus < (wanted.cpus or 0):
-        return True
-    if request.memory and free.memory - request.memory < (wanted.memory or 0):
-        return True
-    if not request.gpus or not wanted.gpus:
-        return False
-    return _gpus(wanted, free) - request.gpus < wanted.gpus
-
-
 def only_waits_for_slot(request: Request, free: Offer) -> bool:
     """Whether nothing else is missing: then nobody can be taken in its stead."""
     return not lacks(request, msgspec.structs.replace(free, slots=1))
 
 
-def nearest(queue: str, request: Request, agents: Mapping[str, AgentPresence]) -> str | None:
-    """Which agent, by its key, is nearest to having the room that a task of the queue needs.
+def nearest(level: Level, agents: Mapping[str, AgentPresence]) -> str | None:
+    """Which agent, by its key, is nearest to having the room that the level's tasks need.
 
     Only such count as have it when nothing runs on them. All agents that look agree, up to the
     age of what they know of each other.
     """
-    able = {
-        key: (bool(agent.reserved), _missing_part(request, agent.free), key)
-        for key, agent in agents.items()
-        if agent.takes and queue in agent.queues and not lacks(request, agent.offer)
-    }
+    able = {}
+    for key, agent in agents.items():
+        request = agent.request(level.request, level.queue)
+        serves = agent.takes and level.queue in agent.queues
+        if serves and not lacks(request, agent.offer):
+            able[key] = (bool(agent.reserved), _missing_part(request, agent.free), key)
     return min(able, key=lambda key: able[key], default=None)
 
 
@@ -72,10 +57,6 @@ def _missing_part(request: Request, free: Offer) -> float:
         (1, free.slots),
         (request.cpus or 0, free.cpus),
         (request.memory or 0, free.memory),
-        (request.gpus, _gpus(request, free)),
+        (request.gpus, gpus_for(request, free)),
     ]
     return max(1 - min(1.0, max(0.0, has / wants)) for wants, has in pairs if wants)
-
-
-def _gpus(request: Request, free: Offer) -> int:
-    return sum(device.takes(request.gpu_memory) for device in free.devices)

@@ -6,6 +6,7 @@ async with open_client(Login(server="nats://127.0.0.1:4222")) as client:
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,7 +17,7 @@ from .. import subjects, wire
 from ..bus.connect import Bus, Login, connect
 from ..decide import Abort, Dequeue, Move, Requeue, decide
 from ..errors import Conflict, NotFound, UsageError
-from ..events import AbortRequested, Again, Enqueued
+from ..events import AbortRequested, Again, AgentOrder, Enqueued
 from ..granting import Tally, load_tally, tally_entry
 from ..handle import find, handle, load_queue, load_queues, refresh
 from ..ids import TASK_ID_LENGTH, check_name, is_task_id, is_task_prefix, task_id_for_key
@@ -34,6 +35,8 @@ from .awaiting import words_for
 
 ANSWER_SECONDS = 35.0
 BATCH = 500
+FAIR_SECONDS = 2.0
+"""How long a client may be wrong about a queue that was made fair."""
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -50,12 +53,14 @@ class Client:
     def __init__(self, bus: Bus, author: Author | None = None) -> None:
         self.bus = bus
         self.author = author or Author()
+        self._fair: dict[str, tuple[float, bool]] = {}
+        """By queue, until when it is known whether it is fair."""
 
     # --- enqueue ------------------------------------------------------------------------------
 
     async def enqueue(self, spec: Spec) -> Receipt:
         """Enqueue one task. When this returns, the server has it on disk."""
-        check_spec(spec)
+        spec = await self._shared(check_spec(spec))
         task = task_id_for_key(spec.key) if spec.key else new_task_id()
         level = Level.of(spec)
         await self._ensure(level)
@@ -79,12 +84,12 @@ class Client:
         """Enqueue many tasks in a few atomic batches; keys are not allowed here."""
         if any(spec.key for spec in specs):
             raise UsageError("a batch of tasks cannot carry idempotency keys")
-        levels = {Level.of(spec) for spec in specs}
-        for level in levels:
+        wanted = [await self._shared(check_spec(spec)) for spec in specs]
+        for level in {Level.of(spec) for spec in wanted}:
             await self._ensure(level)
         receipts: list[Receipt] = []
-        for start in range(0, len(specs), BATCH):
-            part = [check_spec(spec) for spec in specs[start : start + BATCH]]
+        for start in range(0, len(wanted), BATCH):
+            part = wanted[start : start + BATCH]
             tasks = [new_task_id() for _ in part]
             entries = [
                 self._entry(Level.of(spec), task, spec)
@@ -134,6 +139,17 @@ class Client:
             )
         return Entry(subjects.hint(level, task), data, f"enqueue-{task}", expect=0)
 
+    async def _shared(self, spec: Spec) -> Spec:
+        """The task in its user's own lane, if its queue is fair."""
+        now, known = time.monotonic(), self._fair.get(spec.queue)
+        if known is None or known[0] < now:
+            try:
+                fair = (await self.queue(spec.queue)).fair
+            except BusAway:
+                return spec  # a server that evq has not used before
+            known = self._fair[spec.queue] = (now + FAIR_SECONDS, fair)
+        return msgspec.structs.replace(spec, fair=True) if known[1] else spec
+
     async def _ensure(self, level: Level) -> None:
         try:
             await self.bus.hints.ensure(level)
@@ -165,6 +181,16 @@ class Client:
             return []
         found = [decode_presence(value) for value in values.values()]
         return sorted((agent for agent in found if agent), key=lambda agent: agent.agent)
+
+    async def order(self, order: AgentOrder) -> None:
+        """Tell an agent, by an event about it, which it hears at once or when it starts."""
+        envelope = self.author.envelope(order)
+        entry = Entry(subjects.agent_events(order.agent), wire.encode(envelope), envelope.id)
+        await self._append(entry)
+
+    async def is_agent(self, name: str) -> bool:
+        """Whether there is, or has been, an agent of this name."""
+        return await self.bus.log.last(subjects.agent_events(name)) is not None
 
     # --- one task -----------------------------------------------------------------------------
 

@@ -119,24 +119,21 @@ async def test_a_pause_holds_for_agents_that_come_later(
     assert (await queue.ended(task)).name_of_state == "completed"
 
 
-async def test_an_idle_agent_leaves_a_paused_queue_alone(queue: Any, start_agent: Any) -> None:
+async def test_an_idle_agent_leaves_a_paused_queue_alone(
+    queue: Any, other_queue: Any, start_agent: Any, until: Any
+) -> None:
     """Its pulls wait at the server from before the pause; what they are sent is handed back."""
     client = queue.client
-    agent = start_agent([queue]).ready()
+    agent = start_agent([queue, other_queue]).ready()
     await queue.run("true")
     await client.change_queue(QueuePaused(queue.name, "enough"))
-    await agent_has_heard(agent, f"queue {queue.name} is paused")
+    await until(lambda: f"queue {queue.name} is paused" in agent.said)
     tasks = await enqueue_many(queue, 5)
-    await asyncio.sleep(0.3)  # longer than what is handed back by mistake is held
+    for _ in range(3):
+        await other_queue.run("true")  # each time it has passed the paused queue by
     assert all([await queue.envelopes(task) == [] for task in tasks])
     await client.change_queue(QueueResumed(queue.name, "go on"))
     assert await order_of(queue, tasks) == tasks
-
-
-async def agent_has_heard(agent: Any, words: str) -> None:
-    async with asyncio.timeout(20):
-        while words not in agent.said:
-            await asyncio.sleep(0.02)
 
 
 async def test_moves_and_dequeues_while_several_agents_drain(

@@ -63,6 +63,7 @@ SET: dict[str, tuple[object, object]] = {
     "gpu_foreign": (4, 4),
     "limits": ("require", "require"),
     "max_timeout": (60.0, 60.0),
+    "patience": (5.0, 5.0),
     "disk_floor": (1024, "1024"),
     "cache_bytes": (3, 3),
     "cache_kinds": ("images=1KiB", {"images": 1024}),

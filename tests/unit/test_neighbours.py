@@ -29,7 +29,7 @@ class World:
         self.bus: Any = MemoryBus(MemoryServer(self.clock))
         config = Config(name="me", queues=("q",), state=folder, cache=folder, lease=LEASE)
         self.lookers = [
-            Neighbours(self.bus, Author(name), config, name, self.clock) for name in ("me", "us")
+            Neighbours(self.bus, Author(name), config, self.clock) for name in ("me", "us")
         ]
 
     def clock(self) -> float:

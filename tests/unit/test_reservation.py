@@ -3,9 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evq.agent.taking.reservation import delays, nearest, only_waits_for_slot
+from evq.agent.taking.reservation import nearest, only_waits_for_slot
 from evq.core.presence import AgentPresence
-from evq.core.resources import Device, Offer, Request
+from evq.core.resources import Device, Offer, Request, delays
+from evq.core.subjects import Level
 
 GIB = 2**30
 
@@ -85,7 +86,7 @@ def test_the_nearest_agent_keeps_the_room():
         "drained": presence("drained", Offer(slots=8, cpus=8), draining=True),
         "reserved": presence("reserved", Offer(slots=8, cpus=7), reserved="task x"),
     }
-    assert nearest("a", Request(cpus=8), agents) == "near"
-    assert nearest("a", Request(cpus=9), agents) is None
-    assert nearest("a", Request(labels={"x": "y"}), agents) is None
-    assert nearest("b", Request(cpus=8), agents) == "elsewhere"
+    assert nearest(Level("a", 5, Request(cpus=8).size), agents) == "near"
+    assert nearest(Level("a", 5, Request(cpus=9).size), agents) is None
+    assert nearest(Level("a", 5, Request(labels={"x": "y"}).size), agents) is None
+    assert nearest(Level("b", 5, Request(cpus=8).size), agents) == "elsewhere"

@@ -1,4 +1,4 @@
-"""Locks that tell whether an attempt's processes live: they end with the last one, and no sooner."""
+"""Locks that tell whether an attempt's processes live: they end with the last one, no sooner."""
 
 import fcntl
 import os

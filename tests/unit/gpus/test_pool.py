@@ -73,6 +73,16 @@ def test_what_is_given_is_free_for_nobody_else_on_the_machine(machine: Machine) 
     assert first.reserve(Request(2), "q", "t3", 3)
 
 
+def test_what_is_given_back_is_free_at_once(machine: Machine) -> None:
+    pool = machine.pool()
+    given = pool.reserve(Request(2), "q", "t1", 1)
+    assert given
+    given.confirm(7)
+    pool.look_at_claims()
+    pool.release(given)
+    assert taken(pool) == []
+
+
 def test_a_task_that_wants_no_gpu_costs_no_entry(machine: Machine) -> None:
     pool = machine.pool()
     assert pool.reserve(Request(cpus=2.0), "q", "t1", 1) is NOTHING
