@@ -105,9 +105,6 @@ def _words(event: events.Event) -> str:
         case events.StopRequested():
             when = "now" if event.now else "after its tasks"
             return f"agent {event.agent} is to stop {when}{because(event.reason)}"
-        case QueueRuled(queue=queue, fair=fair, limit=limit):
-            rules = rules_text(QueueState(queue, fair=fair, limit=limit)) or "in order of age"
-            return f"queue {queue} is shared out {rules}: {event.reason}"
 
 
 def _drained(order: events.DrainRequested | events.ResumeRequested) -> str:
