@@ -35,6 +35,8 @@ from ..core.state import Task
 from . import endings, launch, notebook
 from .endings import Ending
 from .execution import Execution
+from .gpus import visible
+from .gpus.pool import Assignment
 from .left import Left
 from .limits.confinement import Confinement
 from .means import Means
@@ -68,13 +70,22 @@ class Stopped(Exception):
 class Attempt:
     """A claimed task on its way through one slot."""
 
-    def __init__(self, means: Means, task: Task, delivery: Delivery, channel: Channel) -> None:
+    def __init__(
+        self,
+        means: Means,
+        task: Task,
+        delivery: Delivery,
+        channel: Channel,
+        assignment: Assignment | None = None,
+    ) -> None:
+        """Without an `assignment` the task may use any GPU of the machine."""
         live = task.live
         assert live is not None
         self.task = task
         self.claim = live.claim
         self.slot, self.gpus, self.since = live.slot, live.gpus, live.claimed
         self.holder = Holder(means.instance, live.number)
+        self.assignment = assignment
         self._means = means
         self._delivery = delivery
         self._channel = channel
@@ -143,7 +154,7 @@ class Attempt:
 
     async def _find_secrets(self) -> None:
         async with self.phase("secrets") as phase:
-            self._secrets = found = await self._means.secrets.resolve(self.task.spec)
+            self._secrets = found = await self._means.secrets.resolve(self.task.spec_now)
             self._recorder.redactor = self._means.redactor.knowing(found.values)
             phase.detail = ", ".join(f"{name} ({where})" for name, where in found.places.items())
 
@@ -160,6 +171,8 @@ class Attempt:
             ready.place,
             self._secrets,
         )
+        if self.assignment and self._means.pool.hides:
+            variables |= visible.variables(self.assignment.gpus, self.assignment.gpu_memory)
         began = time.monotonic()
         pid = await execution.spawn(command, cwd=launch.folder(spec, tree), env=variables)
         self._confinement.started(pid)
@@ -243,14 +256,15 @@ class Attempt:
                 log.info(
                     "task %s: attempt %d is not ours any more", self.task.id, self.holder.attempt
                 )
-                return
-            await self._all_said(end)
-            await self._settle(await self.write(end, keep_result=True))
+            else:
+                await self._all_said(end)
+                await self._settle(await self.write(end, keep_result=True))
         except Rejected as error:
             log.info("task %s: the end was refused: %s", self.task.id, error)
         finally:
-            means.results.forget(self._work.name)
             means.keeper.let_go(self)
+        # An agent that leaves without its server does not come here: the next one hands it in.
+        means.results.forget(self._work.name)
 
     async def _all_said(self, end: Finish | GiveBack) -> None:
         """Return when the stream has all that the attempt said, and what was left out of it."""
@@ -266,8 +280,8 @@ class Attempt:
 
     def _keep(self, end: Command) -> None:
         """Put the end on disk, in case this process does not live until the server is back."""
-        if isinstance(end, Finish):
-            self._means.results.keep(self._work.name, Result(self.task.origin, end))
+        if isinstance(end, Finish | GiveBack):
+            self._means.results.keep(self._work.name, Result.of(self.task.origin, end))
 
     async def _settle(self, event: events.Lifecycle) -> None:
         """The hint has done its work, or is wanted again."""
@@ -359,6 +373,8 @@ class Attempt:
         """From now on a supervisor hears of the lease, and of the attempt's end."""
         self._supervisors += (supervisor,)
         supervisor.on_frozen = self._froze
+        if self.assignment and self.assignment.held:
+            supervisor.hold(self.assignment.held.descriptor)
         self.renew(self._means.keeper.deadline)
 
     def _froze(self) -> None:
@@ -385,6 +401,16 @@ class Attempt:
     def give_back(self) -> None:
         """End the attempt so that another agent can run the task."""
         self._stop(Ending.GIVE_BACK)
+
+    async def without_processes(self) -> None:
+        """Return when no command of it runs."""
+        for supervisor in self._supervisors:
+            await supervisor.without_command()
+
+    def leave_word(self) -> None:
+        """Put on disk that the task was given back, unless a better end lies there."""
+        if not self._means.results.has(self._work.name):
+            self._keep(endings.given_back(self.holder))
 
     def _stop(self, why: Ending) -> None:
         """End the command; the first reason counts, but a lost claim overrules all."""

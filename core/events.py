@@ -8,48 +8,27 @@ clock and meant for people: the order is the stream's sequence.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Literal
 
 import msgspec
 
+from .agents import AgentDown as AgentDown
+from .agents import AgentDraining as AgentDraining
+from .agents import AgentEvent as AgentEvent
+from .agents import AgentLost as AgentLost
+from .agents import AgentNews as AgentNews
+from .agents import AgentOrder as AgentOrder
+from .agents import AgentPaused as AgentPaused
+from .agents import AgentResumed as AgentResumed
+from .agents import AgentUp as AgentUp
+from .agents import DrainRequested as DrainRequested
+from .agents import ResumeRequested as ResumeRequested
+from .agents import StopRequested as StopRequested
+from .outcomes import Cause as Cause
+from .outcomes import Outcome as Outcome
+from .permits import Permits
+from .queues import QueueEvent
 from .spec import Spec
-
-
-class Outcome(StrEnum):
-    """How an attempt, and so a task, can end."""
-
-    COMPLETED = "completed"
-    FAILED = "failed"
-    ABORTED = "aborted"
-    TIMED_OUT = "timed_out"
-
-
-class Cause(StrEnum):
-    """Why an attempt did not complete. The list is closed, so that queries can count on it."""
-
-    CODE = "code"
-    """The command ended with an exit status of its own that is not 0."""
-    SIGNAL = "signal"
-    """A signal ended the command and evq did not send it."""
-    OOM_HOST = "oom_host"
-    """The kernel ended it for want of memory."""
-    SOURCE = "source"
-    """The code could not be put in place."""
-    ENVIRONMENT = "environment"
-    """The environment could not be built."""
-    SPAWN = "spawn"
-    """The command could not be started."""
-    TIME = "time"
-    """It ran longer than its time limit."""
-    ABORT = "abort"
-    """Somebody asked for its end."""
-    LOST_AGENT = "lost_agent"
-    """Its agent went silent for longer than the lease."""
-    DRAINED = "drained"
-    """Its agent was stopped and gave the task back."""
-    INFRASTRUCTURE = "infrastructure"
-    """The agent could not do its part, for example for want of disk space."""
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -94,7 +73,8 @@ class Claimed(
 
     `hint` is the sequence of the queue message that led to the claim, `lease` is in seconds.
     `gpus` are the ids of the GPUs that it has until its end; it may share them with others if
-    `gpu_memory`, in bytes on each, is not null.
+    `gpu_memory`, in bytes on each, is not null. `permit` is the limited queue of which it holds
+    one, empty if none.
     """
 
     attempt: int
@@ -105,6 +85,7 @@ class Claimed(
     lease: float
     gpus: tuple[str, ...] = ()
     gpu_memory: int | None = None
+    permit: str = ""
 
 
 class Phase(
@@ -220,6 +201,43 @@ class Requeued(msgspec.Struct, frozen=True, tag_field="kind", tag="requeued"):
     reason: str
 
 
+class Awaited(msgspec.Struct, frozen=True, tag_field="kind", tag="awaited"):
+    """Other tasks wait for this task's end; whoever ends it tells them in the same batch."""
+
+    by: tuple[str, ...]
+
+
+class DependencyEnd(msgspec.Struct, frozen=True, array_like=True):
+    """How a task ended that another one awaits."""
+
+    task: str
+    outcome: Outcome
+
+
+class DependenciesEnded(msgspec.Struct, frozen=True, tag_field="kind", tag="dependencies_ended"):
+    """Tasks that this one awaits have ended: it goes on waiting, or to its queue, or is aborted."""
+
+    ends: tuple[DependencyEnd, ...]
+
+
+class Moved(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="moved", omit_defaults=True, kw_only=True
+):
+    """A task that waits stands elsewhere now. Without a `rank` it is the last of its priority."""
+
+    queue: str
+    priority: int
+    rank: float | None = None
+    reason: str
+
+
+class Dequeued(msgspec.Struct, frozen=True, tag_field="kind", tag="dequeued"):
+    """A task that waits was taken out of its queue: it is what it was before it was requeued,
+    or aborted if it never was."""
+
+    reason: str
+
+
 Lifecycle = (
     Enqueued
     | Claimed
@@ -232,83 +250,26 @@ Lifecycle = (
     | AbortRequested
     | Aborted
     | Requeued
+    | Awaited
+    | DependenciesEnded
+    | Moved
+    | Dequeued
 )
 
 
-class Again(msgspec.Struct, frozen=True, tag_field="kind", tag="again"):
-    """The queue message of a requeued task: look at `task`, whose spec stands at `origin`.
+class Again(msgspec.Struct, frozen=True, tag_field="kind", tag="again", omit_defaults=True):
+    """The queue message of a requeued or moved task: look at `task`, whose spec stands at
+    `origin`. `rank` is its place among the others, if that is not the end.
 
     It is a hint, not a fact about the task: no fold reads it.
     """
 
     task: str
     origin: int
+    rank: float | None = None
 
 
-# --- agents -----------------------------------------------------------------------------------
-
-
-class AgentUp(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_up", kw_only=True):
-    """An agent started. `memory` is in bytes, `gpus` are the ids of those it offers."""
-
-    agent: str
-    instance: str
-    host: str
-    pid: int
-    queues: tuple[str, ...]
-    order: str
-    slots: int
-    version: str
-    cpus: int
-    memory: int
-    platform: str
-    python: str
-    gpus: tuple[str, ...] = ()
-
-
-class AgentDraining(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_draining"):
-    """An agent claims nothing more and ends when its attempts have ended."""
-
-    agent: str
-    instance: str
-    reason: str
-
-
-class AgentDown(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_down"):
-    """An agent ended in order."""
-
-    agent: str
-    instance: str
-    reason: str
-
-
-class AgentPaused(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_paused"):
-    """An agent claims nothing more until `agent_resumed`; what runs goes on."""
-
-    agent: str
-    instance: str
-    reason: str
-
-
-class AgentResumed(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_resumed"):
-    """An agent that had paused claims tasks again."""
-
-    agent: str
-    instance: str
-    reason: str
-
-
-class AgentLost(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_lost"):
-    """An agent went without a word, as another one noticed. If it lives after all, it says so."""
-
-    agent: str
-    instance: str
-    reason: str
-
-
-AgentEvent = AgentUp | AgentDraining | AgentDown | AgentPaused | AgentResumed | AgentLost
-
-Event = Lifecycle | Again | AgentEvent
+Event = Lifecycle | Again | AgentEvent | QueueEvent | Permits
 
 
 # --- telemetry --------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from . import events, state
+from . import dependencies, events, state
 from .events import Launch, Outcome
 from .state import Attempt, Task
 from .wire import Unknown
@@ -22,7 +22,8 @@ LONGEST_PHASE = 1e9
 
 def create(seq: int, at: int, by: str, event: events.Enqueued) -> Task:
     """The task that an `enqueued` event at sequence `seq` brings into the world."""
-    return Task(event.task, event.spec, by, at, seq, state.Queued(at))
+    waits = state.Held(at) if event.spec.after else state.Queued(at)
+    return Task(event.task, event.spec, by, at, seq, waits)
 
 
 def fold(task: Task, history: Iterable[tuple[int, int, str, events.Lifecycle | Unknown]]) -> Task:
@@ -54,11 +55,17 @@ def evolve(task: Task, seq: int, at: int, by: str, event: events.Lifecycle | Unk
         case events.AbortRequested(reason):
             return replace(task, seq=seq, abort=state.AbortWish(at, by, reason))
         case events.Aborted(reason):
-            ended = state.Ended(at, Outcome.ABORTED, 0, events.Cause.ABORT, reason, None)
-            return replace(task, seq=seq, state=ended)
+            return replace(task, seq=seq, state=_aborted(at, reason), former=None)
         case events.Requeued():
-            queued = state.Queued(at)
-            return replace(task, seq=seq, state=queued, failures=0, losses=0, abort=None)
+            return _requeued(task, seq, at)
+        case events.Awaited(others):
+            return replace(task, seq=seq, awaited_by=(*task.awaited_by, *others))
+        case events.DependenciesEnded(ends):
+            return _dependencies_ended(task, seq, at, ends)
+        case events.Moved():
+            return _moved(task, seq, event)
+        case events.Dequeued(reason):
+            return _dequeued(task, seq, at, reason)
         case Unknown():
             return replace(task, seq=seq, unknown=task.unknown + 1)
 
@@ -75,6 +82,7 @@ def _claimed(task: Task, seq: int, at: int, event: events.Claimed) -> Task:
         claimed=at,
         gpus=event.gpus,
         gpu_memory=event.gpu_memory,
+        permit=event.permit,
     )
     return replace(task, seq=seq, state=state.Claimed(attempt))
 
@@ -143,7 +151,7 @@ def _finished(task: Task, seq: int, at: int, event: events.Finished) -> Task:
     ended = state.Ended(
         at, event.outcome, event.attempt, event.cause, event.evidence, event.exit_code
     )
-    return replace(task, seq=seq, state=ended, past=past)
+    return replace(task, seq=seq, state=ended, past=past, former=None)
 
 
 def _retry(task: Task, seq: int, at: int, event: events.Retry) -> Task:
@@ -151,8 +159,8 @@ def _retry(task: Task, seq: int, at: int, event: events.Retry) -> Task:
     past = _end(task, event, end)
     if past is None:
         return replace(task, seq=seq)
-    queued = state.Queued(at, event.delay)
-    return replace(task, seq=seq, state=queued, past=past, failures=task.failures + 1)
+    queued = state.Queued(at, event.delay, seq)
+    return replace(task, seq=seq, state=queued, past=past, failures=task.failures + 1, former=None)
 
 
 def _lost(task: Task, seq: int, at: int, event: events.Lost) -> Task:
@@ -163,4 +171,68 @@ def _lost(task: Task, seq: int, at: int, event: events.Lost) -> Task:
     spent = 0 if event.cause is events.Cause.DRAINED else 1
     return replace(
         task, seq=seq, state=state.Queued(at), past=past, losses=task.losses + spent, abort=None
+    )
+
+
+def _dependencies_ended(
+    task: Task, seq: int, at: int, ends: tuple[events.DependencyEnd, ...]
+) -> Task:
+    task = replace(task, seq=seq, ends=(*task.ends, *ends))
+    if not isinstance(task.state, state.Held):
+        return task
+    if wrong := dependencies.wrong_end(task):
+        cause = events.Cause.DEPENDENCY
+        return replace(task, state=state.Ended(at, Outcome.ABORTED, 0, cause, wrong, None))
+    if dependencies.pending(task):
+        return task
+    # Its first queue message counts as well as the one that follows: whoever was handed it while
+    # the task was held has put it aside.
+    return replace(task, state=state.Queued(at), moved=replace(task.place, rank=float(seq + 1)))
+
+
+def _aborted(at: int, reason: str) -> state.Ended:
+    """The end of a task that no attempt ended."""
+    return state.Ended(at, Outcome.ABORTED, 0, events.Cause.ABORT, reason, None)
+
+
+def _requeued(task: Task, seq: int, at: int) -> Task:
+    """It stands at the end of the queue and priority that it had. Its hint follows the event in
+    the same batch, so that its sequence is the next."""
+    former = None
+    if isinstance(task.state, state.Ended):
+        former = state.Former(task.state, task.failures, task.losses, task.abort, task.place)
+    place = replace(task.place, rank=float(seq + 1), hint=seq + 1)
+    queued = state.Queued(at)
+    return replace(
+        task,
+        seq=seq,
+        state=queued,
+        failures=0,
+        losses=0,
+        abort=None,
+        moved=place,
+        former=former,
+    )
+
+
+def _moved(task: Task, seq: int, event: events.Moved) -> Task:
+    """The hint follows the event in the same batch."""
+    rank = float(seq + 1) if event.rank is None else event.rank
+    place = state.Place(event.queue, event.priority, rank, seq + 1)
+    return replace(task, seq=seq, moved=place)
+
+
+def _dequeued(task: Task, seq: int, at: int, reason: str) -> Task:
+    former = task.former
+    if former is None:
+        return replace(task, seq=seq, state=_aborted(at, reason))
+    return replace(
+        task,
+        seq=seq,
+        state=former.state,
+        failures=former.failures,
+        losses=former.losses,
+        abort=former.abort,
+        moved=former.place,
+        former=None,
     )

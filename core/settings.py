@@ -40,8 +40,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     secrets_file: str | None = None
     spool_bytes: int = 1024**3
     log_bytes: int = 256 * 1024**2
+    gpus: str = "all"
+    gpu_readings: str | None = None
+    gpu_foreign: int = 200 * 1024**2
     limits: Literal["try", "require"] = "try"
     max_timeout: float | None = None
+    patience: float = 60.0
     disk_floor: int | str = "auto"
     cache_bytes: int = 100 * 1024**3
     cache_kinds: str = ""
@@ -280,12 +284,25 @@ SETTINGS: Mapping[str, Setting] = {
     "secrets_file": _path("a TOML file of secrets that tasks may name"),
     "spool_bytes": _amount("what an agent keeps on disk of logs and metrics not yet sent"),
     "log_bytes": _amount("how much log of one attempt is kept"),
+    "gpus": _word(
+        "indexes and ranges such as 0,2-3, ids of GPUs or MIG instances, all, or none",
+        "the GPUs that an agent gives to tasks",
+    ),
+    "gpu_readings": _path("a file of GPUs and their readings, used instead of the machine's own"),
+    "gpu_foreign": _amount(
+        "how much of a GPU's memory processes outside evq may have before an agent leaves it alone"
+    ),
     "limits": _choice(
         "what an agent does with a task whose limits it cannot enforce: run it anyway, or not",
         "try",
         "require",
     ),
     "max_timeout": _period("the longest that a task may run on an agent, whatever it asks", 0.5),
+    "patience": _period(
+        "how long a task that does not fit an agent may be passed by there before the agent keeps "
+        "room free for it",
+        0.1,
+    ),
     "disk_floor": Setting(
         parse=_floor,
         allowed=f"auto, a part such as 5%, or {units.SIZE_FORMS}",

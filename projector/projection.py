@@ -10,8 +10,10 @@ from msgspec.structs import replace
 
 from ..core.events import Package
 from ..core.ports import Stored
+from ..core.queues import QueueState
 from ..core.state import Ended, Task
 from ..core.subjects import LIFECYCLE_STREAM, SAMPLES_STREAM, TELEMETRY_STREAM
+from .agent_rows import AgentRow
 from .fold import (
     Folded,
     Heard,
@@ -23,15 +25,16 @@ from .fold import (
     task_of,
 )
 from .rows import (
-    AgentRow,
     AttemptRow,
     PackageRow,
     PhaseRow,
     attempt_row,
     phase_rows,
+    queue_row,
     set_name,
     task_row,
     unfold,
+    unfold_queue,
 )
 from .samples.record import sort_samples
 from .samples.write import write_samples
@@ -88,6 +91,7 @@ class Projection:
         self._tasks: dict[str, Task] = {}
         self._claims: dict[int, tuple[str, int]] = {}
         self._agents: dict[str, AgentRow] = {}
+        self._queues: dict[str, QueueState] = {}
         self._packages: set[str] = set()
         self._forget()
 
@@ -96,6 +100,11 @@ class Projection:
         self._tasks.clear()
         self._claims.clear()
         self._agents = {row.agent: row for row in _read_agents(self.database)}
+        self._queues = {
+            queue.name: queue
+            for (fold,) in self.database.rows("SELECT fold FROM _queues")
+            for queue in (unfold_queue(fold),)
+        }
         self._packages = {
             name for (name,) in self.database.rows("FROM (SELECT DISTINCT packages FROM _packages)")
         }
@@ -166,7 +175,7 @@ class Projection:
         if not messages:
             return Folded()
         before = self._load({task for m in messages if (task := task_of(m.subject))})
-        folded = fold_lifecycle(messages, before, self._agents, _now())
+        folded = fold_lifecycle(messages, before, self._agents, self._queues, _now())
         database = self.database
         changed = folded.tasks
         database.delete(
@@ -176,6 +185,10 @@ class Projection:
         self._write_attempts(before, folded.tasks)
         database.delete("_agents", "agent", list(folded.agents))
         database.append("_agents", list(folded.agents.values()))
+        database.delete("_queues", "queue", list(folded.queues))
+        database.append("_queues", [queue_row(queue) for queue in folded.queues.values()])
+        database.delete("_permits", "queue", list(folded.permits))
+        database.append("_permits", list(folded.permits.values()))
         database.append("_events", folded.events)
         database.append("_dead_letters", folded.dead)
         database.move(LIFECYCLE_STREAM, messages[-1].seq)
@@ -224,6 +237,7 @@ class Projection:
 
     def _remember(self, folded: Folded) -> None:
         self._agents |= folded.agents
+        self._queues |= folded.queues
         for name, task in folded.tasks.items():
             self._tasks.pop(name, None)
             if not isinstance(task.state, Ended):
@@ -263,7 +277,7 @@ class Projection:
 
 def _read_agents(database: Database) -> list[AgentRow]:
     columns = ", ".join(
-        f"epoch_us({name})" if name in ("started", "last_event") else name
+        f"epoch_us({name})" if name in ("started", "last_event", "drained") else name
         for name in AgentRow.__struct_fields__
     )
     rows = database.rows(f"SELECT {columns} FROM _agents")

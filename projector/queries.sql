@@ -27,7 +27,7 @@ FROM chosen LEFT JOIN said USING (task) ORDER BY origin DESC;
 SELECT t.fold, CASE WHEN t.state = 'queued' THEN 1 + (
     SELECT count(*) FROM _tasks o
     WHERE o.queue = t.queue AND o.state = 'queued'
-        AND (o.priority > t.priority OR o.priority = t.priority AND o.origin < t.origin)) END
+        AND (o.priority > t.priority OR o.priority = t.priority AND o.rank < t.rank)) END
     AS position,
     p.done AS progress_done, p.total AS progress_total, p.text AS progress_text
 FROM _tasks t LEFT JOIN _progress p ON p.claim = t.claim WHERE t.task = $task;
@@ -37,13 +37,13 @@ WITH t AS (SELECT * FROM _tasks WHERE task = $task),
 ahead AS (
     SELECT count(*) AS n FROM _tasks o, t
     WHERE o.queue = t.queue AND o.state = 'queued'
-        AND (o.priority > t.priority OR o.priority = t.priority AND o.origin < t.origin)),
+        AND (o.priority > t.priority OR o.priority = t.priority AND o.rank < t.rank)),
 recent AS (
     SELECT epoch_us(ended) - epoch_us(started) AS run FROM _tasks
     WHERE queue = (SELECT queue FROM t) AND started IS NOT NULL AND ended IS NOT NULL
     ORDER BY origin DESC LIMIT 100),
 serving AS (
-    SELECT count(*) AS n, sum(slots) AS slots, list(agent ORDER BY agent) AS names FROM _agents
+    SELECT count(*) AS n, sum(slots) AS slots, list(agent ORDER BY agent) AS names FROM agents
     WHERE state = 'up' AND list_contains(queues, (SELECT queue FROM t)))
 SELECT t.task, t.state, t.queue, t.priority, t.delay, t.since,
     CASE WHEN t.state = 'queued' THEN ahead.n + 1 END AS position,
@@ -54,6 +54,17 @@ SELECT t.task, t.state, t.queue, t.priority, t.delay, t.since,
     coalesce(serving.names, []) AS agent_names,
     (SELECT median(run) / 1e6 FROM recent) AS median_run_seconds
 FROM t, ahead, serving;
+
+-- name: ahead(task, limit=500)
+SELECT o.task, o.name, o.size FROM _tasks o, (SELECT * FROM _tasks WHERE task = $task) t
+WHERE o.queue = t.queue AND o.state = 'queued'
+    AND (o.priority > t.priority OR o.priority = t.priority AND o.rank < t.rank)
+ORDER BY o.priority DESC, o.rank LIMIT least($limit, 10000);
+
+-- name: held(limit=1000)
+SELECT queue, name, (epoch_us(ended) - epoch_us(claimed)) / 1e6 AS seconds FROM _tasks
+WHERE claimed IS NOT NULL AND ended IS NOT NULL
+ORDER BY ended DESC LIMIT least($limit, 10000);
 
 -- name: metrics(task)
 SELECT name, step, value, first, value AS last, min, max, n, ts FROM metric_latest
@@ -85,7 +96,47 @@ ORDER BY seq LIMIT least($limit, 10000);
 SELECT * FROM agents ORDER BY agent;
 
 -- name: queues()
-SELECT * FROM queues ORDER BY queue;
+WITH next AS (
+    SELECT queue, task, name, "user" FROM _tasks WHERE state = 'queued'
+    QUALIFY row_number() OVER (PARTITION BY queue ORDER BY priority DESC, rank) = 1),
+waits AS (
+    SELECT queue, count(*) AS n, quantile_cont(_seconds(enqueued, first_claimed), [0.5, 0.9]) AS q
+    FROM _tasks WHERE first_claimed > _now() - INTERVAL 1 DAY GROUP BY queue)
+SELECT queues.*, next.task AS next_task, next.name AS next_name, next."user" AS next_user,
+    coalesce(waits.n, 0) AS waits, waits.q[1] AS wait_median_seconds, waits.q[2] AS wait_high_seconds
+FROM queues LEFT JOIN next USING (queue) LEFT JOIN waits USING (queue) ORDER BY queue;
+
+-- name: depth(queue)
+SELECT priority, size AS class, count(*) AS queued, _seconds(min(since), _now()) AS oldest_seconds
+FROM _tasks WHERE queue = $queue AND state = 'queued'
+GROUP BY priority, size ORDER BY priority DESC, size;
+
+-- name: line(queue, priority=null, without=[], offset=0, limit=50)
+SELECT row_number() OVER (ORDER BY priority DESC, rank) AS position, task, name, "user",
+    priority, rank, size AS class, _seconds(since, _now()) AS wait_seconds,
+    count(*) OVER () AS total
+FROM _tasks
+WHERE queue = $queue AND state = 'queued'
+    AND ($priority::INTEGER IS NULL OR priority = $priority)
+    AND NOT list_contains($without::VARCHAR[], task)
+ORDER BY position LIMIT least($limit, 100000) OFFSET $offset;
+
+-- name: positions(tasks)
+WITH lines AS (
+    SELECT task, queue, priority, rank, count(*) OVER (PARTITION BY queue) AS total,
+        row_number() OVER (PARTITION BY queue ORDER BY priority DESC, rank) AS position,
+        row_number() OVER (PARTITION BY queue, priority ORDER BY rank) AS place
+    FROM _tasks
+    WHERE state = 'queued' AND queue IN (
+        SELECT queue FROM _tasks WHERE list_contains($tasks::VARCHAR[], task)))
+SELECT task, queue, priority, rank, position, place, total FROM lines
+WHERE list_contains($tasks::VARCHAR[], task) ORDER BY queue, position;
+
+-- name: workload()
+SELECT queue, count(*) FILTER (state = 'queued') AS queued,
+    list_aggregate(arg_max(_seconds(claimed, ended), origin, 100)
+        FILTER (claimed IS NOT NULL AND ended IS NOT NULL), 'median') AS median_seconds
+FROM _tasks GROUP BY queue ORDER BY queue;
 
 -- name: dead_letters(after=0, limit=100)
 SELECT stream, seq, subject, error, payload[:1000] AS payload, seen FROM _dead_letters
@@ -97,7 +148,7 @@ SELECT
     (SELECT max(seq) FROM _positions WHERE stream = 'EVQTEL') AS telemetry_seq,
     (SELECT max(seq) FROM _positions WHERE stream = 'EVQSAM') AS samples_seq,
     (SELECT count(*) FROM _tasks) AS tasks,
-    (SELECT count(*) FROM _tasks WHERE state IN ('queued', 'claimed', 'running')) AS live,
+    (SELECT count(*) FROM _tasks WHERE state IN ('held', 'queued', 'claimed', 'running')) AS live,
     (SELECT count(*) FROM _events) AS events,
     (SELECT count(*) FROM _metrics) AS metrics,
     (SELECT count(*) FROM _logs) AS log_lines,

@@ -13,6 +13,8 @@ import msgspec
 
 from ..core import events, parameters
 from ..core.events import Package
+from ..core.permits import Permits
+from ..core.queues import QueueState
 from ..core.resources import request_of
 from ..core.spec import argv_text
 from ..core.state import Attempt, Ended, Queued, Task
@@ -22,6 +24,7 @@ LATEST_TIME = 253_402_300_799_999_999
 
 _encoder = msgspec.json.Encoder()
 _task_decoder = msgspec.json.Decoder(Task)
+_queue_decoder = msgspec.json.Decoder(QueueState)
 
 
 class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +36,8 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     queue: str
     priority: int
+    rank: float
+    size: str
     state: str
     submitter: str
     user: str
@@ -51,6 +56,7 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
     gpus: int
     gpu_memory: int | None
     nodes: int
+    dependencies: str | None
     attempts: int
     failures: int
     losses: int
@@ -124,25 +130,30 @@ class PackageRow(msgspec.Struct, frozen=True):
     version: str
 
 
-class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of `_agents`. An agent that was first seen when it went has no more than that."""
+class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `_queues`: a queue that somebody did something to, since when it is in its state
+    by whose wish, and why. `fold` is the queue itself."""
 
-    agent: str
-    instance: str
-    host: str | None = None
-    pid: int | None = None
+    queue: str
     state: str
-    queues: tuple[str, ...] = ()
-    queue_order: str | None = None
-    slots: int | None = None
-    version: str | None = None
-    cpus: int | None = None
-    memory: int | None = None
-    platform: str | None = None
-    python: str | None = None
-    started: int | None = None
-    last_event: int
-    reason: str | None = None
+    since: int
+    by: str
+    reason: str
+    description: str
+    created: int | None
+    fold: str
+
+
+class PermitsRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `_permits`: what limits a queue, and the tasks that are live under it."""
+
+    queue: str
+    most: int | None
+    per_user: int | None
+    held: tuple[str, ...]
+    since: int
+    by: str
+    reason: str
 
 
 class EventRow(msgspec.Struct, frozen=True):
@@ -195,8 +206,10 @@ def task_row(task: Task) -> TaskRow:
         seq=task.seq,
         task=task.id,
         name=spec.name,
-        queue=spec.queue,
-        priority=spec.priority,
+        queue=task.place.queue,
+        priority=task.place.priority,
+        rank=task.place.rank,
+        size=request_of(spec).size,
         state=task.name_of_state,
         submitter=task.by,
         user=spec.user,
@@ -215,6 +228,7 @@ def task_row(task: Task) -> TaskRow:
         gpus=request_of(spec).gpus,
         gpu_memory=spec.gpu_memory,
         nodes=spec.nodes,
+        dependencies=_dependencies(task),
         attempts=len(attempts),
         failures=task.failures,
         losses=task.losses,
@@ -237,6 +251,17 @@ def task_row(task: Task) -> TaskRow:
     )
 
 
+def _dependencies(task: Task) -> str | None:
+    if not task.spec.after:
+        return None
+    heard = {end.task: end.outcome for end in task.ends}
+    rows = [
+        {"awaits": one.task, "on": one.on, "outcome": heard.get(one.task)}
+        for one in task.spec.after
+    ]
+    return _encoder.encode(rows).decode()
+
+
 def _abort_reason(task: Task) -> str | None:
     if task.abort:
         return task.abort.reason
@@ -244,6 +269,39 @@ def _abort_reason(task: Task) -> str | None:
     if isinstance(state, Ended) and state.outcome is events.Outcome.ABORTED:
         return state.evidence
     return None
+
+
+def queue_row(queue: QueueState) -> QueueRow:
+    """The row of a queue."""
+    last = queue.pause or queue
+    return QueueRow(
+        queue=queue.name,
+        state=queue.name_of_state,
+        since=time(last.at),
+        by=last.by,
+        reason=last.reason,
+        description=queue.description,
+        created=_time(queue.created),
+        fold=_encoder.encode(queue).decode(),
+    )
+
+
+def permits_row(at: int, by: str, event: Permits) -> PermitsRow:
+    """The row of a queue's limits."""
+    return PermitsRow(
+        queue=event.queue,
+        most=event.most,
+        per_user=event.per_user,
+        held=tuple(permit.task for permit in event.held),
+        since=time(at),
+        by=by,
+        reason=event.reason,
+    )
+
+
+def unfold_queue(fold: str) -> QueueState:
+    """The queue in a `fold` column."""
+    return _queue_decoder.decode(fold)
 
 
 def attempt_row(task: str, attempt: Attempt) -> AttemptRow:
@@ -300,42 +358,3 @@ def set_name(packages: tuple[Package, ...]) -> str | None:
     if not packages:
         return None
     return hashlib.blake2b(_encoder.encode(packages), digest_size=12).hexdigest()
-
-
-def agent_row(before: AgentRow | None, at: int, event: events.AgentEvent) -> AgentRow | None:
-    """An agent's row after an event; null if the event is of an instance that was replaced."""
-    when = time(at)
-    match event:
-        case events.AgentUp():
-            return AgentRow(
-                agent=event.agent,
-                instance=event.instance,
-                host=event.host,
-                pid=event.pid,
-                state="up",
-                queues=event.queues,
-                queue_order=event.order,
-                slots=event.slots,
-                version=event.version,
-                cpus=event.cpus,
-                memory=event.memory,
-                platform=event.platform,
-                python=event.python,
-                started=when,
-                last_event=when,
-            )
-        case events.AgentDraining(agent, instance, reason):
-            state = "draining"
-        case events.AgentDown(agent, instance, reason):
-            state = "down"
-        case events.AgentPaused(agent, instance, reason):
-            state = "paused"
-        case events.AgentResumed(agent, instance, reason):
-            state = "up"
-        case events.AgentLost(agent, instance, reason):
-            state = "lost"
-    if before is None:
-        before = AgentRow(agent=agent, instance=instance, state=state, last_event=when)
-    if before.instance != instance:
-        return None
-    return msgspec.structs.replace(before, state=state, last_event=when, reason=reason)

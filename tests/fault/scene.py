@@ -31,7 +31,16 @@ from waiting import PATIENCE, until
 
 from evq.core import wire
 from evq.core.bus.connect import Login, connect
-from evq.core.events import Aborted, Again, Enqueued, Envelope, Finished, Lifecycle, Log
+from evq.core.events import (
+    Aborted,
+    Again,
+    Dequeued,
+    Enqueued,
+    Envelope,
+    Finished,
+    Lifecycle,
+    Log,
+)
 from evq.core.ports import Stored
 from evq.core.sdk.client import Client
 from evq.core.spec import Command, Spec
@@ -95,9 +104,9 @@ class Scene:
                     process.kill()
             await self._stack.aclose()
 
-    async def queue(self, name: str) -> Level:
-        """Make a queue whose unmentioned hints come again soon."""
-        level = Level(name, 5)
+    async def queue(self, name: str, express: bool = False) -> Level:
+        """Make a queue, or its express lane, whose unmentioned hints come again soon."""
+        level = Level(name, 5, express=express)
         await self.client.bus.hints.ensure(level)
         requests = self.client.bus.requests
         where = f"{LIFECYCLE_STREAM}.{level.consumer}"
@@ -139,7 +148,8 @@ class Scene:
     async def enqueue(self, *words: str, **settings: Any) -> str:
         """Enqueue a witness with these words; returns the task's id."""
         argv = (sys.executable, "-S", str(WITNESS), str(self.truth), *words)
-        spec = Spec(entry=Command(argv), name="witness", queue="q", manager="none", **settings)
+        asked = {"queue": "q", **settings}
+        spec = Spec(entry=Command(argv), name="witness", manager="none", **asked)
         receipt = await self.client.enqueue(spec)
         self.acked.append((receipt.task, receipt.seq))
         return receipt.task
@@ -233,12 +243,16 @@ class Scene:
         await self._somewhere(wanted)
         return found[0]
 
-    async def end(self, task: str) -> Finished | Aborted:
+    def ended(self, task: str) -> Finished | Aborted | Dequeued | None:
+        """The event that ended the task, if it is there."""
+        ends = (e for e in self.history(task) if isinstance(e, Finished | Aborted | Dequeued))
+        return next(ends, None)
+
+    async def end(self, task: str) -> Finished | Aborted | Dequeued:
         """The event that ended the task."""
         while True:
-            for event in self.history(task):
-                if isinstance(event, Finished | Aborted):
-                    return event
+            if event := self.ended(task):
+                return event
             self._news.clear()
             async with asyncio.timeout(PATIENCE):
                 await self._news.wait()
@@ -252,6 +266,14 @@ class Scene:
             if own and isinstance(event, kind) and number == attempt:
                 return envelope.at / 1e6
         raise AssertionError(f"no such event of {task}")
+
+    def seq(self, task: str, kind: type[Any]) -> int:
+        """The sequence of the task's first event of that kind."""
+        return next(
+            stored.seq
+            for stored, envelope in self._rows
+            if stored.subject.endswith(f".{task}") and isinstance(envelope.event, kind)
+        )
 
     async def records(self, task: str) -> list[Any]:
         """What the task's attempts said, decoded, in the order of the stream."""
