@@ -148,9 +148,7 @@ class Played:
             claims=claims,
             since=now(),
             paused=paused,
-            offer=Offer(slots=slots),
-            free=Offer(slots=slots - len(claims)),
-            **more,
+            **{"offer": Offer(slots=slots), "free": Offer(slots=slots - len(claims)), **more},
         )
         await self.bus.presence.put(self.NAME, encode_presence(presence), 60)
 
