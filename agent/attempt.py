@@ -26,8 +26,8 @@ from ..core.decide import (
     Start,
 )
 from ..core.errors import EvqError, ServerFull
-from ..core.events import Launch
-from ..core.handle import handle, refresh
+from ..core.events import Cause, Launch
+from ..core.handle import handle, refresh, tell_holders
 from ..core.ports import BusAway, Delivery
 from ..core.sdk.author import now
 from ..core.spec import Notebook
@@ -35,6 +35,7 @@ from ..core.state import Task
 from . import endings, launch, notebook
 from .endings import Ending
 from .execution import Execution
+from .gang.gather import Gather, Withdrawn
 from .left import Left
 from .limits.confinement import Confinement
 from .means import Means
@@ -131,6 +132,8 @@ class Attempt:
         try:
             self._confinement.enter(here.supervisor, self._recorder.say)
             return await self._prepare_and_run(here)
+        except Withdrawn:
+            return None
         except (ClaimLost, Stopped):
             return endings.before_command(self.holder, self._ending)
         except tuple(endings.SET_UP_CAUSES) as error:
@@ -141,7 +144,10 @@ class Attempt:
     async def _prepare_and_run(self, here: Place) -> Finish | GiveBack | None:
         if self.task.spec.secrets:
             await self._find_secrets()
-        return await self._run_command(await self._preparation.run(here, self._secrets))
+        ready = await self._preparation.run(here, self._secrets)
+        if self.task.spec.gang:
+            await Gather(self, self._means).run()
+        return await self._run_command(ready)
 
     async def _find_secrets(self) -> None:
         async with self.phase("secrets") as phase:
@@ -274,8 +280,8 @@ class Attempt:
         match event:
             case events.Retry(delay=delay):
                 await self._delivery.later(delay)
-            case events.Lost():
-                await self._delivery.later(0.1)
+            case events.Lost(delay=delay):
+                await self._delivery.later(max(0.1, delay))
             case _:
                 await self._delivery.done()
 
@@ -301,10 +307,32 @@ class Attempt:
                     self._keep(command)
                 await asyncio.sleep(FULL_PAUSE)
         self.task = written.task
+        if written.others:
+            await tell_holders(means.bus.calls, written.others)
         if written.task.abort:
             # The word of it may have come before there was an attempt to hear it.
             self._stop(Ending.ABORT)
+        elif written.task.live and written.task.live.disband:
+            self._stop(Ending.GANG)
         return written.event
+
+    def say(self, text: str) -> None:
+        """A line of the agent's own in the attempt's log."""
+        self._recorder.say(text)
+
+    async def withdraw(self, why: str, delay: float) -> None:
+        """Give the task back for want of its gang, and raise `Withdrawn`; if the gang is there
+        after all, return."""
+        give_back = GiveBack(self.holder, why, Cause.GANG, delay)
+        try:
+            event = await self.write(give_back)
+        except ClaimLost:
+            raise
+        except Rejected:
+            return
+        self._recorder.say(f"given back: {why}")
+        await self._settle(event)
+        raise Withdrawn
 
     @asynccontextmanager
     async def phase(self, name: str) -> AsyncIterator[launch.PhaseNotes]:
@@ -376,6 +404,8 @@ class Attempt:
                 self._stop(Ending.LOST)
         elif fresh.abort:
             self._stop(Ending.ABORT)
+        elif live.disband:
+            self._stop(Ending.GANG)
         elif self._frozen and self._supervisors:
             self._frozen = False
             for supervisor in self._supervisors:

@@ -14,11 +14,12 @@ from ..core import state
 from ..core.bus.connect import Bus
 from ..core.decide import Claim, DeclareLost, Rejected
 from ..core.errors import NotFound
-from ..core.handle import Author, from_hint, handle, load, refresh
+from ..core.handle import Author, from_hint, handle, load, refresh, tell_holders
 from ..core.ports import BusAway, Delivery, Stored
 from ..core.presence import decode_presence
 from ..core.state import Attempt, Task
 from .config import Config
+from .gang.admission import Admission
 
 _T = TypeVar("_T")
 
@@ -44,6 +45,7 @@ class Claimer:
         config: Config,
         instance: str,
         clock: Callable[[], float],
+        gangs: Admission | None = None,
     ) -> None:
         """`clock` gives seconds that never go back; it is also the clock of `bus.since`."""
         self._bus = bus
@@ -51,6 +53,7 @@ class Claimer:
         self._config = config
         self._instance = instance
         self._clock = clock
+        self._gangs = gangs
         self._unlisted: dict[int, float] = {}
         self._retries: dict[int, float] = {}
         """By sequence, when we first saw a `retry` whose delay was not over."""
@@ -79,6 +82,9 @@ class Claimer:
                     if (rest := await self._rest(task, delay)) > 0:
                         await delivery.later(rest)
                         return None
+                    if (pause := await self._gang_is_away(task)) > 0:
+                        await delivery.later(pause)
+                        return None
                     claim = Claim(
                         self._config.name,
                         self._instance,
@@ -97,6 +103,13 @@ class Claimer:
                             await delivery.later(self._config.lease)
                             return None
                         task = fresh
+
+    async def _gang_is_away(self, task: Task) -> float:
+        """Seconds until the next look at a task whose gang would not find room, else 0."""
+        gangs = self._gangs
+        if task.spec.gang is None or gangs is None:
+            return 0.0
+        return await self._patiently(lambda: gangs.put_off(task))
 
     async def _rest(self, task: Task, delay: float) -> float:
         """Seconds that are left of the delay after a failure.
@@ -125,7 +138,9 @@ class Claimer:
         why = f"agent {attempt.agent} went silent for longer than its lease"
         command = DeclareLost(attempt.number, why)
         try:
-            return (await handle(self._bus.log, self._author, task, command, self._wait)).task
+            written = await handle(self._bus.log, self._author, task, command, self._wait)
+            await tell_holders(self._bus.calls, written.others)
+            return written.task
         except Rejected:
             return await self._patiently(lambda: refresh(self._bus.log, task))
 

@@ -32,7 +32,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     `docker` is the image for tasks that ask for none, `docker_for` the same by queue;
     `docker_args` are the administrator's for every container, `docker_allow` the guarded ones
-    that a task may use (see `core.container`). `trusted` is the file of authorities for TLS.
+    that a task may use (see `core.container`). `gather` is how long the members of a gang may keep
+    places for each other, `address` where those on other machines reach rank 0; empty finds it.
+    `trusted` is the file of authorities for TLS.
     """
 
     name: str = ""
@@ -43,6 +45,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     lease: float = 10.0
     grace: float = 30.0
     keep: float = 7200.0
+    gather: float = 60.0
+    address: str = ""
     on_disconnect: OnDisconnect = "freeze"
     state: Path
     cache: Path

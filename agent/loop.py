@@ -25,6 +25,7 @@ from ..core.subjects import Level, agent_events, commands
 from ..core.wire import encode
 from .attempt import Attempt
 from .claim import Claimer
+from .gang.admission import Admission
 from .means import Means
 from .neighbours import Neighbours
 from .order import make_order
@@ -62,7 +63,10 @@ class Agent:
         self._paused = ""
         self._since = now()
         loop = asyncio.get_running_loop()
-        self._claimer = Claimer(means.bus, means.author, means.config, means.instance, loop.time)
+        self._gangs = Admission(means.bus, means.config, lambda: self._presence(()))
+        self._claimer = Claimer(
+            means.bus, means.author, means.config, means.instance, loop.time, self._gangs
+        )
         self._neighbours = Neighbours(
             means.bus, means.author, means.config, means.instance, loop.time
         )
@@ -96,6 +100,7 @@ class Agent:
                 )
                 for live in self._attempts.values()
             ),
+            gathering=self._gangs.considered(live.task for live in self._attempts.values()),
         )
 
     @property
@@ -259,6 +264,7 @@ class Agent:
                 return
             attempt = Attempt(self._means, claimed, delivery, self._channels[slot])
             self._attempts[claimed.id] = attempt
+            self._gangs.settled(claimed.id)
             end = await attempt.run()
         except Exception:
             log.exception("task %s: the agent failed", delivery.task)
@@ -266,6 +272,7 @@ class Agent:
                 end = attempt.failed_here()
         finally:
             # The last process is dead: the slot is free before the log has been told.
+            self._gangs.settled(delivery.task)
             self._free.append(slot)
             self._slot_freed.set()
             if self._held.pop(slot) != Request():

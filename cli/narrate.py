@@ -44,6 +44,10 @@ def _words(event: events.Event) -> str:
             return f"aborted before it ran: {reason}"
         case events.Requeued(reason):
             return f"put back into its queue: {reason}"
+        case events.Assembled():
+            return f"its gang is complete, rank 0 is at {event.address}:{event.port}"
+        case events.Disbanded():
+            return f"its gang ends: {event.evidence}" + ("; all run again" if event.again else "")
         case events.Again(task):
             return f"{task} is in its queue again"
         case events.AgentUp():

@@ -6,11 +6,14 @@ does not. There is no clock and no randomness here; whoever calls knows both.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from . import events, state
 from .errors import Conflict
 from .events import Cause, Launch, Outcome, Usage
+from .gather import has_gathered
 from .retry import delay_after
 from .state import Attempt, Task
 
@@ -101,10 +104,16 @@ class Finish(msgspec.Struct, frozen=True):
 
 
 class GiveBack(msgspec.Struct, frozen=True):
-    """An agent that is being stopped gives the task to the others."""
+    """An agent that is being stopped gives the task to the others.
+
+    With the cause `gang` it does so because the other members of its gang are not there; the
+    task waits for `delay` seconds then.
+    """
 
     holder: Holder
     why: str
+    cause: Cause = Cause.DRAINED
+    delay: float = 0.0
 
 
 class DeclareLost(msgspec.Struct, frozen=True):
@@ -126,6 +135,24 @@ class Requeue(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Assemble(msgspec.Struct, frozen=True):
+    """Rank 0's agent sees all members of the gang gathered: they start now, or it is refused."""
+
+    address: str
+    port: int
+
+
+class Disband(msgspec.Struct, frozen=True):
+    """The member of the gang of this rank ended, so that this one must end, too; see `gang`."""
+
+    rank: int
+    evidence: str
+    outcome: Outcome
+    again: bool
+    delay: float
+    spent: Literal["retries", "losses"] | None
+
+
 Command = (
     Claim
     | BeginPhase
@@ -137,6 +164,8 @@ Command = (
     | DeclareLost
     | Abort
     | Requeue
+    | Assemble
+    | Disband
 )
 
 RETRIABLE = frozenset({Outcome.FAILED, Outcome.TIMED_OUT})
@@ -186,6 +215,10 @@ def decide(task: Task, command: Command) -> events.Lifecycle:
             return _abort(task, reason)
         case Requeue(reason):
             return _requeue(task, reason)
+        case Assemble(address, port):
+            return _assemble(task, address, port)
+        case Disband():
+            return _disband(task, command)
 
 
 def _claim(task: Task, command: Claim) -> events.Lifecycle:
@@ -242,6 +275,8 @@ def _finish(task: Task, command: Finish) -> events.Lifecycle:
     outcome, cause = command.outcome, command.cause
     if task.abort and outcome is not Outcome.COMPLETED:
         outcome, cause = Outcome.ABORTED, Cause.ABORT
+    elif attempt.disband and (attempt.disband.again or outcome is not Outcome.COMPLETED):
+        return _disbanded(attempt, attempt.disband, command.exit_code, command.usage, launch)
     if outcome in RETRIABLE and cause is Cause.INFRASTRUCTURE:
         if task.losses < task.spec.losses:
             return events.Lost(
@@ -276,7 +311,40 @@ def _give_back(task: Task, command: GiveBack) -> events.Lifecycle:
     attempt = _held(task, command.holder)
     if task.abort:
         return _abort_ended(attempt, task.abort, command.why)
-    return events.Lost(attempt=attempt.number, cause=Cause.DRAINED, why=command.why)
+    if attempt.disband:
+        return _disbanded(attempt, attempt.disband)
+    if command.cause is Cause.GANG and attempt.assembled:
+        raise Rejected(f"the gang of task {task.id} is there: it starts")
+    return events.Lost(
+        attempt=attempt.number, cause=command.cause, why=command.why, delay=command.delay
+    )
+
+
+def _disbanded(
+    attempt: Attempt,
+    disband: state.Disband,
+    exit_code: int | None = None,
+    usage: Usage | None = None,
+    launch: Launch | None = None,
+) -> events.Lifecycle:
+    """The end of an attempt whose gang broke; the budget for it was taken when it did."""
+    if disband.again:
+        return events.Lost(
+            attempt=attempt.number,
+            cause=Cause.GANG,
+            why=disband.evidence,
+            launch=launch,
+            delay=disband.delay,
+        )
+    return events.Finished(
+        attempt=attempt.number,
+        outcome=disband.outcome,
+        exit_code=exit_code,
+        cause=Cause.GANG,
+        evidence=disband.evidence,
+        usage=usage,
+        launch=launch,
+    )
 
 
 def _abort_ended(attempt: Attempt, abort: state.AbortWish, why: str) -> events.Lifecycle:
@@ -296,6 +364,8 @@ def _declare_lost(task: Task, command: DeclareLost) -> events.Lifecycle:
         raise Rejected(f"attempt {command.attempt} of task {task.id} is not live")
     if task.abort:
         return _abort_ended(attempt, task.abort, command.why)
+    if attempt.disband:
+        return _disbanded(attempt, attempt.disband)
     if task.losses >= task.spec.losses:
         return events.Finished(
             attempt=attempt.number,
@@ -316,7 +386,7 @@ def _abort(task: Task, reason: str) -> events.Lifecycle:
                 raise Rejected(f"task {task.id} is being aborted already", why=task.abort.reason)
             return events.AbortRequested(reason)
         case state.Ended(outcome=outcome):
-            raise Rejected(f"task {task.id} has ended already", why=f"it {_past(outcome)}")
+            raise Rejected(f"task {task.id} has ended already", why=f"it {past(outcome)}")
 
 
 def _requeue(task: Task, reason: str) -> events.Lifecycle:
@@ -331,7 +401,29 @@ def _requeue(task: Task, reason: str) -> events.Lifecycle:
             )
 
 
-def _past(outcome: Outcome) -> str:
+def _assemble(task: Task, address: str, port: int) -> events.Lifecycle:
+    if not task.live or not has_gathered(task):
+        raise Rejected(f"task {task.id} does not wait for its gang")
+    return events.Assembled(attempt=task.live.number, address=address, port=port)
+
+
+def _disband(task: Task, command: Disband) -> events.Lifecycle:
+    match task.state:
+        case state.Ended(outcome=outcome) if outcome is not Outcome.COMPLETED or not command.again:
+            raise Rejected(f"task {task.id} has ended already", why=f"it {past(outcome)}")
+        case state.Queued() | state.Claimed() | state.Running() | state.Ended():
+            return events.Disbanded(
+                rank=command.rank,
+                evidence=command.evidence,
+                outcome=command.outcome,
+                again=command.again,
+                delay=command.delay,
+                spent=command.spent,
+            )
+
+
+def past(outcome: Outcome) -> str:
+    """What a task did that ended so."""
     return {
         Outcome.COMPLETED: "completed",
         Outcome.FAILED: "failed",

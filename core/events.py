@@ -50,6 +50,8 @@ class Cause(StrEnum):
     """Its agent was stopped and gave the task back."""
     INFRASTRUCTURE = "infrastructure"
     """The agent could not do its part, for example for want of disk space."""
+    GANG = "gang"
+    """Another member of its gang ended without success, or not all of them came together."""
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -194,12 +196,14 @@ class Retry(
 class Lost(
     msgspec.Struct, frozen=True, tag_field="kind", tag="lost", omit_defaults=True, kw_only=True
 ):
-    """The attempt's agent went silent or gave the task back; the task waits again."""
+    """The attempt's agent went silent or gave the task back; the task waits again, for `delay`
+    seconds at least."""
 
     attempt: int
     cause: Cause
     why: str
     launch: Launch | None = None
+    delay: float = 0.0
 
 
 class AbortRequested(msgspec.Struct, frozen=True, tag_field="kind", tag="abort_requested"):
@@ -220,6 +224,36 @@ class Requeued(msgspec.Struct, frozen=True, tag_field="kind", tag="requeued"):
     reason: str
 
 
+class Assembled(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="assembled", omit_defaults=True, kw_only=True
+):
+    """All members of a gang are ready at once, and each starts its command now.
+
+    It is written to all of them or to none. `address` and `port` are where rank 0 can be reached.
+    """
+
+    attempt: int
+    address: str
+    port: int
+
+
+class Disbanded(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="disbanded", omit_defaults=True, kw_only=True
+):
+    """Another member of the gang, the one of this `rank`, ended without success: so must this one.
+
+    It is written to all others together with that end. With `again` all of them run once more,
+    after `delay` seconds at the earliest, which takes one off the budget that `spent` names.
+    """
+
+    rank: int
+    evidence: str
+    outcome: Outcome = Outcome.FAILED
+    again: bool = False
+    delay: float = 0.0
+    spent: Literal["retries", "losses"] | None = None
+
+
 Lifecycle = (
     Enqueued
     | Claimed
@@ -232,6 +266,8 @@ Lifecycle = (
     | AbortRequested
     | Aborted
     | Requeued
+    | Assembled
+    | Disbanded
 )
 
 

@@ -16,6 +16,9 @@ from .events import Launch, Outcome
 from .state import Attempt, Task
 from .wire import Unknown
 
+FREE = frozenset({events.Cause.DRAINED, events.Cause.GANG})
+"""Causes of a loss that take nothing off the budget: nobody's agent is suspected."""
+
 LONGEST_PHASE = 1e9
 """Seconds; whatever stands in the log, a fold must not fail on it."""
 
@@ -59,6 +62,10 @@ def evolve(task: Task, seq: int, at: int, by: str, event: events.Lifecycle | Unk
         case events.Requeued():
             queued = state.Queued(at)
             return replace(task, seq=seq, state=queued, failures=0, losses=0, abort=None)
+        case events.Assembled():
+            return _assembled(task, seq, at, event)
+        case events.Disbanded():
+            return _disbanded(task, seq, at, event)
         case Unknown():
             return replace(task, seq=seq, unknown=task.unknown + 1)
 
@@ -160,7 +167,42 @@ def _lost(task: Task, seq: int, at: int, event: events.Lost) -> Task:
     past = _end(task, event, end)
     if past is None:
         return replace(task, seq=seq)
-    spent = 0 if event.cause is events.Cause.DRAINED else 1
-    return replace(
-        task, seq=seq, state=state.Queued(at), past=past, losses=task.losses + spent, abort=None
+    spent = 0 if event.cause in FREE else 1
+    queued = state.Queued(at, event.delay)
+    return replace(task, seq=seq, state=queued, past=past, losses=task.losses + spent, abort=None)
+
+
+def _assembled(task: Task, seq: int, at: int, event: events.Assembled) -> Task:
+    attempt = _live(task, event.attempt)
+    if attempt is None:
+        return replace(task, seq=seq)
+    *before, gather = attempt.phases or [None]
+    if gather and gather.seconds is None:
+        # The step needs no end of its own, which would keep the command waiting.
+        seconds = max(0.0, (at - gather.began) / 1e6)
+        done = replace(gather, seconds=seconds, detail=f"{event.address}:{event.port}")
+        attempt = replace(attempt, phases=(*before, done))
+    assembled = state.Assembly(at, event.address, event.port)
+    return _with_attempt(task, seq, replace(attempt, assembled=assembled))
+
+
+def _disbanded(task: Task, seq: int, at: int, event: events.Disbanded) -> Task:
+    task = replace(
+        task,
+        seq=seq,
+        failures=task.failures + (event.spent == "retries"),
+        losses=task.losses + (event.spent == "losses"),
     )
+    match task.state:
+        case state.Claimed(attempt) | state.Running(attempt):
+            wish = state.Disband(at, event.evidence, event.outcome, event.again, event.delay)
+            return _with_attempt(task, seq, replace(attempt, disband=wish))
+        case state.Queued() | state.Ended() if event.again:
+            return replace(task, state=state.Queued(at, event.delay))
+        case state.Queued():
+            cause = events.Cause.GANG
+            return replace(
+                task, state=state.Ended(at, event.outcome, 0, cause, event.evidence, None)
+            )
+        case state.Ended():
+            return task

@@ -5,20 +5,22 @@ It knows ports only. Time and ids come in by `Author`, because the heart has nei
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Protocol, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
-from . import subjects, wire
+from . import gang, subjects, wire
 from .decide import Command, decide
 from .errors import NotFound
 from .events import Again, AgentEvent, Enqueued, Envelope, Lifecycle
 from .evolve import create, evolve
-from .ports import BusAway, Entry, Log, Stored, WrongSequence
-from .state import Task
+from .ports import BusAway, Calls, Entry, Log, Stored, WrongSequence
+from .state import Ended, Queued, Task
 from .wire import Broken, Unknown
 
 _T = TypeVar("_T")
@@ -31,10 +33,12 @@ class Author(Protocol):
 
 
 class Written(msgspec.Struct, frozen=True):
-    """An event that is in the log now, and the task after it."""
+    """An event that is in the log now, and the task after it; `others` are those members of its
+    gang for whom it meant an event, too, after that."""
 
     task: Task
     event: Lifecycle
+    others: tuple[Task, ...] = ()
 
 
 def from_hint(stored: Stored) -> tuple[str, Task | None, int]:
@@ -79,8 +83,7 @@ async def find(log: Log, task_id: str) -> Task:
 
 async def refresh(log: Log, task: Task) -> Task:
     """The task after what happened since it was folded."""
-    subject = subjects.lifecycle(task.spec.queue, task.id)
-    for stored in await log.history(subject, task.seq):
+    for stored in await log.history(_lifecycle(task), task.seq):
         task = absorb(task, stored)
     return task
 
@@ -112,12 +115,16 @@ async def handle(
     If somebody was faster, the task is folded anew and the decision made again, until it stands
     in the log or is `Rejected`. When the server is away, `patience` waits for it, or raises to
     give up; without it `BusAway` is raised, and whether the event was stored is unknown.
+
+    What concerns a whole gang is written to all its members or to none.
     """
     while True:
         event = decide(task, command)
+        if task.spec.gang and gang.concerns_all(task, event):
+            return await _handle_together(log, author, task, command, patience)
         envelope = author.envelope(event)
         entry = Entry(
-            subjects.lifecycle(task.spec.queue, task.id),
+            _lifecycle(task),
             wire.encode(envelope),
             envelope.id,
             expect=task.seq,
@@ -128,6 +135,90 @@ async def handle(
             task = await _patiently(partial(refresh, log, task), patience)
             continue
         return Written(evolve(task, seq, envelope.at, envelope.by, event), event)
+
+
+async def tell_holders(calls: Calls, tasks: Iterable[Task]) -> None:
+    """Have the agents that hold these tasks look at the log now. They look anyway, only later."""
+    with suppress(BusAway):
+        for task in tasks:
+            if task.live:
+                await calls.tell(subjects.commands(task.live.agent), task.id.encode())
+
+
+async def load_gang(log: Log, task: Task) -> list[Task]:
+    """All members of the task's gang by rank, as of now."""
+    origins = [gang.member_origin(task, rank) for rank in range(task.spec.nodes)]
+    return list(await asyncio.gather(*(load(log, origin) for origin in origins)))
+
+
+async def _handle_together(
+    log: Log,
+    author: Author,
+    task: Task,
+    command: Command,
+    patience: Callable[[BusAway], Awaitable[None]] | None,
+) -> Written:
+    """`handle` for a member of a gang whose others must hear of it in the same moment."""
+    assert task.spec.gang is not None
+    rank = task.spec.gang.rank
+    sent: set[str] = set()
+    while True:
+        members = await _patiently(partial(load_gang, log, task), patience)
+        if sent and (event := await _patiently(partial(_found, log, task, sent), patience)):
+            return Written(members[rank], event, _without(members, rank))
+        decided = gang.decide_all(members, rank, command)
+        envelopes = {one: author.envelope(event) for one, event in decided.items()}
+        entries = [
+            entry for one in decided for entry in _entries(author, members[one], envelopes[one])
+        ]
+        sent.add(envelopes[rank].id)
+        try:
+            last = await log.append_all(entries)
+        except WrongSequence:
+            continue
+        except BusAway as away:
+            # Stored or not: its id will tell. A batch cannot be sent again as a message can.
+            if patience is None:
+                raise
+            await patience(away)
+            continue
+        seqs = {entry.subject: last - n for n, entry in enumerate(reversed(entries))}
+        for one, event in decided.items():
+            seq, envelope = seqs[_lifecycle(members[one])], envelopes[one]
+            members[one] = evolve(members[one], seq, envelope.at, envelope.by, event)
+        told = tuple(members[one] for one in decided if one != rank)
+        return Written(members[rank], decided[rank], told)
+
+
+def _lifecycle(task: Task) -> str:
+    return subjects.lifecycle(task.spec.queue, task.id)
+
+
+def _entries(author: Author, task: Task, envelope: Envelope) -> list[Entry]:
+    """The event and, if it brings a task that has ended back into its queue, a new hint."""
+    event = envelope.event
+    assert not isinstance(event, Again | AgentEvent)
+    entries = [Entry(_lifecycle(task), wire.encode(envelope), envelope.id, expect=task.seq)]
+    after = evolve(task, task.seq + 1, envelope.at, envelope.by, event)
+    if isinstance(task.state, Ended) and isinstance(after.state, Queued):
+        again = author.envelope(Again(task.id, task.origin))
+        level = subjects.Level.of(task.spec)
+        entries.append(Entry(subjects.hint(level, task.id), wire.encode(again), again.id))
+    return entries
+
+
+async def _found(log: Log, task: Task, ids: Collection[str]) -> Lifecycle | None:
+    """The event with one of these ids, if it is in the task's life."""
+    for stored in await log.history(_lifecycle(task), task.seq):
+        message = wire.decode(stored.data)
+        if isinstance(message, Envelope) and message.id in ids:
+            assert not isinstance(message.event, Again | AgentEvent)
+            return message.event
+    return None
+
+
+def _without(members: Sequence[Task], rank: int) -> tuple[Task, ...]:
+    return tuple(member for other, member in enumerate(members) if other != rank)
 
 
 async def _append(

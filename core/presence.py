@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from .gather import Gathering
 from .resources import Offer
 
 
@@ -22,7 +23,8 @@ class RunningTask(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
 class AgentPresence(msgspec.Struct, frozen=True, kw_only=True):
     """An agent that is there now. `claims` are the fencing tokens of its live attempts, `paused`
     is why it claims nothing at the moment, `offer` all that it has for tasks and `free` what of
-    it no attempt has, `reserved` for whom it keeps some of that free, in words."""
+    it no attempt has, `reserved` for whom it keeps some of that free, in words, `gathering` the
+    members of gangs among its tasks that wait for the others."""
 
     agent: str
     instance: str
@@ -39,6 +41,7 @@ class AgentPresence(msgspec.Struct, frozen=True, kw_only=True):
     free: Offer = Offer()
     running: tuple[RunningTask, ...] = ()
     reserved: str = ""
+    gathering: tuple[Gathering, ...] = ()
 
     @property
     def takes(self) -> bool:

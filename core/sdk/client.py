@@ -16,8 +16,9 @@ from .. import subjects, wire
 from ..bus.connect import Bus, Login, connect
 from ..decide import Abort, Requeue, decide
 from ..errors import Conflict, NotFound, UsageError
-from ..events import AbortRequested, Again, Enqueued
-from ..handle import find, handle, load, refresh
+from ..events import Again, Enqueued
+from ..gang import member_id, member_specs
+from ..handle import find, handle, load, load_gang, refresh, tell_holders
 from ..ids import TASK_ID_LENGTH, is_task_id, is_task_prefix, task_id_for_key
 from ..ports import BusAway, Entry, WrongSequence
 from ..presence import AgentPresence, decode_presence
@@ -49,13 +50,18 @@ class Client:
     # --- enqueue ------------------------------------------------------------------------------
 
     async def enqueue(self, spec: Spec) -> Receipt:
-        """Enqueue one task. When this returns, the server has it on disk."""
+        """Enqueue one task. When this returns, the server has it on disk.
+
+        One for several nodes is a gang: the receipt is that of its rank 0, which stands for all.
+        """
         check_spec(spec)
         task = task_id_for_key(spec.key) if spec.key else new_task_id()
         level = Level.of(spec)
         await self._ensure(level)
         if spec.key and (known := await self._known(task)):
             return known
+        if spec.nodes > 1:
+            return await self._enqueue_gang(level, task, spec)
         entry = self._entry(level, task, spec)
         try:
             seq = await self._append(entry)
@@ -68,10 +74,31 @@ class Client:
                 raise Conflict(f"task id {task} is taken", fix="enqueue again") from None
             return known
 
+    async def _enqueue_gang(self, level: Level, task: str, spec: Spec) -> Receipt:
+        """All members or none; `task` is rank 0."""
+        entries = [
+            self._entry(level, member_id(task, rank), one)
+            for rank, one in enumerate(member_specs(spec, task))
+        ]
+        try:
+            try:
+                last = await self.bus.log.append_all(entries)
+            except BusAway:
+                # If they were stored after all, the expectations refuse the repetition.
+                last = await self.bus.log.append_all(entries)
+            return Receipt(task, last - len(entries) + 1, True)
+        except WrongSequence:
+            known = await self._known(task)
+            if known is None:
+                raise Conflict(f"task id {task} is taken", fix="enqueue again") from None
+            return Receipt(known.task, known.seq, not spec.key)
+
     async def enqueue_many(self, specs: Sequence[Spec]) -> list[Receipt]:
         """Enqueue many tasks in a few atomic batches; keys are not allowed here."""
         if any(spec.key for spec in specs):
             raise UsageError("a batch of tasks cannot carry idempotency keys")
+        if any(spec.nodes > 1 for spec in specs):
+            raise UsageError("a gang is enqueued on its own", fix="enqueue it by `enqueue`")
         levels = {Level.of(spec) for spec in specs}
         for level in levels:
             await self._ensure(level)
@@ -160,17 +187,20 @@ class Client:
         return await find(self.bus.log, task)
 
     async def abort(self, task: str, reason: str) -> Task:
-        """End a task: at once if it waits, by a word to its agent if it runs."""
+        """End a task: at once if it waits, by a word to its agent if it runs. A gang ends whole."""
         written = await handle(self.bus.log, self.author, await self.get(task), Abort(reason))
-        live = written.task.live
-        if isinstance(written.event, AbortRequested) and live:
-            # The log is the truth and is looked at anyway; this word only makes it sooner.
-            await self.bus.calls.tell(subjects.commands(live.agent), task.encode())
+        await tell_holders(self.bus.calls, (written.task, *written.others))
         return written.task
 
+    async def members(self, task: Task) -> list[Task]:
+        """All members of the task's gang by rank, as of now; the task alone if it has none."""
+        return await load_gang(self.bus.log, task) if task.spec.gang else [task]
+
     async def retry(self, task: str, reason: str) -> Task:
-        """Put a task that has ended back into its queue, with fresh budgets."""
+        """Put a task that has ended back into its queue, with fresh budgets; a gang whole."""
         known = await self.get(task)
+        if known.spec.gang:
+            return (await handle(self.bus.log, self.author, known, Requeue(reason))).task
         level = Level.of(known.spec)
         await self._ensure(level)
         while True:
