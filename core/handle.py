@@ -5,7 +5,6 @@ It knows ports only. Time and ids come in by `Author`, because the heart has nei
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -148,7 +147,7 @@ async def tell_holders(calls: Calls, tasks: Iterable[Task]) -> None:
 async def load_gang(log: Log, task: Task) -> list[Task]:
     """All members of the task's gang by rank, as of now."""
     origins = [gang.member_origin(task, rank) for rank in range(task.spec.nodes)]
-    return list(await asyncio.gather(*(load(log, origin) for origin in origins)))
+    return [await load(log, origin) for origin in origins]
 
 
 async def _handle_together(

@@ -88,6 +88,8 @@ COMMANDS: dict[str, commands.Command] = {
     "declare_lost": commands.DeclareLost(1, "silent"),
     "abort": commands.Abort("stop"),
     "requeue": commands.Requeue("again"),
+    "assemble": commands.Assemble("10.0.0.1", 29500),
+    "disband": commands.Disband(1, "rank 1 failed", Outcome.FAILED, False, 0.0, None),
 }
 
 # no: rejected; zombie: the claim is lost; else the event's kind, or the outcome it finishes with.
@@ -106,6 +108,8 @@ give_back       zombie   lost             lost             aborted    zombie
 declare_lost    no       lost             lost             aborted    no
 abort           ends     abort_requested  abort_requested  no         no
 requeue         no       no               no               no         requeued
+assemble        no       no               no               no         no
+disband         disbanded disbanded       disbanded        disbanded  no
 """
 
 
