@@ -285,7 +285,7 @@ class Again(msgspec.Struct, frozen=True, tag_field="kind", tag="again"):
 
 
 class AgentUp(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_up", kw_only=True):
-    """An agent started. `memory` is in bytes."""
+    """An agent started. `memory` is in bytes, `gpus` are the ids of those it offers."""
 
     agent: str
     instance: str
@@ -299,6 +299,7 @@ class AgentUp(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_up", kw_
     memory: int
     platform: str
     python: str
+    gpus: tuple[str, ...] = ()
 
 
 class AgentDraining(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_draining"):

@@ -1,4 +1,4 @@
-"""Questions and answers: named ones from `queries.sql`, and SQL of the user's own in a cell."""
+"""Questions and answers: named ones from files, and SQL of the user's own in a cell."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ from .snapshots import Snapshots
 from .store import Answer, Database, Failed, Unfit
 from .values import parts
 
+FILES = ("queries.sql", "reports.sql")
+"""What the verbs ask, and what people ask."""
+
 _HEADING = re.compile(r"^-- name: (\w+)\((.*)\)$", re.MULTILINE)
 
 _named = msgspec.json.Decoder(Named)
@@ -35,13 +38,14 @@ class Query(msgspec.Struct, frozen=True):
 
 @cache
 def queries() -> Mapping[str, Query]:
-    """All named questions, from `queries.sql`."""
-    text = resources.files(__package__).joinpath("queries.sql").read_text("utf-8")
-    _, *pieces = _HEADING.split(text)
-    return {
-        name: _query(parameters, sql)
-        for name, parameters, sql in zip(pieces[::3], pieces[1::3], pieces[2::3], strict=True)
-    }
+    """All named questions, from `FILES`."""
+    found: dict[str, Query] = {}
+    for file in FILES:
+        text = resources.files(__package__).joinpath(file).read_text("utf-8")
+        _, *pieces = _HEADING.split(text)
+        for name, parameters, sql in zip(pieces[::3], pieces[1::3], pieces[2::3], strict=True):
+            found[name] = _query(parameters, sql)
+    return found
 
 
 def _query(parameters: str, sql: str) -> Query:
@@ -55,7 +59,7 @@ def _query(parameters: str, sql: str) -> Query:
 
 def parameters_for(question: Named) -> tuple[str, dict[str, Any]]:
     """The SQL of a question and all its parameters. Raises `UsageError`."""
-    query = queries().get(question.name)
+    query = queries().get(question.name.replace("-", "_"))
     if query is None:
         raise UsageError(
             f"there is no question {question.name!r}", why="there are " + ", ".join(queries())

@@ -23,7 +23,7 @@ from .cells import Cells
 from .follow import Follower, following
 from .rebuild import rebuild_database
 from .snapshots import Snapshots
-from .store import Database, database_file
+from .store import Database, OldSchema, database_file
 from .verify import verify_database
 
 OnReady = Callable[[], None]
@@ -41,8 +41,9 @@ async def run(
 
     `store` is the folder of the database. `rebuild` makes a new database from the log, puts it
     in the place of the old one and returns; `verify` compares the database with the log and
-    returns 1 if they differ. Raises `Conflict` if another process holds the database or if it
-    does not belong to the log, and whatever `connect` raises.
+    returns 1 if they differ. A database of an older evq is rebuilt first. Raises `Conflict` if
+    another process holds the database or if it does not belong to the log, and whatever
+    `connect` raises.
     """
     # Facts hold no cycles, and a collector that looks at each of them takes a seventh of the time.
     gc.set_threshold(100_000, 20, 100)
@@ -53,8 +54,18 @@ async def run(
             return await _until(stop, rebuild_database(bus, path, _say))
         if verify:
             return await _until(stop, verify_database(bus, path, _say))
-        async with following(bus, path, _say) as follower:
-            return await _until(stop, _serve(bus, follower, path, on_ready))
+        try:
+            return await _project(bus, path, stop, on_ready)
+        except OldSchema as old:
+            _say(f"{old}; it is rebuilt from the log")
+            if status := await _until(stop, rebuild_database(bus, path, _say)):
+                return status
+            return 0 if stop.is_set() else await _project(bus, path, stop, on_ready)
+
+
+async def _project(bus: Bus, path: Path, stop: asyncio.Event, on_ready: OnReady | None) -> int:
+    async with following(bus, path, _say) as follower:
+        return await _until(stop, _serve(bus, follower, path, on_ready))
 
 
 async def _serve(bus: Bus, follower: Follower, path: Path, on_ready: OnReady | None) -> int:

@@ -13,6 +13,7 @@ import msgspec
 
 from ..core import events, parameters
 from ..core.events import Package
+from ..core.resources import request_of
 from ..core.spec import argv_text
 from ..core.state import Attempt, Ended, Queued, Task
 
@@ -46,6 +47,10 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
     parent: str | None
     retries: int
     timeout: float | None
+    project: str
+    gpus: int
+    gpu_memory: int | None
+    nodes: int
     attempts: int
     failures: int
     losses: int
@@ -76,6 +81,8 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     agent: str
     instance: str
     slot: int
+    gpus: tuple[str, ...]
+    gpu_memory: int | None
     claimed: int
     started: int | None
     ended: int | None
@@ -204,6 +211,10 @@ def task_row(task: Task) -> TaskRow:
         parent=spec.parent,
         retries=spec.retries,
         timeout=spec.timeout,
+        project=spec.project,
+        gpus=request_of(spec).gpus,
+        gpu_memory=spec.gpu_memory,
+        nodes=spec.nodes,
         attempts=len(attempts),
         failures=task.failures,
         losses=task.losses,
@@ -246,6 +257,8 @@ def attempt_row(task: str, attempt: Attempt) -> AttemptRow:
         agent=attempt.agent,
         instance=attempt.instance,
         slot=attempt.slot,
+        gpus=attempt.gpus,
+        gpu_memory=attempt.gpu_memory,
         claimed=time(attempt.claimed),
         started=time(launch.at) if launch else None,
         ended=time(end.at) if end else None,

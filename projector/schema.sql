@@ -13,7 +13,8 @@ CREATE TABLE IF NOT EXISTS _tasks (
     origin BIGINT, seq BIGINT, task VARCHAR, name VARCHAR, queue VARCHAR, priority INTEGER,
     state VARCHAR, submitter VARCHAR, "user" VARCHAR, host VARCHAR, tags VARCHAR[], params JSON,
     entry VARCHAR, "commit" VARCHAR, branch VARCHAR, snapshot VARCHAR, key VARCHAR,
-    parent VARCHAR, retries INTEGER, timeout DOUBLE, attempts INTEGER, failures INTEGER,
+    parent VARCHAR, retries INTEGER, timeout DOUBLE, project VARCHAR, gpus INTEGER,
+    gpu_memory BIGINT, nodes INTEGER, attempts INTEGER, failures INTEGER,
     losses INTEGER, agent VARCHAR, claim BIGINT, since TIMESTAMP, delay DOUBLE,
     enqueued TIMESTAMP, first_claimed TIMESTAMP, claimed TIMESTAMP, started TIMESTAMP,
     ended TIMESTAMP, exit_code BIGINT, outcome VARCHAR, cause VARCHAR, evidence VARCHAR,
@@ -21,8 +22,8 @@ CREATE TABLE IF NOT EXISTS _tasks (
 
 CREATE TABLE IF NOT EXISTS _attempts (
     claim BIGINT, task VARCHAR, attempt INTEGER, agent VARCHAR, instance VARCHAR, slot INTEGER,
-    claimed TIMESTAMP, started TIMESTAMP, ended TIMESTAMP, outcome VARCHAR, cause VARCHAR,
-    evidence VARCHAR, exit_code BIGINT, pid BIGINT, host VARCHAR, folder VARCHAR,
+    gpus VARCHAR[], gpu_memory BIGINT, claimed TIMESTAMP, started TIMESTAMP, ended TIMESTAMP,
+    outcome VARCHAR, cause VARCHAR, evidence VARCHAR, exit_code BIGINT, pid BIGINT, host VARCHAR, folder VARCHAR,
     manager VARCHAR, python VARCHAR, environment VARCHAR, packages VARCHAR,
     wall_seconds DOUBLE, cpu_seconds DOUBLE, max_rss_bytes BIGINT);
 
@@ -68,9 +69,13 @@ CREATE OR REPLACE MACRO _now() AS make_timestamp(epoch_us(now()));
 
 CREATE OR REPLACE MACRO _seconds(earlier, later) AS (epoch_us(later) - epoch_us(earlier)) / 1e6;
 
+CREATE OR REPLACE MACRO _ago(days) AS
+    _now() - to_microseconds((days::DOUBLE * 86400e6)::BIGINT);
+
 CREATE OR REPLACE VIEW tasks AS
 SELECT t.task, t.name, t.queue, t.priority, t.state, t."user", t.host, t.tags, t.params, t.entry,
-    t."commit", t.branch, t.snapshot, t.key, t.parent, t.retries, t.timeout, t.attempts,
+    t."commit", t.branch, t.snapshot, t.key, t.parent, t.retries, t.timeout, t.project, t.gpus,
+    t.gpu_memory, t.nodes, t.attempts,
     t.failures, t.losses, t.agent, t.enqueued, t.claimed, t.started, t.ended,
     _seconds(t.enqueued, coalesce(t.first_claimed, t.ended, _now())) AS wait_seconds,
     _seconds(t.started, coalesce(t.ended, _now())) AS run_seconds,
@@ -79,8 +84,8 @@ SELECT t.task, t.name, t.queue, t.priority, t.state, t."user", t.host, t.tags, t
 FROM _tasks t LEFT JOIN _progress p ON p.claim = t.claim;
 
 CREATE OR REPLACE VIEW attempts AS
-SELECT task, attempt, agent, instance, slot, claimed, started, ended, outcome, cause, evidence,
-    exit_code, pid, host, folder, manager, python, environment, wall_seconds, cpu_seconds,
+SELECT task, attempt, agent, instance, slot, gpus, gpu_memory, claimed, started, ended, outcome,
+    cause, evidence, exit_code, pid, host, folder, manager, python, environment, wall_seconds, cpu_seconds,
     max_rss_bytes, claim
 FROM _attempts;
 

@@ -22,8 +22,10 @@ import msgspec
 
 from ..core.errors import Conflict, EvqError
 
-VERSION = 1
-"""Raised with every change of `schema.sql`; a file of another version is rebuilt."""
+VERSION = 2
+"""Raised with every change of the `SCHEMA`; an older file is rebuilt from the log."""
+
+SCHEMA = ("schema.sql", "overviews.sql")
 
 FILE = "evq.duckdb"
 REBUILD = "evq projector --rebuild"
@@ -59,13 +61,17 @@ def database_file(store: Path) -> Path:
     return store / FILE
 
 
+class OldSchema(Conflict):
+    """The file was written by an older evq: it has to be rebuilt."""
+
+
 class Database:
     """An open file. Not thread-safe; every method may raise `Failed`."""
 
     def __init__(self, path: Path, *, checkpoint: str = "64MB") -> None:
         """Open the file, or make it. `checkpoint` is how much WAL there may be.
 
-        Raises `Conflict` if another process holds it or if its schema is of another version.
+        Raises `OldSchema`, or `Conflict` if another process holds it or a newer evq wrote it.
         """
         self.path = path
         self._connection = _open(path, {"checkpoint_threshold": checkpoint})
@@ -78,14 +84,16 @@ class Database:
 
     def _prepare(self) -> dict[str, dict[str, str]]:
         if "_version" not in self._read_types():
-            schema = resources.files(__package__).joinpath("schema.sql").read_text("utf-8")
+            folder = resources.files(__package__)
             with self.transaction():
-                self.execute(schema)
+                for file in SCHEMA:
+                    self.execute(folder.joinpath(file).read_text("utf-8"))
                 self.execute(f"CREATE TABLE _version AS SELECT {VERSION} AS version")
         found = self.rows("SELECT version FROM _version")[0][0]
         if found != VERSION:
-            raise Conflict(
-                f"{self.path} was written by another version of evq",
+            kind, age = (OldSchema, "an older") if found < VERSION else (Conflict, "a newer")
+            raise kind(
+                f"{self.path} was written by {age} version of evq",
                 why=f"its tables have version {found}, this evq's have {VERSION}",
                 fix=f"{REBUILD} makes a new one from the log",
             )

@@ -23,7 +23,7 @@ from evq.projector import rows
 from evq.projector.answers import parameters_for, queries
 from evq.projector.fold import changed_attempts, fold_lifecycle, hear, sort_telemetry
 from evq.projector.projection import FAR, Batch, Projection
-from evq.projector.store import Database
+from evq.projector.store import Database, OldSchema
 from evq.projector.values import parts, plain
 
 TASK = "0123456789ab"
@@ -375,12 +375,18 @@ def test_a_question_asked_wrongly(question: Named, words: str) -> None:
     assert words in str(raised.value)
 
 
-def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
-    first = Database(tmp_path / "old.duckdb")
-    first.execute("UPDATE _version SET version = 0")
+@pytest.mark.parametrize(
+    ("version", "error", "words"), [(0, OldSchema, "an older"), (1000, Conflict, "a newer")]
+)
+def test_a_file_of_another_version_is_refused(
+    tmp_path: Path, version: int, error: type[Conflict], words: str
+) -> None:
+    first = Database(tmp_path / "other.duckdb")
+    first.execute("UPDATE _version SET version = $1", [version])
     first.close()
-    with pytest.raises(Conflict, match="another version"):
-        Database(tmp_path / "old.duckdb")
+    with pytest.raises(Conflict, match=f"{words} version") as raised:
+        Database(tmp_path / "other.duckdb")
+    assert raised.type is error
 
 
 def test_a_damaged_wal_is_moved_away(tmp_path: Path) -> None:

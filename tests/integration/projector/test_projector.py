@@ -126,6 +126,21 @@ async def test_a_manipulated_row_is_found_and_mended(projector: Any, user: Any) 
     ]
 
 
+async def test_a_database_of_an_older_evq_is_rebuilt_by_itself(projector: Any, user: Any) -> None:
+    await projector.start()
+    task = await user.live((await user.add()).task)
+    assert await user.ask("status")
+    assert projector.end(signal.SIGTERM) == 0
+    database = projector.database()
+    database.execute("UPDATE _version SET version = 1")
+    database.execute("DELETE FROM _tasks")
+    database.close()
+    await projector.start()
+    assert "written by an older version of evq" in projector.said
+    assert [row["state"] for row in await user.ask("tasks")] == ["completed"]
+    assert task.id in str(await user.sql("SELECT task FROM tasks"))
+
+
 async def test_a_rebuild_keeps_telemetry_that_the_stream_has_lost(
     projector: Any, user: Any
 ) -> None:

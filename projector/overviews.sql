@@ -1,0 +1,56 @@
+-- Overviews of what the hardware did and what people waited for. They follow from the events and
+-- the attempts alone, so that they hold for the whole history; docs/views.md describes them.
+
+-- Each stretch that a task waited: from the event that put it into its queue to the next one.
+CREATE OR REPLACE VIEW waits AS
+WITH steps AS (
+    SELECT task, kind, attempt, seq, ts,
+        lead(kind) OVER later AS next_kind, lead(attempt) OVER later AS next_attempt,
+        lead(ts) OVER later AS next_ts,
+        CASE kind WHEN 'retry' THEN ts + to_microseconds((1e6 * (data->>'delay')::DOUBLE)::BIGINT)
+            ELSE ts END AS since
+    FROM _events
+    WHERE kind IN ('enqueued', 'requeued', 'retry', 'lost', 'claimed', 'finished', 'aborted',
+        'dequeued')
+    WINDOW later AS (PARTITION BY task ORDER BY seq))
+SELECT s.task, CASE WHEN next_kind = 'claimed' THEN next_attempt END AS attempt, t.queue,
+    t."user", t.project, t.gpus, s.kind AS after, s.since, s.next_ts AS until,
+    coalesce(next_kind, '') AS ended_by,
+    greatest(0.0, _seconds(s.since, coalesce(s.next_ts, _now()))) AS seconds
+FROM steps s JOIN _tasks t USING (task)
+WHERE s.kind IN ('enqueued', 'requeued', 'retry', 'lost');
+
+-- Each attempt as what it cost, whether it came to anything or not.
+CREATE OR REPLACE VIEW usage AS
+WITH held AS (
+    SELECT *, _seconds(claimed, coalesce(ended, _now())) AS held,
+        _seconds(claimed, coalesce(started, ended, _now())) AS set_up
+    FROM _attempts)
+SELECT a.task, a.attempt, t.queue, t."user", t.project, t.name, a.agent, a.host, a.claimed,
+    a.ended, a.outcome, a.cause, len(a.gpus) AS gpus, a.held AS held_seconds,
+    a.set_up AS setup_seconds, a.held - a.set_up AS run_seconds,
+    a.held / 3600 AS slot_hours, len(a.gpus) * a.held / 3600 AS gpu_hours,
+    coalesce(a.cpu_seconds, 0) / 3600 AS cpu_hours,
+    a.ended IS NOT NULL AND a.outcome <> 'completed' AS wasted
+FROM held a JOIN _tasks t USING (task);
+
+-- Each stretch of an agent's life in one state: the true history of the machines.
+CREATE OR REPLACE VIEW agent_history AS
+WITH said AS (
+    SELECT data->>'agent' AS agent, data->>'instance' AS instance, kind, seq, ts,
+        data->>'reason' AS reason, (data->>'slots')::INTEGER AS slots,
+        data->>'host' AS host, json_array_length(data->'gpus')::INTEGER AS gpus
+    FROM _events WHERE task IS NULL AND starts_with(kind, 'agent_')),
+known AS (
+    SELECT agent, instance, kind, ts, reason, seq,
+        last_value(slots IGNORE NULLS) OVER before AS slots,
+        last_value(host IGNORE NULLS) OVER before AS host,
+        last_value(gpus IGNORE NULLS) OVER before AS gpus,
+        lead(ts) OVER (PARTITION BY agent ORDER BY seq) AS until
+    FROM said WINDOW before AS (PARTITION BY agent ORDER BY seq))
+SELECT agent, instance, host,
+    CASE kind WHEN 'agent_up' THEN 'up' WHEN 'agent_resumed' THEN 'up'
+        ELSE substr(kind, 7) END AS state,
+    reason, slots, coalesce(gpus, 0) AS gpus, ts AS since, until,
+    _seconds(ts, coalesce(until, _now())) AS seconds
+FROM known;
