@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from ..core import events, state
@@ -25,14 +26,14 @@ from ..core.decide import (
     Rejected,
     Start,
 )
-from ..core.errors import EvqError, ServerFull
-from ..core.events import Cause, Launch
-from ..core.handle import handle, refresh, tell_holders
-from ..core.ports import BusAway, Delivery
+from ..core.errors import EvqError
+from ..core.events import Launch
+from ..core.handle import refresh
+from ..core.ports import Delivery
 from ..core.sdk.author import now
 from ..core.spec import Notebook
 from ..core.state import Task
-from . import endings, launch, notebook
+from . import endings, launch, notebook, writing
 from .endings import Ending
 from .execution import Execution
 from .gang.gather import Gather, Withdrawn
@@ -57,9 +58,6 @@ told of by its end: one forced write less where writes are what limits the rate 
 
 KEEP_AFTER = 0.5
 """Seconds after which an end that cannot be told yet is put on disk."""
-
-FULL_PAUSE = 1.0
-"""Seconds between two tries to write into a log that has no room."""
 
 
 class Stopped(Exception):
@@ -151,7 +149,7 @@ class Attempt:
 
     async def _find_secrets(self) -> None:
         async with self.phase("secrets") as phase:
-            self._secrets = found = await self._means.secrets.resolve(self.task.spec)
+            self._secrets = found = await self._means.secrets.resolve(self.task.spec_now)
             self._recorder.redactor = self._means.redactor.knowing(found.values)
             phase.detail = ", ".join(f"{name} ({where})" for name, where in found.places.items())
 
@@ -251,7 +249,7 @@ class Attempt:
                 )
                 return
             await self._all_said(end)
-            await self._settle(await self.write(end, keep_result=True))
+            await self.settle(await self.write(end, keep_result=True))
         except Rejected as error:
             log.info("task %s: the end was refused: %s", self.task.id, error)
         finally:
@@ -275,40 +273,13 @@ class Attempt:
         if isinstance(end, Finish):
             self._means.results.keep(self._work.name, Result(self.task.origin, end))
 
-    async def _settle(self, event: events.Lifecycle) -> None:
-        """The hint has done its work, or is wanted again."""
-        match event:
-            case events.Retry(delay=delay):
-                await self._delivery.later(delay)
-            case events.Lost(delay=delay):
-                await self._delivery.later(max(0.1, delay))
-            case _:
-                await self._delivery.done()
-
     # --- writing ------------------------------------------------------------------------------
 
     async def write(self, command: Command, keep_result: bool = False) -> events.Lifecycle:
         """Carry a command out on the task; waits for the server as long as it takes."""
-
-        async def patience(away: BusAway) -> None:
-            if keep_result:
-                self._keep(command)
-            await self._means.bus.wait(away)
-
-        means = self._means
-        while True:
-            try:
-                written = await handle(means.bus.log, means.author, self.task, command, patience)
-                break
-            except ServerFull as full:
-                # What a task took hours for must not be lost for want of room in the log.
-                log.warning("task %s waits for room in the log: %s", self.task.id, full)
-                if keep_result:
-                    self._keep(command)
-                await asyncio.sleep(FULL_PAUSE)
+        keep = partial(self._keep, command) if keep_result else lambda: None
+        written = await writing.write(self._means, self.task, command, keep)
         self.task = written.task
-        if written.others:
-            await tell_holders(means.bus.calls, written.others)
         if written.task.abort:
             # The word of it may have come before there was an attempt to hear it.
             self._stop(Ending.ABORT)
@@ -320,19 +291,9 @@ class Attempt:
         """A line of the agent's own in the attempt's log."""
         self._recorder.say(text)
 
-    async def withdraw(self, why: str, delay: float) -> None:
-        """Give the task back for want of its gang, and raise `Withdrawn`; if the gang is there
-        after all, return."""
-        give_back = GiveBack(self.holder, why, Cause.GANG, delay)
-        try:
-            event = await self.write(give_back)
-        except ClaimLost:
-            raise
-        except Rejected:
-            return
-        self._recorder.say(f"given back: {why}")
-        await self._settle(event)
-        raise Withdrawn
+    async def settle(self, event: events.Lifecycle) -> None:
+        """The hint has done its work, or is wanted again."""
+        await writing.settle(self._delivery, event)
 
     @asynccontextmanager
     async def phase(self, name: str) -> AsyncIterator[launch.PhaseNotes]:

@@ -78,8 +78,12 @@ class Claimer:
                     if not await self._take_over(delivery, task, attempt):
                         return None
                     task = await self._declare_lost(task, attempt)
-                case state.Queued(delay=delay):
-                    if (rest := await self._rest(task, delay)) > 0:
+                case state.Queued(delay=delay, failure=failure):
+                    if delivery.seq < task.place.hint:
+                        # It was moved: a later message leads to where it stands now.
+                        await delivery.done()
+                        return None
+                    if (rest := await self._rest(failure, delay)) > 0:
                         await delivery.later(rest)
                         return None
                     if (pause := await self._gang_is_away(task)) > 0:
@@ -91,7 +95,7 @@ class Claimer:
                         slot,
                         delivery.seq,
                         self._config.lease,
-                        task.seq,
+                        failure,
                     )
                     try:
                         written = await handle(self._bus.log, self._author, task, claim, self._wait)
@@ -111,8 +115,8 @@ class Claimer:
             return 0.0
         return await self._patiently(lambda: gangs.put_off(task))
 
-    async def _rest(self, task: Task, delay: float) -> float:
-        """Seconds that are left of the delay after a failure.
+    async def _rest(self, failure: int, delay: float) -> float:
+        """Seconds that are left of the delay after the `failure` at that sequence.
 
         The hint comes back by itself when it is over, but it may come sooner: the word that put
         it off was lost, the result was handed in later, or it is another hint. The server's clock
@@ -120,11 +124,11 @@ class Claimer:
         """
         if not delay:
             return 0.0
-        first_seen = self._retries.setdefault(task.seq, self._clock())
-        age = await self._patiently(lambda: self._bus.log.age(task.seq))
+        first_seen = self._retries.setdefault(failure, self._clock())
+        age = await self._patiently(lambda: self._bus.log.age(failure))
         rest = delay - max(age, self._clock() - first_seen)
         if rest <= 0:
-            del self._retries[task.seq]
+            del self._retries[failure]
         return max(0.0, rest)
 
     async def _look(self, delivery: Delivery) -> Task:

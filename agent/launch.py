@@ -262,7 +262,7 @@ def variables(
         "PYTHONUNBUFFERED": "1",
         "EVQ_TASK_ID": task.id,
         "EVQ_ATTEMPT": str(attempt),
-        "EVQ_QUEUE": spec.queue,
+        "EVQ_QUEUE": task.place.queue,
         "EVQ_NAME": spec.name,
         "EVQ_AGENT": means.config.name,
         "EVQ_AGENT_FOLDER": str(means.config.state),

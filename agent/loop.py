@@ -1,11 +1,10 @@
-"""The agent: takes hints while it has slots, and sends each claimed task through its pipe."""
+"""The agent: sends each task that is taken through its pipe, from its birth to its goodbye."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Coroutine
-from functools import reduce
 from typing import Any
 
 from ..core.events import (
@@ -18,22 +17,21 @@ from ..core.events import (
 )
 from ..core.ports import BusAway, Delivery, Entry
 from ..core.presence import AgentPresence, RunningTask
-from ..core.resources import Offer, Request, lacks
+from ..core.resources import Offer
 from ..core.sdk.author import now
 from ..core.sdk.ready import tell_ready
-from ..core.subjects import Level, agent_events, commands
+from ..core.subjects import agent_events, commands
 from ..core.wire import encode
 from .attempt import Attempt
 from .claim import Claimer
 from .gang.admission import Admission
 from .means import Means
 from .neighbours import Neighbours
-from .order import make_order
 from .reporting.channel import Channel
+from .taking.room import Holding, Room
+from .taking.taker import Taker
 
 log = logging.getLogger(__name__)
-
-LINGER_SECONDS = 20.0
 
 
 class Agent:
@@ -43,23 +41,17 @@ class Agent:
         self._means = means
         self._up = up
         self._channels = channels
-        self._order = make_order(means.config.order, means.config.queues)
-        self._free = list(reversed(range(means.config.slots)))
-        self._offer = Offer(
-            slots=means.config.slots,
-            cpus=up.cpus,
-            memory=up.memory,
-            labels=means.config.labels,
+        self._room = Room(
+            Offer(
+                slots=means.config.slots,
+                cpus=up.cpus,
+                memory=up.memory,
+                labels=means.config.labels,
+            )
         )
-        self._held: dict[int, Request] = {}
-        """What the tasks in the slots asked for."""
-        self._slot_freed = asyncio.Event()
-        self._levels: set[Level] = set()
-        self._changed = False
-        """Whether there are levels or resources that the last look did not see."""
+        self._taker = Taker(means, self._room, self._begin)
         self._attempts: dict[str, Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._draining = asyncio.Event()
         self._paused = ""
         self._since = now()
         loop = asyncio.get_running_loop()
@@ -83,11 +75,11 @@ class Agent:
             order=config.order,
             slots=config.slots,
             claims=claims,
-            draining=self._draining.is_set(),
+            draining=self._taker.over.is_set(),
             since=self._since,
             paused=self._paused,
-            offer=self._offer,
-            free=self._rest,
+            offer=self._room.offer,
+            free=self._room.free,
             running=tuple(
                 RunningTask(
                     task=live.task.id,
@@ -102,11 +94,6 @@ class Agent:
             ),
             gathering=self._gangs.considered(live.task for live in self._attempts.values()),
         )
-
-    @property
-    def _rest(self) -> Offer:
-        """What is free now."""
-        return reduce(Offer.without, self._held.values(), self._offer)
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -123,13 +110,14 @@ class Agent:
                 means.keeper.run(),
                 means.outbox.run(),
                 means.kept.run(),
-                self._watch_levels(),
+                self._taker.watch_levels(),
+                self._taker.watch_queues(),
                 self._hear_commands(),
                 means.caretaker.run(self.pause),
                 self._neighbours.run(self._tell_again),
             )
         ]
-        taking = asyncio.ensure_future(self._take_hints())
+        taking = asyncio.ensure_future(self._taker.run())
         draining = asyncio.ensure_future(self._until_draining())
         try:
             # A background part never ends by itself: if one does, the error is ours to show.
@@ -155,11 +143,10 @@ class Agent:
 
     def drain(self) -> None:
         """Claim nothing more; `run` returns when the running attempts have ended."""
-        self._draining.set()
-        self._slot_freed.set()
+        self._taker.stop()
 
     async def _until_draining(self) -> None:
-        await self._draining.wait()
+        await self._taker.over.wait()
 
     def give_back(self) -> None:
         """End the running attempts, too, so that other agents can run their tasks."""
@@ -170,12 +157,12 @@ class Agent:
     async def pause(self, reason: str) -> None:
         """Claim nothing for this reason, until an empty one says that all is well again."""
         before, self._paused = self._paused, reason
-        self._slot_freed.set()
+        self._taker.paused = bool(reason)
+        await self._taker.look_again()
         self._means.keeper.nudge()
         if reason:
             log.warning("paused: %s", reason)
             await self._tell(AgentPaused(self._up.agent, self._up.instance, reason))
-            await self._means.bus.hints.wake()
         else:
             log.info("goes on after: %s", before)
             await self._tell(AgentResumed(self._up.agent, self._up.instance, f"after {before}"))
@@ -194,75 +181,24 @@ class Agent:
         except BusAway as away:
             log.warning("could not be told: %s: %s", type(event).__name__, away)
 
-    # --- hints --------------------------------------------------------------------------------
+    # --- attempts -----------------------------------------------------------------------------
 
-    async def _watch_levels(self) -> None:
-        async with self._means.bus.hints.watch(self._means.config.queues) as levels:
-            async for level in levels:
-                if level not in self._levels:
-                    self._levels.add(level)
-                    self._changed = True
-                    await self._means.bus.hints.wake()
-
-    async def _take_hints(self) -> None:
-        while not self._draining.is_set():
-            if not self._free or self._paused:
-                self._slot_freed.clear()
-                await self._slot_freed.wait()
-                continue
-            await self._means.bus.standing.wait()
-            if not self._means.keeper.fresh:
-                # Whoever could not renew its lease lately must not begin anything.
-                self._means.keeper.nudge()
-                await asyncio.sleep(0.05)
-                continue
-            try:
-                for delivery in await self._next():
-                    await self._begin(delivery)
-            except BusAway as away:
-                log.info("no hints: %s", away)
-                await self._means.bus.wait(away)
-
-    async def _next(self) -> list[Delivery]:
-        """What waits in the queues now, else the first thing to come."""
-        hints = self._means.bus.hints
-        self._changed = False
-        rest = self._rest
-        fitting = [level for level in self._levels if not lacks(level.request, rest)]
-        levels = self._order.arrange(fitting)
-        for level in levels:
-            alone = self._order.one_at_a_time or level.request != Request()
-            limit = 1 if alone else len(self._free)
-            if found := await hints.take(level, limit):
-                return list(found)
-        if self._draining.is_set() or self._paused or self._changed:
-            # That came while the queues were looked at: its `wake` found nobody asleep.
-            return []
-        first = await hints.take_first(levels, LINGER_SECONDS)
-        return [first] if first else []
-
-    async def _begin(self, delivery: Delivery) -> None:
-        if self._draining.is_set() or self._paused or lacks(delivery.level.request, self._rest):
-            await delivery.later(0)
-            return
-        self._order.took(delivery.level.queue)
-        slot = self._free.pop()
-        self._held[slot] = delivery.level.request
-        self._spawn(self._work(delivery, slot))
+    def _begin(self, delivery: Delivery, holding: Holding) -> None:
+        self._spawn(self._work(delivery, holding))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _work(self, delivery: Delivery, slot: int) -> None:
+    async def _work(self, delivery: Delivery, holding: Holding) -> None:
         attempt: Attempt | None = None
         end = None
         try:
-            claimed = await self._claimer.claim(delivery, slot)
+            claimed = await self._claimer.claim(delivery, holding.slot)
             if claimed is None:
                 return
-            attempt = Attempt(self._means, claimed, delivery, self._channels[slot])
+            attempt = Attempt(self._means, claimed, delivery, self._channels[holding.slot])
             self._attempts[claimed.id] = attempt
             self._gangs.settled(claimed.id)
             end = await attempt.run()
@@ -273,11 +209,8 @@ class Agent:
         finally:
             # The last process is dead: the slot is free before the log has been told.
             self._gangs.settled(delivery.task)
-            self._free.append(slot)
-            self._slot_freed.set()
-            if self._held.pop(slot) != Request():
-                self._changed = True
-                await self._means.bus.hints.wake()
+            self._room.release(holding)
+            await self._taker.freed(holding)
         if attempt:
             try:
                 await attempt.record(end)

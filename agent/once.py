@@ -201,12 +201,10 @@ async def claimed(means: Means, task: Task) -> tuple[Task, Unqueued]:
 
     The claim names the hint that waits in the queue, so that others take over if we die.
     """
-    stored = await means.bus.log.last(subjects.any_hint(task.id))
-    seq = stored.seq if stored else task.origin
     config = means.config
-    claim = Claim(config.name, means.instance, 0, seq, config.lease)
+    claim = Claim(config.name, means.instance, 0, task.place.hint, config.lease)
     written = await handle(means.bus.log, means.author, task, claim)
-    return written.task, Unqueued(Level.of(task.spec), task.id, seq)
+    return written.task, Unqueued(Level.of(task.spec_now), task.id, task.place.hint)
 
 
 # --- one attempt --------------------------------------------------------------------------------
@@ -304,7 +302,7 @@ async def execute(config: Config, login: Login, task: str) -> int:
 async def build(config: Config, login: Login, task: str, tag: str | None, as_json: bool) -> int:
     """Make the task's environment, or an image of it, and say where it is."""
     async with apart(login, task) as (bus, known):
-        if tag and asked(known.spec, config) is None:
+        if tag and asked(known.spec_now, config) is None:
             raise ContainerFailed(
                 "no image can be made of a task that runs in none",
                 why="the image is made out of the one that the task runs in",

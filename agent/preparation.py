@@ -92,7 +92,7 @@ class Preparation:
         return self._lodging
 
     async def _enter_container(self, here: Place) -> Place:
-        wish = lodging.asked(self._steps.task.spec, self._means.config)
+        wish = lodging.asked(self._steps.task.spec_now, self._means.config)
         if wish is None:
             return here
         async with self._steps.phase("container") as phase:

@@ -120,7 +120,7 @@ def brief_facts(task: Task) -> dict[str, Any]:
     return {
         "task": task.id,
         "name": task.spec.name,
-        "queue": task.spec.queue,
+        "queue": task.place.queue,
         "state": task.name_of_state,
         "exit_status": exit_status(task) if ended else None,
         "cause": ended.cause if ended else None,
@@ -134,7 +134,8 @@ def task_facts(task: Task) -> dict[str, Any]:
     return {
         "task": task.id,
         "state": task.name_of_state,
-        **spec_facts(task.spec),
+        **spec_facts(task.spec_now),
+        "rank": task.place.rank,
         "by": task.by,
         "enqueued_at": iso(task.enqueued),
         "waiting_since": iso(state.since) if isinstance(state, Queued) else None,

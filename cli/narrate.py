@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from ..core import events
 from ..core.events import Envelope
+from ..core.queues import (
+    QueueCreated,
+    QueueDeleted,
+    QueueDescribed,
+    QueuePaused,
+    QueueResumed,
+)
 from ..core.spec import argv_text
 from ..core.wire import Broken, Unknown
 from .render import end_text, span
@@ -48,6 +55,11 @@ def _words(event: events.Event) -> str:
             return f"its gang is complete, rank 0 is at {event.address}:{event.port}"
         case events.Disbanded():
             return f"its gang ends: {event.evidence}" + ("; all run again" if event.again else "")
+        case events.Moved():
+            where = "the end" if event.rank is None else f"rank {event.rank:g}"
+            return f"moved to {where} of {event.queue}, priority {event.priority}: {event.reason}"
+        case events.Dequeued(reason):
+            return f"taken out of its queue: {reason}"
         case events.Again(task):
             return f"{task} is in its queue again"
         case events.AgentUp():
@@ -63,6 +75,16 @@ def _words(event: events.Event) -> str:
             return f"agent {event.agent} goes on: {event.reason}"
         case events.AgentLost():
             return f"agent {event.agent} is lost: {event.reason}"
+        case QueueCreated():
+            return f"queue {event.queue} created: {event.description or event.reason}"
+        case QueueDescribed():
+            return f"queue {event.queue} is for: {event.description}"
+        case QueuePaused():
+            return f"queue {event.queue} paused: {event.reason}"
+        case QueueResumed():
+            return f"queue {event.queue} resumed: {event.reason}"
+        case QueueDeleted():
+            return f"queue {event.queue} deleted: {event.reason}"
 
 
 def _end(outcome: str, exit_code: int | None, cause: str | None, evidence: str) -> str:

@@ -81,7 +81,7 @@ def page(task: Task) -> list[str]:
         f"task {output.bold(task.id)}  {spec.name}",
         _label("state", sentence(task)),
         _label("asked", f"{age(task.enqueued)} ago by {task.by} ({clock(task.enqueued)})"),
-        _label("queue", f"{spec.queue}, priority {spec.priority}"),
+        _label("queue", f"{task.place.queue}, priority {task.place.priority}"),
         _label("command", task_facts(task)["command"]),
     ]
     if spec.repo:

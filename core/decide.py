@@ -6,11 +6,23 @@ does not. There is no clock and no randomness here; whoever calls knows both.
 
 from __future__ import annotations
 
-from typing import Literal
-
-import msgspec
-
 from . import events, state
+from .commands import Abort as Abort
+from .commands import Assemble as Assemble
+from .commands import BeginPhase as BeginPhase
+from .commands import Claim as Claim
+from .commands import Command as Command
+from .commands import DeclareLost as DeclareLost
+from .commands import Dequeue as Dequeue
+from .commands import Disband as Disband
+from .commands import EndPhase as EndPhase
+from .commands import Finish as Finish
+from .commands import GiveBack as GiveBack
+from .commands import Holder as Holder
+from .commands import Move as Move
+from .commands import Requeue as Requeue
+from .commands import Start as Start
+from .commands import TellEnvironment as TellEnvironment
 from .errors import Conflict
 from .events import Cause, Launch, Outcome, Usage
 from .gather import has_gathered
@@ -29,144 +41,6 @@ class ClaimLost(Rejected):
 class TooSoon(Rejected):
     """The task failed a moment ago: the delay before its next attempt is not known to be over."""
 
-
-class Claim(msgspec.Struct, frozen=True):
-    """An agent wants to run the task.
-
-    `waited` is the sequence of the `retry` whose delay the agent knows to be over; `gpus` are the
-    ids of those that the agent keeps for it, `gpu_memory` is what of each, null for all.
-    """
-
-    agent: str
-    instance: str
-    slot: int
-    hint: int
-    lease: float
-    waited: int = 0
-    gpus: tuple[str, ...] = ()
-    gpu_memory: int | None = None
-
-
-class Holder(msgspec.Struct, frozen=True):
-    """Who speaks for an attempt; commands from anyone else are refused."""
-
-    instance: str
-    attempt: int
-
-
-class BeginPhase(msgspec.Struct, frozen=True):
-    """A step of the attempt begins."""
-
-    holder: Holder
-    name: str
-
-
-class EndPhase(msgspec.Struct, frozen=True):
-    """A step of the attempt ended after `seconds`."""
-
-    holder: Holder
-    name: str
-    seconds: float
-    cached: bool | None
-    detail: str = ""
-    commit: str | None = None
-
-
-class TellEnvironment(msgspec.Struct, frozen=True):
-    """The environment is there."""
-
-    holder: Holder
-    environment: state.EnvironmentRecord
-
-
-class Start(msgspec.Struct, frozen=True):
-    """The command was started."""
-
-    holder: Holder
-    launch: Launch
-
-
-class Finish(msgspec.Struct, frozen=True):
-    """The attempt ended; whether the task did is decided here.
-
-    `launch` is for a command that may have been too short for a `Start` of its own. `final`
-    says that another attempt would end the same way: no budget is spent on it.
-    """
-
-    holder: Holder
-    outcome: Outcome
-    exit_code: int | None = None
-    cause: Cause | None = None
-    evidence: str = ""
-    usage: Usage | None = None
-    launch: Launch | None = None
-    final: bool = False
-
-
-class GiveBack(msgspec.Struct, frozen=True):
-    """An agent that is being stopped gives the task to the others.
-
-    With the cause `gang` it does so because the other members of its gang are not there; the
-    task waits for `delay` seconds then.
-    """
-
-    holder: Holder
-    why: str
-    cause: Cause = Cause.DRAINED
-    delay: float = 0.0
-
-
-class DeclareLost(msgspec.Struct, frozen=True):
-    """Somebody saw the attempt's lease run out."""
-
-    attempt: int
-    why: str
-
-
-class Abort(msgspec.Struct, frozen=True):
-    """Somebody wants the task to end."""
-
-    reason: str
-
-
-class Requeue(msgspec.Struct, frozen=True):
-    """Somebody wants a task that ended to run again."""
-
-    reason: str
-
-
-class Assemble(msgspec.Struct, frozen=True):
-    """Rank 0's agent sees all members of the gang gathered: they start now, or it is refused."""
-
-    address: str
-    port: int
-
-
-class Disband(msgspec.Struct, frozen=True):
-    """The member of the gang of this rank ended, so that this one must end, too; see `gang`."""
-
-    rank: int
-    evidence: str
-    outcome: Outcome
-    again: bool
-    delay: float
-    spent: Literal["retries", "losses"] | None
-
-
-Command = (
-    Claim
-    | BeginPhase
-    | EndPhase
-    | TellEnvironment
-    | Start
-    | Finish
-    | GiveBack
-    | DeclareLost
-    | Abort
-    | Requeue
-    | Assemble
-    | Disband
-)
 
 RETRIABLE = frozenset({Outcome.FAILED, Outcome.TIMED_OUT})
 """Outcomes after which a task with budget left runs again."""
@@ -219,12 +93,22 @@ def decide(task: Task, command: Command) -> events.Lifecycle:
             return _assemble(task, address, port)
         case Disband():
             return _disband(task, command)
+        case Move():
+            return _move(task, command)
+        case Dequeue(reason):
+            _check_waiting(task)
+            return events.Dequeued(reason)
 
 
 def _claim(task: Task, command: Claim) -> events.Lifecycle:
     match task.state:
-        case state.Queued(delay=delay):
-            if delay and command.waited != task.seq:
+        case state.Queued(delay=delay, failure=failure):
+            if command.hint < task.place.hint:
+                raise Rejected(
+                    f"the queue message {command.hint} of task {task.id} is stale",
+                    why=f"it was moved: {task.place.hint} leads to it now",
+                )
+            if delay and command.waited != failure:
                 raise TooSoon(f"task {task.id} waits for {delay:g} s after its failure")
             return events.Claimed(
                 attempt=len(task.past) + 1,
@@ -419,6 +303,35 @@ def _disband(task: Task, command: Disband) -> events.Lifecycle:
                 again=command.again,
                 delay=command.delay,
                 spent=command.spent,
+            )
+
+
+def _move(task: Task, command: Move) -> events.Lifecycle:
+    _check_waiting(task)
+    return events.Moved(
+        queue=command.queue,
+        priority=command.priority,
+        rank=command.rank,
+        reason=command.reason,
+    )
+
+
+def _check_waiting(task: Task) -> None:
+    """Raise `Rejected` unless the task waits in a queue."""
+    match task.state:
+        case state.Queued():
+            return
+        case state.Claimed(attempt) | state.Running(attempt):
+            raise Rejected(
+                f"task {task.id} does not wait any more",
+                why=f"agent {attempt.agent} has it",
+                fix=f"evq abort {task.id}",
+            )
+        case state.Ended(outcome=outcome):
+            raise Rejected(
+                f"task {task.id} waits in no queue",
+                why=f"it {past(outcome)}",
+                fix=f"evq retry {task.id} puts it into its queue again",
             )
 
 

@@ -8,50 +8,14 @@ clock and meant for people: the order is the stream's sequence.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Literal
 
 import msgspec
 
+from .outcomes import Cause as Cause
+from .outcomes import Outcome as Outcome
+from .queues import QueueEvent
 from .spec import Spec
-
-
-class Outcome(StrEnum):
-    """How an attempt, and so a task, can end."""
-
-    COMPLETED = "completed"
-    FAILED = "failed"
-    ABORTED = "aborted"
-    TIMED_OUT = "timed_out"
-
-
-class Cause(StrEnum):
-    """Why an attempt did not complete. The list is closed, so that queries can count on it."""
-
-    CODE = "code"
-    """The command ended with an exit status of its own that is not 0."""
-    SIGNAL = "signal"
-    """A signal ended the command and evq did not send it."""
-    OOM_HOST = "oom_host"
-    """The kernel ended it for want of memory."""
-    SOURCE = "source"
-    """The code could not be put in place."""
-    ENVIRONMENT = "environment"
-    """The environment could not be built."""
-    SPAWN = "spawn"
-    """The command could not be started."""
-    TIME = "time"
-    """It ran longer than its time limit."""
-    ABORT = "abort"
-    """Somebody asked for its end."""
-    LOST_AGENT = "lost_agent"
-    """Its agent went silent for longer than the lease."""
-    DRAINED = "drained"
-    """Its agent was stopped and gave the task back."""
-    INFRASTRUCTURE = "infrastructure"
-    """The agent could not do its part, for example for want of disk space."""
-    GANG = "gang"
-    """Another member of its gang ended without success, or not all of them came together."""
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -254,6 +218,24 @@ class Disbanded(
     spent: Literal["retries", "losses"] | None = None
 
 
+class Moved(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="moved", omit_defaults=True, kw_only=True
+):
+    """A task that waits stands elsewhere now. Without a `rank` it is the last of its priority."""
+
+    queue: str
+    priority: int
+    rank: float | None = None
+    reason: str
+
+
+class Dequeued(msgspec.Struct, frozen=True, tag_field="kind", tag="dequeued"):
+    """A task that waits was taken out of its queue: it is what it was before it was requeued,
+    or aborted if it never was."""
+
+    reason: str
+
+
 Lifecycle = (
     Enqueued
     | Claimed
@@ -268,17 +250,21 @@ Lifecycle = (
     | Requeued
     | Assembled
     | Disbanded
+    | Moved
+    | Dequeued
 )
 
 
-class Again(msgspec.Struct, frozen=True, tag_field="kind", tag="again"):
-    """The queue message of a requeued task: look at `task`, whose spec stands at `origin`.
+class Again(msgspec.Struct, frozen=True, tag_field="kind", tag="again", omit_defaults=True):
+    """The queue message of a requeued or moved task: look at `task`, whose spec stands at
+    `origin`. `rank` is its place among the others, if that is not the end.
 
     It is a hint, not a fact about the task: no fold reads it.
     """
 
     task: str
     origin: int
+    rank: float | None = None
 
 
 # --- agents -----------------------------------------------------------------------------------
@@ -344,7 +330,7 @@ class AgentLost(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_lost")
 
 AgentEvent = AgentUp | AgentDraining | AgentDown | AgentPaused | AgentResumed | AgentLost
 
-Event = Lifecycle | Again | AgentEvent
+Event = Lifecycle | Again | AgentEvent | QueueEvent
 
 
 # --- telemetry --------------------------------------------------------------------------------

@@ -57,15 +57,17 @@ def evolve(task: Task, seq: int, at: int, by: str, event: events.Lifecycle | Unk
         case events.AbortRequested(reason):
             return replace(task, seq=seq, abort=state.AbortWish(at, by, reason))
         case events.Aborted(reason):
-            ended = state.Ended(at, Outcome.ABORTED, 0, events.Cause.ABORT, reason, None)
-            return replace(task, seq=seq, state=ended)
+            return replace(task, seq=seq, state=_aborted(at, reason), former=None)
         case events.Requeued():
-            queued = state.Queued(at)
-            return replace(task, seq=seq, state=queued, failures=0, losses=0, abort=None)
+            return _requeued(task, seq, at)
         case events.Assembled():
             return _assembled(task, seq, at, event)
         case events.Disbanded():
             return _disbanded(task, seq, at, event)
+        case events.Moved():
+            return _moved(task, seq, event)
+        case events.Dequeued(reason):
+            return _dequeued(task, seq, at, reason)
         case Unknown():
             return replace(task, seq=seq, unknown=task.unknown + 1)
 
@@ -150,7 +152,7 @@ def _finished(task: Task, seq: int, at: int, event: events.Finished) -> Task:
     ended = state.Ended(
         at, event.outcome, event.attempt, event.cause, event.evidence, event.exit_code
     )
-    return replace(task, seq=seq, state=ended, past=past)
+    return replace(task, seq=seq, state=ended, past=past, former=None)
 
 
 def _retry(task: Task, seq: int, at: int, event: events.Retry) -> Task:
@@ -158,8 +160,8 @@ def _retry(task: Task, seq: int, at: int, event: events.Retry) -> Task:
     past = _end(task, event, end)
     if past is None:
         return replace(task, seq=seq)
-    queued = state.Queued(at, event.delay)
-    return replace(task, seq=seq, state=queued, past=past, failures=task.failures + 1)
+    queued = state.Queued(at, event.delay, seq)
+    return replace(task, seq=seq, state=queued, past=past, failures=task.failures + 1, former=None)
 
 
 def _lost(task: Task, seq: int, at: int, event: events.Lost) -> Task:
@@ -168,7 +170,7 @@ def _lost(task: Task, seq: int, at: int, event: events.Lost) -> Task:
     if past is None:
         return replace(task, seq=seq)
     spent = 0 if event.cause in FREE else 1
-    queued = state.Queued(at, event.delay)
+    queued = state.Queued(at, event.delay, seq)
     return replace(task, seq=seq, state=queued, past=past, losses=task.losses + spent, abort=None)
 
 
@@ -197,8 +199,12 @@ def _disbanded(task: Task, seq: int, at: int, event: events.Disbanded) -> Task:
         case state.Claimed(attempt) | state.Running(attempt):
             wish = state.Disband(at, event.evidence, event.outcome, event.again, event.delay)
             return _with_attempt(task, seq, replace(attempt, disband=wish))
-        case state.Queued() | state.Ended() if event.again:
-            return replace(task, state=state.Queued(at, event.delay))
+        case state.Queued() if event.again:
+            return replace(task, state=state.Queued(at, event.delay, seq))
+        case state.Ended() if event.again:
+            # Its hint follows the event, as that of one that is requeued.
+            place = replace(task.place, rank=float(seq + 1), hint=seq + 1)
+            return replace(task, state=state.Queued(at, event.delay, seq), moved=place)
         case state.Queued():
             cause = events.Cause.GANG
             return replace(
@@ -206,3 +212,51 @@ def _disbanded(task: Task, seq: int, at: int, event: events.Disbanded) -> Task:
             )
         case state.Ended():
             return task
+
+
+def _aborted(at: int, reason: str) -> state.Ended:
+    """The end of a task that no attempt ended."""
+    return state.Ended(at, Outcome.ABORTED, 0, events.Cause.ABORT, reason, None)
+
+
+def _requeued(task: Task, seq: int, at: int) -> Task:
+    """It stands at the end of the queue and priority that it had. Its hint follows the event in
+    the same batch, so that its sequence is the next."""
+    former = None
+    if isinstance(task.state, state.Ended):
+        former = state.Former(task.state, task.failures, task.losses, task.abort, task.place)
+    place = replace(task.place, rank=float(seq + 1), hint=seq + 1)
+    queued = state.Queued(at)
+    return replace(
+        task,
+        seq=seq,
+        state=queued,
+        failures=0,
+        losses=0,
+        abort=None,
+        moved=place,
+        former=former,
+    )
+
+
+def _moved(task: Task, seq: int, event: events.Moved) -> Task:
+    """The hint follows the event in the same batch."""
+    rank = float(seq + 1) if event.rank is None else event.rank
+    place = state.Place(event.queue, event.priority, rank, seq + 1)
+    return replace(task, seq=seq, moved=place)
+
+
+def _dequeued(task: Task, seq: int, at: int, reason: str) -> Task:
+    former = task.former
+    if former is None:
+        return replace(task, seq=seq, state=_aborted(at, reason))
+    return replace(
+        task,
+        seq=seq,
+        state=former.state,
+        failures=former.failures,
+        losses=former.losses,
+        abort=former.abort,
+        moved=former.place,
+        former=None,
+    )

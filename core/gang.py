@@ -22,6 +22,19 @@ from .ids import task_id
 from .spec import Gang, Spec
 from .state import Task
 
+TO_ALL = decide.Assemble | decide.Requeue | decide.Move | decide.Dequeue
+"""Commands that are carried out on all members, or refused."""
+
+OF_ALL = (
+    events.Assembled
+    | events.Requeued
+    | events.Moved
+    | events.Dequeued
+    | events.AbortRequested
+    | events.Aborted
+)
+"""Events that never happen to one member alone."""
+
 
 def member_id(gang: str, rank: int) -> str:
     """The id of a member. Rank 0's is the gang's own: it is what people hold."""
@@ -44,9 +57,7 @@ def member_origin(task: Task, rank: int) -> int:
 def concerns_all(task: Task, event: Lifecycle) -> bool:
     """Whether an event of this member is written together with one for each of the others."""
     attempt = task.live
-    if isinstance(event, events.AbortRequested | events.Aborted | events.Requeued):
-        return True
-    if isinstance(event, events.Assembled):
+    if isinstance(event, OF_ALL):
         return True
     if attempt is None or attempt.disband or task.abort:
         # The others know already.
@@ -75,7 +86,7 @@ def decide_all(members: Sequence[Task], rank: int, command: Command) -> Mapping[
     for other, member in enumerate(members):
         if other == rank:
             continue
-        if isinstance(command, decide.Requeue | decide.Assemble):
+        if isinstance(command, TO_ALL):
             found[other] = decide.decide(member, command)
             continue
         wish = command if isinstance(command, decide.Abort) else _consequence(rank, first)

@@ -40,8 +40,8 @@ def gathering(task: Task) -> Gathering | None:
         origin=task.origin - spec.gang.rank,
         rank=spec.gang.rank,
         nodes=spec.nodes,
-        queue=spec.queue,
-        priority=spec.priority,
+        queue=task.place.queue,
+        priority=task.place.priority,
         size=request_of(spec).size,
     )
 

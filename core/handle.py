@@ -16,10 +16,12 @@ from msgspec.structs import replace
 from . import gang, subjects, wire
 from .decide import Command, decide
 from .errors import NotFound
-from .events import Again, AgentEvent, Enqueued, Envelope, Lifecycle
+from .events import Again, Enqueued, Envelope, Event, Lifecycle, Moved
 from .evolve import create, evolve
 from .ports import BusAway, Calls, Entry, Log, Stored, WrongSequence
-from .state import Ended, Queued, Task
+from .queues import QueueEvent, QueueState, evolve_queue
+from .resources import request_of
+from .state import Task
 from .wire import Broken, Unknown
 
 _T = TypeVar("_T")
@@ -28,7 +30,7 @@ _T = TypeVar("_T")
 class Author(Protocol):
     """Who writes events: gives them an id, a time and a name."""
 
-    def envelope(self, event: Lifecycle | Again | AgentEvent) -> Envelope: ...
+    def envelope(self, event: Event) -> Envelope: ...
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -92,7 +94,7 @@ def absorb(task: Task, stored: Stored) -> Task:
     message = wire.decode(stored.data)
     match message:
         case Envelope(event=event, at=at, by=by):
-            if isinstance(event, Enqueued | Again | AgentEvent):
+            if not isinstance(event, Lifecycle) or isinstance(event, Enqueued):
                 # It does not belong here; but who skips its sequence can never append again.
                 return replace(task, seq=stored.seq)
             return evolve(task, stored.seq, at, by, event)
@@ -100,6 +102,22 @@ def absorb(task: Task, stored: Stored) -> Task:
             return evolve(task, stored.seq, at, by, message)
         case Broken():
             return evolve(task, stored.seq, 0, "", Unknown("", 0, "", "broken", 0))
+
+
+async def load_queue(log: Log, name: str) -> QueueState:
+    """What was done to the queue `name`, as of now."""
+    queue = QueueState(name)
+    for stored in await log.history(subjects.queue_events(name)):
+        queue = absorb_queue(queue, stored)
+    return queue
+
+
+def absorb_queue(queue: QueueState, stored: Stored) -> QueueState:
+    """The queue after one stored event; bytes that are no event of a queue count as unknown."""
+    message = wire.decode(stored.data)
+    if isinstance(message, Envelope) and isinstance(message.event, QueueEvent):
+        return evolve_queue(queue, stored.seq, message.at, message.by, message.event)
+    return evolve_queue(queue, stored.seq, 0, "", None)
 
 
 async def handle(
@@ -194,14 +212,17 @@ def _lifecycle(task: Task) -> str:
 
 
 def _entries(author: Author, task: Task, envelope: Envelope) -> list[Entry]:
-    """The event and, if it brings a task that has ended back into its queue, a new hint."""
+    """The event and, if it gives the task a new place in a queue, the hint that leads there."""
     event = envelope.event
-    assert not isinstance(event, Again | AgentEvent)
+    assert isinstance(event, Lifecycle)
     entries = [Entry(_lifecycle(task), wire.encode(envelope), envelope.id, expect=task.seq)]
-    after = evolve(task, task.seq + 1, envelope.at, envelope.by, event)
-    if isinstance(task.state, Ended) and isinstance(after.state, Queued):
-        again = author.envelope(Again(task.id, task.origin))
-        level = subjects.Level.of(task.spec)
+    # The fold takes the next sequence for the hint's, so that it must follow at once.
+    place = evolve(task, task.seq + 1, envelope.at, envelope.by, event).place
+    if place.hint == task.seq + 2:
+        rank = event.rank if isinstance(event, Moved) else None
+        again = author.envelope(Again(task.id, task.origin, rank))
+        size, express = request_of(task.spec).size, rank is not None
+        level = subjects.Level(place.queue, place.priority, size, express)
         entries.append(Entry(subjects.hint(level, task.id), wire.encode(again), again.id))
     return entries
 
@@ -211,7 +232,7 @@ async def _found(log: Log, task: Task, ids: Collection[str]) -> Lifecycle | None
     for stored in await log.history(_lifecycle(task), task.seq):
         message = wire.decode(stored.data)
         if isinstance(message, Envelope) and message.id in ids:
-            assert not isinstance(message.event, Again | AgentEvent)
+            assert isinstance(message.event, Lifecycle)
             return message.event
     return None
 

@@ -135,7 +135,7 @@ class Hints(Protocol):
         """The levels of these queues: those there are, then new ones as they come."""
         ...
 
-    async def take(self, level: Level, limit: int) -> list[Delivery]:
+    async def take(self, level: Level, limit: int) -> Sequence[Delivery]:
         """Up to `limit` deliveries that wait now; does not wait for more."""
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
 from .events import Cause, Launch, Outcome, Package, Usage
 from .spec import Spec
@@ -91,11 +92,23 @@ class Attempt(msgspec.Struct, frozen=True):
         return next((one.commit for one in self.phases if one.commit), None)
 
 
+class Place(msgspec.Struct, frozen=True):
+    """Where a task stands: its queue and priority, and its rank there, of which a lower one goes
+    first. `hint` is the sequence of the queue message that leads to it; older ones are stale."""
+
+    queue: str
+    priority: int
+    rank: float
+    hint: int
+
+
 class Queued(msgspec.Struct, frozen=True, tag="queued"):
-    """It waits since `since`; after a failure, for `delay` seconds at least."""
+    """It waits since `since`; after a failure, for `delay` seconds at least, counted from the
+    event at sequence `failure`."""
 
     since: int
     delay: float = 0.0
+    failure: int = 0
 
 
 class Claimed(msgspec.Struct, frozen=True, tag="claimed"):
@@ -132,13 +145,24 @@ class AbortWish(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Former(msgspec.Struct, frozen=True):
+    """What a requeued task was before: it is so again if it is dequeued."""
+
+    state: Ended
+    failures: int
+    losses: int
+    abort: AbortWish | None
+    place: Place
+
+
 class Task(msgspec.Struct, frozen=True):
     """A task, folded from its events.
 
     `enqueued` is when, `origin` the sequence of the `enqueued` event, `seq` that of the last
     lifecycle event after it (0 if there is none): what the next one must expect. `past` are the
     attempts that ended; `failures` and `losses` count against the two budgets since the task was
-    last enqueued or requeued. `unknown` counts events from a newer version.
+    last enqueued or requeued. `unknown` counts events from a newer version. `moved` is where it
+    stands since it was requeued or moved, `former` what a dequeue leads back to.
     """
 
     id: str
@@ -153,6 +177,21 @@ class Task(msgspec.Struct, frozen=True):
     losses: int = 0
     abort: AbortWish | None = None
     unknown: int = 0
+    moved: Place | None = None
+    former: Former | None = None
+
+    @property
+    def place(self) -> Place:
+        """Where it stands, or stood when it was last taken. The queue of its *address*, which
+        its events are stored under, is `spec.queue` for ever."""
+        if self.moved:
+            return self.moved
+        return Place(self.spec.queue, self.spec.priority, float(self.origin), self.origin)
+
+    @property
+    def spec_now(self) -> Spec:
+        """The spec with the queue and the priority where it stands."""
+        return replace(self.spec, queue=self.place.queue, priority=self.place.priority)
 
     @property
     def name_of_state(self) -> str:

@@ -1,8 +1,10 @@
 """The subject grammar: how facts are addressed, and which streams hold them.
 
-evq.q.<queue>.<priority>.<class>.<task>   a queue message: `enqueued`, or `again`
+evq.q.<queue>.<priority>.<class>.<task>   a queue message: `enqueued`, or `again`; in the express
+                                          lane of the class, `<class>-x`
 evq.t.<queue>.<task>                      lifecycle of one task, its compare-and-swap anchor
 evq.x.agent.<agent>                       agents that come and go
+evq.x.queue.<queue>                       what is done to a queue
 evqtel.<queue>.<task>.<agent>             what a task says
 evqcmd.<agent>                            "look at the log now", lost without harm
 evqsvc.<endpoint>                         questions for a projector
@@ -24,27 +26,41 @@ LEVELS_BUCKET = "evq-queues"
 CODE_BUCKET = "evq-code"
 
 
+EXPRESS = "-x"
+"""The mark of an express lane, behind its class."""
+
+
 class Level(msgspec.Struct, frozen=True, order=True):
-    """What one durable consumer serves: a queue's tasks of one priority and resource class."""
+    """What one durable consumer serves: a queue's tasks of one priority and resource class.
+
+    In the ordinary lane they stand in the order of their messages. Those that were moved to
+    another place than the end are in the *express* lane, and their messages say their rank.
+    """
 
     queue: str
     priority: int
     size: str = NOTHING
+    express: bool = False
+
+    @property
+    def lane(self) -> str:
+        """The class as a token, with its mark if this is the express lane."""
+        return self.size + EXPRESS * self.express
 
     @property
     def consumer(self) -> str:
         """The name of the durable consumer."""
-        return f"q-{self.queue}-p{self.priority}-{self.size}"
+        return f"q-{self.queue}-p{self.priority}-{self.lane}"
 
     @property
     def filter(self) -> str:
         """The subjects of the level's queue messages."""
-        return f"evq.q.{self.queue}.{self.priority}.{self.size}.*"
+        return f"evq.q.{self.queue}.{self.priority}.{self.lane}.*"
 
     @property
     def key(self) -> str:
         """The key that announces the level to agents."""
-        return f"{self.queue}.{self.priority}.{self.size}"
+        return f"{self.queue}.{self.priority}.{self.lane}"
 
     @property
     def request(self) -> Request:
@@ -59,8 +75,8 @@ class Level(msgspec.Struct, frozen=True, order=True):
     @classmethod
     def from_key(cls, key: str) -> Level:
         """The level that `key` announces."""
-        queue, priority, size = key.split(".")
-        return cls(queue, int(priority), size)
+        queue, priority, lane = key.split(".")
+        return cls(queue, int(priority), lane.removesuffix(EXPRESS), lane.endswith(EXPRESS))
 
 
 class Hint(msgspec.Struct, frozen=True):
@@ -72,7 +88,7 @@ class Hint(msgspec.Struct, frozen=True):
 
 def hint(level: Level, task: str) -> str:
     """The subject of a task's queue messages."""
-    return f"evq.q.{level.queue}.{level.priority}.{level.size}.{task}"
+    return f"evq.q.{level.queue}.{level.priority}.{level.lane}.{task}"
 
 
 def any_hint(task: str) -> str:
@@ -88,6 +104,11 @@ def lifecycle(queue: str, task: str) -> str:
 def agent_events(agent: str) -> str:
     """The subject of an agent's own events."""
     return f"evq.x.agent.{agent}"
+
+
+def queue_events(queue: str) -> str:
+    """The subject of what is done to a queue."""
+    return f"evq.x.queue.{queue}"
 
 
 def telemetry(queue: str, task: str, agent: str) -> str:
@@ -108,8 +129,8 @@ def question(endpoint: str) -> str:
 def parse_hint(subject: str) -> Hint | None:
     """The parts of a queue message's subject, or None for another subject."""
     match subject.split("."):
-        case ["evq", "q", queue, priority, size, task] if priority.isdigit():
-            return Hint(Level(queue, int(priority), size), task)
+        case ["evq", "q", queue, priority, lane, task] if priority.isdigit():
+            return Hint(Level.from_key(f"{queue}.{priority}.{lane}"), task)
         case _:
             return None
 
@@ -119,6 +140,15 @@ def parse_lifecycle(subject: str) -> tuple[str, str] | None:
     match subject.split("."):
         case ["evq", "t", queue, task]:
             return queue, task
+        case _:
+            return None
+
+
+def parse_queue_events(subject: str) -> str | None:
+    """The queue that a subject of queue events names, or None for another subject."""
+    match subject.split("."):
+        case ["evq", "x", "queue", queue]:
+            return queue
         case _:
             return None
 

@@ -12,15 +12,28 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from ..core import wire
-from ..core.events import Again, AgentEvent, Enqueued, Envelope, Log, Metric, Progress, Telemetry
+from ..core.events import (
+    Again,
+    AgentEvent,
+    Enqueued,
+    Envelope,
+    Lifecycle,
+    Log,
+    Metric,
+    Progress,
+    Telemetry,
+)
 from ..core.evolve import create, evolve
+from ..core.handle import absorb_queue
 from ..core.ports import Stored
+from ..core.queues import QueueEvent, QueueState
 from ..core.state import Attempt, Task
 from ..core.subjects import (
     LIFECYCLE_STREAM,
     TELEMETRY_STREAM,
     parse_hint,
     parse_lifecycle,
+    parse_queue_events,
     parse_telemetry,
 )
 from ..core.wire import Broken, Unknown
@@ -45,6 +58,7 @@ class Folded(msgspec.Struct):
 
     tasks: dict[str, Task] = {}
     agents: dict[str, AgentRow] = {}
+    queues: dict[str, QueueState] = {}
     events: list[EventRow] = []
     dead: list[DeadLetter] = []
 
@@ -59,6 +73,7 @@ def fold_lifecycle(
     messages: Iterable[Stored],
     tasks: Mapping[str, Task],
     agents: Mapping[str, AgentRow],
+    queues: Mapping[str, QueueState],
     seen: int,
 ) -> Folded:
     """Fold the messages; `seen` (microseconds) is the time that dead letters get."""
@@ -67,9 +82,9 @@ def fold_lifecycle(
         message = wire.decode(stored.data)
         try:
             if not isinstance(message, Broken):
-                _fold_one(folded, stored, message, tasks, agents)
+                _fold_one(folded, stored, message, tasks, agents, queues)
                 continue
-            _fold_broken(folded, stored, tasks)
+            _fold_broken(folded, stored, tasks, queues)
             raise Strange(message.error)
         except Strange as strange:
             folded.dead.append(dead_letter(LIFECYCLE_STREAM, stored, str(strange), seen))
@@ -82,6 +97,7 @@ def _fold_one(
     message: Envelope | Unknown,
     tasks: Mapping[str, Task],
     agents: Mapping[str, AgentRow],
+    queues: Mapping[str, QueueState],
 ) -> None:
     subject = stored.subject
     if place := parse_lifecycle(subject):
@@ -97,6 +113,11 @@ def _fold_one(
     elif subject.startswith(_AGENT_SUBJECT):
         if isinstance(message, Envelope):
             _fold_agent(folded, message, agents)
+        folded.events.append(_event_row(stored, message, None))
+    elif queue := parse_queue_events(subject):
+        _fold_queue(folded, stored, queue, queues)
+        if isinstance(message, Envelope) and not isinstance(message.event, QueueEvent):
+            raise Strange(f"{_kind(message)} is no event of a queue")
         folded.events.append(_event_row(stored, message, None))
     else:
         raise Strange("no such subject is known")
@@ -115,17 +136,31 @@ def _known(folded: Folded, tasks: Mapping[str, Task], queue: str, name: str) -> 
 def _absorb(task: Task, seq: int, message: Envelope | Unknown) -> Task:
     if isinstance(message, Unknown):
         return evolve(task, seq, message.at, message.by, message)
-    if isinstance(message.event, Again | AgentEvent):
+    if not isinstance(message.event, Lifecycle):
         raise Strange(f"{_kind(message)} is no event of a task's life")
     return evolve(task, seq, message.at, message.by, message.event)
 
 
-def _fold_broken(folded: Folded, stored: Stored, tasks: Mapping[str, Task]) -> None:
+def _fold_broken(
+    folded: Folded,
+    stored: Stored,
+    tasks: Mapping[str, Task],
+    queues: Mapping[str, QueueState],
+) -> None:
     """Bytes that are no event still count in the fold: as one that nobody understands."""
     if place := parse_lifecycle(stored.subject):
         task = _known(folded, tasks, *place)
         nothing = Unknown("", 0, "", "broken", 0)
         folded.tasks[task.id] = evolve(task, stored.seq, 0, "", nothing)
+    elif queue := parse_queue_events(stored.subject):
+        _fold_queue(folded, stored, queue, queues)
+
+
+def _fold_queue(
+    folded: Folded, stored: Stored, name: str, queues: Mapping[str, QueueState]
+) -> None:
+    before = folded.queues.get(name) or queues.get(name) or QueueState(name)
+    folded.queues[name] = absorb_queue(before, stored)
 
 
 def _enqueue(

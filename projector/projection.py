@@ -9,6 +9,7 @@ import msgspec
 
 from ..core.events import Package
 from ..core.ports import Stored
+from ..core.queues import QueueState
 from ..core.state import Ended, Task
 from ..core.subjects import LIFECYCLE_STREAM, TELEMETRY_STREAM
 from .fold import (
@@ -28,9 +29,11 @@ from .rows import (
     PhaseRow,
     attempt_row,
     phase_rows,
+    queue_row,
     set_name,
     task_row,
     unfold,
+    unfold_queue,
 )
 from .store import Database, Unfit
 from .telemetry import write_telemetry
@@ -78,6 +81,7 @@ class Projection:
         self._tasks: dict[str, Task] = {}
         self._claims: dict[int, tuple[str, int]] = {}
         self._agents: dict[str, AgentRow] = {}
+        self._queues: dict[str, QueueState] = {}
         self._packages: set[str] = set()
         self._forget()
 
@@ -86,6 +90,11 @@ class Projection:
         self._tasks.clear()
         self._claims.clear()
         self._agents = {row.agent: row for row in _read_agents(self.database)}
+        self._queues = {
+            queue.name: queue
+            for (fold,) in self.database.rows("SELECT fold FROM _queues")
+            for queue in (unfold_queue(fold),)
+        }
         self._packages = {
             name for (name,) in self.database.rows("FROM (SELECT DISTINCT packages FROM _packages)")
         }
@@ -143,7 +152,7 @@ class Projection:
         if not messages:
             return Folded()
         before = self._load({task for m in messages if (task := task_of(m.subject))})
-        folded = fold_lifecycle(messages, before, self._agents, _now())
+        folded = fold_lifecycle(messages, before, self._agents, self._queues, _now())
         database = self.database
         changed = folded.tasks
         database.delete(
@@ -153,6 +162,8 @@ class Projection:
         self._write_attempts(before, folded.tasks)
         database.delete("_agents", "agent", list(folded.agents))
         database.append("_agents", list(folded.agents.values()))
+        database.delete("_queues", "queue", list(folded.queues))
+        database.append("_queues", [queue_row(queue) for queue in folded.queues.values()])
         database.append("_events", folded.events)
         database.append("_dead_letters", folded.dead)
         database.move(LIFECYCLE_STREAM, messages[-1].seq)
@@ -201,6 +212,7 @@ class Projection:
 
     def _remember(self, folded: Folded) -> None:
         self._agents |= folded.agents
+        self._queues |= folded.queues
         for name, task in folded.tasks.items():
             self._tasks.pop(name, None)
             if not isinstance(task.state, Ended):

@@ -27,7 +27,7 @@ FROM chosen LEFT JOIN said USING (task) ORDER BY origin DESC;
 SELECT t.fold, CASE WHEN t.state = 'queued' THEN 1 + (
     SELECT count(*) FROM _tasks o
     WHERE o.queue = t.queue AND o.state = 'queued'
-        AND (o.priority > t.priority OR o.priority = t.priority AND o.origin < t.origin)) END
+        AND (o.priority > t.priority OR o.priority = t.priority AND o.rank < t.rank)) END
     AS position,
     p.done AS progress_done, p.total AS progress_total, p.text AS progress_text
 FROM _tasks t LEFT JOIN _progress p ON p.claim = t.claim WHERE t.task = $task;
@@ -37,7 +37,7 @@ WITH t AS (SELECT * FROM _tasks WHERE task = $task),
 ahead AS (
     SELECT count(*) AS n FROM _tasks o, t
     WHERE o.queue = t.queue AND o.state = 'queued'
-        AND (o.priority > t.priority OR o.priority = t.priority AND o.origin < t.origin)),
+        AND (o.priority > t.priority OR o.priority = t.priority AND o.rank < t.rank)),
 recent AS (
     SELECT epoch_us(ended) - epoch_us(started) AS run FROM _tasks
     WHERE queue = (SELECT queue FROM t) AND started IS NOT NULL AND ended IS NOT NULL
@@ -85,7 +85,40 @@ ORDER BY seq LIMIT least($limit, 10000);
 SELECT * FROM agents ORDER BY agent;
 
 -- name: queues()
-SELECT * FROM queues ORDER BY queue;
+WITH next AS (
+    SELECT queue, task, name, "user" FROM _tasks WHERE state = 'queued'
+    QUALIFY row_number() OVER (PARTITION BY queue ORDER BY priority DESC, rank) = 1),
+waits AS (
+    SELECT queue, count(*) AS n, quantile_cont(_seconds(enqueued, first_claimed), [0.5, 0.9]) AS q
+    FROM _tasks WHERE first_claimed > _now() - INTERVAL 1 DAY GROUP BY queue)
+SELECT queues.*, next.task AS next_task, next.name AS next_name, next."user" AS next_user,
+    coalesce(waits.n, 0) AS waits, waits.q[1] AS wait_median_seconds, waits.q[2] AS wait_p90_seconds
+FROM queues LEFT JOIN next USING (queue) LEFT JOIN waits USING (queue) ORDER BY queue;
+
+-- name: depth(queue)
+SELECT priority, size AS class, count(*) AS queued, _seconds(min(since), _now()) AS oldest_seconds
+FROM _tasks WHERE queue = $queue AND state = 'queued'
+GROUP BY priority, size ORDER BY priority DESC, size;
+
+-- name: line(queue, priority=null, without=[], offset=0, limit=50)
+SELECT row_number() OVER (ORDER BY priority DESC, rank) AS position, task, name, "user",
+    priority, rank, size AS class, _seconds(since, _now()) AS wait_seconds,
+    count(*) OVER () AS total
+FROM _tasks
+WHERE queue = $queue AND state = 'queued'
+    AND ($priority::INTEGER IS NULL OR priority = $priority)
+    AND NOT list_contains($without::VARCHAR[], task)
+ORDER BY position LIMIT least($limit, 100000) OFFSET $offset;
+
+-- name: positions(tasks)
+WITH lines AS (
+    SELECT task, queue, priority, rank, count(*) OVER (PARTITION BY queue) AS total,
+        row_number() OVER (PARTITION BY queue ORDER BY priority DESC, rank) AS position
+    FROM _tasks
+    WHERE state = 'queued' AND queue IN (
+        SELECT queue FROM _tasks WHERE list_contains($tasks::VARCHAR[], task)))
+SELECT task, queue, priority, rank, position, total FROM lines
+WHERE list_contains($tasks::VARCHAR[], task) ORDER BY queue, position;
 
 -- name: dead_letters(after=0, limit=100)
 SELECT stream, seq, subject, error, payload[:1000] AS payload, seen FROM _dead_letters

@@ -13,6 +13,7 @@ import msgspec
 
 from ..core import events, parameters
 from ..core.events import Package
+from ..core.queues import QueueState
 from ..core.resources import request_of
 from ..core.spec import argv_text
 from ..core.state import Attempt, Ended, Queued, Task
@@ -22,6 +23,7 @@ LATEST_TIME = 253_402_300_799_999_999
 
 _encoder = msgspec.json.Encoder()
 _task_decoder = msgspec.json.Decoder(Task)
+_queue_decoder = msgspec.json.Decoder(QueueState)
 
 
 class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +35,8 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     queue: str
     priority: int
+    rank: float
+    size: str
     state: str
     submitter: str
     user: str
@@ -145,6 +149,20 @@ class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `_queues`: a queue that somebody did something to, since when it is in its state
+    by whose wish, and why. `fold` is the queue itself."""
+
+    queue: str
+    state: str
+    since: int
+    by: str
+    reason: str
+    description: str
+    created: int | None
+    fold: str
+
+
 class EventRow(msgspec.Struct, frozen=True):
     """A row of `_events`; `data` is the event's own JSON."""
 
@@ -195,8 +213,10 @@ def task_row(task: Task) -> TaskRow:
         seq=task.seq,
         task=task.id,
         name=spec.name,
-        queue=spec.queue,
-        priority=spec.priority,
+        queue=task.place.queue,
+        priority=task.place.priority,
+        rank=task.place.rank,
+        size=request_of(spec).size,
         state=task.name_of_state,
         submitter=task.by,
         user=spec.user,
@@ -244,6 +264,26 @@ def _abort_reason(task: Task) -> str | None:
     if isinstance(state, Ended) and state.outcome is events.Outcome.ABORTED:
         return state.evidence
     return None
+
+
+def queue_row(queue: QueueState) -> QueueRow:
+    """The row of a queue."""
+    last = queue.pause or queue
+    return QueueRow(
+        queue=queue.name,
+        state=queue.name_of_state,
+        since=time(last.at),
+        by=last.by,
+        reason=last.reason,
+        description=queue.description,
+        created=_time(queue.created),
+        fold=_encoder.encode(queue).decode(),
+    )
+
+
+def unfold_queue(fold: str) -> QueueState:
+    """The queue in a `fold` column."""
+    return _queue_decoder.decode(fold)
 
 
 def attempt_row(task: str, attempt: Attempt) -> AttemptRow:

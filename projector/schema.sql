@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS _positions (
 
 CREATE TABLE IF NOT EXISTS _tasks (
     origin BIGINT, seq BIGINT, task VARCHAR, name VARCHAR, queue VARCHAR, priority INTEGER,
-    state VARCHAR, submitter VARCHAR, "user" VARCHAR, host VARCHAR, tags VARCHAR[], params JSON,
+    rank DOUBLE, size VARCHAR, state VARCHAR, submitter VARCHAR, "user" VARCHAR, host VARCHAR, tags VARCHAR[], params JSON,
     entry VARCHAR, "commit" VARCHAR, branch VARCHAR, snapshot VARCHAR, key VARCHAR,
     parent VARCHAR, retries INTEGER, timeout DOUBLE, project VARCHAR, gpus INTEGER,
     gpu_memory BIGINT, nodes INTEGER, attempts INTEGER, failures INTEGER,
@@ -38,6 +38,11 @@ CREATE TABLE IF NOT EXISTS _agents (
     agent VARCHAR, instance VARCHAR, host VARCHAR, pid BIGINT, state VARCHAR, queues VARCHAR[],
     queue_order VARCHAR, slots INTEGER, version VARCHAR, cpus INTEGER, memory BIGINT,
     platform VARCHAR, python VARCHAR, started TIMESTAMP, last_event TIMESTAMP, reason VARCHAR);
+
+-- Queues that somebody did something to; the others are known by their tasks.
+CREATE TABLE IF NOT EXISTS _queues (
+    queue VARCHAR, state VARCHAR, since TIMESTAMP, "by" VARCHAR, reason VARCHAR,
+    description VARCHAR, created TIMESTAMP, fold VARCHAR);
 
 CREATE TABLE IF NOT EXISTS _events (
     seq BIGINT, ts TIMESTAMP, task VARCHAR, kind VARCHAR, "by" VARCHAR, attempt INTEGER,
@@ -80,7 +85,8 @@ SELECT t.task, t.name, t.queue, t.priority, t.state, t."user", t.host, t.tags, t
     _seconds(t.enqueued, coalesce(t.first_claimed, t.ended, _now())) AS wait_seconds,
     _seconds(t.started, coalesce(t.ended, _now())) AS run_seconds,
     t.exit_code, t.outcome, t.cause, t.evidence, t.abort_reason,
-    p.done AS progress_done, p.total AS progress_total, p.text AS progress_text, t.origin
+    p.done AS progress_done, p.total AS progress_total, p.text AS progress_text, t.origin,
+    t.rank, t.size AS class
 FROM _tasks t LEFT JOIN _progress p ON p.claim = t.claim;
 
 CREATE OR REPLACE VIEW attempts AS
@@ -124,11 +130,14 @@ filled AS (
         count(*) FILTER (state = 'timed_out') AS timed_out,
         _seconds(min(since), _now()) AS oldest_wait_seconds
     FROM _tasks GROUP BY queue)
-SELECT queue, coalesce(queued, 0) AS queued, coalesce(claimed, 0) AS claimed,
+SELECT queue,
+    CASE WHEN q.state = 'deleted' AND queued + claimed + running > 0 THEN 'open'
+        ELSE coalesce(q.state, 'open') END AS state,
+    q.since, q."by", q.reason, q.description, q.created, coalesce(queued, 0) AS queued, coalesce(claimed, 0) AS claimed,
     coalesce(running, 0) AS running, coalesce(completed, 0) AS completed,
     coalesce(failed, 0) AS failed, coalesce(aborted, 0) AS aborted,
     coalesce(timed_out, 0) AS timed_out, oldest_wait_seconds, coalesce(agents, 0) AS agents
-FROM filled FULL JOIN served USING (queue);
+FROM filled FULL JOIN served USING (queue) FULL JOIN _queues q USING (queue);
 
 CREATE OR REPLACE VIEW events AS SELECT seq, ts, task, kind, "by", attempt, data FROM _events;
 

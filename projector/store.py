@@ -22,7 +22,7 @@ import msgspec
 
 from ..core.errors import Conflict, EvqError
 
-VERSION = 2
+VERSION = 3
 """Raised with every change of the `SCHEMA`; an older file is rebuilt from the log."""
 
 SCHEMA = ("schema.sql", "overviews.sql")

@@ -16,10 +16,11 @@ from ...core.decide import (
     BeginPhase,
     ClaimLost,
     Command,
+    GiveBack,
     Holder,
     Rejected,
 )
-from ...core.events import Lifecycle
+from ...core.events import Cause, Lifecycle
 from ...core.gather import GATHER, gathering, has_gathered
 from ...core.handle import absorb, load_gang
 from ...core.ports import BusAway
@@ -51,8 +52,8 @@ class Member(Protocol):
         """Carry a command out on the task."""
         ...
 
-    async def withdraw(self, why: str, delay: float) -> None:
-        """Give the task back and raise `Withdrawn`; return if the gang is there after all."""
+    async def settle(self, event: Lifecycle) -> None:
+        """The hint has done its work, or is wanted again."""
         ...
 
     async def until_told(self, work: Coroutine[Any, Any, T]) -> T:
@@ -176,12 +177,24 @@ class Gather:
         if not why and held > patience.SETTLED and not patience.is_old(waited, config.gather):
             why = no_room(seen, agents)
         if why:
-            await self._me.withdraw(why, jittered(short))
+            await self._withdraw(why, jittered(short))
             return
         hold = patience.longest_hold(waited - held, config.gather)
         if held > jittered(hold):
             why = f"not all members of its gang came together within {hold:.0f} s"
-            await self._me.withdraw(why, jittered(patience.pause_after_hold(hold)))
+            await self._withdraw(why, jittered(patience.pause_after_hold(hold)))
+
+    async def _withdraw(self, why: str, delay: float) -> None:
+        """Give the member back, unless the gang is there after all."""
+        try:
+            event = await self._me.write(GiveBack(self._me.holder, why, Cause.GANG, delay))
+        except ClaimLost:
+            raise
+        except Rejected:
+            return
+        self._me.say(f"given back: {why}")
+        await self._me.settle(event)
+        raise Withdrawn
 
     def _tell(self, missing: list[int]) -> None:
         preparing = [

@@ -8,7 +8,7 @@ import secrets
 import socket
 import time
 
-from ..events import Again, AgentEvent, Envelope, Lifecycle
+from ..events import Envelope, Event
 from ..ids import task_id
 
 
@@ -41,6 +41,6 @@ class Author:
     def __init__(self, by: str | None = None) -> None:
         self.by = by or f"{user_name()}@{host_name()}"
 
-    def envelope(self, event: Lifecycle | Again | AgentEvent) -> Envelope:
+    def envelope(self, event: Event) -> Envelope:
         """The event with a fresh id and the present time."""
         return Envelope(id=secrets.token_hex(10), at=now(), by=self.by, event=event)

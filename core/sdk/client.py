@@ -14,15 +14,17 @@ import msgspec
 
 from .. import subjects, wire
 from ..bus.connect import Bus, Login, connect
-from ..decide import Abort, Requeue, decide
+from ..decide import Abort, Dequeue, Move, Requeue, decide
 from ..errors import Conflict, NotFound, UsageError
 from ..events import Again, Enqueued
 from ..gang import member_id, member_specs
-from ..handle import find, handle, load, load_gang, refresh, tell_holders
-from ..ids import TASK_ID_LENGTH, is_task_id, is_task_prefix, task_id_for_key
+from ..handle import find, handle, load_gang, load_queue, refresh, tell_holders
+from ..ids import TASK_ID_LENGTH, check_name, is_task_id, is_task_prefix, task_id_for_key
 from ..ports import BusAway, Entry, WrongSequence
 from ..presence import AgentPresence, decode_presence
 from ..questions import Head, Named, Sql
+from ..queues import QueueEvent, QueueState, check_change, evolve_queue
+from ..resources import request_of
 from ..spec import Spec, check_spec
 from ..state import Task
 from ..subjects import Level
@@ -198,14 +200,31 @@ class Client:
 
     async def retry(self, task: str, reason: str) -> Task:
         """Put a task that has ended back into its queue, with fresh budgets; a gang whole."""
+        return await self._put_in_line(await self.get(task), Requeue(reason))
+
+    async def move(self, task: str, move: Move) -> Task:
+        """Let a task that waits stand elsewhere."""
+        check_name(move.queue, "queue")
+        return await self._put_in_line(await self.get(task), move)
+
+    async def dequeue(self, task: str, reason: str) -> Task:
+        """Take a task that waits out of its queue; it is what it was before."""
         known = await self.get(task)
-        if known.spec.gang:
-            return (await handle(self.bus.log, self.author, known, Requeue(reason))).task
-        level = Level.of(known.spec)
-        await self._ensure(level)
+        return (await handle(self.bus.log, self.author, known, Dequeue(reason))).task
+
+    async def _put_in_line(self, known: Task, command: Requeue | Move) -> Task:
+        """Append what the command leads to and, in one batch with it, the new queue message."""
         while True:
-            event = self.author.envelope(decide(known, Requeue(reason)))
-            again = self.author.envelope(Again(known.id, known.origin))
+            event = self.author.envelope(decide(known, command))
+            place = command if isinstance(command, Move) else known.place
+            rank = command.rank if isinstance(command, Move) else None
+            size = request_of(known.spec).size
+            await self._ensure(Level(place.queue, place.priority, size))
+            level = Level(place.queue, place.priority, size, express=rank is not None)
+            await self._ensure(level)
+            if known.spec.gang:
+                return (await handle(self.bus.log, self.author, known, command)).task
+            again = self.author.envelope(Again(known.id, known.origin, rank))
             subject = subjects.lifecycle(known.spec.queue, known.id)
             entries = [
                 Entry(subject, wire.encode(event), event.id, expect=known.seq),
@@ -216,7 +235,34 @@ class Client:
             except WrongSequence:
                 known = await refresh(self.bus.log, known)
                 continue
-            return await load(self.bus.log, known.origin)
+            return await refresh(self.bus.log, known)
+
+    # --- queues -------------------------------------------------------------------------------
+
+    async def queue(self, name: str) -> QueueState:
+        """What was done to a queue, as of now."""
+        return await load_queue(self.bus.log, name)
+
+    async def change_queue(self, event: QueueEvent) -> QueueState:
+        """Append what somebody does to a queue. Raises `Conflict` if it makes no sense there."""
+        check_name(event.queue, "queue")
+        envelope = self.author.envelope(event)
+        while True:
+            try:
+                queue = await self.queue(event.queue)
+            except BusAway:
+                # As in `_ensure`.
+                await self.bus.prepare()
+                queue = await self.queue(event.queue)
+            check_change(queue, event)
+            entry = Entry(
+                subjects.queue_events(event.queue), wire.encode(envelope), envelope.id, queue.seq
+            )
+            try:
+                seq = await self.bus.log.append(entry)
+            except WrongSequence:
+                continue
+            return evolve_queue(queue, seq, envelope.at, envelope.by, event)
 
     # --- questions ----------------------------------------------------------------------------
 

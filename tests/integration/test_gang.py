@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from evq.core.decide import Rejected
-from evq.core.events import Assembled, Cause, Disbanded, Finished, Lost, Outcome, Phase, Started
-from evq.core.gang import decisive, member_id
-from evq.core.state import Ended
+from evq.core.gang import member_id
 
 MEET = """
 import os, socket, sys

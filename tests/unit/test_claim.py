@@ -43,7 +43,7 @@ class World:
         task = await self.claimer.claim(delivery, 0)
         assert task
         waiting = (await handle(self.bus.log, Author("a"), task, FAILED)).task
-        assert waiting.state == state.Queued(waiting.state.since, 1.0)
+        assert waiting.state == state.Queued(waiting.state.since, 1.0, waiting.seq)
         await delivery.later(0)
         assert waiting.origin == receipt.seq
         return waiting

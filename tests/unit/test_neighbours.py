@@ -77,7 +77,7 @@ async def test_one_who_is_silent_for_two_looks_is_lost_and_that_is_said_once(wor
     assert await world.look(1) == []
     assert await world.look(1) == ["a1"]
     assert await world.look(3) == ["a1"]
-    folded = fold_lifecycle(await world.bus.log.history(agent_events("*")), {}, {}, 0)
+    folded = fold_lifecycle(await world.bus.log.history(agent_events("*")), {}, {}, {}, 0)
     assert {name: row.state for name, row in folded.agents.items()} == {"a": "lost", "b": "up"}
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evq.agent.order import RoundRobin, Strict, make_order
+from evq.agent.taking.order import RoundRobin, Strict, make_order
 from evq.core.errors import UsageError
 from evq.core.subjects import Level
 

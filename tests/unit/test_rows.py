@@ -176,7 +176,7 @@ def test_only_attempts_that_changed_are_written_again() -> None:
 
 
 def test_a_life_within_one_batch() -> None:
-    folded = fold_lifecycle([enqueued(), fact(2, claimed())], {}, {}, NOW)
+    folded = fold_lifecycle([enqueued(), fact(2, claimed())], {}, {}, {}, NOW)
     assert folded.tasks[TASK].name_of_state == "claimed"
     assert [(row.seq, row.kind, row.attempt) for row in folded.events] == [
         (1, "enqueued", None),
@@ -185,7 +185,7 @@ def test_a_life_within_one_batch() -> None:
 
 
 def test_an_event_of_a_task_that_was_never_enqueued_is_a_dead_letter() -> None:
-    folded = fold_lifecycle([fact(2, claimed())], {}, {}, NOW)
+    folded = fold_lifecycle([fact(2, claimed())], {}, {}, {}, NOW)
     assert not folded.tasks and not folded.events
     assert "never enqueued" in folded.dead[0].error
 
@@ -204,34 +204,34 @@ def test_an_event_of_a_task_that_was_never_enqueued_is_a_dead_letter() -> None:
     ],
 )
 def test_strange_messages_are_dead_letters(stored: Stored, error: str) -> None:
-    folded = fold_lifecycle([enqueued(), stored], {}, {}, NOW)
+    folded = fold_lifecycle([enqueued(), stored], {}, {}, {}, NOW)
     assert [letter.seq for letter in folded.dead] == [3]
     assert error in folded.dead[0].error
     assert folded.dead[0].payload == stored.data
 
 
 def test_bytes_that_are_no_event_count_as_not_understood() -> None:
-    folded = fold_lifecycle([enqueued(), Stored(2, "evq.t.q." + TASK, b"?")], {}, {}, NOW)
+    folded = fold_lifecycle([enqueued(), Stored(2, "evq.t.q." + TASK, b"?")], {}, {}, {}, NOW)
     assert (folded.tasks[TASK].unknown, folded.tasks[TASK].seq) == (1, 2)
 
 
 def test_an_event_from_the_future_is_folded_and_recorded() -> None:
     data = b'{"id":"x","at":5,"by":"b","event":{"kind":"paused","why":"lunch"}}'
-    folded = fold_lifecycle([enqueued(), Stored(2, "evq.t.q." + TASK, data)], {}, {}, NOW)
+    folded = fold_lifecycle([enqueued(), Stored(2, "evq.t.q." + TASK, data)], {}, {}, {}, NOW)
     assert folded.tasks[TASK].unknown == 1
     assert folded.events[1].kind == "paused"
     assert folded.events[1].data == '{"kind":"paused","why":"lunch"}'
 
 
 def test_the_first_of_two_tasks_of_one_name_counts() -> None:
-    folded = fold_lifecycle([enqueued(1), enqueued(2, queue="r")], {}, {}, NOW)
+    folded = fold_lifecycle([enqueued(1), enqueued(2, queue="r")], {}, {}, {}, NOW)
     assert folded.tasks[TASK].spec.queue == "q"
     assert len(folded.events) == 2
 
 
 def test_a_hint_to_look_again_is_no_fact() -> None:
     again = message(2, subjects.hint(Level("q", 5), TASK), events.Again(TASK, 1))
-    folded = fold_lifecycle([enqueued(), again], {}, {}, NOW)
+    folded = fold_lifecycle([enqueued(), again], {}, {}, {}, NOW)
     assert len(folded.events) == 1 and not folded.dead
 
 
@@ -242,7 +242,7 @@ def test_the_end_of_an_agent_that_was_replaced_changes_nothing() -> None:
     )  # fmt: skip
     subject = subjects.agent_events("a")
     down = message(2, subject, events.AgentDown("a", "old", "bye"))
-    folded = fold_lifecycle([message(1, subject, up), down], {}, {}, NOW)
+    folded = fold_lifecycle([message(1, subject, up), down], {}, {}, {}, NOW)
     assert folded.agents["a"].state == "up"
 
 

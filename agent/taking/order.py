@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ..core.errors import UsageError
-from ..core.subjects import Level
+from ...core.errors import UsageError
+from ...core.subjects import Level
 
 
 class Order(Protocol):
