@@ -115,7 +115,6 @@ class Imaging(Building):
             tree=ready.tree,
             folder=spec.code.folder if spec.code else ".",
             sdk=means.sdk,
-            tools=means.config.state / "tools",
             environment=environment,
             variables={name: value for name, value in given.items() if name in wanted},
             argv=launch.command(spec, ready.tree, built),

@@ -44,7 +44,7 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
         parts = [
             f"g{self.gpus}" if self.gpus else "",
             f"v{_mebi(self.gpu_memory)}" if self.gpu_memory is not None else "",
-            f"c{math.ceil(self.cpus * 1000)}" if self.cpus else "",
+            f"c{_milli(self.cpus)}" if self.cpus else "",
             f"m{_mebi(self.memory)}" if self.memory else "",
             f"l{_encoded(self.labels)}" if self.labels else "",
         ]
@@ -83,6 +83,11 @@ def parse_size(token: str) -> Request:
         memory=int(memory) * MEBI if memory else None,
         labels=_decoded(labels) if labels else {},
     )
+
+
+def _milli(cpus: float) -> int:
+    # 0.3 is a little more in floats; that is not meant.
+    return math.ceil(round(cpus * 1000, 6))
 
 
 def _mebi(size: int) -> int:

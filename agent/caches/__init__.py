@@ -13,6 +13,7 @@ from .code import Commits
 from .downloads import Downloads
 from .environments import Environments
 from .images import PreparedImages
+from .interpreters import Interpreters
 from .mirrors import Mirrors
 from .packages import Packages
 
@@ -27,5 +28,6 @@ def caches_of(folder: Path) -> tuple[PrunableCache, ...]:
         Mirrors(folder),
         Packages(folder),
         PreparedImages(folder),
+        Interpreters(folder),
         Downloads(folder),
     )

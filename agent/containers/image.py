@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from ...core.errors import ContainerFailed
 from ..environments.base import Environment
 from ..place import Place
 from .engine import Engine
-from .runtime import PYTHON, ROOM, TOOLS, own_python
+from .runtime import ROOM, Interpreter
 
 CODE = "/workspace"
 """Where the code is in the image."""
@@ -33,13 +32,11 @@ KEPT = frozenset({"PATH", "PYTHONPATH", "PYTHONUNBUFFERED", "EVQ_PARAMS", "EVQ_C
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
     """What goes into the image. `folder` is where in the tree the command runs, `sdk` is what
-    `import evq` finds, which does nothing outside of an attempt, `tools` the folder of links to
-    the interpreter for images without one."""
+    `import evq` finds, which does nothing outside of an attempt."""
 
     tree: Path
     folder: str
     sdk: Path
-    tools: Path
     environment: Environment | None
     variables: Mapping[str, str]
     argv: Sequence[str]
@@ -53,13 +50,15 @@ class _Part(msgspec.Struct, frozen=True):
     without: frozenset[str] = frozenset()
 
 
-async def make_image(engine: Engine, base: str, tag: str, content: Content, place: Place) -> str:
+async def make_image(
+    engine: Engine, base: str, tag: str, content: Content, shown: Interpreter, place: Place
+) -> str:
     """Make the image `tag` out of `base`, and return its id. Raises `ContainerFailed`."""
     parts = [_Part(content.tree, CODE, frozenset({".git"})), _Part(content.sdk, SDK)]
     if content.environment and content.environment.path:
         path = content.environment.path
         parts.append(_Part(path, str(path)))
-        parts += await _interpreter(path, content.tools, place)
+        parts += await _interpreter(path, shown, place)
     return await asyncio.to_thread(_make, engine, base, tag, parts, _changes(content))
 
 
@@ -81,22 +80,20 @@ def _admit(part: _Part, member: tarfile.TarInfo) -> tarfile.TarInfo | None:
     return member
 
 
-async def _interpreter(environment: Path, tools: Path, place: Place) -> list[_Part]:
+async def _interpreter(environment: Path, shown: Interpreter, place: Place) -> list[_Part]:
     """What the environment's Python needs besides what the image has of its own."""
     asked = ["readlink", "-f", str(environment / "bin" / "python")]
     told = await place.execution.setup(asked, cwd=Path("/"), env=place.variables or {})
     python = told.output.strip()
     if told.exit_code != 0 or not python:
         raise ContainerFailed("the environment's Python is not found", why=told.output.strip())
-    return _behind(python, environment, tools)
+    return _behind(python, environment, shown)
 
 
-def _behind(python: str, environment: Path, tools: Path) -> list[_Part]:
-    if python == own_python():
-        prefix = os.path.realpath(sys.base_prefix)
-        target = PYTHON if python.startswith(PYTHON) else prefix
+def _behind(python: str, environment: Path, shown: Interpreter) -> list[_Part]:
+    if python == shown.path:
         unused = frozenset({"site-packages", "test", "__pycache__"})
-        return [_Part(tools, TOOLS), _Part(Path(prefix), target, unused)]
+        return [_Part(Path(mount.source), mount.target, unused) for mount in shown.mounts]
     home = Path(python).parents[1]
     # One that uv brought lies in the cache; any other is the image's own.
     return [_Part(home, str(home))] if home.is_relative_to(environment.parents[1]) else []

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from ...core.errors import EnvironmentFailed, SpawnFailed
 from ..command import Completed, Run
-from .runtime import own_python
 
 _GLIBC = re.compile(r"^ldd \(.*\) (\d+\.\d+)", re.MULTILINE)
 
@@ -41,8 +40,9 @@ def check_uv_runs(image: str, library: str) -> None:
         )
 
 
-async def check_python_runs(image: str, ask: Run, env: Mapping[str, str]) -> None:
-    """Raise `EnvironmentFailed` if no `python3` runs there, neither its own nor the agent's."""
+async def check_python_runs(image: str, own: str, ask: Run, env: Mapping[str, str]) -> None:
+    """Raise `EnvironmentFailed` if no `python3` runs there, neither its own nor the agent's,
+    which is at the path `own`."""
     try:
         done = await ask(["python3", "--version"], cwd=Path("/"), env=env)
     except SpawnFailed as error:
@@ -50,7 +50,7 @@ async def check_python_runs(image: str, ask: Run, env: Mapping[str, str]) -> Non
     if done.exit_code != 0:
         raise EnvironmentFailed(
             f"no Python runs in {image}",
-            why=f"it has none of its own, and {own_python()} of the agent's machine"
+            why=f"it has none of its own, and {own} of the agent's machine"
             f" ({own_c_library()}) does not run there: {done.output.strip()[-300:]}",
             fix="take an image that has one: --docker python:3.12-slim",
         )

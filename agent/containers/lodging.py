@@ -34,9 +34,11 @@ from . import engine as engines
 from .container import Container
 from .engine import Engine, EngineAway, Image, Wanted
 from .image import Content, make_image
+from .interpreter import FOLDER as INTERPRETERS
+from .interpreter import shown_interpreter
 from .libraries import c_library, check_python_runs, check_uv_runs, own_c_library
 from .progress import Progress
-from .runtime import AUTHORITIES, Mount, interpreter_mounts, runtime, same
+from .runtime import AUTHORITIES, Mount, runtime, same
 from .variables import image_variables
 
 T = TypeVar("T")
@@ -113,6 +115,7 @@ class Lodging:
         self._unsure = False
         """Whether there may be a container that we know nothing of."""
         self._preparing: Hold | None = None
+        self._using = Hold(-1)
         self.prepared = False
 
     @property
@@ -128,7 +131,7 @@ class Lodging:
     async def save(self, tag: str, content: Content, place: Place) -> str:
         """Make the image `tag`, which holds the task ready to run; gives its id."""
         base = f"{engines.REPOSITORY}:{self._key}" if self.prepared else self._image.id
-        return await make_image(self._engine, base, tag, content, place)
+        return await make_image(self._engine, base, tag, content, self._interpreter, place)
 
     async def find(self) -> bool:
         """Have the engine and the image; whether it was here already. Raises `ContainerFailed`."""
@@ -139,6 +142,7 @@ class Lodging:
             image = await self._pull()
         self._image = image
         self._key = _key(image, self._task.spec)
+        self._interpreter, self._using = await shown_interpreter(self._means.config.cache)
         if self.customised:
             await self._find_prepared()
         return cached
@@ -210,7 +214,11 @@ class Lodging:
             supervisor,
             Execution(supervisor, self._recorder),
             image_variables(
-                self._image, self._arguments.env, self._means.config, self._work, self._key
+                self._image,
+                self._arguments.env,
+                self._means.config,
+                self._work,
+                f"{self._key}+{self._interpreter.key}",
             ),
             self._image.digest,
             _words(wanted),
@@ -231,22 +239,22 @@ class Lodging:
         (config.cache / "git").mkdir(exist_ok=True)
         nothing = config.state / "nothing"
         nothing.mkdir(exist_ok=True)
-        process = runtime()
+        process = runtime(self._interpreter)
         trusted = (Mount(str(config.trusted), AUTHORITIES),) if config.trusted else ()
         return Wanted(
             image=image,
             argv=process.argv,
             mounts=(
                 *process.mounts,
-                *interpreter_mounts(config.state / "tools"),
                 same(os.path.realpath(uv.find_uv_bin())),
                 same(self._means.sdk),
                 same(self._socket, writable=True),
                 same(self._work, writable=True),
                 # One mount, so that files can be linked from uv's cache into environments.
                 same(config.cache, writable=True),
-                # Other tasks' code. No tmpfs: Podman copies into it what it hides.
-                Mount(str(nothing), str(config.cache / "git")),
+                # Other tasks' code, and what our supervisors run. No tmpfs: Podman copies into it
+                # what it hides.
+                *(Mount(str(nothing), str(config.cache / name)) for name in ("git", INTERPRETERS)),
                 *trusted,
             ),
             user=user,
@@ -282,7 +290,9 @@ class Lodging:
     async def check_python(self, place: Place) -> None:
         """Raise `EnvironmentFailed` if no Python runs in the image at all."""
         assert place.variables is not None
-        await check_python_runs(self._name, place.execution.ask, place.variables)
+        await check_python_runs(
+            self._name, self._interpreter.path, place.execution.ask, place.variables
+        )
 
     def memory_evidence(self) -> str:
         """What says that the kernel killed a process for want of memory; empty if nothing does."""
@@ -293,6 +303,7 @@ class Lodging:
         self._let_others_prepare()
         if self._container:
             await self._container.close()
+        self._using.release()
 
     def _let_others_prepare(self) -> None:
         if self._preparing:

@@ -1,33 +1,25 @@
 """What of this machine is shown to a container, so that our own Python runs in any image.
 
-An image may have no Python, an old C library or another one. So our supervisor is started by this
-machine's own loader, with this machine's own C library, all mounted read-only under `/opt/evq`.
-What it starts knows nothing of that: it runs with the image's own.
+An image may have no Python, an old C library or another one. So our supervisor runs with this
+machine's own C library, mounted read-only under `/opt/evq` as all of ours is. What it starts
+knows nothing of that: it runs with the image's own.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-from functools import cache
 from pathlib import Path
 
 import msgspec
-
-from ...core.errors import ContainerFailed
 
 ROOM = "/opt/evq"
 """Where in a container everything of ours is."""
 
 PYTHON = f"{ROOM}/python"
-TOOLS = f"{ROOM}/bin"
+TOOLS = f"{PYTHON}/bin"
 """The folder that goes last on a container's PATH: the interpreter for images without one."""
 
 AUTHORITIES = f"{ROOM}/authorities.pem"
 """Who is trusted. Not where an image has its own file: `ca-certificates` replaces that."""
-
-SHARED_PREFIXES = ("/usr", "/usr/local")
-"""Prefixes of an interpreter that an image has, too: they cannot be mounted over its own."""
 
 BOOT = """
 import sys
@@ -51,6 +43,20 @@ def same(path: str | Path, *, writable: bool = False) -> Mount:
     return Mount(str(path), str(path), writable)
 
 
+class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
+    """A Python that is shown to containers.
+
+    `path` is its program in a container, and `key` the name of its content. `start` is how our
+    supervisor is started with it, which also needs the mounts `libraries`.
+    """
+
+    key: str
+    path: str
+    mounts: tuple[Mount, ...]
+    start: tuple[str, ...]
+    libraries: tuple[Mount, ...] = ()
+
+
 class Runtime(msgspec.Struct, frozen=True):
     """The first process of a container: its command line without the socket, and its mounts."""
 
@@ -58,72 +64,11 @@ class Runtime(msgspec.Struct, frozen=True):
     mounts: tuple[Mount, ...]
 
 
-@cache
-def runtime() -> Runtime:
-    """This machine's. Raises `ContainerFailed` where the interpreter is of an unknown kind."""
-    loader, libraries = _loaded()
-    interpreter = os.path.realpath(sys.executable)
-    prefix = os.path.realpath(sys.base_prefix)
-    inside = os.path.join(PYTHON, os.path.relpath(interpreter, prefix))
-    places = {folder: f"{ROOM}/lib/{number}" for number, folder in enumerate(libraries)}
-    # An interpreter's own library first: the machine may have another one of that name.
-    path = ":".join([f"{PYTHON}/lib", *places.values()])
+def runtime(interpreter: Interpreter) -> Runtime:
+    """Our supervisor, run by that interpreter."""
     options = ("-I", "-S", "-E", "-X", "frozen_modules=on")
-    agent = Path(__file__).parents[1]
+    agent = Mount(str(Path(__file__).parents[1]), f"{ROOM}/agent")
     return Runtime(
-        argv=(
-            os.path.join(places[os.path.dirname(loader)], os.path.basename(loader)),
-            *("--inhibit-cache", "--library-path", path),
-            *(inside, *options, "-c", BOOT, f"{ROOM}/agent"),
-        ),
-        mounts=(
-            Mount(prefix, PYTHON),
-            Mount(str(agent), f"{ROOM}/agent"),
-            *(Mount(folder, place) for folder, place in places.items()),
-        ),
+        argv=(*interpreter.start, *options, "-c", BOOT, agent.target),
+        mounts=(*interpreter.mounts, *interpreter.libraries, agent),
     )
-
-
-def own_python() -> str:
-    """The path in a container of the interpreter for tasks in images that have none."""
-    prefix = os.path.realpath(sys.base_prefix)
-    interpreter = os.path.realpath(sys.executable)
-    if prefix in SHARED_PREFIXES:
-        return os.path.join(PYTHON, os.path.relpath(interpreter, prefix))
-    return interpreter
-
-
-def interpreter_mounts(folder: Path) -> tuple[Mount, ...]:
-    """The mounts that make `python3` a command in images that have none; `folder` is for links."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("python3", f"python3.{sys.version_info.minor}"):
-        part = folder / f".{name}.{os.getpid()}"
-        part.unlink(missing_ok=True)
-        part.symlink_to(own_python())
-        part.replace(folder / name)
-    links = Mount(str(folder), TOOLS)
-    prefix = os.path.realpath(sys.base_prefix)
-    # At its own path, too: it may look for its library there.
-    return (links,) if prefix in SHARED_PREFIXES else (links, same(prefix))
-
-
-def _loaded() -> tuple[str, list[str]]:
-    """The dynamic loader of this process, and the folders that its libraries came from."""
-    import ctypes  # noqa: F401  (so that what our supervisor loads is loaded here)
-
-    prefix = os.path.realpath(sys.base_prefix)
-    own = os.path.join(prefix, "lib", "python") if prefix in SHARED_PREFIXES else prefix + os.sep
-    with open("/proc/self/maps") as maps:
-        files = {line.split(maxsplit=5)[5].strip() for line in maps if "/" in line}
-    ours = (os.path.realpath(sys.prefix) + os.sep, own)
-    libraries = sorted(
-        file for file in files if ".so" in os.path.basename(file) and not file.startswith(ours)
-    )
-    loaders = [file for file in libraries if os.path.basename(file).startswith("ld-")]
-    if not loaders:
-        raise ContainerFailed(
-            "this agent cannot run containers",
-            why=f"its Python, {sys.executable}, has no dynamic loader that could be mounted",
-            fix="run the agent with a Python of this machine's own C library",
-        )
-    return loaders[0], sorted({os.path.dirname(file) for file in libraries})

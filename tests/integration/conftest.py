@@ -46,12 +46,13 @@ class AgentProcess:
         queues: tuple[str, ...],
         *options: str,
         name: str | None = "",
+        python: str = sys.executable,
     ) -> None:
         """`name` is made up if it is empty; with None the agent finds one itself."""
         self.folder = folder
         self.name = name if name != "" else "agent-" + secrets.token_hex(4)
         self._log = folder / f"log-{secrets.token_hex(4)}"
-        argv = [sys.executable, "-P", "-m", "evq.agent", "--queues", ",".join(queues)]
+        argv = [python, "-P", "-m", "evq.agent", "--queues", ",".join(queues)]
         argv += ["--state-dir", str(folder / "state"), "--cache-dir", str(folder / "cache")]
         argv += ["--name", self.name] if self.name else []
         environment = {**os.environ, **SECRETS, "UV_PYTHON_DOWNLOADS": "never"}

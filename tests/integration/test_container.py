@@ -150,7 +150,8 @@ except ConnectionRefusedError:
     print("refused")
 cache = os.path.dirname(os.environ["UV_CACHE_DIR"])
 print(os.listdir(cache + "/git"))
-for place in (cache + "/git/x", "/opt/evq/bin/x", os.environ["PYTHONPATH"].split(":")[0] + "/x"):
+sdk = os.environ["PYTHONPATH"].split(":")[0]
+for place in (cache + "/git/x", cache + "/interpreters/x", "/opt/evq/python/bin/x", sdk + "/x"):
     try:
         open(place, "w")
     except OSError as error:
@@ -166,7 +167,7 @@ async def test_a_container_reaches_nothing_of_its_agent(queue, start_agent, send
     # The supervisor's socket has nobody, the code of other tasks is not there, and what is
     # mounted cannot be written.
     refused, code, *written, seen = await queue.lines(task.id, "o")
-    assert (refused, code, written) == ("refused", "[]", [str(errno.EROFS)] * 3)
+    assert (refused, code, written) == ("refused", "[]", [str(errno.EROFS)] * 4)
     assert seen == "['sdk', 'work']"
     assert list((agent.folder / "cache" / "git").iterdir())
 

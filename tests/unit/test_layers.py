@@ -18,6 +18,8 @@ ONLY_IN = {
     "duckdb": ("projector/store.py", "projector/sandbox.py"),
     "docker": ("agent/containers/engine.py",),
     "psutil": ("agent/probe.py",),
+    "pynvml": ("agent/gpus/nvml.py",),
+    "amdsmi": ("agent/gpus/amd.py",),
     "keyring": ("agent/secret_sources.py",),
     "click": ("cli/",),
     "rich": ("cli/",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from evq.core.questions import Named
 from evq.core.sdk.author import now
 from evq.core.spec import Command, Spec
 from evq.core.subjects import LIFECYCLE_STREAM, TELEMETRY_STREAM, Level
-from evq.projector.answers import parameters_for
+from evq.projector.answers import parameters_for, queries
 from evq.projector.projection import Batch, Projection
 from evq.projector.store import Database
 
+DOCS = Path(__file__).parents[2] / "docs" / "views.md"
 SPEC = Spec(entry=Command(("train",)), name="train", queue="q", user="ann", project="p", gpus=2)
 START = now() - 3600 * 1_000_000
 """An hour ago: reports look back from now."""
@@ -180,3 +182,11 @@ def test_every_report_answers_with_text_and_numbers(history: History, days: Any)
         history.ask(name, days=days)
     history.ask("queue_depth", hours="1", points="10", queue="q")
     history.ask("longest_holders", limit="5")
+
+
+def test_the_document_has_every_question() -> None:
+    text = DOCS.read_text("utf-8")
+    found = re.findall(r"^\| `(\w+)\(([^)]*)\)` \|", text, re.MULTILINE)
+    assert {name: arguments for name, arguments in found} == {
+        name: ", ".join((*query.required, *query.optional)) for name, query in queries().items()
+    }

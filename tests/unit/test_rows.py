@@ -115,14 +115,6 @@ def test_the_document_has_every_column_of_every_view(database: Database) -> None
         assert documented[view] == columns, view
 
 
-def test_the_document_has_every_question() -> None:
-    text = DOCS.read_text("utf-8")
-    found = re.findall(r"^\| `(\w+)\(([^)]*)\)` \|", text, re.MULTILINE)
-    assert {name: arguments for name, arguments in found} == {
-        name: ", ".join((*query.required, *query.optional)) for name, query in queries().items()
-    }
-
-
 # --- tasks ----------------------------------------------------------------------------------------
 
 
