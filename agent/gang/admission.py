@@ -40,7 +40,7 @@ class Admission:
     def considered(self, held: Iterable[Task]) -> tuple[Gathering, ...]:
         """The members that wait for others here: those of the tasks it has, and those it is about
         to take. A place that is kept for one of them is not free, but it is not lost either."""
-        found = {one.id: seen for one in held if (seen := gathering(one))}
+        found = {one.id: seen for one in held if one.live and (seen := gathering(one))}
         return tuple((self._considered | found).values())
 
     async def put_off(self, task: Task) -> float:

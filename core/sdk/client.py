@@ -17,8 +17,8 @@ from ..bus.connect import Bus, Login, connect
 from ..decide import Abort, Dequeue, Move, Requeue, decide
 from ..errors import Conflict, NotFound, UsageError
 from ..events import Again, Enqueued
-from ..gang import member_id, member_specs
-from ..handle import find, handle, load_gang, load_queue, refresh, tell_holders
+from ..gang import member_id, member_origin, member_specs
+from ..handle import find, handle, load, load_gang, load_queue, refresh, tell_holders
 from ..ids import TASK_ID_LENGTH, check_name, is_task_id, is_task_prefix, task_id_for_key
 from ..ports import BusAway, Entry, WrongSequence
 from ..presence import AgentPresence, decode_presence
@@ -197,6 +197,13 @@ class Client:
     async def members(self, task: Task) -> list[Task]:
         """All members of the task's gang by rank, as of now; the task alone if it has none."""
         return await load_gang(self.bus.log, task) if task.spec.gang else [task]
+
+    async def member(self, task: Task, rank: int) -> Task:
+        """One member of the task's gang, as of now."""
+        gang = task.spec.gang
+        if gang is None or gang.rank == rank:
+            return task
+        return await load(self.bus.log, member_origin(task, rank))
 
     async def retry(self, task: str, reason: str) -> Task:
         """Put a task that has ended back into its queue, with fresh budgets; a gang whole."""

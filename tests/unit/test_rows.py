@@ -20,7 +20,7 @@ from evq.core.spec import Command, Spec
 from evq.core.state import Task
 from evq.core.subjects import LIFECYCLE_STREAM, TELEMETRY_STREAM, Level
 from evq.projector import rows
-from evq.projector.answers import parameters_for, queries
+from evq.projector.answers import parameters_for
 from evq.projector.fold import changed_attempts, fold_lifecycle, hear, sort_telemetry
 from evq.projector.projection import FAR, Batch, Projection
 from evq.projector.store import Database, OldSchema
