@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..core.container import read_arguments
 from ..core.errors import UsageError
 from ..core.gang import decisive
-from ..core.state import Ended, Task
+from ..core.gather import gathering, has_gathered
+from ..core.presence import AgentPresence
+from ..core.resources import request_of
+from ..core.room import no_room, places, too_large
+from ..core.spec import Spec
+from ..core.state import Attempt, Ended, Queued, Task
 from .document import exit_status
 from .follow import Happened, Item, follow_all, newborn
 from .render import colored, end_text, marked, span
@@ -96,6 +102,57 @@ def gang_facts(members: Sequence[Task]) -> dict[str, Any]:
             for rank, one in enumerate(members)
         ],
     }
+
+
+def gang_warnings(spec: Spec, agents: Sequence[AgentPresence]) -> list[str]:
+    """What may keep a gang that was just enqueued from running, or its members from meeting."""
+    if spec.nodes == 1:
+        return []
+    found = []
+    serving = [one for one in agents if spec.queue in one.queues]
+    request = request_of(spec)
+    most = sum(places(request, one.offer) for one in serving)
+    if serving and most < spec.nodes:
+        found.append(
+            f"it needs {spec.nodes} places at once, and the agents of queue {spec.queue!r} have "
+            f"{most} for it, so it waits"
+        )
+    arguments = read_arguments(spec.container.args) if spec.container else None
+    if arguments and arguments.network != "host":
+        found.append(
+            "in containers with networks of their own its ranks do not find each other: "
+            "--docker-arg=--network=host"
+        )
+    return found
+
+
+def gang_reasons(
+    members: Sequence[Task], agents: Sequence[AgentPresence]
+) -> list[tuple[bool, str]]:
+    """What a gang that has not started waits for, and whether each fact is as it should be."""
+    seen = next(filter(None, map(gathering, members)), None)
+    if seen is None:
+        return []
+    waiting = [rank for rank, one in enumerate(members) if isinstance(one.state, Queued)]
+    gathered = [rank for rank, one in enumerate(members) if has_gathered(one)]
+    setting_up = [rank for rank in range(len(members)) if rank not in {*waiting, *gathered}]
+    found = [(False, large)] if (large := too_large(seen, agents)) else []
+    if waiting and not found:
+        short = no_room(seen, agents)
+        found.append((not short, short or "there is room for all members of its gang"))
+    for ranks, what in (
+        (gathered, "has gathered and waits for the others"),
+        (setting_up, "is set up by its agent"),
+        (waiting, "waits for an agent"),
+    ):
+        for rank in ranks:
+            agent = members[rank].live
+            found.append((rank not in waiting, f"rank {rank} {what}{_on(agent)}"))
+    return found
+
+
+def _on(attempt: Attempt | None) -> str:
+    return f", on {attempt.agent}" if attempt else ""
 
 
 def member_lines(members: Sequence[Task]) -> list[str]:

@@ -13,6 +13,7 @@ from ..core.state import Claimed, Ended, Queued, Running, Task
 from . import output
 from .completion import complete_task
 from .document import brief_facts
+from .gang import gang_reasons
 from .logs import last_lines
 from .options import json_option
 from .remedy import LAST_LINES, explanation, failed, remedies
@@ -36,8 +37,8 @@ def why(task: str, as_json: bool) -> None:
       evq why
       evq why k3f9 --json
     """
-    found, agents, place, lines = call(lambda client: _ask(client, task))
-    reasons = reasons_for(found, agents, place)
+    found, members, agents, place, lines = call(lambda client: _ask(client, task))
+    reasons = reasons_for(found, agents, place) + gang_reasons(members, agents)
     if as_json:
         output.say_json(
             brief_facts(found)
@@ -66,7 +67,7 @@ def _mark(ok: bool) -> str:
 
 async def _ask(
     client: Client, selector: str
-) -> tuple[Task, list[AgentPresence], dict[str, Any] | None, list[str]]:
+) -> tuple[Task, list[Task], list[AgentPresence], dict[str, Any] | None, list[str]]:
     task = await client.get(await resolve(client, selector))
     place = None
     if isinstance(task.state, Queued):
@@ -76,7 +77,8 @@ async def _ask(
         except ProjectorAway:
             pass
     lines = await last_lines(client, task, LAST_LINES) if failed(task) else []
-    return task, await client.agents(), place, lines
+    members = await client.members(task) if task.spec.gang else []
+    return task, members, await client.agents(), place, lines
 
 
 def reasons_for(

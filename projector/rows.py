@@ -55,6 +55,8 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
     gpus: int
     gpu_memory: int | None
     nodes: int
+    gang: str | None
+    gang_rank: int | None
     attempts: int
     failures: int
     losses: int
@@ -235,6 +237,8 @@ def task_row(task: Task) -> TaskRow:
         gpus=request_of(spec).gpus,
         gpu_memory=spec.gpu_memory,
         nodes=spec.nodes,
+        gang=spec.gang.id if spec.gang else None,
+        gang_rank=spec.gang.rank if spec.gang else None,
         attempts=len(attempts),
         failures=task.failures,
         losses=task.losses,

@@ -22,7 +22,7 @@ import msgspec
 
 from ..core.errors import Conflict, EvqError
 
-VERSION = 3
+VERSION = 4
 """Raised with every change of the `SCHEMA`; an older file is rebuilt from the log."""
 
 SCHEMA = ("schema.sql", "overviews.sql")
