@@ -23,6 +23,7 @@ MEANINGS = {
     Cause.LOST_AGENT: "its agent went silent too often",
     Cause.DRAINED: "its agent was stopped",
     Cause.INFRASTRUCTURE: "its agent could not do its part",
+    Cause.GANG: "another rank of its gang ended without success",
 }
 """Each cause in a sentence."""
 
@@ -43,6 +44,11 @@ def remedies(task: Task) -> list[tuple[str, str]]:
         return found
     if state.cause in _OF_THE_MACHINE:
         return [(f"evq retry {task.id}", "run it again; it was not its own fault")]
+    if state.cause is Cause.GANG:
+        return [
+            (f"evq logs {task.id} --rank all", "what all ranks wrote"),
+            (f"evq retry {task.id}", "run all ranks again"),
+        ]
     if state.cause in _OF_SET_UP:
         found.append((f"evq logs {task.id} --setup", "all that the set-up wrote"))
     if task.spec.keep != 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from . import state
 from .events import Cause
 from .resources import request_of
 from .state import Task
@@ -31,9 +32,11 @@ class Gathering(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def gathering(task: Task) -> Gathering | None:
-    """What an agent that has the task says of its gang, as long as that has not started."""
+    """What is said of a task whose gang is yet to start; None for any other."""
     spec, attempt = task.spec, task.live
-    if spec.gang is None or (attempt and (attempt.assembled or attempt.disband)):
+    if spec.gang is None or isinstance(task.state, state.Ended):
+        return None
+    if attempt and (attempt.assembled or attempt.disband):
         return None
     return Gathering(
         gang=spec.gang.id,
@@ -49,7 +52,7 @@ def gathering(task: Task) -> Gathering | None:
 def has_gathered(task: Task) -> bool:
     """Whether nothing is left for the member to do but to wait for the others."""
     attempt = task.live
-    if attempt is None or attempt.assembled or attempt.disband or task.abort:
+    if attempt is None or attempt.launch or attempt.assembled or attempt.disband or task.abort:
         return False
     step = attempt.phases[-1] if attempt.phases else None
     return step is not None and step.name == GATHER and step.seconds is None

@@ -38,6 +38,10 @@ LOOK_EVERY = 1.0
 """Seconds between two looks at whether waiting makes sense."""
 
 
+TELL_AFTER = 0.5
+"""Seconds after which it is worth a line in the log whom the member waits for."""
+
+
 class Withdrawn(Exception):
     """The member was given back, and the log has it."""
 
@@ -162,7 +166,8 @@ class Gather:
     async def _look(self, held: float) -> None:
         """Give the member back if its place had better serve somebody else."""
         missing = [rank for rank, one in enumerate(self._members) if one.live is None]
-        self._tell(missing)
+        if held >= TELL_AFTER:
+            self._tell(missing)
         seen = gathering(self._me.task)
         if not missing or seen is None:
             # All have their places: what they still do is set-up, which has no limit.

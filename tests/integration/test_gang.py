@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 
 import pytest
+from gang import enqueue
 
 from evq.core.decide import Abort, Rejected
-from evq.core.events import Aborted, Assembled, Cause, Claimed, Finished, Outcome, Retry, Started
-from evq.core.gang import decisive, member_id
+from evq.core.events import Assembled, Cause, Claimed, Finished, Outcome, Retry, Started
+from evq.core.gang import decisive
 from evq.core.handle import handle
-from evq.core.state import Ended, Queued
+from evq.core.state import Queued
 
 MEET = """
 import os, socket, time
@@ -36,43 +36,6 @@ else:
     ranks = peer.makefile().readline().strip()
 print("met", ranks)
 """
-
-
-class Gang:
-    """A gang on a queue, and what the log says of its members."""
-
-    def __init__(self, queue, id: str, nodes: int) -> None:
-        self.queue = queue
-        self.id = id
-        self.ids = [member_id(id, rank) for rank in range(nodes)]
-
-    async def tasks(self):
-        return await self.queue.client.members(await self.queue.client.get(self.id))
-
-    async def events(self, kind, number: int = 1):
-        """The `number`-th event of this kind of each member, when all have it."""
-        return await asyncio.gather(*(self.queue.event(one, kind, number) for one in self.ids))
-
-    async def ended(self, times: int = 1):
-        await self.events(Finished | Aborted, times)
-        tasks = await self.tasks()
-        assert all(isinstance(task.state, Ended) for task in tasks)
-        return tasks
-
-    async def history(self):
-        """(rank, sequence, event) of all members, in the log's order."""
-        found = []
-        for rank, task in enumerate(self.ids):
-            subject = f"evq.t.{self.queue.name}.{task}"
-            stored = await self.queue.client.bus.log.history(subject)
-            envelopes = await self.queue.envelopes(task)
-            pairs = zip(stored, envelopes, strict=True)
-            found += [(rank, one.seq, envelope.event) for one, envelope in pairs]
-        return sorted(found, key=lambda one: one[1])
-
-
-async def enqueue(queue, *argv: str, nodes: int, **spec) -> Gang:
-    return Gang(queue, await queue.enqueue(*argv, nodes=nodes, **spec), nodes)
 
 
 async def test_the_members_meet(queue, start_agent) -> None:
