@@ -170,7 +170,7 @@ def _lost(task: Task, seq: int, at: int, event: events.Lost) -> Task:
     if past is None:
         return replace(task, seq=seq)
     spent = 0 if event.cause in FREE else 1
-    queued = state.Queued(at, event.delay, seq)
+    queued = state.Queued(at, event.delay, seq if event.delay else 0)
     return replace(task, seq=seq, state=queued, past=past, losses=task.losses + spent, abort=None)
 
 
