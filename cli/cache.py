@@ -15,7 +15,7 @@ from ..core import units
 from ..core.errors import EvqError, UsageError
 from . import output
 from .launch import ask
-from .options import global_options, json_option
+from .options import Family, json_option
 from .output import Column
 from .render import age
 from .session import configuration
@@ -23,17 +23,7 @@ from .session import configuration
 Report = dict[str, Any]
 
 
-class CacheGroup(click.Group):
-    """Its verbs take the global options, as all verbs do."""
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        command = super().get_command(ctx, cmd_name)
-        if command and not any(parameter.name == "debug" for parameter in command.params):
-            command.params += global_options(hidden=True)
-        return command
-
-
-@click.group(cls=CacheGroup)
+@click.group(cls=Family)
 def cache() -> None:
     """The caches of this machine's agents: environments, code, packages and downloads.
 

@@ -31,12 +31,11 @@ from . import output
 from .completion import complete_queue, complete_task
 from .difference import Change, change_lines, spec_changes
 from .document import spec_facts
-from .enqueue import Submission, facts_of, summary, warn_of_queue
+from .enqueue import Submission, facts_of, hand_in, summary, warn_of_queue
 from .options import json_option
-from .recent import remember
 from .request import default_name, package_names, pairs, read_setup, variables
 from .selectors import resolve
-from .session import call, settings
+from .session import call
 from .wish import REST, TaskCommand, force_option, keep_option
 
 if TYPE_CHECKING:
@@ -215,9 +214,7 @@ async def _clone(
     plan = Plan(spec, spec_changes(source.spec, spec))
     if dry_run:
         return plan, None
-    receipt = await client.enqueue(spec)
-    remember(settings().server or "", [receipt.task])
-    return plan, Submission(receipt, spec, 0, tuple(await client.agents()))
+    return plan, await hand_in(client, spec, 0)
 
 
 def changed(spec: Spec, wish: Wish) -> Spec:

@@ -50,7 +50,7 @@ def completion(shell: str) -> None:
 
 
 def complete_queue(
-    ctx: click.Context, param: click.Parameter, incomplete: str
+    ctx: click.Context, param: click.Parameter | None, incomplete: str
 ) -> list[CompletionItem]:
     """The queues there are."""
 

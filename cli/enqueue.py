@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from ..core.ports import BusAway
 from ..core.presence import AgentPresence
+from ..core.queues import QueueState
 from ..core.sdk.snapshot import Snapshot
 from ..core.spec import Spec, argv_text, check_spec
 from . import output
@@ -34,11 +36,14 @@ class Submission(msgspec.Struct, frozen=True):
     spec: Spec
     sent: int | None
     agents: tuple[AgentPresence, ...]
+    queue: QueueState
 
     @property
     def served(self) -> bool:
-        """Whether an agent that takes new tasks serves the queue."""
-        return any(self.spec.queue in one.queues and one.takes for one in self.agents)
+        """Whether an agent that takes new tasks serves the queue, and the queue is open."""
+        return not self.queue.pause and any(
+            self.spec.queue in one.queues and one.takes for one in self.agents
+        )
 
 
 @click.command(cls=TaskCommand)
@@ -81,16 +86,30 @@ def first_draft(wish: Wish) -> Spec:
 
 async def submit(client: Client, spec: Spec, snapshot: Snapshot | None) -> Submission:
     """Send the code, enqueue the task, and see who may run it."""
-    sent = await send(client, snapshot) if snapshot else None
-    receipt, agents = await asyncio.gather(client.enqueue(spec), client.agents())
+    return await hand_in(client, spec, await send(client, snapshot) if snapshot else None)
+
+
+async def hand_in(client: Client, spec: Spec, sent: int | None) -> Submission:
+    """Enqueue a task whose code the server has, and see who may run it."""
+    receipt, agents, queue = await asyncio.gather(
+        client.enqueue(spec), client.agents(), _queue(client, spec.queue)
+    )
     remember(settings().server or "", [receipt.task])
-    return Submission(receipt, spec, sent, tuple(agents))
+    return Submission(receipt, spec, sent, tuple(agents), queue)
+
+
+async def _queue(client: Client, name: str) -> QueueState:
+    try:
+        return await client.queue(name)
+    except BusAway:
+        return QueueState(name)  # a server that evq has not used before
 
 
 def facts_of(done: Submission) -> dict[str, Any]:
     """What `--json` prints of a task that was enqueued."""
     receipt = done.receipt
     facts = {"task": receipt.task, "seq": receipt.seq, "new": receipt.new, "served": done.served}
+    facts["paused"] = done.queue.pause.reason if done.queue.pause else None
     return facts | spec_facts(done.spec) | {"sent_bytes": done.sent}
 
 
@@ -164,6 +183,12 @@ def warn_of_queue(done: Submission) -> None:
     for sentence in gang_warnings(done.spec, done.agents) if done.receipt.new else ():
         output.warn(sentence)
     if done.served or not done.receipt.new:
+        return
+    if pause := done.queue.pause:
+        output.warn(
+            f"queue {queue!r} is paused, so the task waits: {pause.reason} ({pause.by})",
+            f"{output.dim('go on')} evq queue resume {queue}",
+        )
         return
     if paused := [one for one in done.agents if queue in one.queues and one.paused]:
         output.warn(

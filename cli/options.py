@@ -14,6 +14,16 @@ COMPLETE = "_EVQ_COMPLETE"
 COLOR = click.Choice(["auto", "always", "never"])
 
 
+class Family(click.Group):
+    """A verb with verbs below it, which take the global options as all verbs do."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        command = super().get_command(ctx, cmd_name)
+        if command and not any(parameter.name == "debug" for parameter in command.params):
+            command.params += global_options(hidden=True)
+        return command
+
+
 class Global:
     """What was said about this run of evq as a whole."""
 
@@ -74,5 +84,17 @@ def wanted_color(wish: str | None, environ: Mapping[str, str]) -> bool | None:
         return True
     return None
 
+
+reason_option = click.option(
+    "--reason", default="", metavar="TEXT", help="Why; it is kept in the log."
+)
+
+where_option = click.option(
+    "--where", metavar="SQL", help="All that it makes sense for and are so in the view tasks."
+)
+
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Say which tasks it would be, and change nothing."
+)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")

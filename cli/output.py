@@ -150,6 +150,11 @@ def _one_line(value: object) -> str:
     return "" if value is None else " ".join(str(value).split())
 
 
+def count_of(number: int, noun: str) -> str:
+    """A number and what it counts: `1 task`, `3 tasks`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def width(text: str) -> int:
     """Columns that `text` takes on a terminal."""
     if text.isascii():

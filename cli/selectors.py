@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..core.errors import NotFound, ProjectorAway, UsageError
-from ..core.questions import Named
+from ..core.questions import Named, Sql
 from ..core.sdk.author import user_name
 from .gang import chosen_ranks
 from .recent import recent
@@ -48,6 +48,30 @@ async def resolve(client: Client, selector: str) -> str:
 async def resolve_all(client: Client, selectors: Sequence[str]) -> list[str]:
     """The ids of several tasks, each once, in the order in which they were named."""
     return list(dict.fromkeys([await resolve(client, one) for one in selectors]))
+
+
+WAITING = ("queued",)
+LIVE = ("queued", "claimed", "running")
+ENDED = ("completed", "failed", "aborted", "timed_out")
+
+
+async def choose(
+    client: Client, selectors: Sequence[str], where: str | None, states: Sequence[str]
+) -> list[str]:
+    """The ids of the tasks that are named one by one, or of those in one of the `states` for
+    which the SQL condition `where` holds: the waiting ones in their order, then the oldest."""
+    if bool(selectors) == (where is not None):
+        raise UsageError(
+            "tasks are named either one by one or by --where",
+            why="both are given" if selectors else "none is named",
+            fix="--where \"queue = 'gpu'\", or the ids of tasks",
+        )
+    if where is None:
+        return await resolve_all(client, selectors)
+    wanted = ", ".join(f"'{state}'" for state in states)
+    text = f"SELECT task FROM tasks WHERE state IN ({wanted}) AND ({where}\n)"
+    order = "ORDER BY queue, priority DESC, rank"
+    return [str(row["task"]) async for row in client.rows(Sql(f"{text} {order}"))]
 
 
 def _typed(selector: str) -> str:

@@ -9,6 +9,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "wait": ("wait:wait", "Wait until tasks have ended."),
         "abort": ("change:abort", "End tasks, whether they wait or run."),
         "retry": ("change:retry", "Put tasks that have ended back into their queue."),
+        "move": ("move:move", "Let tasks that wait stand elsewhere, in any queue."),
+        "dequeue": ("move:dequeue", "Take tasks that wait out of their queue."),
         "clone": ("clone:clone", "Enqueue a task again, with changes."),
     },
     "Look at tasks": {
@@ -28,7 +30,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "build": ("once:build", "Make a task's environment, to be used again."),
     },
     "Fleet": {
-        "queues": ("fleet:queues", "The queues, and who serves them."),
+        "queues": ("queues:queues", "The queues, and who serves them."),
+        "queue": ("queue:queue", "One queue: look at it, pause it, empty it …"),
         "workers": ("fleet:workers", "The agents that are there, and what they do."),
         "agent": ("agent:agent", "Run tasks on this machine until told to stop."),
         "projector": ("projector:projector", "Keep the database, and answer questions."),
@@ -63,7 +66,7 @@ OTHER_WORDS = {
     "nodes": "workers",
     "ps": "ls",
     "query": "sql",
-    "queue": "queues",
+    "reorder": "move",
     "reproduce": "repro",
     "rerun": "retry",
     "rm": "abort",

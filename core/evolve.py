@@ -207,9 +207,8 @@ def _disbanded(task: Task, seq: int, at: int, event: events.Disbanded) -> Task:
             return replace(task, state=state.Queued(at, event.delay, seq), moved=place)
         case state.Queued():
             cause = events.Cause.GANG
-            return replace(
-                task, state=state.Ended(at, event.outcome, 0, cause, event.evidence, None)
-            )
+            ended = state.Ended(at, event.outcome, 0, cause, event.evidence, None)
+            return replace(task, state=ended, former=None)
         case state.Ended():
             return task
 

@@ -112,6 +112,16 @@ async def load_queue(log: Log, name: str) -> QueueState:
     return queue
 
 
+async def load_queues(log: Log, last: int | None = None) -> dict[str, QueueState]:
+    """Every queue that somebody did something to, as of now or of the sequence `last`."""
+    queues: dict[str, QueueState] = {}
+    for stored in await log.history(subjects.queue_events("*")):
+        name = subjects.parse_queue_events(stored.subject)
+        if name and (last is None or stored.seq <= last):
+            queues[name] = absorb_queue(queues.get(name, QueueState(name)), stored)
+    return queues
+
+
 def absorb_queue(queue: QueueState, stored: Stored) -> QueueState:
     """The queue after one stored event; bytes that are no event of a queue count as unknown."""
     message = wire.decode(stored.data)

@@ -100,7 +100,7 @@ waits AS (
     SELECT queue, count(*) AS n, quantile_cont(_seconds(enqueued, first_claimed), [0.5, 0.9]) AS q
     FROM _tasks WHERE first_claimed > _now() - INTERVAL 1 DAY GROUP BY queue)
 SELECT queues.*, next.task AS next_task, next.name AS next_name, next."user" AS next_user,
-    coalesce(waits.n, 0) AS waits, waits.q[1] AS wait_median_seconds, waits.q[2] AS wait_p90_seconds
+    coalesce(waits.n, 0) AS waits, waits.q[1] AS wait_median_seconds, waits.q[2] AS wait_high_seconds
 FROM queues LEFT JOIN next USING (queue) LEFT JOIN waits USING (queue) ORDER BY queue;
 
 -- name: depth(queue)
@@ -121,11 +121,12 @@ ORDER BY position LIMIT least($limit, 100000) OFFSET $offset;
 -- name: positions(tasks)
 WITH lines AS (
     SELECT task, queue, priority, rank, count(*) OVER (PARTITION BY queue) AS total,
-        row_number() OVER (PARTITION BY queue ORDER BY priority DESC, rank) AS position
+        row_number() OVER (PARTITION BY queue ORDER BY priority DESC, rank) AS position,
+        row_number() OVER (PARTITION BY queue, priority ORDER BY rank) AS place
     FROM _tasks
     WHERE state = 'queued' AND queue IN (
         SELECT queue FROM _tasks WHERE list_contains($tasks::VARCHAR[], task)))
-SELECT task, queue, priority, rank, position, total FROM lines
+SELECT task, queue, priority, rank, position, place, total FROM lines
 WHERE list_contains($tasks::VARCHAR[], task) ORDER BY queue, position;
 
 -- name: dead_letters(after=0, limit=100)

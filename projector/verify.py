@@ -23,7 +23,7 @@ from ..core.bus.connect import Bus
 from ..core.bus.stream import Stream
 from ..core.errors import NotFound
 from ..core.events import Log, Metric
-from ..core.handle import absorb, from_hint
+from ..core.handle import absorb, from_hint, load_queues
 from ..core.ports import Stored
 from ..core.state import Task
 from ..core.subjects import (
@@ -34,7 +34,7 @@ from ..core.subjects import (
     parse_telemetry,
 )
 from .follow import Say, check_identity
-from .rows import attempt_row, phase_rows, task_row
+from .rows import attempt_row, phase_rows, queue_row, task_row
 from .store import Database, Position
 
 TASKS_AT_ONCE = 100_000
@@ -49,6 +49,7 @@ async def verify_database(bus: Bus, path: Path, say: Say) -> int:
         positions = database.positions()
         await _check_streams(bus, positions)
         differences = await _compare_lifecycle(bus, database, positions[LIFECYCLE_STREAM].seq, say)
+        differences += await _compare_queues(bus, database, positions[LIFECYCLE_STREAM].seq)
         differences += await _compare_telemetry(bus, database, positions[TELEMETRY_STREAM].seq)
     finally:
         database.close()
@@ -173,6 +174,17 @@ def _except(database: Database, some: str, others: str) -> tuple[list[str], dict
             key = (*key, 0)
         found[key] = row
     return columns, found
+
+
+async def _compare_queues(bus: Bus, database: Database, last: int) -> list[str]:
+    queues = await load_queues(bus.log, last)
+    expected = {name: queue_row(queue).fold for name, queue in queues.items()}
+    found = dict(database.rows("SELECT queue, fold FROM _queues"))
+    return [
+        f"_queues: queue {name}: it is not what the log says"
+        for name in sorted(expected.keys() | found.keys())
+        if expected.get(name) != found.get(name)
+    ]
 
 
 # --- telemetry --------------------------------------------------------------------------------

@@ -57,7 +57,9 @@ class JetStreamDelivery:
         await self._say(b"+ACK")
 
     async def later(self, delay: float) -> None:
-        await self._say(b'-NAK {"delay": %d}' % max(1, round(delay * SECOND)))
+        # Without a delay it is the next to be handed out; with the shortest one, a timer's.
+        nanoseconds = round(delay * SECOND)
+        await self._say(b'-NAK {"delay": %d}' % nanoseconds if nanoseconds > 0 else b"-NAK")
 
     async def working(self) -> None:
         await self._say(b"+WPI")

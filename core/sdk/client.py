@@ -18,7 +18,16 @@ from ..decide import Abort, Dequeue, Move, Requeue, decide
 from ..errors import Conflict, NotFound, UsageError
 from ..events import Again, Enqueued
 from ..gang import member_id, member_origin, member_specs
-from ..handle import find, handle, load, load_gang, load_queue, refresh, tell_holders
+from ..handle import (
+    find,
+    handle,
+    load,
+    load_gang,
+    load_queue,
+    load_queues,
+    refresh,
+    tell_holders,
+)
 from ..ids import TASK_ID_LENGTH, check_name, is_task_id, is_task_prefix, task_id_for_key
 from ..ports import BusAway, Entry, WrongSequence
 from ..presence import AgentPresence, decode_presence
@@ -250,8 +259,18 @@ class Client:
         """What was done to a queue, as of now."""
         return await load_queue(self.bus.log, name)
 
-    async def change_queue(self, event: QueueEvent) -> QueueState:
-        """Append what somebody does to a queue. Raises `Conflict` if it makes no sense there."""
+    async def queues(self) -> dict[str, QueueState]:
+        """Every queue that somebody did something to."""
+        try:
+            return await load_queues(self.bus.log)
+        except BusAway:
+            return {}  # a server that evq has not used before
+
+    async def change_queue(self, event: QueueEvent) -> tuple[QueueState, QueueState]:
+        """Append what somebody does to a queue, and return it before and after.
+
+        Raises `Conflict` if it makes no sense there.
+        """
         check_name(event.queue, "queue")
         envelope = self.author.envelope(event)
         while True:
@@ -269,7 +288,7 @@ class Client:
                 seq = await self.bus.log.append(entry)
             except WrongSequence:
                 continue
-            return evolve_queue(queue, seq, envelope.at, envelope.by, event)
+            return queue, evolve_queue(queue, seq, envelope.at, envelope.by, event)
 
     # --- questions ----------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from evq.core.presence import AgentPresence, encode_presence
 from evq.core.questions import Column, Head
 from evq.core.sdk.author import Author, now
 from evq.core.spec import Script, Spec
-from evq.core.state import Task
+from evq.core.state import Queued, Task
 from evq.core.subjects import question, telemetry
 
 PATIENCE = 60.0
@@ -151,8 +151,9 @@ class Played:
         return (await handle(self.bus.log, self.author, known, command)).task
 
     async def claims(self, task: str) -> Task:
-        waited = (await find(self.bus.log, task)).seq
-        claim = decide.Claim(self.NAME, self.INSTANCE, 0, 1, 10.0, waited)
+        known = await find(self.bus.log, task)
+        waited = known.state.failure if isinstance(known.state, Queued) else 0
+        claim = decide.Claim(self.NAME, self.INSTANCE, 0, known.place.hint, 10.0, waited)
         claimed = await self.does(task, claim)
         assert claimed.live
         self.holder = decide.Holder(self.INSTANCE, claimed.live.number)

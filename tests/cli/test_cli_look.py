@@ -151,7 +151,7 @@ async def test_queues(evq: Any, bus: Bus, played: Any, projector: Any) -> None:
     ]
     async with projector({"queues": [{"queue": "gpu", "queued": 1, "running": 2}]}):
         lines = (await evq("queues")).out.splitlines()
-    assert lines[2].split() == ["gpu", "1", "2", "0", "0", "2", "laptop"]
+    assert lines[2].split() == ["gpu", "open", "1", "2", "0", "0", "2", "laptop"]
 
 
 async def test_workers(evq: Any, played: Any) -> None:

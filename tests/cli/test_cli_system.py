@@ -100,6 +100,7 @@ async def test_verbs_options_queues_and_tasks_are_completed(
     assert await complete(evq, "show", task[:2]) == [task]
     # On a busy machine the server's answer may miss the budget, and then nothing is offered.
     await until(lambda: offers("training", "ls", "-q", "tr"))
+    await until(lambda: offers("training", "queue", "tr"))
     row = {"task": "k3f9k3f9k3f9", "state": "failed", "name": "x"}
     async with projector({"tasks": [row]}):
         await until(lambda: offers("k3f9k3f9k3f9", "show", "k3f9k"))

@@ -48,7 +48,7 @@ WHERE e.kind IN ('phase', 'environment', 'started', 'finished', 'retry', 'lost')
 AND e.attempt IS DISTINCT FROM (
     SELECT CASE WHEN arg_max(b.kind, b.seq) = 'claimed' THEN arg_max(b.attempt, b.seq) END
     FROM ev b WHERE b.task = e.task AND b.seq < e.seq
-    AND b.kind IN ('claimed', 'finished', 'retry', 'lost', 'aborted'));
+    AND b.kind IN ('claimed', 'finished', 'retry', 'lost', 'aborted', 'dequeued'));
 
 -- name: only_the_holder_speaks
 SELECT e.task, e.seq FROM ev e
@@ -77,13 +77,28 @@ SELECT c.task, c.seq FROM ev c WHERE c.kind = 'claimed' AND NOT EXISTS (
 SELECT task, seq FROM (
     SELECT task, seq, kind, lag(kind) OVER (PARTITION BY task ORDER BY seq) AS before
     FROM ev WHERE task IS NOT NULL AND kind <> 'again')
-WHERE before IN ('finished', 'aborted') AND kind <> 'requeued';
+WHERE before IN ('finished', 'aborted', 'dequeued') AND kind <> 'requeued';
 
 -- name: requeued_only_after_the_end
 SELECT task, seq FROM (
     SELECT task, seq, kind, lag(kind) OVER (PARTITION BY task ORDER BY seq) AS before
     FROM ev WHERE task IS NOT NULL AND kind <> 'again')
-WHERE kind = 'requeued' AND before NOT IN ('finished', 'aborted');
+WHERE kind = 'requeued' AND before NOT IN ('finished', 'aborted', 'dequeued');
+
+-- name: only_what_waits_is_moved_or_dequeued
+SELECT task, seq FROM (
+    SELECT task, seq, kind, lag(kind) OVER (PARTITION BY task ORDER BY seq) AS before
+    FROM ev WHERE task IS NOT NULL AND kind <> 'again')
+WHERE kind IN ('moved', 'dequeued')
+AND before NOT IN ('enqueued', 'moved', 'requeued', 'retry', 'lost');
+
+-- name: a_new_place_has_a_new_hint
+SELECT e.task, e.seq FROM ev e WHERE e.kind IN ('moved', 'requeued') AND NOT EXISTS (
+    SELECT 1 FROM ev h WHERE h.seq = e.seq + 1 AND h.task = e.task AND h.kind = 'again');
+
+-- name: claims_follow_from_no_stale_hint
+SELECT c.task, c.seq FROM ev c JOIN ev m ON m.task = c.task AND m.seq < c.seq
+WHERE c.kind = 'claimed' AND m.kind IN ('moved', 'requeued') AND c.hint < m.seq;
 
 -- name: no_claim_after_an_abort
 SELECT c.task, c.seq FROM ev c JOIN ev a ON a.task = c.task AND a.seq < c.seq
@@ -110,5 +125,5 @@ SELECT c.task, c.attempt FROM ev c WHERE c.kind = 'claimed' AND NOT EXISTS (
 
 -- name: one_terminal_event
 SELECT task FROM ev WHERE task IS NOT NULL GROUP BY task
-HAVING count(*) FILTER (kind IN ('finished', 'aborted'))
+HAVING count(*) FILTER (kind IN ('finished', 'aborted', 'dequeued'))
     <> 1 + count(*) FILTER (kind = 'requeued');

@@ -31,7 +31,16 @@ from waiting import PATIENCE, until
 
 from evq.core import wire
 from evq.core.bus.connect import Login, connect
-from evq.core.events import Aborted, Again, Enqueued, Envelope, Finished, Lifecycle, Log
+from evq.core.events import (
+    Aborted,
+    Again,
+    Dequeued,
+    Enqueued,
+    Envelope,
+    Finished,
+    Lifecycle,
+    Log,
+)
 from evq.core.ports import Stored
 from evq.core.sdk.client import Client
 from evq.core.spec import Command, Spec
@@ -95,9 +104,9 @@ class Scene:
                     process.kill()
             await self._stack.aclose()
 
-    async def queue(self, name: str) -> Level:
-        """Make a queue whose unmentioned hints come again soon."""
-        level = Level(name, 5)
+    async def queue(self, name: str, express: bool = False) -> Level:
+        """Make a queue, or its express lane, whose unmentioned hints come again soon."""
+        level = Level(name, 5, express=express)
         await self.client.bus.hints.ensure(level)
         requests = self.client.bus.requests
         where = f"{LIFECYCLE_STREAM}.{level.consumer}"
@@ -233,12 +242,16 @@ class Scene:
         await self._somewhere(wanted)
         return found[0]
 
-    async def end(self, task: str) -> Finished | Aborted:
+    def ended(self, task: str) -> Finished | Aborted | Dequeued | None:
+        """The event that ended the task, if it is there."""
+        ends = (e for e in self.history(task) if isinstance(e, Finished | Aborted | Dequeued))
+        return next(ends, None)
+
+    async def end(self, task: str) -> Finished | Aborted | Dequeued:
         """The event that ended the task."""
         while True:
-            for event in self.history(task):
-                if isinstance(event, Finished | Aborted):
-                    return event
+            if event := self.ended(task):
+                return event
             self._news.clear()
             async with asyncio.timeout(PATIENCE):
                 await self._news.wait()

@@ -52,6 +52,22 @@ def good_log() -> Log:
         {"kind": "enqueued", "task": "u", "by": "user", "retries": 0, "losses": 3},
         {"kind": "aborted", "task": "u", "by": "user"},
         {"kind": "agent_down", "agent": "b", "instance": "b1", "by": "b"},
+        {"kind": "enqueued", "task": "v", "by": "user", "retries": 0, "losses": 3},
+        {"kind": "moved", "task": "v", "by": "user"},
+        {"kind": "again", "task": "v", "by": "user"},
+        {
+            "kind": "claimed",
+            "task": "v",
+            "attempt": 1,
+            "agent": "a",
+            "instance": "a1",
+            "hint": 23,
+            "by": "a",
+        },
+        {"kind": "finished", "task": "v", "attempt": 1, "outcome": "completed", "by": "a"},
+        {"kind": "requeued", "task": "v", "by": "user"},
+        {"kind": "again", "task": "v", "by": "user"},
+        {"kind": "dequeued", "task": "v", "by": "user"},
     ]
     return numbered(log)
 
@@ -94,7 +110,7 @@ def drop(number: int) -> Callable[[Log], Log]:
 b3 = {"task": "t", "attempt": 3, "by": "b"}
 MUTANTS: list[tuple[str, Callable[[Log], Log]]] = [
     ("log_is_dense", lambda log: [e for e in log if e["seq"] != 20]
-     + [{**log[19], "seq": 21}]),
+     + [{**log[19], "seq": 40}]),
     ("vocabulary_is_closed", change(20, kind="unknown")),
     ("ids_are_unique", change(20, id="id-1")),
     ("enqueued_first_and_once", insert(5, kind="enqueued", task="t", retries=1, losses=1)),
@@ -119,6 +135,11 @@ MUTANTS: list[tuple[str, Callable[[Log], Log]]] = [
     ("nothing_after_the_end_but_requeued",
      insert(19, kind="claimed", task="u", attempt=1, agent="a", instance="a1", hint=18)),
     ("requeued_only_after_the_end", insert(9, kind="requeued", task="t")),
+    ("only_what_waits_is_moved_or_dequeued", insert(4, kind="moved", task="t")),
+    ("only_what_waits_is_moved_or_dequeued", insert(25, kind="dequeued", task="v")),
+    ("a_new_place_has_a_new_hint", insert(22, kind="phase", task="t", attempt=1)),
+    ("a_new_place_has_a_new_hint", insert(6, kind="moved", task="t")),
+    ("claims_follow_from_no_stale_hint", change(24, hint=21)),
     ("no_claim_after_an_abort", insert(6, kind="aborted", task="t")),
     ("no_claim_after_an_abort", insert(8, kind="abort_requested", task="t")),
     ("budgets_are_kept", change(1, retries=0)),

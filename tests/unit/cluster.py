@@ -23,7 +23,7 @@ from evq.core.decide import Holder, Rejected
 from evq.core.events import Cause, Launch, Outcome
 from evq.core.ports import WrongSequence
 from evq.core.spec import Command, Spec
-from evq.core.state import Task
+from evq.core.state import Queued, Task
 
 CLIENT = "a client"
 AGENTS = ("a", "b")
@@ -74,6 +74,8 @@ class Witness:
         self.abort = False
         self.failures = 0
         self.losses = 0
+        self.hint = 1
+        self.former: tuple[bool, int, int] | None = None
 
     def see(self, record: Record) -> None:
         self._must(record.expect == self.last, "every event follows the one that it expected")
@@ -84,10 +86,21 @@ class Witness:
                 self._claimed(record, event)
             case events.Requeued():
                 self._must(self.ended, "only what has ended is requeued")
+                self.former = (self.abort, self.failures, self.losses)
                 self.ended, self.abort, self.failures, self.losses = False, False, 0, 0
+                self.hint = record.seq + 1
+            case events.Moved():
+                self._must(not self.ended and self.live is None, "only what waits is moved")
+                self.hint = record.seq + 1
+            case events.Dequeued():
+                self._must(not self.ended and self.live is None, "only what waits is dequeued")
+                self.ended = True
+                if self.former:
+                    self.abort, self.failures, self.losses = self.former
+                self.former = None
             case events.Aborted():
                 self._must(not self.ended and self.live is None, "only what waits ends at once")
-                self.ended = True
+                self.ended, self.former = True, None
             case events.AbortRequested():
                 self._must(self.live is not None and not self.abort, "one wish, of what runs")
                 self.abort = True
@@ -101,6 +114,7 @@ class Witness:
         self._must(self.live is None, "at most one attempt is live")
         self._must(event.attempt == self.attempts + 1, "attempts are numbered without gaps")
         self._must(event.instance == record.writer, "nobody claims for another")
+        self._must(event.hint >= self.hint, "no claim follows from a stale hint")
         self.attempts = event.attempt
         self.live = (event.attempt, event.instance)
         self.started = False
@@ -120,7 +134,7 @@ class Witness:
             case events.Finished():
                 self._finished(event)
             case events.Retry():
-                self.live = None
+                self.live = self.former = None
                 self.failures += 1
                 self._must(not self.abort, "what is to be aborted does not run again")
                 self._must(self.failures <= self.spec.retries, "retries are counted")
@@ -142,7 +156,7 @@ class Witness:
                 return False
 
     def _finished(self, event: events.Finished) -> None:
-        self.live = None
+        self.live = self.former = None
         self.ended = True
         if self.abort:
             ends = (Outcome.ABORTED, Outcome.COMPLETED)
@@ -219,10 +233,13 @@ class Cluster(RuleBasedStateMachine):
     agents = st.sampled_from(AGENTS)
     fates = st.sampled_from((*["fresh"] * 5, "stale", "stale", "lost answer", "late"))
 
-    @rule(agent=agents, fate=fates)
-    def claim(self, agent: str, fate: str) -> None:
-        waited = self._view(agent, fate).seq
-        self._try(agent, decide.Claim(agent, self._instance(agent), 0, 1, 10.0, waited), fate)
+    @rule(agent=agents, fate=fates, stale=st.sampled_from((False, False, True)))
+    def claim(self, agent: str, fate: str, stale: bool = False) -> None:
+        """By the hint that leads to where it stands, or by the one that it was enqueued with."""
+        view = self._view(agent, fate)
+        waited = view.state.failure if isinstance(view.state, Queued) else 0
+        hint = view.origin if stale else view.place.hint
+        self._try(agent, decide.Claim(agent, self._instance(agent), 0, hint, 10.0, waited), fate)
 
     def _holder(self, agent: str) -> tuple[str, Holder]:
         """The agent, or else another that believes to hold the task."""
@@ -265,6 +282,14 @@ class Cluster(RuleBasedStateMachine):
     @rule(fate=fates)
     def requeue(self, fate: str) -> None:
         self._try(CLIENT, decide.Requeue("again"), fate)
+
+    @rule(fate=fates, rank=st.sampled_from((None, 0.5)))
+    def move(self, fate: str, rank: float | None) -> None:
+        self._try(CLIENT, decide.Move("other", 7, rank, "urgent"), fate)
+
+    @rule(fate=fates)
+    def dequeue(self, fate: str) -> None:
+        self._try(CLIENT, decide.Dequeue("not now"), fate)
 
     @precondition(lambda self: self.on_the_way)
     @rule(data=st.data())

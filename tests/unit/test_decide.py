@@ -90,6 +90,8 @@ COMMANDS: dict[str, commands.Command] = {
     "requeue": commands.Requeue("again"),
     "assemble": commands.Assemble("10.0.0.1", 29500),
     "disband": commands.Disband(1, "rank 1 failed", Outcome.FAILED, False, 0.0, None),
+    "move": commands.Move("other", 7, 0.5, "urgent"),
+    "dequeue": commands.Dequeue("not now"),
 }
 
 # no: rejected; zombie: the claim is lost; else the event's kind, or the outcome it finishes with.
@@ -110,6 +112,8 @@ abort           ends     abort_requested  abort_requested  no         no
 requeue         no       no               no               no         requeued
 assemble        no       no               no               no         no
 disband         disbanded disbanded       disbanded        disbanded  no
+move            moved    no               no               no         no
+dequeue         dequeued no               no               no         no
 """
 
 
@@ -172,8 +176,28 @@ def test_an_attempt_is_declared_lost_by_its_number() -> None:
 def test_attempts_are_numbered_on() -> None:
     task = task_in("failed")
     task = fold(task, [(9, 9, "me", events.Requeued("again"))])
-    event = decide(task, CLAIM)
+    event = decide(task, msgspec.structs.replace(CLAIM, hint=10))
     assert isinstance(event, events.Claimed) and event.attempt == 2
+
+
+@pytest.mark.parametrize("change", [commands.Move("other", 7, 0.5, "r"), commands.Requeue("r")])
+def test_a_stale_hint_leads_to_no_claim(change: commands.Command) -> None:
+    task = task_in("queued" if isinstance(change, commands.Move) else "failed")
+    task = fold(task, [(9, 9, "me", decide(task, change))])
+    for hint in (1, 9):
+        with pytest.raises(Rejected, match="stale"):
+            decide(task, msgspec.structs.replace(CLAIM, hint=hint))
+    assert isinstance(decide(task, msgspec.structs.replace(CLAIM, hint=10)), events.Claimed)
+
+
+def test_a_move_does_not_shorten_the_delay_after_a_failure() -> None:
+    task = task_in("claimed", retries=1)
+    task = fold(task, [(9, 1, "w1", decide(task, finish(Outcome.FAILED, Cause.CODE)))])
+    task = fold(task, [(12, 1, "me", decide(task, commands.Move("q", 5, 0.5, "r")))])
+    claim = msgspec.structs.replace(CLAIM, hint=13)
+    with pytest.raises(TooSoon):
+        decide(task, msgspec.structs.replace(claim, waited=12))
+    assert isinstance(decide(task, msgspec.structs.replace(claim, waited=9)), events.Claimed)
 
 
 # --- budgets ----------------------------------------------------------------------------------

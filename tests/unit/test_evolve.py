@@ -57,6 +57,14 @@ ANY_EVENT: st.SearchStrategy[Any] = st.one_of(
     st.just(events.AbortRequested("r")),
     st.just(events.Aborted("r")),
     st.just(events.Requeued("r")),
+    st.builds(
+        events.Moved,
+        queue=st.sampled_from(("q", "r")),
+        priority=st.integers(0, 9),
+        rank=st.none() | st.floats(-1e6, 1e6),
+        reason=st.just("r"),
+    ),
+    st.just(events.Dequeued("r")),
     st.just(Unknown("i", 1, "b", "paused", 2)),
 )
 HISTORY = st.lists(ANY_EVENT, max_size=25).map(
@@ -109,6 +117,20 @@ def test_the_wire_changes_nothing(history: Any) -> None:
             data = wire.encode(Envelope(id=str(seq), at=at, by=by, event=event))
         task = absorb(task, Stored(seq, "evq.t.q.t1", data))
     assert task == fold(TASK, history)
+
+
+@given(HISTORY, st.lists(st.integers(0, 9), max_size=3))
+def test_to_dequeue_undoes_to_requeue(history: Any, priorities: list[int]) -> None:
+    """Whatever was moved between: all is as it was, but for the sequence."""
+    task = fold(TASK, history)
+    if not isinstance(task.state, state.Ended):
+        return
+    moves = [events.Moved(queue="other", priority=p, rank=0.5, reason="r") for p in priorities]
+    back = after(events.Requeued("r"), *moves, events.Dequeued("r"), task=task)
+    assert msgspec.structs.replace(back, seq=task.seq, moved=None, former=None) == (
+        msgspec.structs.replace(task, moved=None, former=None)
+    )
+    assert back.place == task.place
 
 
 # --- strange events ---------------------------------------------------------------------------
@@ -225,7 +247,7 @@ def test_finished(outcome: Outcome) -> None:
 def test_retry() -> None:
     event = events.Retry(attempt=1, outcome=Outcome.FAILED, delay=4.0, usage=USAGE)
     task = after(claimed(), STARTED, event)
-    assert task.state == state.Queued(2_008, 4.0)
+    assert task.state == state.Queued(2_008, 4.0, task.seq)
     assert (task.failures, task.losses, len(task.past)) == (1, 0, 1)
 
 
@@ -260,6 +282,32 @@ def test_requeued_starts_with_fresh_budgets_and_keeps_the_past() -> None:
     assert (task.failures, task.losses, task.abort) == (0, 0, None)
     assert isinstance(task.state, state.Queued) and task.state.delay == 0
     assert [attempt.number for attempt in task.past] == [1, 2, 3]
+
+
+def test_a_requeued_task_stands_at_the_end_of_where_it_was() -> None:
+    moved = events.Moved(queue="r", priority=8, rank=0.5, reason="r")
+    task = after(moved, claimed(), events.Finished(attempt=1, outcome=Outcome.COMPLETED))
+    assert task.place == state.Place("r", 8, 0.5, 7)
+    task = evolve(task, 20, 1, "me", events.Requeued("again"))
+    assert task.place == state.Place("r", 8, 21.0, 21)
+    assert (task.spec.queue, task.spec_now.queue, task.spec_now.priority) == ("q", "r", 8)
+
+
+def test_a_task_that_waits_for_the_first_time_is_aborted_when_it_is_dequeued() -> None:
+    task = after(events.Dequeued("not now"))
+    assert task.state == state.Ended(2_006, Outcome.ABORTED, 0, Cause.ABORT, "not now", None)
+
+
+def test_what_an_attempt_ended_is_not_undone() -> None:
+    """It ran since it was requeued, so how it had ended before says nothing of it any more."""
+    task = after(
+        events.Aborted("r"),
+        events.Requeued("r"),
+        claimed(),
+        events.Retry(attempt=1, outcome=Outcome.FAILED, delay=1.0),
+        events.Dequeued("not now"),
+    )
+    assert isinstance(task.state, state.Ended) and task.state.evidence == "not now"
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def every_command(task: Task) -> list[commands.Command]:
     environment = state.EnvironmentRecord("none", None, None, ())
     causes = [None, *Cause]
     return [
-        commands.Claim("w1", "i1", 0, 1, 10.0),
+        commands.Claim("w1", "i1", 0, task.place.hint, 10.0),
         commands.BeginPhase(holder, "code"),
         commands.EndPhase(holder, "code", 1.0, None),
         commands.TellEnvironment(holder, environment),
@@ -51,6 +51,8 @@ def every_command(task: Task) -> list[commands.Command]:
                 (Outcome.FAILED, Outcome.TIMED_OUT), (False, True)
             )
         ),
+        commands.Move("other", 7, 0.5, "urgent"),
+        commands.Dequeue("not now"),
     ]
 
 
@@ -58,7 +60,8 @@ def outline(task: Task) -> tuple[object, ...]:
     """What of a task decides about its future; two tasks of one outline need not both be tried."""
     live = task.live
     gang = live and (has_gathered(task), live.assembled is not None, live.disband)
-    return (task.name_of_state, task.failures, task.losses, task.abort is not None, gang)
+    former = task.former and task.former.state.outcome
+    return (task.name_of_state, task.failures, task.losses, task.abort is not None, former, gang)
 
 
 def edges_in_code() -> set[Edge]:

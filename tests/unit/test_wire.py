@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evq.core import events, wire
+from evq.core import events, queues, wire
 from evq.core.events import Envelope, Event, Telemetry
 from evq.core.wire import Broken, Unknown
 
@@ -60,11 +60,12 @@ def test_no_kind_is_forgotten() -> None:
     """Every tagged Struct of the module is in one of the unions."""
     tagged = {
         name
-        for name, kind in vars(events).items()
+        for module in (events, queues)
+        for name, kind in vars(module).items()
         if isinstance(kind, type)
         and issubclass(kind, msgspec.Struct)
         and kind.__struct_config__.tag is not None
-        and kind.__module__ == events.__name__
+        and kind.__module__ == module.__name__
     }
     assert tagged == EVENTS.keys() | TELEMETRY.keys()
     tags = [kind.__struct_config__.tag for kind in (*EVENTS.values(), *TELEMETRY.values())]

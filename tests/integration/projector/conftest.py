@@ -23,7 +23,7 @@ from evq.core.questions import Named, Sql
 from evq.core.sdk.author import now
 from evq.core.sdk.client import Client, Receipt
 from evq.core.spec import Command, Spec
-from evq.core.state import Task
+from evq.core.state import Queued, Task
 from evq.projector.store import Database, database_file
 
 SPEC = Spec(entry=Command(("train",)), name="train", queue="q", user="ada", host="box")
@@ -96,7 +96,8 @@ class User(Client):
 
     async def claim(self, task: str) -> Task:
         known = await self.get(task)
-        claim = Claim("a", "i", slot=0, hint=known.origin, lease=30.0, waited=known.seq)
+        waited = known.state.failure if isinstance(known.state, Queued) else 0
+        claim = Claim("a", "i", slot=0, hint=known.place.hint, lease=30.0, waited=waited)
         return (await handle(self.bus.log, self.author, known, claim)).task
 
     async def live(self, task: str, outcome: Outcome = Outcome.COMPLETED) -> Task:
