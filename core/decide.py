@@ -157,10 +157,11 @@ def _finish(task: Task, command: Finish) -> events.Lifecycle:
     attempt = _held(task, command.holder)
     launch = _untold(attempt, command.launch)
     outcome, cause = command.outcome, command.cause
+    disband = _disband_of(task, attempt)
+    if disband and (disband.again or outcome is not Outcome.COMPLETED):
+        return _disbanded(attempt, disband, command.exit_code, command.usage, launch)
     if task.abort and outcome is not Outcome.COMPLETED:
         outcome, cause = Outcome.ABORTED, Cause.ABORT
-    elif attempt.disband and (attempt.disband.again or outcome is not Outcome.COMPLETED):
-        return _disbanded(attempt, attempt.disband, command.exit_code, command.usage, launch)
     if outcome in RETRIABLE and cause is Cause.INFRASTRUCTURE:
         if task.losses < task.spec.losses:
             return events.Lost(
@@ -193,15 +194,21 @@ def _finish(task: Task, command: Finish) -> events.Lifecycle:
 
 def _give_back(task: Task, command: GiveBack) -> events.Lifecycle:
     attempt = _held(task, command.holder)
+    if disband := _disband_of(task, attempt):
+        return _disbanded(attempt, disband)
     if task.abort:
         return _abort_ended(attempt, task.abort, command.why)
-    if attempt.disband:
-        return _disbanded(attempt, attempt.disband)
     if command.cause is Cause.GANG and attempt.assembled:
         raise Rejected(f"the gang of task {task.id} is there: it starts")
     return events.Lost(
         attempt=attempt.number, cause=command.cause, why=command.why, delay=command.delay
     )
+
+
+def _disband_of(task: Task, attempt: Attempt) -> state.Disband | None:
+    """How the attempt ends because its gang broke. What is to be aborted does not run again."""
+    disband = attempt.disband
+    return None if disband and disband.again and task.abort else disband
 
 
 def _disbanded(
@@ -246,10 +253,10 @@ def _declare_lost(task: Task, command: DeclareLost) -> events.Lifecycle:
     attempt = task.live
     if attempt is None or attempt.number != command.attempt:
         raise Rejected(f"attempt {command.attempt} of task {task.id} is not live")
+    if disband := _disband_of(task, attempt):
+        return _disbanded(attempt, disband)
     if task.abort:
         return _abort_ended(attempt, task.abort, command.why)
-    if attempt.disband:
-        return _disbanded(attempt, attempt.disband)
     if task.losses >= task.spec.losses:
         return events.Finished(
             attempt=attempt.number,
