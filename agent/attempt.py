@@ -37,6 +37,8 @@ from . import endings, launch, notebook, writing
 from .endings import Ending
 from .execution import Execution
 from .gang.gather import Gather, Withdrawn
+from .gpus import visible
+from .gpus.pool import Assignment
 from .left import Left
 from .limits.confinement import Confinement
 from .means import Means
@@ -56,9 +58,6 @@ BRIEF = 0.005
 """Seconds that a command must live for its start to be an event of its own. A shorter one is
 told of by its end: one forced write less where writes are what limits the rate of tasks."""
 
-KEEP_AFTER = 0.5
-"""Seconds after which an end that cannot be told yet is put on disk."""
-
 
 class Stopped(Exception):
     """The attempt was told to end between two of its commands."""
@@ -67,15 +66,22 @@ class Stopped(Exception):
 class Attempt:
     """A claimed task on its way through one slot."""
 
-    def __init__(self, means: Means, task: Task, delivery: Delivery, channel: Channel) -> None:
+    def __init__(
+        self,
+        means: Means,
+        task: Task,
+        delivery: Delivery,
+        channel: Channel,
+        assignment: Assignment | None = None,
+    ) -> None:
+        """Without an `assignment` the task may use any GPU of the machine."""
         live = task.live
         assert live is not None
         self.task = task
         self.claim = live.claim
-        self.slot = live.slot
-        self.gpus = live.gpus
-        self.since = live.claimed
+        self.slot, self.gpus, self.since = live.slot, live.gpus, live.claimed
         self.holder = Holder(means.instance, live.number)
+        self.assignment = assignment
         self._means = means
         self._delivery = delivery
         self._channel = channel
@@ -144,7 +150,7 @@ class Attempt:
             await self._find_secrets()
         ready = await self._preparation.run(here, self._secrets)
         if self.task.spec.gang:
-            await Gather(self, self._means).run()
+            await Gather(self, self._means, self._recorder.say).run()
         return await self._run_command(ready)
 
     async def _find_secrets(self) -> None:
@@ -166,9 +172,12 @@ class Attempt:
             ready.place,
             self._secrets,
         )
+        if self.assignment and self._means.pool.hides:
+            variables |= visible.variables(self.assignment.gpus, self.assignment.gpu_memory)
         began = time.monotonic()
         pid = await execution.spawn(command, cwd=launch.folder(spec, tree), env=variables)
         self._confinement.started(pid)
+        self._means.watch.started(self.claim, self.task.id, self.holder.attempt, pid)
         self._launch = Launch(now(), pid, tuple(command), self._means.host, str(tree))
         telling = asyncio.get_running_loop().call_later(BRIEF, self._tell_start)
         timer = self._arm_timeout(self._confinement.seconds)
@@ -176,6 +185,7 @@ class Attempt:
             exit = await execution.wait()
         finally:
             telling.cancel()
+            self._means.watch.ended(self.claim)
             if timer:
                 timer.cancel()
         end = endings.of_command(
@@ -211,7 +221,7 @@ class Attempt:
         if self._telling is None:
             return end
         try:
-            _, under_way = await asyncio.wait((self._telling,), timeout=KEEP_AFTER)
+            _, under_way = await asyncio.wait((self._telling,), timeout=writing.KEEP_AFTER)
             if under_way and end:
                 self._keep(end)
             await self._telling
@@ -228,10 +238,7 @@ class Attempt:
         """The end after a step of set-up failed, or was ended."""
         if self._ending:
             return endings.before_command(self.holder, self._ending)
-        self._recorder.say(f"error[{error.code}]: {error.what}")
-        for line in (error.why, error.fix and f"fix: {error.fix}"):
-            for part in line.splitlines():
-                self._recorder.say(f"  {part}")
+        writing.say_error(self._recorder, error)
         memory = self._preparation.memory_evidence() or self._confinement.memory_death_in_set_up()
         return endings.of_set_up(self.holder, error, memory)
 
@@ -247,31 +254,20 @@ class Attempt:
                 log.info(
                     "task %s: attempt %d is not ours any more", self.task.id, self.holder.attempt
                 )
-                return
-            await self._all_said(end)
-            await self.settle(await self.write(end, keep_result=True))
+            else:
+                await writing.all_said(means.outbox, self._recorder, partial(self._keep, end))
+                await self.settle(await self.write(end, keep_result=True))
         except Rejected as error:
             log.info("task %s: the end was refused: %s", self.task.id, error)
         finally:
-            means.results.forget(self._work.name)
             means.keeper.let_go(self)
-
-    async def _all_said(self, end: Finish | GiveBack) -> None:
-        """Return when the stream has all that the attempt said, and what was left out of it."""
-        outbox, subject = self._means.outbox, self._recorder.subject
-        try:
-            async with asyncio.timeout(KEEP_AFTER):
-                await outbox.arrived(subject)
-        except TimeoutError:
-            self._keep(end)
-            await outbox.arrived(subject)
-        self._recorder.account()
-        await outbox.arrived(subject)
+        # An agent that leaves without its server does not come here: the next one hands it in.
+        means.results.forget(self._work.name)
 
     def _keep(self, end: Command) -> None:
         """Put the end on disk, in case this process does not live until the server is back."""
-        if isinstance(end, Finish):
-            self._means.results.keep(self._work.name, Result(self.task.origin, end))
+        if isinstance(end, Finish | GiveBack):
+            self._means.results.keep(self._work.name, Result.of(self.task.origin, end))
 
     # --- writing ------------------------------------------------------------------------------
 
@@ -286,10 +282,6 @@ class Attempt:
         elif written.task.live and written.task.live.disband:
             self._stop(Ending.GANG)
         return written.event
-
-    def say(self, text: str) -> None:
-        """A line of the agent's own in the attempt's log."""
-        self._recorder.say(text)
 
     async def settle(self, event: events.Lifecycle) -> None:
         """The hint has done its work, or is wanted again."""
@@ -348,6 +340,8 @@ class Attempt:
         """From now on a supervisor hears of the lease, and of the attempt's end."""
         self._supervisors += (supervisor,)
         supervisor.on_frozen = self._froze
+        if self.assignment and self.assignment.held:
+            supervisor.hold(self.assignment.held.descriptor)
         self.renew(self._means.keeper.deadline)
 
     def _froze(self) -> None:
@@ -376,6 +370,16 @@ class Attempt:
     def give_back(self) -> None:
         """End the attempt so that another agent can run the task."""
         self._stop(Ending.GIVE_BACK)
+
+    async def without_processes(self) -> None:
+        """Return when no command of it runs."""
+        for supervisor in self._supervisors:
+            await supervisor.without_command()
+
+    def leave_word(self) -> None:
+        """Put on disk that the task was given back, unless a better end lies there."""
+        if not self._means.results.has(self._work.name):
+            self._keep(endings.given_back(self.holder))
 
     def _stop(self, why: Ending) -> None:
         """End the command; the first reason counts, but a lost claim overrules all."""

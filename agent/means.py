@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..core.bus.connect import Bus
 from ..core.handle import Author
+from ..core.presence import AgentPresence
 from .caretaker import Caretaker
 from .config import Config
+from .gpus.pool import Pool
+from .instances.diary import Diary
 from .kept import Kept
 from .lease import LeaseKeeper
 from .limits.cgroups import Cgroups
 from .limits.memory import MemoryWatch
+from .machine.watch import MachineWatch
 from .reporting.outbox import Outbox
 from .reporting.redactor import Redactor
 from .results import Results
@@ -41,3 +47,21 @@ class Means:
     cgroups: Cgroups
     memory: MemoryWatch
     caretaker: Caretaker
+    watch: MachineWatch
+    pool: Pool
+    diary: Diary
+
+    def presence(self, claims: tuple[int, ...], **more: Any) -> AgentPresence:
+        """What the agent says of itself: what it is, which claims it holds, and `more`."""
+        config = self.config
+        facts = {
+            "agent": config.name,
+            "instance": self.instance,
+            "host": self.host,
+            "pid": os.getpid(),
+            "queues": config.queues,
+            "order": config.order,
+            "slots": config.slots,
+            "services": config.services,
+        }
+        return AgentPresence(**{**facts, "claims": claims, **more})

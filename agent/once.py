@@ -23,16 +23,16 @@ from typing import Any, TypeVar, cast
 
 from msgspec.structs import replace
 
-from ..core import events, state, subjects
+from ..core import events, state, status, subjects
 from ..core.bus.connect import Bus, Login, connect
 from ..core.bus.loop import loop_factory
 from ..core.bus.memory import MemoryBus, MemoryServer
 from ..core.decide import Claim, Command, Finish, GiveBack
 from ..core.errors import Conflict, ContainerFailed
 from ..core.events import Enqueued, Log, Outcome
+from ..core.granting import load_tally
 from ..core.handle import find, handle
 from ..core.ports import Delivery, Entry
-from ..core.presence import AgentPresence
 from ..core.sdk.author import host_name, now
 from ..core.sdk.client import Client
 from ..core.spec import Repo
@@ -44,6 +44,7 @@ from .attempt import Attempt
 from .config import Config
 from .containers.image import KEPT, Content
 from .containers.lodging import asked
+from .gpus.find import open_pool
 from .main import answer, equipped, named, read_login
 from .means import Means
 from .options import parse
@@ -128,6 +129,7 @@ class Unqueued:
 
     redelivered = False
     data = b""
+    token = ""
 
     def __init__(self, level: Level, task: str, seq: int) -> None:
         self.level = level
@@ -155,7 +157,7 @@ async def apart(login: Login, task_id: str) -> AsyncIterator[tuple[Bus, Task]]:
         memory = MemoryBus(MemoryServer())
         bus = cast(Bus, memory)
         bus.objects = real.objects
-        spec = replace(known.spec, retries=0, losses=0, repo=_repo_as_it_ran(known))
+        spec = replace(known.spec, retries=0, losses=0, after=(), repo=_repo_as_it_ran(known))
         level = Level.of(spec)
         envelope = events.Envelope(
             id=secrets.token_hex(10), at=now(), by=known.by, event=Enqueued(known.id, spec)
@@ -181,6 +183,12 @@ async def real(login: Login, task_id: str) -> AsyncIterator[tuple[Bus, Task]]:
         match task.state:
             case state.Queued():
                 pass
+            case state.Held():
+                raise Conflict(
+                    f"task {task.id} waits for other tasks",
+                    why="it is not to run before they have ended",
+                    fix=f"evq why {task.id}, or evq repro {task.id} to try it here and now",
+                )
             case state.Claimed(attempt) | state.Running(attempt):
                 raise Conflict(
                     f"task {task.id} runs already",
@@ -189,7 +197,7 @@ async def real(login: Login, task_id: str) -> AsyncIterator[tuple[Bus, Task]]:
                 )
             case state.Ended():
                 queue = f"exec-{host_name()}"[:64]
-                spec = replace(task.spec, parent=task.id, key=None, queue=queue)
+                spec = replace(task.spec, parent=task.id, key=None, after=(), queue=queue)
                 task = await client.get((await client.enqueue(spec)).task)
                 print(f"it has ended: task {task.id} is the same again", file=sys.stderr)
         yield bus, task
@@ -201,7 +209,9 @@ async def claimed(means: Means, task: Task) -> tuple[Task, Unqueued]:
     The claim names the hint that waits in the queue, so that others take over if we die.
     """
     config = means.config
-    claim = Claim(config.name, means.instance, 0, task.place.hint, config.lease)
+    tally = await load_tally(means.bus.log, task.place.queue)
+    permit = tally.permits.queue if tally.permits.limited else ""
+    claim = Claim(config.name, means.instance, 0, task.place.hint, config.lease, permit=permit)
     written = await handle(means.bus.log, means.author, task, claim)
     return written.task, Unqueued(Level.of(task.spec_now), task.id, task.place.hint)
 
@@ -216,8 +226,13 @@ async def attempt(
     outbox = Aloud(bus, Spool(config.state / "spool", config.spool_bytes))
     instance = secrets.token_hex(6)
     sources = SecretSources(os.environ, config.secrets_env, config.secrets_file)
-    async with equipped(config, bus, instance, outbox, sources) as (means, channels):
-        means.keeper.presence = _presence(means)
+    config = replace(config, slots=1)
+    pool = open_pool(config, instance)
+    async with equipped(config, bus, instance, outbox, sources, pool) as (means, channels):
+        began = now()
+        means.keeper.presence = lambda claims: means.presence(
+            claims, since=began, queues=(), slots=1, draining=True
+        )
         await means.keeper.renew()
         background = [asyncio.ensure_future(means.keeper.run())]
         background.append(asyncio.ensure_future(outbox.run()))
@@ -235,26 +250,7 @@ async def attempt(
                 part.cancel()
             await asyncio.gather(*background, return_exceptions=True)
             await means.keeper.vanish()
-
-
-def _presence(means: Means) -> Callable[[tuple[int, ...]], AgentPresence]:
-    began = now()
-
-    def presence(claims: tuple[int, ...]) -> AgentPresence:
-        return AgentPresence(
-            agent=means.config.name,
-            instance=means.instance,
-            host=means.host,
-            pid=os.getpid(),
-            queues=(),
-            order="strict",
-            slots=1,
-            claims=claims,
-            draining=True,
-            since=began,
-        )
-
-    return presence
+            means.diary.over()
 
 
 async def _hear(one: Attempt, bus: Bus, channel: Channel, agent: str) -> None:
@@ -266,14 +262,8 @@ async def _hear(one: Attempt, bus: Bus, channel: Channel, agent: str) -> None:
 def exit_status(end: Finish | GiveBack | None) -> int:
     """What a shell would say of the end: see `evq run`."""
     match end:
-        case Finish(outcome=Outcome.COMPLETED):
-            return 0
-        case Finish(outcome=Outcome.TIMED_OUT):
-            return 124
-        case Finish(outcome=Outcome.ABORTED):
-            return 143
-        case Finish(exit_code=code):
-            return (code or 1) if (code or 1) > 0 else 128 - (code or 0)
+        case Finish(outcome=outcome, exit_code=code):
+            return status.exit_status(outcome, code)
         case GiveBack():
             return GIVEN_BACK
         case None:

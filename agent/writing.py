@@ -1,4 +1,4 @@
-"""How an attempt's commands come into the log, and what becomes of the queue message after."""
+"""How an attempt's commands and words reach the server, and what becomes of its queue message."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from collections.abc import Callable
 
 from ..core import events
 from ..core.decide import Command
-from ..core.errors import ServerFull
+from ..core.errors import EvqError, ServerFull
 from ..core.handle import Written, handle, tell_holders
 from ..core.ports import BusAway, Delivery
 from ..core.state import Task
 from .means import Means
+from .reporting.outbox import Outbox
+from .reporting.telemetry import Recorder
 
 log = logging.getLogger(__name__)
+
+KEEP_AFTER = 0.5
+"""Seconds after which an end that cannot be told yet is put on disk."""
 
 FULL_PAUSE = 1.0
 """Seconds between two tries to write into a log that has no room."""
@@ -43,6 +48,29 @@ async def write(
             await asyncio.sleep(FULL_PAUSE)
     await tell_holders(means.bus.calls, written.others)
     return written
+
+
+async def all_said(outbox: Outbox, recorder: Recorder, keep: Callable[[], None]) -> None:
+    """Return when the stream has all that an attempt said, and what was left out of it.
+
+    If that takes long, it calls `keep`.
+    """
+    try:
+        async with asyncio.timeout(KEEP_AFTER):
+            await outbox.arrived(recorder.subject)
+    except TimeoutError:
+        keep()
+        await outbox.arrived(recorder.subject)
+    recorder.account()
+    await outbox.arrived(recorder.subject)
+
+
+def say_error(recorder: Recorder, error: EvqError) -> None:
+    """Put an error into the attempt's log as it would be printed."""
+    recorder.say(f"error[{error.code}]: {error.what}")
+    for line in (error.why, error.fix and f"fix: {error.fix}"):
+        for part in line.splitlines():
+            recorder.say(f"  {part}")
 
 
 async def settle(delivery: Delivery, event: events.Lifecycle) -> None:

@@ -10,8 +10,9 @@ import click
 
 from ..core.container import read_arguments
 from ..core.errors import UsageError
-from ..core.gang import decisive
+from ..core.gang import decisive, member_origin
 from ..core.gather import gathering, has_gathered
+from ..core.handle import load
 from ..core.presence import AgentPresence
 from ..core.resources import request_of
 from ..core.room import no_room, places, too_large
@@ -46,6 +47,13 @@ async def follow_members(
             if isinstance(item, Happened):
                 after[rank] = item.task
     return after
+
+
+async def member(client: Client, task: Task, rank: int) -> Task:
+    """One member of the task's gang, as of now."""
+    if task.spec.gang is None or task.spec.gang.rank == rank:
+        return task
+    return await load(client.bus.log, member_origin(task, rank))
 
 
 def chosen_ranks(gang: Task, written: str | None) -> list[int]:
@@ -130,16 +138,14 @@ def gang_reasons(
     members: Sequence[Task], agents: Sequence[AgentPresence]
 ) -> list[tuple[bool, str]]:
     """What a gang that has not started waits for, and whether each fact is as it should be."""
-    seen = next(filter(None, map(gathering, members)), None)
-    if seen is None:
+    if not any(map(gathering, members)):
         return []
     waiting = [rank for rank, one in enumerate(members) if isinstance(one.state, Queued)]
     gathered = [rank for rank, one in enumerate(members) if has_gathered(one)]
     setting_up = [rank for rank in range(len(members)) if rank not in {*waiting, *gathered}]
-    found = [(False, large)] if (large := too_large(seen, agents)) else []
-    if waiting and not found:
-        short = no_room(seen, agents)
-        found.append((not short, short or "there is room for all members of its gang"))
+    found = []
+    if waiting and (short := gang_shortage(members[waiting[0]], agents)):
+        found.append((False, short))
     for ranks, what in (
         (gathered, "has gathered and waits for the others"),
         (setting_up, "is set up by its agent"),
@@ -149,6 +155,12 @@ def gang_reasons(
             agent = members[rank].live
             found.append((rank not in waiting, f"rank {rank} {what}{_on(agent)}"))
     return found
+
+
+def gang_shortage(task: Task, agents: Sequence[AgentPresence]) -> str:
+    """Why a member that waits is not taken for want of room for all; empty if that is not why."""
+    seen = gathering(task)
+    return (too_large(seen, agents) or no_room(seen, agents)) if seen else ""
 
 
 def _on(attempt: Attempt | None) -> str:

@@ -21,7 +21,7 @@ from . import output
 from .completion import complete_task
 from .failure import INTERRUPTED
 from .follow import Happened, Item, Said, follow, newborn, speaker, telemetry_of
-from .gang import chosen_ranks, follow_members, member_lines, rank_label
+from .gang import chosen_ranks, follow_members, member, member_lines, rank_label
 from .options import json_option
 from .render import clock, colored, iso, marked
 from .selectors import resolve
@@ -139,7 +139,7 @@ async def _logs(
     following: bool,
 ) -> None:
     named = await client.get(await resolve(client, selector))
-    members = [await client.member(named, one) for one in chosen_ranks(named, rank)]
+    members = [await member(client, named, one) for one in chosen_ranks(named, rank)]
     if len(members) == 1:
         await _logs_of_one(client, members[0], wanted, tail, following)
     else:

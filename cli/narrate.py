@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from ..core import events
 from ..core.events import Envelope
+from ..core.permits import Permits
 from ..core.queues import (
     QueueCreated,
     QueueDeleted,
     QueueDescribed,
     QueuePaused,
     QueueResumed,
+    QueueRuled,
+    QueueState,
+    rules_text,
 )
 from ..core.spec import argv_text
 from ..core.wire import Broken, Unknown
+from .limit import limit_text
 from .render import end_text, span
 
 
@@ -30,7 +35,8 @@ def _words(event: events.Event) -> str:
         case events.Enqueued(_, spec):
             return f"enqueued on {spec.queue}: {argv_text(spec.entry)}"
         case events.Claimed():
-            return f"claimed by {event.agent}, attempt {event.attempt}"
+            gpus = f", with {', '.join(event.gpus)}" if event.gpus else ""
+            return f"claimed by {event.agent}, attempt {event.attempt}{gpus}"
         case events.Phase():
             return phase_text(event.name, event.seconds, event.cached, event.detail)
         case events.Environment():
@@ -55,11 +61,19 @@ def _words(event: events.Event) -> str:
             return f"its gang is complete, rank 0 is at {event.address}:{event.port}"
         case events.Disbanded():
             return f"its gang ends: {event.evidence}" + ("; all run again" if event.again else "")
+        case events.Awaited(by):
+            return f"awaited by {', '.join(by)}"
+        case events.DependenciesEnded(ends):
+            return ", ".join(
+                f"task {end.task}, which it awaits, {end.outcome.phrase}" for end in ends
+            )
         case events.Moved():
             where = "the end" if event.rank is None else f"rank {event.rank:g}"
             return f"moved to {where} of {event.queue}, priority {event.priority}: {event.reason}"
         case events.Dequeued(reason):
             return f"taken out of its queue: {reason}"
+        case Permits():
+            return f"{limit_text(event)}: {event.reason}"
         case events.Again(task):
             return f"{task} is in its queue again"
         case events.AgentUp():
@@ -85,6 +99,27 @@ def _words(event: events.Event) -> str:
             return f"queue {event.queue} resumed: {event.reason}"
         case QueueDeleted():
             return f"queue {event.queue} deleted: {event.reason}"
+        case QueueRuled(queue=queue, fair=fair):
+            rules = rules_text(QueueState(queue, fair=fair)) or "in order of age"
+            return f"queue {queue} is shared out {rules}: {event.reason}"
+        case events.DrainRequested():
+            return f"{_drained(event)} to be drained{because(event.reason)}"
+        case events.ResumeRequested():
+            return f"{_drained(event)} to take tasks again{because(event.reason)}"
+        case events.StopRequested():
+            when = "now" if event.now else "after its tasks"
+            return f"agent {event.agent} is to stop {when}{because(event.reason)}"
+
+
+def _drained(order: events.DrainRequested | events.ResumeRequested) -> str:
+    if not order.gpus:
+        return f"agent {order.agent} is"
+    return f"{len(order.gpus)} GPUs of agent {order.agent} are"
+
+
+def because(reason: str) -> str:
+    """A reason behind what happened, if one was given."""
+    return f": {reason}" if reason else ""
 
 
 def _end(outcome: str, exit_code: int | None, cause: str | None, evidence: str) -> str:

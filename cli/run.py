@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,22 @@ import click
 from ..core import events
 from ..core.events import Envelope, Log, Metric, Progress
 from ..core.gang import decisive
+from ..core.handle import load_gang
 from ..core.sdk.snapshot import Snapshot
 from ..core.spec import Spec
 from ..core.state import Attempt, Ended, Task
 from ..core.wire import decode
 from . import output
 from .document import exit_status
-from .enqueue import first_draft, submit, summary, warn_of_code, warn_of_queue
+from .enqueue import (
+    first_draft,
+    submit,
+    summary,
+    warn_of_code,
+    warn_of_dependency,
+    warn_of_queue,
+    warn_of_service,
+)
 from .failure import INTERRUPTED
 from .follow import Happened, Said, follow, newborn
 from .gang import follow_members, member_lines, rank_label
@@ -55,7 +65,7 @@ def run(**options: Any) -> None:
     enqueued: list[str] = []
     try:
         with with_code(first_draft(wish), wish, Path.cwd()) as (spec, snapshot):
-            task = call(lambda client: _run(client, spec, snapshot, enqueued))
+            task = call(lambda client: _run(client, spec, snapshot, wish.after, enqueued))
     except KeyboardInterrupt:
         if enqueued:
             _detached(enqueued[0])
@@ -63,14 +73,22 @@ def run(**options: Any) -> None:
     raise SystemExit(exit_status(task))
 
 
-async def _run(client: Client, spec: Spec, snapshot: Snapshot | None, enqueued: list[str]) -> Task:
-    done = await submit(client, spec, snapshot)
+async def _run(
+    client: Client,
+    spec: Spec,
+    snapshot: Snapshot | None,
+    after: Sequence[str],
+    enqueued: list[str],
+) -> Task:
+    done = await submit(client, spec, snapshot, after)
     enqueued.append(done.receipt.task)
     for line in summary(done):
         output.note(line)
     if snapshot:
         warn_of_code(snapshot)
     warn_of_queue(done)
+    warn_of_dependency(done)
+    warn_of_service(done)
     task = await newborn(client.bus, done.receipt.seq)
     if spec.nodes > 1:
         return await _watch_gang(client, task)
@@ -85,7 +103,7 @@ async def _run(client: Client, spec: Spec, snapshot: Snapshot | None, enqueued: 
 
 async def _watch_gang(client: Client, gang: Task) -> Task:
     """The member whose end is that of all, when all have ended."""
-    members = await client.members(gang)
+    members = await load_gang(client.bus.log, gang)
     shows = [Show(rank_label(rank, len(members))) for rank in range(len(members))]
     ended = await follow_members(client, members, lambda rank, item: shows[rank].tell(item))
     for line in member_lines(ended):

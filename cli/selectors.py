@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..core.errors import NotFound, ProjectorAway, UsageError
 from ..core.questions import Named, Sql
 from ..core.sdk.author import user_name
-from .gang import chosen_ranks
+from .gang import chosen_ranks, member
 from .recent import recent
 from .session import settings
 
@@ -29,7 +29,7 @@ async def resolve(client: Client, selector: str) -> str:
     """The whole id of the task that `selector` names. Raises `NotFound` or `UsageError`."""
     if ranked := _RANK.match(selector):
         gang = await client.get(await resolve(client, ranked[1]))
-        return (await client.member(gang, chosen_ranks(gang, ranked[2])[0])).id
+        return (await member(client, gang, chosen_ranks(gang, ranked[2])[0])).id
     back = _BACK.match(selector)
     if back:
         return await _enqueued(client, int(back[1] or 0))

@@ -9,7 +9,7 @@ import click
 
 from ..core import units
 from ..core.gang import decisive
-from ..core.handle import absorb
+from ..core.handle import absorb, load_gang
 from ..core.state import Ended, Task
 from ..core.subjects import lifecycle
 from . import output
@@ -61,7 +61,7 @@ async def _wait(
     """The tasks, each with the others of its gang, when all have ended, or as they are when the
     time is over."""
     named = [await client.get(one) for one in await resolve_all(client, selectors)]
-    found = [await client.members(one) for one in named]
+    found = [await load_gang(client.bus.log, one) for one in named]
     gangs = list({members[0].id: members for members in found}.values())
     try:
         async with asyncio.timeout(patience):

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from . import state
+from . import events, state
 from .events import Cause, Launch, Outcome, Usage
 
 
@@ -15,7 +15,7 @@ class Claim(msgspec.Struct, frozen=True):
 
     `hint` is the sequence of the queue message that led here, `waited` that of the `retry` whose
     delay the agent knows to be over; `gpus` are the ids of those that the agent keeps for it,
-    `gpu_memory` is what of each, null for all.
+    `gpu_memory` is what of each, null for all. `permit` is the queue of which it needs one.
     """
 
     agent: str
@@ -26,6 +26,7 @@ class Claim(msgspec.Struct, frozen=True):
     waited: int = 0
     gpus: tuple[str, ...] = ()
     gpu_memory: int | None = None
+    permit: str = ""
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -110,6 +111,18 @@ class Abort(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Await(msgspec.Struct, frozen=True):
+    """Other tasks are to hear of the task's end."""
+
+    by: tuple[str, ...]
+
+
+class EndDependencies(msgspec.Struct, frozen=True):
+    """Tasks that this one may await have ended."""
+
+    ends: tuple[events.DependencyEnd, ...]
+
+
 class Requeue(msgspec.Struct, frozen=True):
     """Somebody wants a task that ended to run again."""
 
@@ -160,6 +173,8 @@ Command = (
     | DeclareLost
     | Abort
     | Requeue
+    | Await
+    | EndDependencies
     | Assemble
     | Disband
     | Move

@@ -9,12 +9,14 @@ from __future__ import annotations
 from . import events, state
 from .commands import Abort as Abort
 from .commands import Assemble as Assemble
+from .commands import Await as Await
 from .commands import BeginPhase as BeginPhase
 from .commands import Claim as Claim
 from .commands import Command as Command
 from .commands import DeclareLost as DeclareLost
 from .commands import Dequeue as Dequeue
 from .commands import Disband as Disband
+from .commands import EndDependencies as EndDependencies
 from .commands import EndPhase as EndPhase
 from .commands import Finish as Finish
 from .commands import GiveBack as GiveBack
@@ -23,6 +25,7 @@ from .commands import Move as Move
 from .commands import Requeue as Requeue
 from .commands import Start as Start
 from .commands import TellEnvironment as TellEnvironment
+from .dependencies import pending
 from .errors import Conflict
 from .events import Cause, Launch, Outcome, Usage
 from .gather import has_gathered
@@ -36,6 +39,10 @@ class Rejected(Conflict):
 
 class ClaimLost(Rejected):
     """The attempt that speaks is no longer the live one: it must end and say nothing more."""
+
+
+class NoPermit(Rejected):
+    """As many attempts of the queue are live as may be."""
 
 
 class TooSoon(Rejected):
@@ -89,6 +96,10 @@ def decide(task: Task, command: Command) -> events.Lifecycle:
             return _abort(task, reason)
         case Requeue(reason):
             return _requeue(task, reason)
+        case Await(by):
+            return _await(task, by)
+        case EndDependencies(ends):
+            return _end_dependencies(task, ends)
         case Assemble(address, port):
             return _assemble(task, address, port)
         case Disband():
@@ -102,6 +113,8 @@ def decide(task: Task, command: Command) -> events.Lifecycle:
 
 def _claim(task: Task, command: Claim) -> events.Lifecycle:
     match task.state:
+        case state.Held():
+            raise Rejected(f"task {task.id} waits for other tasks")
         case state.Queued(delay=delay, failure=failure):
             if command.hint < task.place.hint:
                 raise Rejected(
@@ -119,6 +132,7 @@ def _claim(task: Task, command: Claim) -> events.Lifecycle:
                 lease=command.lease,
                 gpus=command.gpus,
                 gpu_memory=command.gpu_memory,
+                permit=command.permit,
             )
         case state.Claimed(attempt) | state.Running(attempt):
             raise Rejected(f"task {task.id} is held by agent {attempt.agent}")
@@ -270,26 +284,41 @@ def _declare_lost(task: Task, command: DeclareLost) -> events.Lifecycle:
 
 def _abort(task: Task, reason: str) -> events.Lifecycle:
     match task.state:
-        case state.Queued():
+        case state.Held() | state.Queued():
             return events.Aborted(reason)
         case state.Claimed() | state.Running():
             if task.abort:
                 raise Rejected(f"task {task.id} is being aborted already", why=task.abort.reason)
             return events.AbortRequested(reason)
         case state.Ended(outcome=outcome):
-            raise Rejected(f"task {task.id} has ended already", why=f"it {past(outcome)}")
+            raise Rejected(f"task {task.id} has ended already", why=f"it {outcome.phrase}")
 
 
 def _requeue(task: Task, reason: str) -> events.Lifecycle:
     match task.state:
         case state.Ended():
             return events.Requeued(reason)
-        case state.Queued() | state.Claimed() | state.Running():
+        case state.Held() | state.Queued() | state.Claimed() | state.Running():
             raise Rejected(
                 f"task {task.id} has not ended",
                 why=f"it is {task.name_of_state}",
                 fix=f"evq abort {task.id}, or evq clone {task.id} to run it a second time",
             )
+
+
+def _await(task: Task, by: tuple[str, ...]) -> events.Lifecycle:
+    if isinstance(task.state, state.Ended):
+        raise Rejected(f"task {task.id} has ended already", why=f"it {task.state.outcome.phrase}")
+    return events.Awaited(by)
+
+
+def _end_dependencies(task: Task, ends: tuple[events.DependencyEnd, ...]) -> events.Lifecycle:
+    """A task that does not wait any more, or not for these, has nothing to hear."""
+    awaited = {one.task for one in pending(task)}
+    news = tuple(end for end in ends if end.task in awaited)
+    if not news or not isinstance(task.state, state.Held):
+        raise Rejected(f"task {task.id} does not wait for that")
+    return events.DependenciesEnded(news)
 
 
 def _assemble(task: Task, address: str, port: int) -> events.Lifecycle:
@@ -301,7 +330,9 @@ def _assemble(task: Task, address: str, port: int) -> events.Lifecycle:
 def _disband(task: Task, command: Disband) -> events.Lifecycle:
     match task.state:
         case state.Ended(outcome=outcome) if outcome is not Outcome.COMPLETED or not command.again:
-            raise Rejected(f"task {task.id} has ended already", why=f"it {past(outcome)}")
+            raise Rejected(f"task {task.id} has ended already", why=f"it {outcome.phrase}")
+        case state.Held():
+            raise Rejected(f"task {task.id} waits for other tasks")
         case state.Queued() | state.Claimed() | state.Running() | state.Ended():
             return events.Disbanded(
                 rank=command.rank,
@@ -328,6 +359,11 @@ def _check_waiting(task: Task) -> None:
     match task.state:
         case state.Queued():
             return
+        case state.Held():
+            raise Rejected(
+                f"task {task.id} waits for other tasks, and in no queue yet",
+                fix=f"evq why {task.id}, or evq abort {task.id}",
+            )
         case state.Claimed(attempt) | state.Running(attempt):
             raise Rejected(
                 f"task {task.id} does not wait any more",
@@ -337,16 +373,6 @@ def _check_waiting(task: Task) -> None:
         case state.Ended(outcome=outcome):
             raise Rejected(
                 f"task {task.id} waits in no queue",
-                why=f"it {past(outcome)}",
+                why=f"it {outcome.phrase}",
                 fix=f"evq retry {task.id} puts it into its queue again",
             )
-
-
-def past(outcome: Outcome) -> str:
-    """What a task did that ended so."""
-    return {
-        Outcome.COMPLETED: "completed",
-        Outcome.FAILED: "failed",
-        Outcome.ABORTED: "was aborted",
-        Outcome.TIMED_OUT: "ran out of time",
-    }[outcome]

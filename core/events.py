@@ -12,8 +12,21 @@ from typing import Literal
 
 import msgspec
 
+from .agents import AgentDown as AgentDown
+from .agents import AgentDraining as AgentDraining
+from .agents import AgentEvent as AgentEvent
+from .agents import AgentLost as AgentLost
+from .agents import AgentNews as AgentNews
+from .agents import AgentOrder as AgentOrder
+from .agents import AgentPaused as AgentPaused
+from .agents import AgentResumed as AgentResumed
+from .agents import AgentUp as AgentUp
+from .agents import DrainRequested as DrainRequested
+from .agents import ResumeRequested as ResumeRequested
+from .agents import StopRequested as StopRequested
 from .outcomes import Cause as Cause
 from .outcomes import Outcome as Outcome
+from .permits import Permits
 from .queues import QueueEvent
 from .spec import Spec
 
@@ -60,7 +73,8 @@ class Claimed(
 
     `hint` is the sequence of the queue message that led to the claim, `lease` is in seconds.
     `gpus` are the ids of the GPUs that it has until its end; it may share them with others if
-    `gpu_memory`, in bytes on each, is not null.
+    `gpu_memory`, in bytes on each, is not null. `permit` is the limited queue of which it holds
+    one, empty if none.
     """
 
     attempt: int
@@ -71,6 +85,7 @@ class Claimed(
     lease: float
     gpus: tuple[str, ...] = ()
     gpu_memory: int | None = None
+    permit: str = ""
 
 
 class Phase(
@@ -188,6 +203,25 @@ class Requeued(msgspec.Struct, frozen=True, tag_field="kind", tag="requeued"):
     reason: str
 
 
+class Awaited(msgspec.Struct, frozen=True, tag_field="kind", tag="awaited"):
+    """Other tasks wait for this task's end; whoever ends it tells them in the same batch."""
+
+    by: tuple[str, ...]
+
+
+class DependencyEnd(msgspec.Struct, frozen=True, array_like=True):
+    """How a task ended that another one awaits."""
+
+    task: str
+    outcome: Outcome
+
+
+class DependenciesEnded(msgspec.Struct, frozen=True, tag_field="kind", tag="dependencies_ended"):
+    """Tasks that this one awaits have ended: it goes on waiting, or to its queue, or is aborted."""
+
+    ends: tuple[DependencyEnd, ...]
+
+
 class Assembled(
     msgspec.Struct, frozen=True, tag_field="kind", tag="assembled", omit_defaults=True, kw_only=True
 ):
@@ -248,6 +282,8 @@ Lifecycle = (
     | AbortRequested
     | Aborted
     | Requeued
+    | Awaited
+    | DependenciesEnded
     | Assembled
     | Disbanded
     | Moved
@@ -267,70 +303,7 @@ class Again(msgspec.Struct, frozen=True, tag_field="kind", tag="again", omit_def
     rank: float | None = None
 
 
-# --- agents -----------------------------------------------------------------------------------
-
-
-class AgentUp(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_up", kw_only=True):
-    """An agent started. `memory` is in bytes, `gpus` are the ids of those it offers."""
-
-    agent: str
-    instance: str
-    host: str
-    pid: int
-    queues: tuple[str, ...]
-    order: str
-    slots: int
-    version: str
-    cpus: int
-    memory: int
-    platform: str
-    python: str
-    gpus: tuple[str, ...] = ()
-
-
-class AgentDraining(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_draining"):
-    """An agent claims nothing more and ends when its attempts have ended."""
-
-    agent: str
-    instance: str
-    reason: str
-
-
-class AgentDown(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_down"):
-    """An agent ended in order."""
-
-    agent: str
-    instance: str
-    reason: str
-
-
-class AgentPaused(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_paused"):
-    """An agent claims nothing more until `agent_resumed`; what runs goes on."""
-
-    agent: str
-    instance: str
-    reason: str
-
-
-class AgentResumed(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_resumed"):
-    """An agent that had paused claims tasks again."""
-
-    agent: str
-    instance: str
-    reason: str
-
-
-class AgentLost(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_lost"):
-    """An agent went without a word, as another one noticed. If it lives after all, it says so."""
-
-    agent: str
-    instance: str
-    reason: str
-
-
-AgentEvent = AgentUp | AgentDraining | AgentDown | AgentPaused | AgentResumed | AgentLost
-
-Event = Lifecycle | Again | AgentEvent | QueueEvent
+Event = Lifecycle | Again | AgentEvent | QueueEvent | Permits
 
 
 # --- telemetry --------------------------------------------------------------------------------

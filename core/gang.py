@@ -15,7 +15,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from . import decide, events, state
-from .decide import Command, Rejected, past
+from .decide import Command, Rejected
 from .events import Cause, Lifecycle, Outcome
 from .evolve import FREE
 from .ids import task_id
@@ -43,9 +43,11 @@ def member_id(gang: str, rank: int) -> str:
     return task_id(hashlib.sha256(f"evq rank\0{gang}\0{rank}".encode()).digest())
 
 
-def member_specs(spec: Spec, gang: str) -> list[Spec]:
-    """The specs of all members of the gang that `spec` asks for, by rank."""
-    return [replace(spec, gang=Gang(gang, rank)) for rank in range(spec.nodes)]
+def named_members(spec: Spec, gang: str) -> list[tuple[str, Spec]]:
+    """The ids and specs of all members of the gang that `spec` asks for, by rank."""
+    return [
+        (member_id(gang, rank), replace(spec, gang=Gang(gang, rank))) for rank in range(spec.nodes)
+    ]
 
 
 def member_origin(task: Task, rank: int) -> int:
@@ -117,7 +119,7 @@ def _consequence(rank: int, end: Lifecycle) -> decide.Disband:
 
 def _words(rank: int, outcome: Outcome, exit_code: int | None, evidence: str) -> str:
     status = f" with exit status {exit_code}" if exit_code and exit_code > 0 else ""
-    return f"rank {rank} {past(outcome)}{status}" + (f": {evidence}" if evidence else "")
+    return f"rank {rank} {outcome.phrase}{status}" + (f": {evidence}" if evidence else "")
 
 
 def decisive(members: Sequence[Task]) -> Task:
@@ -136,7 +138,7 @@ def decisive(members: Sequence[Task]) -> Task:
                 return 1
             case state.Claimed():
                 return 2
-            case state.Queued():
+            case state.Held() | state.Queued():
                 return 3
 
     return min(members, key=place)

@@ -34,7 +34,7 @@ class Gathering(msgspec.Struct, frozen=True, kw_only=True):
 def gathering(task: Task) -> Gathering | None:
     """What is said of a task whose gang is yet to start; None for any other."""
     spec, attempt = task.spec, task.live
-    if spec.gang is None or isinstance(task.state, state.Ended):
+    if spec.gang is None or isinstance(task.state, state.Held | state.Ended):
         return None
     if attempt and (attempt.assembled or attempt.disband):
         return None

@@ -5,7 +5,7 @@ It knows ports only. Time and ids come in by `Author`, because the heart has nei
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Protocol, TypeVar
@@ -15,13 +15,15 @@ from msgspec.structs import replace
 
 from . import gang, subjects, wire
 from .decide import Command, decide
+from .dependents import Word, word_of_end
 from .errors import NotFound
 from .events import Again, Enqueued, Envelope, Event, Lifecycle, Moved
 from .evolve import create, evolve
+from .granting import permit_entries
 from .ports import BusAway, Calls, Entry, Log, Stored, WrongSequence
 from .queues import QueueEvent, QueueState, evolve_queue
 from .resources import request_of
-from .state import Task
+from .state import Ended, Task
 from .wire import Broken, Unknown
 
 _T = TypeVar("_T")
@@ -79,12 +81,14 @@ async def find(log: Log, task_id: str) -> Task:
             why="no event in the log names it",
             fix="evq ls shows the tasks there are",
         )
-    return await load(log, hints[0].seq)
+    _, task, origin = from_hint(hints[0])
+    return await (refresh(log, task) if task else load(log, origin))
 
 
 async def refresh(log: Log, task: Task) -> Task:
     """The task after what happened since it was folded."""
-    for stored in await log.history(_lifecycle(task), task.seq):
+    subject = subjects.lifecycle(task.spec.queue, task.id)
+    for stored in await log.history(subject, task.seq):
         task = absorb(task, stored)
     return task
 
@@ -151,16 +155,27 @@ async def handle(
             return await _handle_together(log, author, task, command, patience)
         envelope = author.envelope(event)
         entry = Entry(
-            _lifecycle(task),
+            subjects.lifecycle(task.spec.queue, task.id),
             wire.encode(envelope),
             envelope.id,
             expect=task.seq,
         )
+        after = evolve(task, task.seq + 1, envelope.at, envelope.by, event)
+        word = await _patiently(partial(_word_of_end, log, author, after), patience)
+        permits = await _patiently(partial(permit_entries, log, author, task, after), patience)
+        entries = [entry, *permits, *word.entries]
         try:
-            seq = await _append(log, entry, patience)
+            # Repeated until its outcome is known: an id or an expectation makes that harmless.
+            last = await _patiently(partial(log.append_all, entries), patience)
         except WrongSequence:
-            task = await _patiently(partial(refresh, log, task), patience)
-            continue
+            look = partial(_catch_up, log, task, envelope.id)
+            task, stored = await _patiently(look, patience)
+            if not stored:
+                continue
+            return Written(task, event)
+        seq = last - len(entries) + 1
+        if not word.whole:
+            await tell_the_rest(log, author, after, patience)
         return Written(evolve(task, seq, envelope.at, envelope.by, event), event)
 
 
@@ -173,12 +188,14 @@ async def tell_holders(calls: Calls, tasks: Iterable[Task]) -> None:
 
 
 async def load_gang(log: Log, task: Task) -> list[Task]:
-    """All members of the task's gang by rank, as of now; those of the others not before its own.
+    """All members of the task's gang by rank, as of now; the others are read after the task itself.
+    A task without a gang is alone.
 
     Whoever writes a batch leaves out members that have ended. They come back only by a batch that
     is written to all, and so to `task`, whose expectation fails then, if it was read first.
     """
-    assert task.spec.gang is not None
+    if task.spec.gang is None:
+        return [await refresh(log, task)]
     mine = task.spec.gang.rank
     members = {mine: await load(log, task.origin)}
     for rank in range(task.spec.nodes):
@@ -204,9 +221,8 @@ async def _handle_together(
             return Written(members[rank], event, _without(members, rank))
         decided = gang.decide_all(members, rank, command)
         envelopes = {one: author.envelope(event) for one, event in decided.items()}
-        entries = [
-            entry for one in decided for entry in _entries(author, members[one], envelopes[one])
-        ]
+        look = partial(_batch, log, author, members, envelopes)
+        entries, ends = await _patiently(look, patience)
         sent.add(envelopes[rank].id)
         try:
             last = await log.append_all(entries)
@@ -222,8 +238,30 @@ async def _handle_together(
         for one, event in decided.items():
             seq, envelope = seqs[_lifecycle(members[one])], envelopes[one]
             members[one] = evolve(members[one], seq, envelope.at, envelope.by, event)
+        for one in ends:
+            await tell_the_rest(log, author, members[one], patience)
         told = tuple(members[one] for one in decided if one != rank)
         return Written(members[rank], decided[rank], told)
+
+
+async def _batch(
+    log: Log, author: Author, members: Sequence[Task], envelopes: Mapping[int, Envelope]
+) -> tuple[list[Entry], list[int]]:
+    """All that is stored with these events of members, and of whose ends not all could be told
+    in one batch."""
+    entries: list[Entry] = []
+    further: list[Entry] = []
+    rest: list[int] = []
+    for rank, envelope in envelopes.items():
+        task, event = members[rank], envelope.event
+        assert isinstance(event, Lifecycle)
+        entries += _entries(author, task, envelope)
+        after = evolve(task, task.seq + 1, envelope.at, envelope.by, event)
+        further += await permit_entries(log, author, task, after)
+        if task.state != after.state and isinstance(after.state, Ended) and after.awaited_by:
+            # Several members' ends may be awaited by the same task: they are told one by one.
+            rest.append(rank)
+    return [*entries, *further], rest
 
 
 def _lifecycle(task: Task) -> str:
@@ -260,11 +298,39 @@ def _without(members: Sequence[Task], rank: int) -> tuple[Task, ...]:
     return tuple(member for other, member in enumerate(members) if other != rank)
 
 
-async def _append(
-    log: Log, entry: Entry, patience: Callable[[BusAway], Awaitable[None]] | None
-) -> int:
-    """Append the very same entry until its outcome is known: its id makes that harmless."""
-    return await _patiently(lambda: log.append(entry), patience)
+async def tell_the_rest(
+    log: Log,
+    author: Author,
+    ended: Task,
+    patience: Callable[[BusAway], Awaitable[None]] | None = None,
+) -> None:
+    """Tell those that await a task of its end, as far as they have not heard of it."""
+    while True:
+        word = await _patiently(partial(_word_of_end, log, author, ended), patience)
+        if not word.entries:
+            return
+        try:
+            await _patiently(partial(log.append_all, word.entries), patience)
+        except WrongSequence:
+            continue
+
+
+async def _word_of_end(log: Log, author: Author, task: Task) -> Word:
+    """Nothing, unless the task has ended and others await it."""
+    if not task.awaited_by or not isinstance(task.state, Ended):
+        return Word(author, partial(find, log))
+    return await word_of_end(author, partial(find, log), task)
+
+
+async def _catch_up(log: Log, task: Task, id: str) -> tuple[Task, bool]:
+    """The task after what was stored meanwhile, up to the event with this id if that is there."""
+    subject = subjects.lifecycle(task.spec.queue, task.id)
+    for stored in await log.history(subject, task.seq):
+        task = absorb(task, stored)
+        message = wire.decode(stored.data)
+        if isinstance(message, Envelope) and message.id == id:
+            return task, True
+    return task, False
 
 
 async def _patiently(

@@ -13,6 +13,11 @@ class Outcome(StrEnum):
     ABORTED = "aborted"
     TIMED_OUT = "timed_out"
 
+    @property
+    def phrase(self) -> str:
+        """What one says of such a task."""
+        return {"aborted": "was aborted", "timed_out": "ran out of time"}.get(self, self.value)
+
 
 class Cause(StrEnum):
     """Why an attempt did not complete. The list is closed, so that queries can count on it."""
@@ -37,6 +42,8 @@ class Cause(StrEnum):
     """Its agent went silent for longer than the lease."""
     DRAINED = "drained"
     """Its agent was stopped and gave the task back."""
+    DEPENDENCY = "dependency"
+    """A task that it awaited ended in another way than it was to."""
     INFRASTRUCTURE = "infrastructure"
     """The agent could not do its part, for example for want of disk space."""
     GANG = "gang"

@@ -107,6 +107,11 @@ class Delivery(Protocol):
     @property
     def data(self) -> bytes: ...
 
+    @property
+    def token(self) -> str:
+        """What hands it back by `Hints.hand_back`, after the end of this process, too."""
+        ...
+
     async def done(self) -> None:
         """The message is of no more use to anybody."""
         ...
@@ -143,6 +148,19 @@ class Hints(Protocol):
         """The first delivery that comes on any of the levels within `seconds`."""
         ...
 
+    def put_back(self, delivery: Delivery) -> None:
+        """Hand it to the next `take` on its level, if that comes at once, else to others."""
+        ...
+
+    async def withdraw(self, unless: Callable[[Level], bool]) -> None:
+        """Ask for nothing more on levels that `unless` does not want: what a `take_first` asked for
+        before it ended goes to others at once, not to its caller's next call."""
+        ...
+
+    async def hand_back(self, token: str) -> None:
+        """Hand out again, at once, what a process that is dead was handed; see `Delivery.token`."""
+        ...
+
     async def wake(self) -> None:
         """End a `take_first` that waits, so that its caller can look at the world anew."""
         ...
@@ -155,16 +173,24 @@ class Hints(Protocol):
 class Presence(Protocol):
     """Who is there: values that vanish when they are not renewed."""
 
-    async def put(self, name: str, value: bytes, seconds: float) -> None:
-        """Say `value` for the next `seconds`. Raises `BusAway` if the server did not take it."""
+    async def put(self, name: str, value: bytes, seconds: float, expect: int | None = None) -> int:
+        """Say `value` for the next `seconds`, and return its sequence.
+
+        `expect` is the sequence that the last word on `name` must have (0: there is none). Raises
+        `WrongSequence`, or `BusAway` if the server did not take it.
+        """
         ...
 
     async def get(self, name: str) -> bytes | None:
         """The value, unless it has run out."""
         ...
 
-    async def remove(self, name: str) -> None:
-        """Take it back at once."""
+    async def last(self, name: str) -> Stored | None:
+        """The last word on `name`, for whoever means to follow it; empty if it was taken back."""
+        ...
+
+    async def remove(self, name: str, expect: int | None = None) -> None:
+        """Take it back at once; `expect` as in `put`."""
         ...
 
     async def all(self) -> Mapping[str, bytes]:

@@ -51,7 +51,7 @@ recent AS (
     WHERE queue = (SELECT queue FROM t) AND started IS NOT NULL AND ended IS NOT NULL
     ORDER BY origin DESC LIMIT 100),
 serving AS (
-    SELECT count(*) AS n, sum(slots) AS slots, list(agent ORDER BY agent) AS names FROM _agents
+    SELECT count(*) AS n, sum(slots) AS slots, list(agent ORDER BY agent) AS names FROM agents
     WHERE state = 'up' AND list_contains(queues, (SELECT queue FROM t)))
 SELECT t.task, t.state, t.queue, t.priority, t.delay, t.since,
     CASE WHEN t.state = 'queued' THEN ahead.n + 1 END AS position,
@@ -62,6 +62,17 @@ SELECT t.task, t.state, t.queue, t.priority, t.delay, t.since,
     coalesce(serving.names, []) AS agent_names,
     (SELECT median(run) / 1e6 FROM recent) AS median_run_seconds
 FROM t, ahead, serving;
+
+-- name: ahead(task, limit=500)
+SELECT o.task, o.name, o.size FROM _tasks o, (SELECT * FROM _tasks WHERE task = $task) t
+WHERE o.queue = t.queue AND o.state = 'queued'
+    AND (o.priority > t.priority OR o.priority = t.priority AND o.rank < t.rank)
+ORDER BY o.priority DESC, o.rank LIMIT least($limit, 10000);
+
+-- name: held(limit=1000)
+SELECT queue, name, (epoch_us(ended) - epoch_us(claimed)) / 1e6 AS seconds FROM _tasks
+WHERE claimed IS NOT NULL AND ended IS NOT NULL
+ORDER BY ended DESC LIMIT least($limit, 10000);
 
 -- name: metrics(task)
 SELECT name, step, value, first, value AS last, min, max, n, ts FROM metric_latest
@@ -129,6 +140,12 @@ WITH lines AS (
 SELECT task, queue, priority, rank, position, place, total FROM lines
 WHERE list_contains($tasks::VARCHAR[], task) ORDER BY queue, position;
 
+-- name: workload()
+SELECT queue, count(*) FILTER (state = 'queued') AS queued,
+    list_aggregate(arg_max(_seconds(claimed, ended), origin, 100)
+        FILTER (claimed IS NOT NULL AND ended IS NOT NULL), 'median') AS median_seconds
+FROM _tasks GROUP BY queue ORDER BY queue;
+
 -- name: dead_letters(after=0, limit=100)
 SELECT stream, seq, subject, error, payload[:1000] AS payload, seen FROM _dead_letters
 WHERE seq > $after ORDER BY seen, seq LIMIT least($limit, 10000);
@@ -137,8 +154,9 @@ WHERE seq > $after ORDER BY seen, seq LIMIT least($limit, 10000);
 SELECT
     (SELECT max(seq) FROM _positions WHERE stream = 'EVQ') AS lifecycle_seq,
     (SELECT max(seq) FROM _positions WHERE stream = 'EVQTEL') AS telemetry_seq,
+    (SELECT max(seq) FROM _positions WHERE stream = 'EVQSAM') AS samples_seq,
     (SELECT count(*) FROM _tasks) AS tasks,
-    (SELECT count(*) FROM _tasks WHERE state IN ('queued', 'claimed', 'running')) AS live,
+    (SELECT count(*) FROM _tasks WHERE state IN ('held', 'queued', 'claimed', 'running')) AS live,
     (SELECT count(*) FROM _events) AS events,
     (SELECT count(*) FROM _metrics) AS metrics,
     (SELECT count(*) FROM _logs) AS log_lines,

@@ -13,6 +13,7 @@ import msgspec
 
 from ..core import events, parameters
 from ..core.events import Package
+from ..core.permits import Permits
 from ..core.queues import QueueState
 from ..core.resources import request_of
 from ..core.spec import argv_text
@@ -57,6 +58,7 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
     nodes: int
     gang: str | None
     gang_rank: int | None
+    dependencies: str | None
     attempts: int
     failures: int
     losses: int
@@ -130,27 +132,6 @@ class PackageRow(msgspec.Struct, frozen=True):
     version: str
 
 
-class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of `_agents`. An agent that was first seen when it went has no more than that."""
-
-    agent: str
-    instance: str
-    host: str | None = None
-    pid: int | None = None
-    state: str
-    queues: tuple[str, ...] = ()
-    queue_order: str | None = None
-    slots: int | None = None
-    version: str | None = None
-    cpus: int | None = None
-    memory: int | None = None
-    platform: str | None = None
-    python: str | None = None
-    started: int | None = None
-    last_event: int
-    reason: str | None = None
-
-
 class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row of `_queues`: a queue that somebody did something to, since when it is in its state
     by whose wish, and why. `fold` is the queue itself."""
@@ -163,6 +144,18 @@ class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     created: int | None
     fold: str
+
+
+class PermitsRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `_permits`: what limits a queue, and the tasks that are live under it."""
+
+    queue: str
+    most: int | None
+    per_user: int | None
+    held: tuple[str, ...]
+    since: int
+    by: str
+    reason: str
 
 
 class EventRow(msgspec.Struct, frozen=True):
@@ -239,6 +232,7 @@ def task_row(task: Task) -> TaskRow:
         nodes=spec.nodes,
         gang=spec.gang.id if spec.gang else None,
         gang_rank=spec.gang.rank if spec.gang else None,
+        dependencies=_dependencies(task),
         attempts=len(attempts),
         failures=task.failures,
         losses=task.losses,
@@ -259,6 +253,17 @@ def task_row(task: Task) -> TaskRow:
         unknown=task.unknown,
         fold=_encoder.encode(task).decode(),
     )
+
+
+def _dependencies(task: Task) -> str | None:
+    if not task.spec.after:
+        return None
+    heard = {end.task: end.outcome for end in task.ends}
+    rows = [
+        {"awaits": one.task, "on": one.on, "outcome": heard.get(one.task)}
+        for one in task.spec.after
+    ]
+    return _encoder.encode(rows).decode()
 
 
 def _abort_reason(task: Task) -> str | None:
@@ -282,6 +287,19 @@ def queue_row(queue: QueueState) -> QueueRow:
         description=queue.description,
         created=_time(queue.created),
         fold=_encoder.encode(queue).decode(),
+    )
+
+
+def permits_row(at: int, by: str, event: Permits) -> PermitsRow:
+    """The row of a queue's limits."""
+    return PermitsRow(
+        queue=event.queue,
+        most=event.most,
+        per_user=event.per_user,
+        held=tuple(permit.task for permit in event.held),
+        since=time(at),
+        by=by,
+        reason=event.reason,
     )
 
 
@@ -344,42 +362,3 @@ def set_name(packages: tuple[Package, ...]) -> str | None:
     if not packages:
         return None
     return hashlib.blake2b(_encoder.encode(packages), digest_size=12).hexdigest()
-
-
-def agent_row(before: AgentRow | None, at: int, event: events.AgentEvent) -> AgentRow | None:
-    """An agent's row after an event; null if the event is of an instance that was replaced."""
-    when = time(at)
-    match event:
-        case events.AgentUp():
-            return AgentRow(
-                agent=event.agent,
-                instance=event.instance,
-                host=event.host,
-                pid=event.pid,
-                state="up",
-                queues=event.queues,
-                queue_order=event.order,
-                slots=event.slots,
-                version=event.version,
-                cpus=event.cpus,
-                memory=event.memory,
-                platform=event.platform,
-                python=event.python,
-                started=when,
-                last_event=when,
-            )
-        case events.AgentDraining(agent, instance, reason):
-            state = "draining"
-        case events.AgentDown(agent, instance, reason):
-            state = "down"
-        case events.AgentPaused(agent, instance, reason):
-            state = "paused"
-        case events.AgentResumed(agent, instance, reason):
-            state = "up"
-        case events.AgentLost(agent, instance, reason):
-            state = "lost"
-    if before is None:
-        before = AgentRow(agent=agent, instance=instance, state=state, last_event=when)
-    if before.instance != instance:
-        return None
-    return msgspec.structs.replace(before, state=state, last_event=when, reason=reason)

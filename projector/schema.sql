@@ -14,7 +14,8 @@ CREATE TABLE IF NOT EXISTS _tasks (
     rank DOUBLE, size VARCHAR, state VARCHAR, submitter VARCHAR, "user" VARCHAR, host VARCHAR, tags VARCHAR[], params JSON,
     entry VARCHAR, "commit" VARCHAR, branch VARCHAR, snapshot VARCHAR, key VARCHAR,
     parent VARCHAR, retries INTEGER, timeout DOUBLE, project VARCHAR, gpus INTEGER,
-    gpu_memory BIGINT, nodes INTEGER, gang VARCHAR, gang_rank INTEGER, attempts INTEGER, failures INTEGER,
+    gpu_memory BIGINT, nodes INTEGER, gang VARCHAR, gang_rank INTEGER, dependencies JSON,
+    attempts INTEGER, failures INTEGER,
     losses INTEGER, agent VARCHAR, claim BIGINT, since TIMESTAMP, delay DOUBLE,
     enqueued TIMESTAMP, first_claimed TIMESTAMP, claimed TIMESTAMP, started TIMESTAMP,
     ended TIMESTAMP, exit_code BIGINT, outcome VARCHAR, cause VARCHAR, evidence VARCHAR,
@@ -37,12 +38,19 @@ CREATE TABLE IF NOT EXISTS _packages (packages VARCHAR, name VARCHAR, version VA
 CREATE TABLE IF NOT EXISTS _agents (
     agent VARCHAR, instance VARCHAR, host VARCHAR, pid BIGINT, state VARCHAR, queues VARCHAR[],
     queue_order VARCHAR, slots INTEGER, version VARCHAR, cpus INTEGER, memory BIGINT,
-    platform VARCHAR, python VARCHAR, started TIMESTAMP, last_event TIMESTAMP, reason VARCHAR);
+    platform VARCHAR, python VARCHAR, started TIMESTAMP, last_event TIMESTAMP, reason VARCHAR,
+    services BOOLEAN, drains JSON, drained TIMESTAMP, drained_by VARCHAR, drain_reason VARCHAR,
+    drained_gpus VARCHAR[]);
 
 -- Queues that somebody did something to; the others are known by their tasks.
 CREATE TABLE IF NOT EXISTS _queues (
     queue VARCHAR, state VARCHAR, since TIMESTAMP, "by" VARCHAR, reason VARCHAR,
     description VARCHAR, created TIMESTAMP, fold VARCHAR);
+
+-- What limits a queue, and the tasks that are live under it, as of the last event about it.
+CREATE TABLE IF NOT EXISTS _permits (
+    queue VARCHAR, most INTEGER, per_user INTEGER, held VARCHAR[], since TIMESTAMP, "by" VARCHAR,
+    reason VARCHAR);
 
 CREATE TABLE IF NOT EXISTS _events (
     seq BIGINT, ts TIMESTAMP, task VARCHAR, kind VARCHAR, "by" VARCHAR, attempt INTEGER,
@@ -89,6 +97,16 @@ SELECT t.task, t.name, t.queue, t.priority, t.state, t."user", t.host, t.tags, t
     t.rank, t.size AS class
 FROM _tasks t LEFT JOIN _progress p ON p.claim = t.claim;
 
+CREATE OR REPLACE VIEW limits AS
+SELECT queue, most, per_user, len(held)::INTEGER AS running, held AS tasks, since, "by", reason
+FROM _permits WHERE most IS NOT NULL OR per_user IS NOT NULL;
+
+CREATE OR REPLACE VIEW dependencies AS
+SELECT task, one->>'awaits' AS awaits, one->>'on' AS "on", one->>'outcome' AS outcome,
+    CASE one->>'on' WHEN 'any' THEN outcome IS NOT NULL OR NULL
+        ELSE (outcome = 'completed') = (one->>'on' = 'ok') END AS met
+FROM (SELECT task, unnest(dependencies::JSON[]) AS one FROM _tasks WHERE dependencies IS NOT NULL);
+
 CREATE OR REPLACE VIEW attempts AS
 SELECT task, attempt, agent, instance, slot, gpus, gpu_memory, claimed, started, ended, outcome,
     cause, evidence, exit_code, pid, host, folder, manager, python, environment, wall_seconds, cpu_seconds,
@@ -112,14 +130,17 @@ FROM _metric_latest GROUP BY task, name;
 CREATE OR REPLACE VIEW logs AS SELECT task, attempt, line, ts, stream, text FROM _logs;
 
 CREATE OR REPLACE VIEW agents AS
-SELECT agent, instance, host, pid, state, queues, queue_order, slots, version, cpus, memory,
-    platform, python, started, last_event, reason
+SELECT agent, instance, host, pid,
+    CASE WHEN state IN ('up', 'paused') AND drained IS NOT NULL THEN 'drained' ELSE state END
+    AS state,
+    queues, queue_order, slots, version, cpus, memory, platform, python, started, last_event,
+    reason, services, drained, drained_by, drain_reason, drained_gpus
 FROM _agents;
 
 CREATE OR REPLACE VIEW queues AS
 WITH served AS (
     SELECT queue, count(*) AS agents
-    FROM (SELECT unnest(queues) AS queue FROM _agents WHERE state = 'up') GROUP BY queue),
+    FROM (SELECT unnest(queues) AS queue FROM agents WHERE state = 'up') GROUP BY queue),
 filled AS (
     SELECT queue, count(*) FILTER (state = 'queued') AS queued,
         count(*) FILTER (state = 'claimed') AS claimed,

@@ -7,6 +7,7 @@ from typing import Any
 
 from evq.core.events import Aborted, Finished, Phase
 from evq.core.gang import member_id
+from evq.core.handle import load_gang
 from evq.core.state import Ended
 from evq.core.subjects import lifecycle
 from evq.core.wire import decode
@@ -21,7 +22,7 @@ class Gang:
         self.ids = [member_id(id, rank) for rank in range(nodes)]
 
     async def tasks(self):
-        return await self.queue.client.members(await self.queue.client.get(self.id))
+        return await load_gang(self.queue.client.bus.log, await self.queue.client.get(self.id))
 
     async def events(self, kind, number: int = 1):
         """The `number`-th event of this kind of each member, when all have it."""

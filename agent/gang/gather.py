@@ -64,19 +64,17 @@ class Member(Protocol):
         """What `work` gives, unless the attempt is told to end."""
         ...
 
-    def say(self, text: str) -> None:
-        """A line in the attempt's log."""
-        ...
-
 
 class Gather:
     """One member's waiting for the others."""
 
-    def __init__(self, me: Member, means: Means) -> None:
+    def __init__(self, me: Member, means: Means, say: Callable[[str], None]) -> None:
+        """`say` puts a line into the attempt's log."""
         gang = me.task.spec.gang
         assert gang is not None
         self._me = me
         self._means = means
+        self._say = say
         self._rank = gang.rank
         self._members: list[Task] = []
         self._news = asyncio.Event()
@@ -197,7 +195,7 @@ class Gather:
             raise
         except Rejected:
             return
-        self._me.say(f"given back: {why}")
+        self._say(f"given back: {why}")
         await self._me.settle(event)
         raise Withdrawn
 
@@ -214,7 +212,7 @@ class Gather:
         words = " and for ".join(filter(None, parts))
         if words and words != self._waits_for:
             self._waits_for = words
-            self._me.say(f"rank {self._rank} waits for {words}")
+            self._say(f"rank {self._rank} waits for {words}")
 
     async def _agents(self) -> list[AgentPresence]:
         """Those that are there; the first is this one."""

@@ -166,6 +166,11 @@ class Supervisor:
         """Start commands inside these cgroups until `rest`."""
         self._tell("confine", list(cgroups))
 
+    def hold(self, descriptor: int) -> None:
+        """Keep a file open until `rest`: a lock on it then outlives a dead agent, and ends with
+        the last process of the attempt. The descriptor stays the caller's to close."""
+        self._tell("hold", fds=(descriptor,))
+
     def freeze(self) -> None:
         """Stop every process in its tracks (SIGSTOP) until `thaw`, `stop` or `kill`."""
         self._tell("freeze")
@@ -209,6 +214,11 @@ class Supervisor:
         """Call `then` when the present command has ended."""
         assert self._exit is not None
         self._exit.add_done_callback(lambda _: then())
+
+    async def without_command(self) -> None:
+        """Return when the present command has ended, if there is one."""
+        if self._exit is not None:
+            await asyncio.wait((self._exit,))
 
     # --- what the supervisor says -------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from evq.core.bus.memory import MemoryBus, MemoryServer
 from evq.core.decide import ClaimLost, Holder, Rejected
 from evq.core.events import Cause, Envelope, Launch, Outcome
 from evq.core.evolve import create, evolve
-from evq.core.gang import concerns_all, decide_all, decisive, member_id, member_specs
+from evq.core.gang import concerns_all, decide_all, decisive, member_id, named_members
 from evq.core.gather import GATHER, has_gathered
 from evq.core.handle import absorb, handle, load, load_gang
 from evq.core.ports import BusAway, Entry, WrongSequence
@@ -236,8 +236,10 @@ async def test_members_start_in_one_batch() -> None:
 def folded(*kinds: str, **more: Any) -> list[Task]:
     """Members in these states: queued, running, completed."""
     found = []
-    for rank, (kind, one) in enumerate(zip(kinds, member_specs(spec(**more), "g"), strict=True)):
-        task = create(rank + 1, 0, "ada", events.Enqueued(member_id("g", rank), one))
+    for rank, (kind, (name, one)) in enumerate(
+        zip(kinds, named_members(spec(**more), "g"), strict=True)
+    ):
+        task = create(rank + 1, 0, "ada", events.Enqueued(name, one))
         if kind == "queued":
             found.append(task)
             continue
