@@ -243,14 +243,15 @@ class Attempt:
                 log.info(
                     "task %s: attempt %d is not ours any more", self.task.id, self.holder.attempt
                 )
-                return
-            await self._all_said(end)
-            await self._settle(await self.write(end, keep_result=True))
+            else:
+                await self._all_said(end)
+                await self._settle(await self.write(end, keep_result=True))
         except Rejected as error:
             log.info("task %s: the end was refused: %s", self.task.id, error)
         finally:
-            means.results.forget(self._work.name)
             means.keeper.let_go(self)
+        # An agent that leaves without its server does not come here: the next one hands it in.
+        means.results.forget(self._work.name)
 
     async def _all_said(self, end: Finish | GiveBack) -> None:
         """Return when the stream has all that the attempt said, and what was left out of it."""
@@ -266,8 +267,8 @@ class Attempt:
 
     def _keep(self, end: Command) -> None:
         """Put the end on disk, in case this process does not live until the server is back."""
-        if isinstance(end, Finish):
-            self._means.results.keep(self._work.name, Result(self.task.origin, end))
+        if isinstance(end, Finish | GiveBack):
+            self._means.results.keep(self._work.name, Result.of(self.task.origin, end))
 
     async def _settle(self, event: events.Lifecycle) -> None:
         """The hint has done its work, or is wanted again."""
@@ -385,6 +386,16 @@ class Attempt:
     def give_back(self) -> None:
         """End the attempt so that another agent can run the task."""
         self._stop(Ending.GIVE_BACK)
+
+    async def without_processes(self) -> None:
+        """Return when no command of it runs."""
+        for supervisor in self._supervisors:
+            await supervisor.without_command()
+
+    def leave_word(self) -> None:
+        """Put on disk that the task was given back, unless a better end lies there."""
+        if not self._means.results.has(self._work.name):
+            self._keep(endings.given_back(self.holder))
 
     def _stop(self, why: Ending) -> None:
         """End the command; the first reason counts, but a lost claim overrules all."""

@@ -16,7 +16,7 @@ from ..core.decide import Claim, DeclareLost, Rejected
 from ..core.errors import NotFound
 from ..core.handle import Author, from_hint, handle, load, refresh
 from ..core.ports import BusAway, Delivery, Stored
-from ..core.presence import decode_presence
+from ..core.presence import decode_presence, presence_key
 from ..core.state import Attempt, Task
 from .config import Config
 
@@ -26,12 +26,6 @@ log = logging.getLogger(__name__)
 
 LOOK_AGAIN = 1.0
 """Seconds until the next look at a task whose holder may be about to vanish."""
-
-
-def presence_key(agent: str, instance: str) -> str:
-    """Where an agent's instance says that it lives. A restarted agent has another key, so that
-    the silence of the one before is not covered up."""
-    return f"{agent}.{instance}"
 
 
 class Claimer:

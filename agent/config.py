@@ -9,6 +9,8 @@ from typing import Literal
 import msgspec
 
 from ..core import units
+from ..core.services import LIMITS, with_limits
+from ..core.spec import Limits, Spec
 from .sources.credentials import Protocol
 
 OnDisconnect = Literal["freeze", "run", "stop"]
@@ -33,6 +35,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     `docker` is the image for tasks that ask for none, `docker_for` the same by queue;
     `docker_args` are the administrator's for every container, `docker_allow` the guarded ones
     that a task may use (see `core.container`). `trusted` is the file of authorities for TLS.
+    `drain_timeout` is how long tasks may run on when the agent was told to stop; `schedule` is
+    written as `core.schedule` tells, and `outside` says what becomes of tasks when it closes.
     """
 
     name: str = ""
@@ -42,6 +46,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     lease: float = 10.0
     grace: float = 30.0
+    drain_timeout: float | None = None
+    schedule: str = ""
+    time_zone: str = ""
+    outside: Literal["finish", "give-back"] = "finish"
+    services: bool = False
+    service_limits: Limits = LIMITS
     keep: float = 7200.0
     on_disconnect: OnDisconnect = "freeze"
     state: Path
@@ -68,6 +78,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     disk_floor: str = "auto"
     cache_bytes: int = 100 * 2**30
     cache_kinds: Mapping[str, int] = {}
+
+    def limits_of(self, spec: Spec) -> Limits | None:
+        """What a task may use at most: what it asked for, and what a service is given anyway."""
+        return with_limits(spec.limits, self.service_limits) if self.services else spec.limits
 
     @property
     def renew_every(self) -> float:

@@ -68,7 +68,7 @@ def of_command(
         case Ending.LOST:
             return None
         case Ending.GIVE_BACK:
-            return GiveBack(holder, "its agent was stopped")
+            return given_back(holder)
         case Ending.ABORT:
             return finish(Outcome.ABORTED, code, Cause.ABORT)
         case Ending.TIME:
@@ -108,9 +108,14 @@ def before_command(holder: Holder, ending: Ending | None) -> Finish | GiveBack |
         case Ending.ABORT:
             return Finish(holder, Outcome.ABORTED, cause=Cause.ABORT)
         case Ending.GIVE_BACK:
-            return GiveBack(holder, "its agent was stopped")
+            return given_back(holder)
         case Ending.LOST | Ending.TIME | None:
             return None
+
+
+def given_back(holder: Holder) -> GiveBack:
+    """The end of an attempt whose agent was told to end."""
+    return GiveBack(holder, "its agent was stopped")
 
 
 def by_agent(holder: Holder, evidence: str) -> Finish:

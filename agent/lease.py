@@ -16,8 +16,7 @@ from typing import Protocol
 
 from ..core.bus.connect import Bus
 from ..core.ports import BusAway
-from ..core.presence import AgentPresence, encode_presence
-from .claim import presence_key
+from ..core.presence import AgentPresence, encode_presence, presence_key
 from .config import Config
 
 log = logging.getLogger(__name__)
@@ -68,6 +67,11 @@ class LeaseKeeper:
     def fresh(self) -> bool:
         """Whether the server confirmed us lately enough to begin something new."""
         return boot_seconds() - self._contact < self._config.lease / 2
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the server last confirmed us."""
+        return boot_seconds() - self._contact
 
     def hold(self, attempt: Held) -> None:
         """Keep the attempt's lease from now on."""

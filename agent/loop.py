@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 from ..core.events import (
@@ -19,13 +20,17 @@ from ..core.ports import BusAway, Delivery, Entry
 from ..core.presence import AgentPresence, RunningTask
 from ..core.resources import Offer
 from ..core.sdk.author import now
+from ..core.sdk.neighbours import Neighbours
 from ..core.sdk.ready import tell_ready
 from ..core.subjects import agent_events, commands
 from ..core.wire import encode
 from .attempt import Attempt
 from .claim import Claimer
+from .duty.duty import Duty
+from .duty.hours import Hours
+from .duty.identity import Identity
+from .duty.leaving import Leaving
 from .means import Means
-from .neighbours import Neighbours
 from .reporting.channel import Channel
 from .taking.room import Holding, Room
 from .taking.taker import Taker
@@ -51,29 +56,28 @@ class Agent:
         self._taker = Taker(means, self._room, self._begin)
         self._attempts: dict[str, Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._paused = ""
+        self._duty = Duty(means.config.name, means.instance)
+        self._duty.on_stop = self._stop
+        self._duty.on_lost = self._tell_again
+        self._taker.over = self._duty.stopping
+        self._hours = Hours(means.config)
+        self._told = ""
+        """Why we pause, as the log was told."""
         self._since = now()
         loop = asyncio.get_running_loop()
+        self._identity = Identity(means.bus, means.config, means.instance, means.host, loop.time)
         self._claimer = Claimer(means.bus, means.author, means.config, means.instance, loop.time)
-        self._neighbours = Neighbours(
-            means.bus, means.author, means.config, means.instance, loop.time
-        )
+        config = means.config
+        self._neighbours = Neighbours(means.bus, means.author, config.name, config.lease, loop.time)
         means.keeper.presence = self._presence
 
     def _presence(self, claims: tuple[int, ...]) -> AgentPresence:
-        config = self._means.config
-        return AgentPresence(
-            agent=config.name,
-            instance=self._means.instance,
-            host=self._means.host,
-            pid=self._up.pid,
-            queues=config.queues,
-            order=config.order,
-            slots=config.slots,
-            claims=claims,
+        return self._means.presence(
+            claims,
             draining=self._taker.over.is_set(),
             since=self._since,
             paused=self._paused,
+            drains=self._duty.drains,
             offer=self._room.offer,
             free=self._room.free,
             running=tuple(
@@ -85,6 +89,7 @@ class Agent:
                     slot=live.slot,
                     since=live.since,
                     gpus=live.gpus,
+                    queue=live.task.spec.queue,
                 )
                 for live in self._attempts.values()
             ),
@@ -93,23 +98,26 @@ class Agent:
     # --- life ---------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Work until `drain`, then end what runs and say goodbye."""
+        """Work until `drain`, then end what runs and say goodbye.
+
+        Raises `Conflict` if another agent has the name.
+        """
         means = self._means
-        await means.keeper.renew()
-        await means.results.hand_in(means.bus, means.author)
-        await self._tell(self._up)
+        await self._introduce()
         tell_ready()
         background = [
             asyncio.ensure_future(part)
             for part in (
                 means.keeper.run(),
+                self._identity.run(),
                 means.outbox.run(),
                 means.kept.run(),
                 self._taker.watch_levels(),
                 self._taker.watch_queues(),
                 self._hear_commands(),
-                means.caretaker.run(self.pause),
-                self._neighbours.run(self._tell_again),
+                means.caretaker.run(partial(self.pause, "disk")),
+                self._hours.run(partial(self.pause, "schedule"), self._end_attempts),
+                self._neighbours.run(self._duty.hear),
             )
         ]
         taking = asyncio.ensure_future(self._taker.run())
@@ -126,15 +134,39 @@ class Agent:
                 part.cancel()
             await asyncio.gather(taking, draining, *background, return_exceptions=True)
 
+    async def _introduce(self) -> None:
+        """Take the name, hear what was ordered, say that we are here. Each may be done twice."""
+        means = self._means
+        while True:
+            try:
+                await self._identity.take()
+                await self._duty.read(means.bus.log)
+                await means.keeper.renew()
+                await means.results.hand_in(means.bus, means.author)
+                break
+            except BusAway as away:
+                await means.bus.wait(away)
+        log.info("agent %s serves %s", means.config.name, ", ".join(means.config.queues))
+        self._duty.on_change = self._changed_duty
+        await self._tell_again()
+
     async def _end_in_order(self, taking: asyncio.Task[None]) -> None:
-        await self._tell(AgentDraining(self._up.agent, self._up.instance, "told to stop"))
+        why = self._duty.why_stopping
+        await self._tell(AgentDraining(self._up.agent, self._up.instance, why))
         self._means.keeper.nudge()
         await self._means.bus.hints.wake()
         await asyncio.gather(taking, return_exceptions=True)
-        while self._tasks:
-            await asyncio.wait(self._tasks)
-        await self._tell(AgentDown(self._up.agent, self._up.instance, "told to stop"))
+        await Leaving(self._means, self._tasks, self._attempts.values, self.give_back).run()
+        await self._tell(AgentDown(self._up.agent, self._up.instance, why))
         await self._means.keeper.vanish()
+        await self._identity.release()
+
+    def _stop(self, now: bool) -> None:
+        """Somebody ordered us to end."""
+        if now:
+            self.give_back()
+        else:
+            self.drain()
 
     def drain(self) -> None:
         """Claim nothing more; `run` returns when the running attempts have ended."""
@@ -146,27 +178,40 @@ class Agent:
     def give_back(self) -> None:
         """End the running attempts, too, so that other agents can run their tasks."""
         self.drain()
+        self._end_attempts()
+
+    def _end_attempts(self) -> None:
         for attempt in self._attempts.values():
             attempt.give_back()
 
-    async def pause(self, reason: str) -> None:
-        """Claim nothing for this reason, until an empty one says that all is well again."""
-        before, self._paused = self._paused, reason
-        self._taker.paused = bool(reason)
+    @property
+    def _paused(self) -> str:
+        """Why nothing is claimed, though we go on; empty if nothing keeps us from that."""
+        return self._duty.paused
+
+    async def pause(self, source: str, reason: str) -> None:
+        """Claim nothing for this reason, until `source` gives an empty one: all is well again."""
+        self._duty.pause(source, reason)
+        await self._changed_duty()
+
+    async def _changed_duty(self) -> None:
+        """Tasks may be claimed again, or none any more."""
+        self._taker.paused = bool(self._paused)
         await self._taker.look_again()
         self._means.keeper.nudge()
-        if reason:
-            log.warning("paused: %s", reason)
-            await self._tell(AgentPaused(self._up.agent, self._up.instance, reason))
-        else:
+        before, self._told = self._told, self._paused
+        if self._paused and self._paused != before:
+            log.warning("paused: %s", self._paused)
+            await self._tell(AgentPaused(self._up.agent, self._up.instance, self._paused))
+        elif before and not self._paused:
             log.info("goes on after: %s", before)
             await self._tell(AgentResumed(self._up.agent, self._up.instance, f"after {before}"))
 
     async def _tell_again(self) -> None:
-        """Somebody took us for lost."""
+        """Say that we are here: at the start, and when somebody took us for lost."""
         await self._tell(self._up)
-        if self._paused:
-            await self._tell(AgentPaused(self._up.agent, self._up.instance, self._paused))
+        self._told = ""
+        await self._changed_duty()
 
     async def _tell(self, event: AgentEvent) -> None:
         envelope = self._means.author.envelope(event)

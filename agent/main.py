@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -71,9 +72,12 @@ INTERRUPTED = 130
 def named(config: Config, host: str) -> Iterator[Config]:
     """The configuration with a name that no other agent on this machine has, and its own folder.
 
-    Without `--name` it is `host`, with a number behind it from the second agent on.
+    Without `--name` it is `host`, with a number behind it from the second agent on; one for
+    services says so in its name.
     """
+    host += "-services" if config.services else ""
     names = [config.name] if config.name else [host, *(f"{host}-{n}" for n in range(2, 1000))]
+    holder = ""
     for name in names:
         check_name(name, "agent")
         folder = config.state / "agents" / name
@@ -82,13 +86,20 @@ def named(config: Config, host: str) -> Iterator[Config]:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
+                lock.seek(0)
+                holder = lock.read()
                 continue
+            lock.truncate(0)
+            lock.write(
+                f"process {os.getpid()}, up since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC,"
+            )
+            lock.flush()
             trusted = trusted_file(config.extra_ca, folder)
             yield msgspec.structs.replace(config, name=name, state=folder, trusted=trusted)
             return
     raise Conflict(
         f"an agent named {names[0]} is running on this machine",
-        why=f"it holds {config.state / 'agents' / names[0] / 'lock'}",
+        why=f"{holder} holds {config.state / 'agents' / names[0] / 'lock'}",
         fix="choose another --name, or leave it out",
     )
 
@@ -181,7 +192,6 @@ async def work(config: Config, login: Login) -> None:
         async with equipped(config, bus, instance, outbox, sources) as (means, channels):
             agent = Agent(means, describe(config, instance), channels)
             obey_signals(agent)
-            log.info("agent %s serves %s", config.name, ", ".join(config.queues))
             await agent.run()
 
 
@@ -248,6 +258,7 @@ def describe(config: Config, instance: str) -> AgentUp:
         memory=probe.memory_bytes(),
         platform=probe.platform_text(),
         python=platform.python_version(),
+        services=config.services,
     )
 
 

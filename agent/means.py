@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..core.bus.connect import Bus
 from ..core.handle import Author
+from ..core.presence import AgentPresence
 from .caretaker import Caretaker
 from .config import Config
 from .kept import Kept
@@ -41,3 +44,18 @@ class Means:
     cgroups: Cgroups
     memory: MemoryWatch
     caretaker: Caretaker
+
+    def presence(self, claims: tuple[int, ...], **more: Any) -> AgentPresence:
+        """What the agent says of itself: what it is, which claims it holds, and `more`."""
+        config = self.config
+        facts = {
+            "agent": config.name,
+            "instance": self.instance,
+            "host": self.host,
+            "pid": os.getpid(),
+            "queues": config.queues,
+            "order": config.order,
+            "slots": config.slots,
+            "services": config.services,
+        }
+        return AgentPresence(**{**facts, "claims": claims, **more})

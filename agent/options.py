@@ -15,6 +15,7 @@ import msgspec
 
 from ..core.errors import UsageError
 from ..core.ids import check_name
+from ..core.services import parse_limits
 from .config import Config, parse_kinds
 
 NAMES = {"state": "state-dir", "cache": "cache-dir", "labels": "label"}
@@ -51,6 +52,7 @@ READERS: Mapping[str, Callable[[str], Any]] = {
     "secrets_env": _words,
     "cache_kinds": parse_kinds,
     "labels": _pairs,
+    "service_limits": parse_limits,
 }
 """How the options are read that are neither words nor numbers."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from ..core.bus.connect import Bus
-from ..core.decide import Finish, Rejected
+from ..core.decide import Finish, GiveBack, Rejected
 from ..core.errors import NotFound
 from ..core.handle import Author, handle, load
 
@@ -24,7 +24,13 @@ class Result(msgspec.Struct, frozen=True):
     """The end of an attempt of the task that was enqueued at `origin`."""
 
     origin: int
-    finish: Finish
+    finish: Finish | None = None
+    given_back: GiveBack | None = None
+
+    @classmethod
+    def of(cls, origin: int, end: Finish | GiveBack) -> Result:
+        """The end as it is kept."""
+        return cls(origin, end) if isinstance(end, Finish) else cls(origin, given_back=end)
 
 
 class Results:
@@ -34,6 +40,10 @@ class Results:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._kept: set[str] = set()
+
+    def has(self, name: str) -> bool:
+        """Whether a result is written down."""
+        return name in self._kept
 
     def keep(self, name: str, result: Result) -> None:
         """Write the result down, whole or not at all."""
@@ -58,7 +68,8 @@ class Results:
             try:
                 result = msgspec.json.decode(path.read_bytes(), type=Result)
                 task = await load(bus.log, result.origin)
-                await handle(bus.log, author, task, result.finish)
+                if end := result.finish or result.given_back:
+                    await handle(bus.log, author, task, end)
                 log.info("handed in the result of task %s", task.id)
             except (Rejected, NotFound, msgspec.DecodeError) as error:
                 log.warning("the result %s counts no more: %s", path.name, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -11,10 +12,13 @@ from ..core.errors import UsageError
 from ..core.ids import check_name
 from ..core.labels import check_labels
 from ..core.settings import Settings
+from . import unit
+from .agent_duty import default_queue, duty_options, duty_words
 from .completion import complete_queue
 from .launch import become
 from .request import pairs
-from .session import settings_with
+from .session import configuration_with, login
+from .unit import unit_options
 
 
 @click.command()
@@ -68,6 +72,8 @@ from .session import settings_with
 @click.option("--pass-env", metavar="A,B*", help="More of its variables for tasks to see.")
 @click.option("--secrets-env", metavar="A,B*", help="Its variables that tasks may have as secrets.")
 @click.option("--secrets-file", metavar="FILE", help="Secrets as TOML, readable by you alone.")
+@duty_options
+@unit_options
 def agent(
     queues: str | None,
     order: str,
@@ -92,6 +98,10 @@ def agent(
     pass_env: str | None,
     secrets_env: str | None,
     secrets_file: str | None,
+    install_service: bool,
+    for_user: bool,
+    print_service: bool,
+    **duty: Any,
 ) -> None:
     """Run tasks on this machine, until SIGTERM or ^C.
 
@@ -99,9 +109,12 @@ def agent(
     Examples:
       evq agent
       evq agent --queues urgent,default --slots 2
+      evq agent --services --queues services
+      evq agent --queues gpu --drain-timeout 2h --install-service --user
+      evq agent --schedule "mon-fri 20:00-08:00; sat,sun" --outside give-back
       evq --server nats://head:4222 agent --queues gpu --name gpu-01
     """
-    known = settings_with(
+    configuration = configuration_with(
         lease=lease,
         grace=grace,
         keep=keep,
@@ -117,7 +130,9 @@ def agent(
         secrets_env=secrets_env,
         secrets_file=secrets_file,
     )
-    names = [check_name(one.strip(), "queue") for one in (queues or known.queue).split(",")]
+    known = configuration.settings
+    wanted = queues or default_queue(duty, known.queue)
+    names = [check_name(one.strip(), "queue") for one in wanted.split(",")]
     if len(set(names)) != len(names):
         raise UsageError("a queue is named twice", why=", ".join(names), fix="name each once")
     arguments = {
@@ -128,12 +143,24 @@ def agent(
     }
     words = [word for name, value in arguments.items() if value for word in (name, value)]
     words += words_of(known)
+    words += duty_words(duty, slots)
     words += ["--no-wait"] * no_wait
     if label:
         words.append("--label=" + ",".join(_labels(label)))
     if docker_for:
         words.append("--docker-for=" + ",".join(map(_image_rule, docker_for)))
     words += ["--allow-setup"] * allow_setup + ["--allow-apt"] * allow_apt
+    if for_user and not install_service:
+        raise UsageError(
+            "--user alone says nothing",
+            why="it is about the unit of --install-service",
+            fix="evq agent --install-service --user",
+        )
+    if install_service:
+        login(known)  # to be told now if no server is known
+        act = unit.show if print_service else unit.install
+        act(click.get_current_context(), configuration, for_user=for_user)
+        return
     become("evq.agent", words, known)
 
 

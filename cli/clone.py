@@ -31,7 +31,7 @@ from . import output
 from .completion import complete_queue, complete_task
 from .difference import Change, change_lines, spec_changes
 from .document import spec_facts
-from .enqueue import Submission, facts_of, hand_in, summary, warn_of_queue
+from .enqueue import Submission, facts_of, hand_in, summary, warn_of_queue, warn_of_service
 from .options import json_option
 from .request import default_name, package_names, pairs, read_setup, variables
 from .selectors import resolve
@@ -204,6 +204,7 @@ def _show(plan: Plan, done: Submission | None) -> None:
         output.note(f"  {line}")
     if done:
         warn_of_queue(done)
+        warn_of_service(done)
 
 
 async def _clone(

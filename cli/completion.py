@@ -105,3 +105,14 @@ def _within_budget(ask: Callable[[Client], Awaitable[dict[str, str]]]) -> dict[s
     except Exception:
         # An error message would land in the middle of the line that is being typed.
         return {}
+
+
+def complete_agent(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The agents that are there."""
+
+    async def ask(client: Client) -> dict[str, str]:
+        return {one.agent: one.host for one in await client.agents()}
+
+    return _offer(_within_budget(ask), incomplete)

@@ -13,6 +13,7 @@ from ..core.ports import BusAway
 from ..core.presence import AgentPresence
 from ..core.queues import QueueState
 from ..core.sdk.snapshot import Snapshot
+from ..core.services import unfit
 from ..core.spec import Spec, argv_text, check_spec
 from . import output
 from .document import looks_secret, spec_facts
@@ -139,6 +140,7 @@ def _show(done: Submission, snapshot: Snapshot | None) -> None:
     if snapshot:
         warn_of_code(snapshot)
     warn_of_queue(done)
+    warn_of_service(done)
     warn_of_variables(done.spec)
     output.note(
         f"  {output.dim('follow')} evq logs {task} -f    {output.dim('stop')} evq abort {task}"
@@ -171,6 +173,18 @@ def warn_of_variables(spec: Spec) -> None:
         output.warn(
             f"{name} looks like a secret, and its value is stored for everybody to read",
             f"{output.dim('better')} --secret {name}: the agent knows the value",
+        )
+
+
+def warn_of_service(done: Submission) -> None:
+    """Say so if the task is none of the light ones for which its queue's agents are."""
+    serving = [one for one in done.agents if done.spec.queue in one.queues]
+    if not serving or not all(one.services for one in serving):
+        return
+    for why in unfit(done.spec):
+        output.warn(
+            f"queue {done.spec.queue!r} is for services, many light tasks at once: {why}",
+            f"{output.dim('better')} another queue: evq queues lists them",
         )
 
 

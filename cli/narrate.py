@@ -81,6 +81,24 @@ def _words(event: events.Event) -> str:
             return f"queue {event.queue} resumed: {event.reason}"
         case QueueDeleted():
             return f"queue {event.queue} deleted: {event.reason}"
+        case events.DrainRequested():
+            return f"{_drained(event)} to be drained{because(event.reason)}"
+        case events.ResumeRequested():
+            return f"{_drained(event)} to take tasks again{because(event.reason)}"
+        case events.StopRequested():
+            when = "now" if event.now else "after its tasks"
+            return f"agent {event.agent} is to stop {when}{because(event.reason)}"
+
+
+def _drained(order: events.DrainRequested | events.ResumeRequested) -> str:
+    if not order.gpus:
+        return f"agent {order.agent} is"
+    return f"{len(order.gpus)} GPUs of agent {order.agent} are"
+
+
+def because(reason: str) -> str:
+    """A reason behind what happened, if one was given."""
+    return f": {reason}" if reason else ""
 
 
 def _end(outcome: str, exit_code: int | None, cause: str | None, evidence: str) -> str:

@@ -17,7 +17,7 @@ from ..core.state import Attempt, Ended, Task
 from ..core.wire import decode
 from . import output
 from .document import exit_status
-from .enqueue import first_draft, submit, summary, warn_of_code, warn_of_queue
+from .enqueue import first_draft, submit, summary, warn_of_code, warn_of_queue, warn_of_service
 from .failure import INTERRUPTED
 from .follow import Happened, Said, follow, newborn
 from .narrate import narrate, phase_text
@@ -69,6 +69,7 @@ async def _run(client: Client, spec: Spec, snapshot: Snapshot | None, enqueued: 
     if snapshot:
         warn_of_code(snapshot)
     warn_of_queue(done)
+    warn_of_service(done)
     task = await newborn(client.bus, done.receipt.seq)
     show = Show()
     async with aclosing(follow(client.bus, task)) as items:

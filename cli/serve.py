@@ -20,6 +20,7 @@ import msgspec
 from ..core import errors
 from ..core.configuration import OF_A_SERVER
 from ..core.errors import EvqError
+from ..core.services import QUEUE
 from ..core.settings import SETTINGS, variable
 from ..core.units import duration_text
 from . import embedded
@@ -30,6 +31,7 @@ from .store import Store, Up, check_disk
 
 SERVER = "nats-server"
 DRAIN_SECONDS = 10.0
+SERVICES_SECONDS = 0.5
 _HEAL_SECONDS = 10.0
 _CLEAN_UP_SECONDS = 5.0
 _SERVER_SECONDS = 30.0
@@ -46,6 +48,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     nats_server: str | None = None
     projector: bool = True
     agent: bool = True
+    services: bool = True
     queues: tuple[str, ...] = ("default",)
     order: str = "strict"
     slots: int | None = None
@@ -58,9 +61,9 @@ Members = Callable[[Plan, Door], Sequence[Process]]
 
 
 def members(plan: Plan, door: Door) -> list[Process]:
-    """The projector and the agent, as far as `plan` wants them."""
+    """The projector and the agents, as far as `plan` wants them."""
     env = child_environment(plan, door)
-    ears = {name: Ear() for name in ("projector", "agent")}
+    ears = {name: Ear() for name in ("projector", "agent", "services")}
     slots = () if plan.slots is None else ("--slots", str(plan.slots))
     projector = Process(
         name="projector",
@@ -69,21 +72,28 @@ def members(plan: Plan, door: Door) -> list[Process]:
         stop_order=2,
         ready=ears["projector"].heard,
     )
-    agent = Process(
-        name="agent",
-        argv=evq(
-            *("agent", "--queues", ",".join(plan.queues), "--order", plan.order, *slots),
-            "--no-wait",
-        ),
-        env={**env, "NOTIFY_SOCKET": ears["agent"].address},
-        stop_order=1,
-        ready=ears["agent"].heard,
-        stop=(
-            (signal.SIGTERM, DRAIN_SECONDS),
-            (signal.SIGINT, plan.grace + _CLEAN_UP_SECONDS),
-        ),
-    )
-    return [projector] * plan.projector + [agent] * plan.agent
+
+    def agent(name: str, *options: str, drain: float, awaited: bool = True) -> Process:
+        return Process(
+            name=name,
+            argv=evq("agent", *options, "--no-wait"),
+            env={**env, "NOTIFY_SOCKET": ears[name].address},
+            stop_order=1,
+            ready=ears[name].heard,
+            may_rest=True,
+            awaited=awaited,
+            stop=(
+                (signal.SIGTERM, drain),
+                (signal.SIGINT, plan.grace + _CLEAN_UP_SECONDS),
+            ),
+        )
+
+    queues = ("--queues", ",".join(plan.queues), "--order", plan.order)
+    tasks = agent("agent", *queues, *slots, drain=DRAIN_SECONDS)
+    # Services have no end of their own that one could wait for.
+    services = agent("services", "--services", drain=SERVICES_SECONDS, awaited=False)
+    light = plan.agent and plan.services and QUEUE not in plan.queues
+    return [projector] * plan.projector + [tasks] * plan.agent + [services] * light
 
 
 class Ear:

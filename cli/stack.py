@@ -42,8 +42,10 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
 
     `env` is its whole environment. A lower `stop_order` is stopped sooner. `stop` are the
     signals that ask it to end, each with the seconds it then has; SIGKILL comes last. `ready`
-    says whether it does its work; without it, to live is to be ready. Lines of its log that
-    hold `hide` are not repeated on the terminal.
+    says whether it does its work; without it, to live is to be ready. One that `may_rest` is not
+    started again when it ended with 0, as one does that was told to. All is up without one that
+    is not `awaited`, which is started after the others. Lines of its log that hold
+    `hide` are not repeated on the terminal.
     """
 
     name: str
@@ -52,6 +54,8 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     stop_order: int
     stop: tuple[tuple[signal.Signals, float], ...] = ((signal.SIGTERM, 10.0),)
     ready: Callable[[], Awaitable[bool]] | None = None
+    may_rest: bool = False
+    awaited: bool = True
     hide: str | None = None
 
 
@@ -115,11 +119,20 @@ class Member:
                 fix=f"see {self.log}",
             )
 
+    async def start_and_keep(self) -> None:
+        """Start it, in vain or not, and keep it running until cancelled."""
+        with contextlib.suppress(StartFailed):
+            await self.start()
+        await self.keep()
+
     async def keep(self) -> None:
-        """Start it again whenever it ends, until cancelled."""
+        """Start it again whenever it ends, unless it rests, until cancelled."""
         failures = 0
         while True:
             code = await self._end()
+            if code == 0 and self.process.may_rest:
+                self._enter("stopped")
+                await asyncio.Event().wait()
             lived = time.monotonic() - self._spawned_at
             failures = 1 if lived > STEADY_SECONDS else failures + 1
             pause = pause_after(failures)
@@ -205,7 +218,7 @@ class Stack:
         return tuple(member.record for member in self._stopping())
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
-        """Start the first, then all others at once, call `ready`, keep them running until `stop`
+        """Start the first, then the others at once, call `ready`, keep them running until `stop`
         is set, stop all.
 
         `stop` set once more while they stop is for the impatient: it skips one wait.
@@ -213,7 +226,8 @@ class Stack:
         """
         keepers: list[asyncio.Task[None]] = []
         try:
-            for together in (self.members[:1], self.members[1:]):
+            awaited = [member for member in self.members[1:] if member.process.awaited]
+            for together in (self.members[:1], awaited):
                 await first_of(
                     asyncio.gather(*(member.start() for member in together)), stop.wait()
                 )
@@ -221,6 +235,8 @@ class Stack:
                     return
                 keepers += [asyncio.create_task(member.keep()) for member in together]
             ready()
+            late = [member for member in self.members[1:] if not member.process.awaited]
+            keepers += [asyncio.create_task(member.start_and_keep()) for member in late]
             await first_of(stop.wait(), *keepers)
         finally:
             stop.clear()

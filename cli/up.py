@@ -37,6 +37,7 @@ store_option = click.option(
 )
 @click.option("--slots", type=click.IntRange(min=1), help="How many tasks run at a time.")
 @click.option("--no-agent", is_flag=True, help="Run no tasks on this machine.")
+@click.option("--no-services", is_flag=True, help="Run no light tasks of the queue services.")
 @click.option("--no-projector", is_flag=True, help="Answer no questions from this machine.")
 @click.option("--sync", metavar="WHEN", help="always, or how often the log is forced to disk.")
 @click.option("--tls-cert", metavar="FILE", help="The server's certificate.")
@@ -44,10 +45,11 @@ store_option = click.option(
 @click.option("--tls-ca", metavar="FILE", help="Who signed the certificate.")
 @click.option("--ready-fd", type=int, hidden=True)
 def up(detach: bool, store: str | None, ready_fd: int | None, **options: Any) -> None:
-    """Run a NATS server, a projector and an agent until ^C.
+    """Run a NATS server, a projector, an agent, and one for services until ^C.
 
-    A process that crashes is started again. ^C (or SIGTERM) ends all in order: the agent gives
-    its tasks some seconds to end, a second ^C does not wait for them.
+    The last one runs the light tasks of the queue services, such as monitors, many at once. A
+    process that crashes is started again. ^C (or SIGTERM) ends all in order: the agents give their
+    tasks some seconds to end, a second ^C does not wait for them.
     """
     from . import serve
     from .store import Store as StoreFolder
@@ -75,6 +77,7 @@ def _plan(
     order: str,
     slots: int | None,
     no_agent: bool,
+    no_services: bool,
     no_projector: bool,
     sync: str | None,
     tls_cert: str | None,
@@ -98,6 +101,7 @@ def _plan(
         nats_server=settings.nats_server,
         projector=not no_projector,
         agent=not no_agent,
+        services=not no_services,
         queues=tuple(check_name(name, "queue") for name in named),
         order=order,
         slots=slots,
@@ -119,7 +123,11 @@ def _arguments(plan: Plan) -> list[str]:
         "--tls-key": plan.tls and plan.tls.key,
         "--tls-ca": plan.tls and plan.tls.ca,
     }
-    flags = {"--no-agent": not plan.agent, "--no-projector": not plan.projector}
+    flags = {
+        "--no-agent": not plan.agent,
+        "--no-services": not plan.services,
+        "--no-projector": not plan.projector,
+    }
     pairs = [word for name, value in given.items() if value for word in (name, value)]
     return pairs + [name for name, wanted in flags.items() if wanted]
 

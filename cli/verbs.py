@@ -32,7 +32,12 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Fleet": {
         "queues": ("queues:queues", "The queues, and who serves them."),
         "queue": ("queue:queue", "One queue: look at it, pause it, empty it …"),
-        "workers": ("fleet:workers", "The agents that are there, and what they do."),
+        "workers": ("workers:workers", "The agents that are there, and what they do."),
+        "worker": ("workers:worker", "All about one agent: its tasks, queues, machine."),
+        "gpus": ("workers:gpus", "The GPUs there are, and who has them."),
+        "drain": ("duty:drain", "Let an agent, or GPUs of it, take nothing more."),
+        "resume": ("duty:resume", "Let a drained agent take tasks again."),
+        "stop": ("duty:stop", "End an agent after its tasks, or now."),
         "agent": ("agent:agent", "Run tasks on this machine until told to stop."),
         "projector": ("projector:projector", "Keep the database, and answer questions."),
     },
@@ -72,10 +77,8 @@ OTHER_WORDS = {
     "rm": "abort",
     "ssh": "shell",
     "start": "up",
-    "stop": "abort",
     "submit": "enqueue",
     "tail": "logs",
     "tasks": "ls",
-    "worker": "agent",
 }
 """What other tools call our verbs; only used to suggest the right one."""

@@ -13,6 +13,18 @@ from typing import Literal
 
 import msgspec
 
+from .agents import AgentDown as AgentDown
+from .agents import AgentDraining as AgentDraining
+from .agents import AgentEvent as AgentEvent
+from .agents import AgentLost as AgentLost
+from .agents import AgentNews as AgentNews
+from .agents import AgentOrder as AgentOrder
+from .agents import AgentPaused as AgentPaused
+from .agents import AgentResumed as AgentResumed
+from .agents import AgentUp as AgentUp
+from .agents import DrainRequested as DrainRequested
+from .agents import ResumeRequested as ResumeRequested
+from .agents import StopRequested as StopRequested
 from .queues import QueueEvent
 from .spec import Spec
 
@@ -267,69 +279,6 @@ class Again(msgspec.Struct, frozen=True, tag_field="kind", tag="again", omit_def
     origin: int
     rank: float | None = None
 
-
-# --- agents -----------------------------------------------------------------------------------
-
-
-class AgentUp(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_up", kw_only=True):
-    """An agent started. `memory` is in bytes, `gpus` are the ids of those it offers."""
-
-    agent: str
-    instance: str
-    host: str
-    pid: int
-    queues: tuple[str, ...]
-    order: str
-    slots: int
-    version: str
-    cpus: int
-    memory: int
-    platform: str
-    python: str
-    gpus: tuple[str, ...] = ()
-
-
-class AgentDraining(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_draining"):
-    """An agent claims nothing more and ends when its attempts have ended."""
-
-    agent: str
-    instance: str
-    reason: str
-
-
-class AgentDown(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_down"):
-    """An agent ended in order."""
-
-    agent: str
-    instance: str
-    reason: str
-
-
-class AgentPaused(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_paused"):
-    """An agent claims nothing more until `agent_resumed`; what runs goes on."""
-
-    agent: str
-    instance: str
-    reason: str
-
-
-class AgentResumed(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_resumed"):
-    """An agent that had paused claims tasks again."""
-
-    agent: str
-    instance: str
-    reason: str
-
-
-class AgentLost(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_lost"):
-    """An agent went without a word, as another one noticed. If it lives after all, it says so."""
-
-    agent: str
-    instance: str
-    reason: str
-
-
-AgentEvent = AgentUp | AgentDraining | AgentDown | AgentPaused | AgentResumed | AgentLost
 
 Event = Lifecycle | Again | AgentEvent | QueueEvent
 

@@ -155,16 +155,24 @@ class Hints(Protocol):
 class Presence(Protocol):
     """Who is there: values that vanish when they are not renewed."""
 
-    async def put(self, name: str, value: bytes, seconds: float) -> None:
-        """Say `value` for the next `seconds`. Raises `BusAway` if the server did not take it."""
+    async def put(self, name: str, value: bytes, seconds: float, expect: int | None = None) -> int:
+        """Say `value` for the next `seconds`, and return its sequence.
+
+        `expect` is the sequence that the last word on `name` must have (0: there is none). Raises
+        `WrongSequence`, or `BusAway` if the server did not take it.
+        """
         ...
 
     async def get(self, name: str) -> bytes | None:
         """The value, unless it has run out."""
         ...
 
-    async def remove(self, name: str) -> None:
-        """Take it back at once."""
+    async def last(self, name: str) -> Stored | None:
+        """The last word on `name`, for whoever means to follow it; empty if it was taken back."""
+        ...
+
+    async def remove(self, name: str, expect: int | None = None) -> None:
+        """Take it back at once; `expect` as in `put`."""
         ...
 
     async def all(self) -> Mapping[str, bytes]:

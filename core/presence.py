@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from .orders import Drain, Drains, drained_gpus, whole
 from .resources import Offer
 
 
@@ -17,12 +18,15 @@ class RunningTask(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     slot: int
     since: int
     gpus: tuple[str, ...] = ()
+    queue: str = ""
 
 
 class AgentPresence(msgspec.Struct, frozen=True, kw_only=True):
     """An agent that is there now. `claims` are the fencing tokens of its live attempts, `paused`
     is why it claims nothing at the moment, `offer` all that it has for tasks and `free` what of
-    it no attempt has, `reserved` for whom it keeps some of that free, in words."""
+    it no attempt has, `reserved` for whom it keeps some of that free, in words. `drains` are the
+    orders that keep it or some of its GPUs out of use, `services` says that it runs many light
+    tasks at once."""
 
     agent: str
     instance: str
@@ -39,14 +43,49 @@ class AgentPresence(msgspec.Struct, frozen=True, kw_only=True):
     free: Offer = Offer()
     running: tuple[RunningTask, ...] = ()
     reserved: str = ""
+    drains: Drains = ()
+    services: bool = False
 
     @property
     def takes(self) -> bool:
         """Whether it claims tasks, if it has a free slot."""
-        return not self.draining and not self.paused
+        return not self.draining and not self.paused and not self.drained
+
+    @property
+    def drained(self) -> Drain | None:
+        """Who took it out of use, if somebody did; its running tasks go on."""
+        return whole(self.drains)
+
+    @property
+    def drained_gpus(self) -> tuple[str, ...]:
+        """The ids of its GPUs that somebody took out of use."""
+        return drained_gpus(self.drains)
+
+    def sub_agent(self, running: RunningTask) -> str:
+        """What one of its tasks is called where an agent for services shows each by itself."""
+        return f"{self.agent}/{running.name}"
+
+
+class NameHolder(msgspec.Struct, frozen=True, kw_only=True):
+    """Which agent has a name; `lease` is in seconds, `home` tells its folder from all others."""
+
+    agent: str
+    instance: str
+    host: str
+    pid: int
+    since: int
+    lease: float
+    home: str
+
+
+def presence_key(agent: str, instance: str) -> str:
+    """Where an agent's instance says that it lives. A restarted agent has another key, so that
+    the silence of the one before is not covered up."""
+    return f"{agent}.{instance}"
 
 
 _decoder = msgspec.json.Decoder(AgentPresence)
+_holder = msgspec.json.Decoder(NameHolder)
 
 
 def encode_presence(presence: AgentPresence) -> bytes:
@@ -60,5 +99,20 @@ def decode_presence(data: bytes | None) -> AgentPresence | None:
         return None
     try:
         return _decoder.decode(data)
+    except msgspec.DecodeError:
+        return None
+
+
+def encode_holder(holder: NameHolder) -> bytes:
+    """The holder of a name as bytes."""
+    return msgspec.json.encode(holder)
+
+
+def decode_holder(data: bytes | None) -> NameHolder | None:
+    """The holder in `data`; None if there is none or it cannot be read."""
+    if not data:
+        return None
+    try:
+        return _holder.decode(data)
     except msgspec.DecodeError:
         return None

@@ -37,7 +37,8 @@ from ..core.subjects import (
     parse_telemetry,
 )
 from ..core.wire import Broken, Unknown
-from .rows import AgentRow, DeadLetter, EventRow, agent_row, time
+from .agent_rows import AgentRow, agent_row
+from .rows import DeadLetter, EventRow, time
 
 _AGENT_SUBJECT = "evq.x.agent."
 
@@ -181,7 +182,7 @@ def _fold_agent(folded: Folded, envelope: Envelope, agents: Mapping[str, AgentRo
     if not isinstance(event, AgentEvent):
         raise Strange(f"{_kind(envelope)} is no event of an agent's life")
     before = folded.agents.get(event.agent) or agents.get(event.agent)
-    row = agent_row(before, envelope.at, event)
+    row = agent_row(before, envelope.at, envelope.by, event)
     if row:
         folded.agents[event.agent] = row
 

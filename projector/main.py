@@ -15,7 +15,11 @@ import msgspec
 
 from ..core.bus.connect import Bus, Login, connect
 from ..core.bus.loop import loop_factory
+from ..core.bus.waiting import first_of
 from ..core.errors import EvqError, SettingsError, UsageError, report
+from ..core.ports import Stored
+from ..core.sdk.author import Author
+from ..core.sdk.neighbours import Neighbours
 from ..core.sdk.ready import tell_ready
 from ..core.subjects import question
 from .answers import Answers
@@ -25,6 +29,9 @@ from .rebuild import rebuild_database
 from .snapshots import Snapshots
 from .store import Database, OldSchema, database_file
 from .verify import verify_database
+
+LEASE = 10.0
+"""Seconds; an agent with a longer lease says for as long that it lives."""
 
 OnReady = Callable[[], None]
 
@@ -68,6 +75,16 @@ async def _project(bus: Bus, path: Path, stop: asyncio.Event, on_ready: OnReady 
         return await _until(stop, _serve(bus, follower, path, on_ready))
 
 
+async def _look_after_agents(bus: Bus) -> None:
+    """Notice when the last agents have gone without a word: no other agent could."""
+    clock = asyncio.get_running_loop().time
+
+    async def nothing(stored: Stored) -> None:
+        """No event is about a projector."""
+
+    await Neighbours(bus, Author("projector"), "", LEASE, clock).run(nothing)
+
+
 async def _serve(bus: Bus, follower: Follower, path: Path, on_ready: OnReady | None) -> int:
     async def copy(target: Path) -> tuple[int, int]:
         def copying(database: Database) -> tuple[int, int]:
@@ -86,7 +103,7 @@ async def _serve(bus: Bus, follower: Follower, path: Path, on_ready: OnReady | N
         ):
             if on_ready:
                 on_ready()
-            await follower.run()
+            await first_of(follower.run(), _look_after_agents(bus))
     finally:
         await cells.close()
         snapshots.close()

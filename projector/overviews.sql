@@ -34,6 +34,14 @@ SELECT a.task, a.attempt, t.queue, t."user", t.project, t.name, a.agent, a.host,
     a.ended IS NOT NULL AND a.outcome <> 'completed' AS wasted
 FROM held a JOIN _tasks t USING (task);
 
+-- Each task of an agent for services as what it is there: a sub-agent.
+CREATE OR REPLACE VIEW services AS
+SELECT a.agent || '/' || t.name AS sub_agent, a.agent, a.task, a.attempt, t.name, t.queue,
+    t."user", coalesce(a.outcome, CASE WHEN a.started IS NULL THEN 'preparing' ELSE 'running' END)
+    AS state, a.claimed AS since, a.ended, a.host, a.pid, a.cpu_seconds, a.max_rss_bytes
+FROM _attempts a JOIN _tasks t USING (task)
+WHERE a.agent IN (SELECT agent FROM _agents WHERE services);
+
 -- Each stretch of an agent's life in one state: the true history of the machines.
 CREATE OR REPLACE VIEW agent_history AS
 WITH said AS (

@@ -12,6 +12,7 @@ from ..core.ports import Stored
 from ..core.queues import QueueState
 from ..core.state import Ended, Task
 from ..core.subjects import LIFECYCLE_STREAM, TELEMETRY_STREAM
+from .agent_rows import AgentRow
 from .fold import (
     Folded,
     Heard,
@@ -23,7 +24,6 @@ from .fold import (
     task_of,
 )
 from .rows import (
-    AgentRow,
     AttemptRow,
     PackageRow,
     PhaseRow,
@@ -245,7 +245,7 @@ class Projection:
 
 def _read_agents(database: Database) -> list[AgentRow]:
     columns = ", ".join(
-        f"epoch_us({name})" if name in ("started", "last_event") else name
+        f"epoch_us({name})" if name in ("started", "last_event", "drained") else name
         for name in AgentRow.__struct_fields__
     )
     rows = database.rows(f"SELECT {columns} FROM _agents")

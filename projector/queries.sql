@@ -43,7 +43,7 @@ recent AS (
     WHERE queue = (SELECT queue FROM t) AND started IS NOT NULL AND ended IS NOT NULL
     ORDER BY origin DESC LIMIT 100),
 serving AS (
-    SELECT count(*) AS n, sum(slots) AS slots, list(agent ORDER BY agent) AS names FROM _agents
+    SELECT count(*) AS n, sum(slots) AS slots, list(agent ORDER BY agent) AS names FROM agents
     WHERE state = 'up' AND list_contains(queues, (SELECT queue FROM t)))
 SELECT t.task, t.state, t.queue, t.priority, t.delay, t.since,
     CASE WHEN t.state = 'queued' THEN ahead.n + 1 END AS position,
@@ -120,6 +120,12 @@ WITH lines AS (
         SELECT queue FROM _tasks WHERE list_contains($tasks::VARCHAR[], task)))
 SELECT task, queue, priority, rank, position, place, total FROM lines
 WHERE list_contains($tasks::VARCHAR[], task) ORDER BY queue, position;
+
+-- name: workload()
+SELECT queue, count(*) FILTER (state = 'queued') AS queued,
+    list_aggregate(arg_max(_seconds(claimed, ended), origin, 100)
+        FILTER (claimed IS NOT NULL AND ended IS NOT NULL), 'median') AS median_seconds
+FROM _tasks GROUP BY queue ORDER BY queue;
 
 -- name: dead_letters(after=0, limit=100)
 SELECT stream, seq, subject, error, payload[:1000] AS payload, seen FROM _dead_letters

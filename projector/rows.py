@@ -128,27 +128,6 @@ class PackageRow(msgspec.Struct, frozen=True):
     version: str
 
 
-class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of `_agents`. An agent that was first seen when it went has no more than that."""
-
-    agent: str
-    instance: str
-    host: str | None = None
-    pid: int | None = None
-    state: str
-    queues: tuple[str, ...] = ()
-    queue_order: str | None = None
-    slots: int | None = None
-    version: str | None = None
-    cpus: int | None = None
-    memory: int | None = None
-    platform: str | None = None
-    python: str | None = None
-    started: int | None = None
-    last_event: int
-    reason: str | None = None
-
-
 class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row of `_queues`: a queue that somebody did something to, since when it is in its state
     by whose wish, and why. `fold` is the queue itself."""
@@ -340,42 +319,3 @@ def set_name(packages: tuple[Package, ...]) -> str | None:
     if not packages:
         return None
     return hashlib.blake2b(_encoder.encode(packages), digest_size=12).hexdigest()
-
-
-def agent_row(before: AgentRow | None, at: int, event: events.AgentEvent) -> AgentRow | None:
-    """An agent's row after an event; null if the event is of an instance that was replaced."""
-    when = time(at)
-    match event:
-        case events.AgentUp():
-            return AgentRow(
-                agent=event.agent,
-                instance=event.instance,
-                host=event.host,
-                pid=event.pid,
-                state="up",
-                queues=event.queues,
-                queue_order=event.order,
-                slots=event.slots,
-                version=event.version,
-                cpus=event.cpus,
-                memory=event.memory,
-                platform=event.platform,
-                python=event.python,
-                started=when,
-                last_event=when,
-            )
-        case events.AgentDraining(agent, instance, reason):
-            state = "draining"
-        case events.AgentDown(agent, instance, reason):
-            state = "down"
-        case events.AgentPaused(agent, instance, reason):
-            state = "paused"
-        case events.AgentResumed(agent, instance, reason):
-            state = "up"
-        case events.AgentLost(agent, instance, reason):
-            state = "lost"
-    if before is None:
-        before = AgentRow(agent=agent, instance=instance, state=state, last_event=when)
-    if before.instance != instance:
-        return None
-    return msgspec.structs.replace(before, state=state, last_event=when, reason=reason)

@@ -37,7 +37,9 @@ CREATE TABLE IF NOT EXISTS _packages (packages VARCHAR, name VARCHAR, version VA
 CREATE TABLE IF NOT EXISTS _agents (
     agent VARCHAR, instance VARCHAR, host VARCHAR, pid BIGINT, state VARCHAR, queues VARCHAR[],
     queue_order VARCHAR, slots INTEGER, version VARCHAR, cpus INTEGER, memory BIGINT,
-    platform VARCHAR, python VARCHAR, started TIMESTAMP, last_event TIMESTAMP, reason VARCHAR);
+    platform VARCHAR, python VARCHAR, started TIMESTAMP, last_event TIMESTAMP, reason VARCHAR,
+    services BOOLEAN, drains JSON, drained TIMESTAMP, drained_by VARCHAR, drain_reason VARCHAR,
+    drained_gpus VARCHAR[]);
 
 -- Queues that somebody did something to; the others are known by their tasks.
 CREATE TABLE IF NOT EXISTS _queues (
@@ -112,14 +114,17 @@ FROM _metric_latest GROUP BY task, name;
 CREATE OR REPLACE VIEW logs AS SELECT task, attempt, line, ts, stream, text FROM _logs;
 
 CREATE OR REPLACE VIEW agents AS
-SELECT agent, instance, host, pid, state, queues, queue_order, slots, version, cpus, memory,
-    platform, python, started, last_event, reason
+SELECT agent, instance, host, pid,
+    CASE WHEN state IN ('up', 'paused') AND drained IS NOT NULL THEN 'drained' ELSE state END
+    AS state,
+    queues, queue_order, slots, version, cpus, memory, platform, python, started, last_event,
+    reason, services, drained, drained_by, drain_reason, drained_gpus
 FROM _agents;
 
 CREATE OR REPLACE VIEW queues AS
 WITH served AS (
     SELECT queue, count(*) AS agents
-    FROM (SELECT unnest(queues) AS queue FROM _agents WHERE state = 'up') GROUP BY queue),
+    FROM (SELECT unnest(queues) AS queue FROM agents WHERE state = 'up') GROUP BY queue),
 filled AS (
     SELECT queue, count(*) FILTER (state = 'queued') AS queued,
         count(*) FILTER (state = 'claimed') AS claimed,

@@ -47,13 +47,14 @@ def until() -> Callable[..., Awaitable[Any]]:
 class NatsServer:
     """A nats-server with the house's nats.conf, on a port of its own that outlives restarts."""
 
-    def __init__(self, folder: Path, sync: float | str = 60.0) -> None:
+    def __init__(self, folder: Path, sync: float | str = 60.0, host: str = "127.0.0.1") -> None:
         """`sync` is after how many seconds writes are forced to the disk, or `always`.
 
         A test kills the server, never the kernel: what was written stays without a sync.
         """
         self.folder = folder
         self._sync = sync
+        self._host = host
         self.store = folder / "store"
         self.log = folder / "log"
         self._port = embedded.Port(embedded.Address("127.0.0.1", 0))
@@ -71,7 +72,7 @@ class NatsServer:
     def start(self) -> None:
         """Start it, and return when it answers."""
         variables = embedded.server_variables(
-            embedded.Address("127.0.0.1", self.port),
+            embedded.Address(self._host, self.port),
             name="evq-test",
             token="test",
             folder=self.store,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from ...core.services import with_limits
 from ...core.spec import Limits, Spec
 from ..means import Means
 from ..supervision.forkserver import Supervisor
@@ -19,7 +20,7 @@ class Confinement:
 
     def __init__(self, means: Means, spec: Spec, name: str) -> None:
         self._means = means
-        self._limits = spec.limits
+        self._limits = self._possible_for_services(spec)
         wishes = (spec.timeout, means.config.max_timeout)
         self.seconds = min(filter(None, wishes), default=None)
         """How long the command may run: as long as the task wants, up to what the agent allows."""
@@ -28,6 +29,14 @@ class Confinement:
         self._cgroup: Cgroup | None = None
         self._pid = 0
         self._began = time.monotonic()
+
+    def _possible_for_services(self, spec: Spec) -> Limits | None:
+        """The task's limits with those of a service that this machine can put into force: nobody
+        asked for the others, so that nothing is wrong without them."""
+        if not self._means.config.services:
+            return spec.limits
+        possible, _ = self._means.cgroups.possible(self._means.config.service_limits)
+        return with_limits(spec.limits, possible)
 
     def enter(self, supervisor: Supervisor, say: Callable[[str], None]) -> None:
         """Have everything that the supervisor starts from now on run inside the limits.

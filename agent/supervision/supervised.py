@@ -210,6 +210,11 @@ class Supervisor:
         assert self._exit is not None
         self._exit.add_done_callback(lambda _: then())
 
+    async def without_command(self) -> None:
+        """Return when the present command has ended, if there is one."""
+        if self._exit is not None:
+            await asyncio.wait((self._exit,))
+
     # --- what the supervisor says -------------------------------------------------------------
 
     def _tell(self, *message: object, fds: Sequence[int] = ()) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from ...core.bus.waiting import first_of
 from ...core.ports import BusAway, Delivery
 from ...core.resources import Request
 from ...core.subjects import Level
@@ -45,13 +46,13 @@ class Taker:
 
     async def run(self) -> None:
         """Take hints until it is over."""
-        await self._pauses.known.wait()
+        await first_of(self._pauses.known.wait(), self.over.wait())
         while not self.over.is_set():
             if not self._room.slots or self.paused:
                 self._freed.clear()
                 await self._freed.wait()
                 continue
-            await self._means.bus.standing.wait()
+            await first_of(self._means.bus.standing.wait(), self.over.wait())
             if not self._means.keeper.fresh:
                 # Whoever could not renew its lease lately must not begin anything.
                 self._means.keeper.nudge()
@@ -62,7 +63,7 @@ class Taker:
                     await self._take(delivery)
             except BusAway as away:
                 log.info("no hints: %s", away)
-                await self._means.bus.wait(away)
+                await first_of(self._means.bus.wait(away), self.over.wait())
 
     async def watch_levels(self) -> None:
         """Learn of the levels of our queues without end."""

@@ -16,7 +16,7 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 from ..errors import EvqError, NotFound, ProjectorAway
-from ..ports import BusAway
+from ..ports import BusAway, Stored, WrongSequence
 from .calls import Answer, mistake
 from .memory_hints import MemoryHints, Queues
 from .memory_stream import Link, MemoryStream, Messages
@@ -30,7 +30,9 @@ class MemoryServer:
         self.log = Messages(clock)
         self.telemetry = Messages(clock)
         self.queues = Queues(self.log, clock)
-        self.presence: dict[str, tuple[bytes, float]] = {}
+        self.presence: dict[str, tuple[Stored, float]] = {}
+        self.words = 0
+        """How often something was said in `presence`."""
         self.objects: dict[str, bytes] = {}
         self.listeners: dict[str, list[asyncio.Queue[bytes]]] = {}
         self.answers: dict[str, list[Answer]] = {}
@@ -47,21 +49,32 @@ class MemoryPresence:
         self._link = link
         self._server = server
 
-    async def put(self, name: str, value: bytes, seconds: float) -> None:
-        self._link.check()
-        self._server.presence[name] = (value, self._server.clock() + seconds)
+    async def put(self, name: str, value: bytes, seconds: float, expect: int | None = None) -> int:
+        there = await self.last(name)
+        if expect is not None and expect != (there.seq if there else 0):
+            raise WrongSequence(f"{name} is not at {expect}")
+        self._server.words += 1
+        word = Stored(self._server.words, name, value)
+        self._server.presence[name] = (word, self._server.clock() + seconds)
+        return word.seq
 
     async def get(self, name: str) -> bytes | None:
-        return (await self.all()).get(name)
+        there = await self.last(name)
+        return there.data if there and there.data else None
 
-    async def remove(self, name: str) -> None:
-        self._link.check()
-        self._server.presence.pop(name, None)
+    async def last(self, name: str) -> Stored | None:
+        return self._living().get(name)
+
+    async def remove(self, name: str, expect: int | None = None) -> None:
+        await self.put(name, b"", 1, expect)
 
     async def all(self) -> Mapping[str, bytes]:
+        return {name: word.data for name, word in self._living().items() if word.data}
+
+    def _living(self) -> dict[str, Stored]:
         self._link.check()
         now = self._server.clock()
-        return {name: value for name, (value, end) in self._server.presence.items() if end > now}
+        return {name: word for name, (word, end) in self._server.presence.items() if end > now}
 
 
 class MemoryObjects:

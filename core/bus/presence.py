@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Mapping
 import msgspec
 from nats.aio.msg import Msg
 
-from ..ports import BusAway
+from ..ports import BusAway, Stored, WrongSequence
 from ..subjects import PRESENCE_BUCKET
 from .requests import TIMEOUT, ApiError, Requests, publish, raise_for_error, status
-from .stream import Stream
+from .stream import EXPECT, WRONG_LAST_SEQUENCE, Stream, sequence
 
 _PREFIX = f"$KV.{PRESENCE_BUCKET}."
 
@@ -24,25 +24,35 @@ class JetStreamPresence:
         self._requests = requests
         self._stream = stream
 
-    async def put(self, name: str, value: bytes, seconds: float) -> None:
+    async def put(self, name: str, value: bytes, seconds: float, expect: int | None = None) -> int:
         headers = {"Nats-TTL": f"{max(1, math.ceil(seconds))}s"}
-        await self._say(name, value, headers, seconds)
+        return await self._say(name, value, headers, seconds, expect)
 
     async def get(self, name: str) -> bytes | None:
-        stored = await self._stream.last(_PREFIX + name)
+        stored = await self.last(name)
         return stored.data if stored and stored.data else None
 
-    async def remove(self, name: str) -> None:
-        headers = {"KV-Operation": "PURGE", "Nats-Rollup": "sub", "Nats-TTL": "1s"}
-        await self._say(name, b"", headers, TIMEOUT)
+    async def last(self, name: str) -> Stored | None:
+        return await self._stream.last(_PREFIX + name)
 
-    async def _say(self, name: str, value: bytes, headers: dict[str, str], timeout: float) -> None:
+    async def remove(self, name: str, expect: int | None = None) -> None:
+        headers = {"KV-Operation": "PURGE", "Nats-Rollup": "sub", "Nats-TTL": "1s"}
+        await self._say(name, b"", headers, TIMEOUT, expect)
+
+    async def _say(
+        self, name: str, value: bytes, headers: dict[str, str], timeout: float, expect: int | None
+    ) -> int:
+        if expect is not None:
+            headers[EXPECT] = str(expect)
         answer = await self._requests.request(_PREFIX + name, value, headers, timeout)
         try:
             raise_for_error(answer.data)
         except ApiError as error:
+            if error.err_code in WRONG_LAST_SEQUENCE:
+                raise WrongSequence(str(error)) from error
             # A server without room is as good as none: nobody has heard that we live.
             raise BusAway(str(error)) from error
+        return sequence(answer.data)
 
     async def all(self) -> Mapping[str, bytes]:
         return {

@@ -53,6 +53,11 @@ _ack = msgspec.json.Decoder(_Ack)
 _info = msgspec.json.Decoder(StreamInfo)
 
 
+def sequence(answer: bytes) -> int:
+    """Where the server has put a message, by its answer."""
+    return _ack.decode(answer).seq
+
+
 class Stream:
     """One stream, as the ports `Log` and `Telemetry` want it."""
 
@@ -95,7 +100,7 @@ class Stream:
                     fix="free disk space on the server, or raise its max_file_store",
                 ) from error
             raise
-        return _ack.decode(answer).seq
+        return sequence(answer)
 
     async def append_all(self, entries: Sequence[Entry]) -> int:
         """Store all entries or none, by an atomic batch; see `ports.Log`."""
@@ -121,7 +126,7 @@ class Stream:
                 if error.err_code in WRONG_LAST_SEQUENCE:
                     raise WrongSequence(str(error)) from error
                 raise
-        return _ack.decode(answer).seq
+        return sequence(answer)
 
     async def _find(self, entry: Entry) -> int | None:
         """The sequence of the stored message with this entry's id, if it was stored."""

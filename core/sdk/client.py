@@ -16,7 +16,7 @@ from .. import subjects, wire
 from ..bus.connect import Bus, Login, connect
 from ..decide import Abort, Dequeue, Move, Requeue, decide
 from ..errors import Conflict, NotFound, UsageError
-from ..events import AbortRequested, Again, Enqueued
+from ..events import AbortRequested, Again, AgentOrder, Enqueued
 from ..handle import find, handle, load_queue, load_queues, refresh
 from ..ids import TASK_ID_LENGTH, check_name, is_task_id, is_task_prefix, task_id_for_key
 from ..ports import BusAway, Entry, WrongSequence
@@ -133,6 +133,16 @@ class Client:
             return []
         found = [decode_presence(value) for value in values.values()]
         return sorted((agent for agent in found if agent), key=lambda agent: agent.agent)
+
+    async def order(self, order: AgentOrder) -> None:
+        """Tell an agent, by an event about it, which it hears at once or when it starts."""
+        envelope = self.author.envelope(order)
+        entry = Entry(subjects.agent_events(order.agent), wire.encode(envelope), envelope.id)
+        await self._append(entry)
+
+    async def is_agent(self, name: str) -> bool:
+        """Whether there is, or has been, an agent of this name."""
+        return await self.bus.log.last(subjects.agent_events(name)) is not None
 
     # --- one task -----------------------------------------------------------------------------
 

@@ -128,9 +128,14 @@ class Played:
         self._sent = 0
 
     async def appear(
-        self, *queues: str, slots: int = 2, claims: tuple[int, ...] = (), paused: str = ""
+        self,
+        *queues: str,
+        slots: int = 2,
+        claims: tuple[int, ...] = (),
+        paused: str = "",
+        **more: Any,
     ) -> None:
-        """Be there, for the others to see."""
+        """Be there, for the others to see; `more` are fields of the presence."""
         presence = AgentPresence(
             agent=self.NAME,
             instance=self.INSTANCE,
@@ -142,6 +147,7 @@ class Played:
             claims=claims,
             since=now(),
             paused=paused,
+            **more,
         )
         await self.bus.presence.put(self.NAME, encode_presence(presence), 60)
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from evq.core.ports import WrongSequence
+
 
 async def test_put_is_seen_by_all(bus: Any, peer: Any) -> None:
     assert await bus.presence.get("w1") is None
@@ -74,3 +78,36 @@ async def test_the_mark_of_a_removal_takes_nothing_with_it(
 
     await until(gone)
     assert await bus.presence.get("w1") == b"again"
+
+
+async def test_of_two_who_take_a_name_one_has_it(bus: Any, peer: Any) -> None:
+    ours = await bus.presence.put("w1", b"ours", 60, expect=0)
+    with pytest.raises(WrongSequence):
+        await peer.presence.put("w1", b"theirs", 60, expect=0)
+    with pytest.raises(WrongSequence):
+        await peer.presence.remove("w1", expect=ours + 1)
+    last = await peer.presence.last("w1")
+    assert (last.seq, last.data) == (ours, b"ours")
+    after = await bus.presence.put("w1", b"still ours", 60, expect=ours)
+    assert after > ours and await peer.presence.get("w1") == b"still ours"
+
+
+async def test_what_is_taken_back_can_be_followed(bus: Any, peer: Any) -> None:
+    ours = await bus.presence.put("w1", b"ours", 60, expect=0)
+    await bus.presence.remove("w1", expect=ours)
+    mark = await peer.presence.last("w1")
+    assert mark.data == b"" and await peer.presence.get("w1") is None
+    await peer.presence.put("w1", b"theirs", 60, expect=mark.seq)
+    assert await bus.presence.all() == {"w1": b"theirs"}
+
+
+async def test_a_name_that_ran_out_is_free(world: Any, bus: Any, peer: Any, until: Any) -> None:
+    await bus.presence.put("w1", b"ours", 1, expect=0)
+    world.pass_time(2)
+
+    async def gone() -> bool:
+        return await peer.presence.last("w1") is None
+
+    await until(gone)
+    await peer.presence.put("w1", b"theirs", 60, expect=0)
+    assert await bus.presence.get("w1") == b"theirs"

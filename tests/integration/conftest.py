@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +46,16 @@ class AgentProcess:
         queues: tuple[str, ...],
         *options: str,
         name: str | None = "",
+        before: Sequence[str] = (),
         python: str = sys.executable,
     ) -> None:
-        """`name` is made up if it is empty; with None the agent finds one itself."""
+        """`name` is made up if it is empty; with None the agent finds one itself. `before` is a
+        command that runs it."""
+        folder.mkdir(exist_ok=True)
         self.folder = folder
         self.name = name if name != "" else "agent-" + secrets.token_hex(4)
         self._log = folder / f"log-{secrets.token_hex(4)}"
-        argv = [python, "-P", "-m", "evq.agent", "--queues", ",".join(queues)]
+        argv = [*before, python, "-P", "-m", "evq.agent", "--queues", ",".join(queues)]
         argv += ["--state-dir", str(folder / "state"), "--cache-dir", str(folder / "cache")]
         argv += ["--name", self.name] if self.name else []
         environment = {**os.environ, **SECRETS, "UV_PYTHON_DOWNLOADS": "never"}
@@ -294,7 +297,8 @@ def start_agent(nats_server: Any, tmp_path: Path) -> Iterator[Callable[..., Agen
 
     def start(queues: list[Queue], *options: str, **more: Any) -> AgentProcess:
         names = tuple(queue.name for queue in queues)
-        agent = AgentProcess(nats_server.login, tmp_path, names, *options, **more)
+        where = more.pop("login", nats_server.login), more.pop("folder", tmp_path)
+        agent = AgentProcess(*where, names, *options, **more)
         started.append(agent)
         return agent
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from evq.cli.identity import Identity, born
@@ -195,3 +196,20 @@ def test_a_number_that_changed_hands_is_left_alone() -> None:
         assert Identity(other.pid, born(other.pid)).alive()
         other.communicate(b"\n")
         assert other.returncode == 0
+
+
+async def test_one_that_may_rest_is_left_alone_when_it_ended_in_order(tmp_path: Path) -> None:
+    said = "print('here', flush=True)"
+    runs = Runs(msgspec.structs.replace(python(said), may_rest=True), tmp_path)
+    await runs.until(lambda: runs.member.record.last_exit == 0)
+    await runs.until(lambda: runs.member.state == "stopped")
+    assert runs.member.record.restarts == 0
+    runs.stop.set()
+    await runs.end()
+
+
+async def test_one_that_may_rest_is_started_again_after_a_crash(tmp_path: Path) -> None:
+    runs = Runs(msgspec.structs.replace(python("raise SystemExit(3)"), may_rest=True), tmp_path)
+    await runs.until(lambda: runs.member.restarts == 1)
+    runs.stop.set()
+    await runs.end()

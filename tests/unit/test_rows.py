@@ -19,7 +19,7 @@ from evq.core.questions import Named
 from evq.core.spec import Command, Spec
 from evq.core.state import Task
 from evq.core.subjects import LIFECYCLE_STREAM, TELEMETRY_STREAM, Level
-from evq.projector import rows
+from evq.projector import agent_rows, rows
 from evq.projector.answers import parameters_for
 from evq.projector.fold import changed_attempts, fold_lifecycle, hear, sort_telemetry
 from evq.projector.projection import FAR, Batch, Projection
@@ -92,7 +92,7 @@ def test_row_structs_are_the_tables_columns(database: Database) -> None:
         "_attempts": rows.AttemptRow,
         "_phases": rows.PhaseRow,
         "_packages": rows.PackageRow,
-        "_agents": rows.AgentRow,
+        "_agents": agent_rows.AgentRow,
         "_events": rows.EventRow,
         "_dead_letters": rows.DeadLetter,
     }.items():

@@ -1,10 +1,11 @@
 """Notices agents that went without a word, and says so in the log.
 
 Each agent looks after the next one by name, so that a look costs one question however many agents
-there are, and an agent that is alone asks nothing.
+there are, and an agent that is alone asks nothing. A projector looks after the first, and so, when
+all are gone, after one after the other.
 
 That is for the views only: whether a task may be taken over is decided by its own claim and its
-holder's presence, in `claim`.
+holder's presence.
 """
 
 from __future__ import annotations
@@ -13,14 +14,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from ..core.bus.connect import Bus
-from ..core.events import AgentDown, AgentEvent, AgentLost, Envelope
-from ..core.handle import Author
-from ..core.ports import BusAway, Entry, Stored, WrongSequence
-from ..core.subjects import agent_events
-from ..core.wire import decode, encode
-from .claim import presence_key
-from .config import Config
+from ..bus.connect import Bus
+from ..events import AgentDown, AgentLost, AgentNews, Envelope
+from ..handle import Author
+from ..ports import BusAway, Entry, Stored, WrongSequence
+from ..presence import presence_key
+from ..subjects import agent_events
+from ..wire import decode, encode
 
 log = logging.getLogger(__name__)
 
@@ -35,16 +35,16 @@ class Neighbours:
         self,
         bus: Bus,
         author: Author,
-        config: Config,
-        instance: str,
+        name: str,
+        lease: float,
         clock: Callable[[], float],
     ) -> None:
-        """`clock` gives seconds that never go back; it is also the clock of `bus.since`."""
+        """`name` is the agent's own, or empty for who is none; `lease` is in seconds. `clock` gives
+        seconds that never go back; it is also the clock of `bus.since`."""
         self._bus = bus
         self._author = author
-        self._name = config.name
-        self._lease = config.lease
-        self._instance = instance
+        self._name = name
+        self._lease = lease
         self._clock = clock
         self._last: dict[str, int] = {}
         """By agent, the sequence of the last event about it."""
@@ -53,31 +53,31 @@ class Neighbours:
         self._missing: str | None = None
         """The instance that was not there at the last look."""
 
-    async def run(self, when_taken_for_lost: Callable[[], Awaitable[None]]) -> None:
-        """Listen and look without end."""
-        await asyncio.gather(self._listen(when_taken_for_lost), self._look_now_and_then())
+    async def run(self, of_us: Callable[[Stored], Awaitable[None]]) -> None:
+        """Listen and look without end; `of_us` hears every event about the agent itself."""
+        await asyncio.gather(self._listen(of_us), self._look_now_and_then())
 
-    async def _listen(self, when_taken_for_lost: Callable[[], Awaitable[None]]) -> None:
+    async def _listen(self, of_us: Callable[[Stored], Awaitable[None]]) -> None:
+        ours = agent_events(self._name)
         async with self._bus.log.follow(1, [agent_events("*")]) as batches:
             async for batch in batches:
                 for stored in batch:
-                    event = self.hear(stored)
-                    if isinstance(event, AgentLost) and event.instance == self._instance:
-                        await when_taken_for_lost()
+                    self.hear(stored)
+                    if stored.subject == ours:
+                        await of_us(stored)
 
-    def hear(self, stored: Stored) -> AgentEvent | None:
-        """Remember what an event says of an agent, and return it."""
+    def hear(self, stored: Stored) -> None:
+        """Remember what an event says of an agent."""
         name = stored.subject.rpartition(".")[2]
         self._last[name] = stored.seq
         message = decode(stored.data)
-        if not isinstance(message, Envelope) or not isinstance(message.event, AgentEvent):
-            return None
+        if not isinstance(message, Envelope) or not isinstance(message.event, AgentNews):
+            return
         event = message.event
         if not isinstance(event, AgentDown | AgentLost):
             self._instances[name] = event.instance
         elif self._instances.get(name) == event.instance:
             del self._instances[name]
-        return event
 
     async def _look_now_and_then(self) -> None:
         while True:

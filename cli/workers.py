@@ -1,0 +1,390 @@
+"""`evq workers`, `evq worker NAME`, `evq gpus`: the agents that are there now, and what they do.
+
+All of it is asked of the server itself. Only what waits, and for how long an agent will be busy,
+comes from a projector; without one it is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from ..core.errors import NotFound, ProjectorAway
+from ..core.ids import check_name
+from ..core.presence import AgentPresence, RunningTask
+from ..core.questions import Named
+from ..core.resources import Device
+from ..core.units import size_text
+from ..core.workload import QueueLoad, busy_seconds, waiting
+from . import output
+from .completion import complete_agent
+from .options import json_option
+from .output import Column
+from .render import age, iso, now, span
+from .session import call
+
+if TYPE_CHECKING:
+    from ..core.sdk.client import Client
+
+_TINTS = {
+    "busy": "blue",
+    "running": "blue",
+    "shared": "blue",
+    "idle": "green",
+    "free": "green",
+    "paused": "yellow",
+    "draining": "yellow",
+    "drained": "yellow",
+    "stopping": "yellow",
+    "foreign": "magenta",
+    "broken": "red",
+}
+
+Loads = Mapping[str, QueueLoad] | None
+"""By queue; None while no projector answers."""
+
+
+@click.command()
+@json_option
+def workers(as_json: bool) -> None:
+    """Print the agents that are there now: what they run, what waits for them, how busy they are.
+
+    BUSY FOR is how long what runs and their share of what waits will take, by what the tasks of
+    their queues took lately. The tasks of an agent for services are its sub-agents, one a line.
+
+    \b
+    Examples:
+      evq workers
+      evq workers --json | jq -r '.[] | select(.state == "idle").host'
+    """
+    agents, loads = call(_fleet)
+    if as_json:
+        output.say_json([facts(one, agents, loads) for one in agents])
+    elif agents:
+        _say_agents(agents, loads)
+    else:
+        output.note("no agent is there; evq agent starts one on this machine")
+
+
+@click.command()
+@click.argument("agent", shell_complete=complete_agent)
+@json_option
+def worker(agent: str, as_json: bool) -> None:
+    """Everything about one agent that is there: its tasks, its queues, its machine, its GPUs.
+
+    \b
+    Examples:
+      evq worker gpu-01
+      evq worker gpu-01 --json | jq '.tasks[].task'
+    """
+    check_name(agent, "agent")
+    agents, loads = call(_fleet)
+    found = next((one for one in agents if one.agent == agent), None)
+    if found is None:
+        raise NotFound(
+            f"no agent {agent} is there",
+            why=f"there are {', '.join(one.agent for one in agents) or 'none at all'}",
+            fix=f"evq sql \"select * from agents where agent = '{agent}'\" has what is past",
+        )
+    if as_json:
+        output.say_json(facts(found, agents, loads))
+    else:
+        _say_agent(found, agents, loads)
+
+
+@click.command()
+@json_option
+def gpus(as_json: bool) -> None:
+    """Print every GPU of the agents that are there, who has it, and which nobody can have.
+
+    \b
+    Examples:
+      evq gpus
+      evq gpus --json | jq '[.[] | select(.state == "free")] | length'
+    """
+    agents, _ = call(_fleet)
+    found = [(agent, device) for agent in agents for device in agent.offer.devices]
+    if as_json:
+        output.say_json(
+            [{"agent": agent.agent, "host": agent.host, **device_facts(agent, device)}
+             for agent, device in found]
+        )  # fmt: skip
+    elif found:
+        _say_gpus(found, with_agent=True)
+    else:
+        output.note("no agent that is there has a GPU")
+
+
+async def _fleet(client: Client) -> tuple[list[AgentPresence], Loads]:
+    """The agents that are there, and what is known of their queues."""
+    agents = await client.agents()
+    try:
+        rows = [row async for row in client.rows(Named("workload"))]
+    except ProjectorAway:
+        return agents, None
+    return agents, {row["queue"]: msgspec.convert(row, QueueLoad) for row in rows}
+
+
+# --- in words -----------------------------------------------------------------------------------
+
+
+def state_of(agent: AgentPresence) -> str:
+    """What an agent does, in one word."""
+    busy = bool(agent.claims)
+    if agent.draining:
+        return "stopping"
+    if agent.drained:
+        return "draining" if busy else "drained"
+    if agent.paused:
+        return "paused"
+    return "busy" if busy else "idle"
+
+
+def _tinted(state: str) -> str:
+    return click.style(state, fg=_TINTS.get(state))
+
+
+def _why(agent: AgentPresence) -> str:
+    """Why it takes nothing, if somebody or something keeps it from that."""
+    return str(agent.drained or agent.paused)
+
+
+def _say_agents(agents: Sequence[AgentPresence], loads: Loads) -> None:
+    with_gpus = any(agent.offer.devices for agent in agents)
+    columns = [
+        Column("AGENT", style=output.bold),
+        Column("HOST", soft=True),
+        Column("STATE", style=_tinted),
+        Column("TASKS", right=True),
+        *([Column("GPUS", right=True)] * with_gpus),
+        *([Column("WAITING", right=True), Column("BUSY FOR", right=True)] * (loads is not None)),
+        Column("UP", right=True),
+        Column("QUEUES", soft=True),
+    ]
+    rows: list[tuple[object, ...]] = []
+    for one in agents:
+        devices = one.offer.devices
+        free = sum(device.takes(None) for device in devices)
+        rows.append(
+            (
+                one.agent,
+                one.host,
+                state_of(one),
+                f"{len(one.claims)}/{one.slots}",
+                *([f"{len(devices) - free}/{len(devices)}" if devices else ""] * with_gpus),
+                *(() if loads is None else (waiting(one, loads), _busy_for(one, agents, loads))),
+                age(one.since) if one.since else "",
+                ", ".join(one.queues),
+            )
+        )
+        nothing = [""] * (with_gpus + 2 * (loads is not None))
+        rows += [
+            (
+                one.sub_agent(task),
+                one.host,
+                "running",
+                task.task,
+                *nothing,
+                age(task.since),
+                task.queue,
+            )
+            for task in one.running * one.services
+        ]
+    output.say_table(columns, rows)
+    for one in agents:
+        if why := _why(one):
+            output.say(output.dim(f"{one.agent}: {why}"))
+        elif one.drained_gpus:
+            output.say(output.dim(f"{one.agent}: {_drained_gpus(one)}"))
+
+
+def _busy_for(agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loads) -> str:
+    seconds = None if loads is None else busy_seconds(agent, agents, loads, now())
+    return span(seconds) if seconds else ""
+
+
+def _drained_gpus(agent: AgentPresence) -> str:
+    numbers = {device.id: str(device.index) for device in agent.offer.devices}
+    return "; ".join(
+        f"GPU {','.join(numbers.get(gpu, gpu) for gpu in drain.gpus)} {drain}"
+        for drain in agent.drains
+        if drain.gpus
+    )
+
+
+def _say_agent(agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loads) -> None:
+    up = f", up {age(agent.since)}" if agent.since else ""
+    output.say(f"agent {output.bold(agent.agent)} on {agent.host} (pid {agent.pid}){up}")
+    for title, text in _lines(agent, agents, loads):
+        output.say(f"  {output.dim(f'{title:<9}')} {text}")
+    if agent.running:
+        output.say()
+        _say_tasks(agent)
+    if agent.offer.devices:
+        output.say()
+        _say_gpus([(agent, device) for device in agent.offer.devices], with_agent=False)
+
+
+def _lines(
+    agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loads
+) -> Iterable[tuple[str, str]]:
+    why = _why(agent)
+    yield "state", _tinted(state_of(agent)) + (f"  {why}" if why else "")
+    if agent.drained_gpus:
+        yield "drained", _drained_gpus(agent)
+    yield (
+        "tasks",
+        f"{len(agent.claims)} of {agent.slots} slots"
+        + (", services mode" if agent.services else ""),
+    )
+    yield "queues", f"{', '.join(_queue(name, loads) for name in agent.queues)} ({agent.order})"
+    if text := _busy_for(agent, agents, loads):
+        yield "busy for", f"about {text}, by what the tasks of its queues took lately"
+    if agent.reserved:
+        yield "reserved", agent.reserved
+    offer, free = agent.offer, agent.free
+    if offer.cpus:
+        has = f"{free.cpus:g} of {offer.cpus:g} CPUs, {size_text(max(0, free.memory))} of "
+        yield "free", f"{has}{size_text(offer.memory)} of memory not asked for"
+    if offer.labels:
+        yield "labels", ", ".join(f"{name}={value}" for name, value in offer.labels.items())
+
+
+def _queue(name: str, loads: Loads) -> str:
+    load = (loads or {}).get(name)
+    return f"{name} ({load.queued} wait)" if load and load.queued else name
+
+
+def _say_tasks(agent: AgentPresence) -> None:
+    with_gpus = any(one.gpus for one in agent.running)
+    columns = [
+        Column("TASK"),
+        Column("NAME", soft=True, style=output.bold),
+        Column("USER", soft=True),
+        Column("FOR", right=True),
+        Column("SLOT", right=True),
+        *([Column("GPUS")] * with_gpus),
+        Column("QUEUE", soft=True),
+    ]
+    numbers = {device.id: device.index for device in agent.offer.devices}
+    rows = [
+        (
+            one.task,
+            agent.sub_agent(one) if agent.services else one.name,
+            one.user,
+            age(one.since),
+            one.slot,
+            *([",".join(str(numbers.get(gpu, gpu)) for gpu in one.gpus)] * with_gpus),
+            one.queue,
+        )
+        for one in sorted(agent.running, key=lambda one: one.slot)
+    ]
+    output.say_table(columns, rows)
+
+
+def _say_gpus(found: Sequence[tuple[AgentPresence, Device]], *, with_agent: bool) -> None:
+    columns = [
+        *([Column("AGENT", style=output.bold)] * with_agent),
+        Column("GPU", right=True),
+        Column("NAME", soft=True),
+        Column("MEMORY", right=True),
+        Column("STATE", style=_tinted),
+        Column("BY", soft=True),
+    ]
+    rows = [
+        (
+            *([agent.agent] * with_agent),
+            device.index,
+            device.name,
+            size_text(device.memory) if device.memory else "",
+            _device_state(agent, device),
+            _device_by(agent, device),
+        )
+        for agent, device in found
+    ]
+    output.say_table(columns, rows)
+
+
+def _device_state(agent: AgentPresence, device: Device) -> str:
+    if device.broken:
+        return "broken"
+    if device.foreign:
+        return "foreign"
+    if _users(agent, device):
+        return "running" if device.held else "shared"
+    return "drained" if device.drained or device.id in agent.drained_gpus else "free"
+
+
+def _device_by(agent: AgentPresence, device: Device) -> str:
+    tasks = ", ".join(
+        " ".join(filter(None, (one.task, one.user, one.name))) for one in _users(agent, device)
+    )
+    drains = [str(drain) for drain in agent.drains if device.id in drain.gpus]
+    return "; ".join(filter(None, (device.broken, device.foreign, tasks, *drains)))
+
+
+def _users(agent: AgentPresence, device: Device) -> list[RunningTask]:
+    return [one for one in agent.running if device.id in one.gpus]
+
+
+# --- as JSON ------------------------------------------------------------------------------------
+
+
+def facts(agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loads) -> dict[str, Any]:
+    """An agent as `evq workers --json` has it; docs/cli.md says what the fields mean."""
+    seconds = None if loads is None else busy_seconds(agent, agents, loads, now())
+    drain = agent.drained
+    return {
+        "agent": agent.agent,
+        "host": agent.host,
+        "pid": agent.pid,
+        "queues": agent.queues,
+        "order": agent.order,
+        "slots": agent.slots,
+        "busy": len(agent.claims),
+        "state": state_of(agent),
+        "paused": agent.paused,
+        "drained": drain and {"by": drain.by, "reason": drain.reason, "since": iso(drain.at)},
+        "since": iso(agent.since) if agent.since else None,
+        "claims": agent.claims,
+        "services": agent.services,
+        "labels": agent.offer.labels,
+        "reserved": agent.reserved,
+        "cpus": {"all": agent.offer.cpus, "free": agent.free.cpus},
+        "memory": {"all": agent.offer.memory, "free": agent.free.memory},
+        "waiting": None if loads is None else waiting(agent, loads),
+        "busy_seconds": None if seconds is None else round(seconds, 1),
+        "tasks": [_task_facts(agent, one) for one in agent.running],
+        "gpus": [device_facts(agent, device) for device in agent.offer.devices],
+    }
+
+
+def _task_facts(agent: AgentPresence, one: RunningTask) -> dict[str, Any]:
+    return {
+        "task": one.task,
+        "attempt": one.attempt,
+        "name": one.name,
+        "user": one.user,
+        "queue": one.queue,
+        "slot": one.slot,
+        "since": iso(one.since),
+        "gpus": one.gpus,
+        "sub_agent": agent.sub_agent(one) if agent.services else None,
+    }
+
+
+def device_facts(agent: AgentPresence, device: Device) -> dict[str, Any]:
+    """A GPU: what it is, its state, and the tasks that have it."""
+    return {
+        "index": device.index,
+        "id": device.id,
+        "name": device.name,
+        "memory": device.memory,
+        "free_memory": device.free_memory,
+        "state": _device_state(agent, device),
+        "why": _device_by(agent, device),
+        "tasks": [one.task for one in _users(agent, device)],
+    }

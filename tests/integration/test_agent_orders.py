@@ -1,0 +1,177 @@
+"""An agent in its administrator's hands: drained, resumed, stopped, by events that it hears."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from evq.core.bus.connect import connect
+from evq.core.events import (
+    AgentDown,
+    AgentDraining,
+    AgentPaused,
+    AgentResumed,
+    DrainRequested,
+    Lost,
+    ResumeRequested,
+    Started,
+    StopRequested,
+)
+from evq.core.sdk.client import Client
+
+
+async def present(client: Any, name: str) -> Any:
+    return next((agent for agent in await client.agents() if agent.agent == name), None)
+
+
+async def test_a_drained_agent_takes_nothing_and_what_runs_goes_on(
+    queue: Any, gate: Any, start_agent: Any, until: Any
+) -> None:
+    agent = start_agent([queue], "--slots", "2", "--lease", "300").ready()
+    runs = await queue.enqueue("sh", "-c", gate.wait)
+    await gate.reached()
+    await queue.client.order(DrainRequested(agent.name, "new driver"))
+    paused = await queue.agent_event(agent.name, AgentPaused)
+    me = queue.client.author.by
+    assert paused.reason == f"drained by {me}: new driver"
+    waits = await queue.enqueue("true")
+
+    async def told() -> Any:
+        found = await present(queue.client, agent.name)
+        return found.drained and found
+
+    found = await until(told)
+    assert (found.drained.by, found.drained.reason) == (me, "new driver")
+    assert found.paused == str(found.drained) and not found.takes and found.claims
+    gate.open()
+    assert (await queue.ended(runs)).name_of_state == "completed"
+    assert await queue.envelopes(waits) == []
+    await queue.client.order(ResumeRequested(agent.name))
+    await queue.agent_event(agent.name, AgentResumed)
+    assert (await queue.ended(waits)).attempts[0].agent == agent.name
+
+
+async def test_it_stays_drained_over_a_restart(queue: Any, start_agent: Any) -> None:
+    first = start_agent([queue]).ready()
+    await queue.client.order(DrainRequested(first.name, "bios"))
+    await queue.agent_event(first.name, AgentPaused)
+    first.process.kill()
+    await first.over()
+    second = start_agent([queue], name=first.name).ready()
+    assert (await present(queue.client, first.name)).drained.reason == "bios"
+    task = await queue.enqueue("true")
+    await queue.agent_event(first.name, AgentPaused, 2)
+    assert await queue.envelopes(task) == []
+    await queue.client.order(ResumeRequested(first.name))
+    await queue.ended(task)
+    second.terminate()
+    assert await second.over() == 0
+
+
+async def test_one_that_was_drained_before_it_ever_was_there(queue: Any, start_agent: Any) -> None:
+    name = f"later-{queue.name}"
+    await queue.client.order(DrainRequested(name))
+    start_agent([queue], name=name).ready()
+    found = await present(queue.client, name)
+    assert found.drained and found.paused == f"drained by {queue.client.author.by}"
+
+
+async def test_stop_ends_it_after_its_tasks(queue: Any, gate: Any, start_agent: Any) -> None:
+    agent = start_agent([queue], "--lease", "300").ready()
+    task = await queue.enqueue("sh", "-c", gate.wait)
+    await gate.reached()
+    instance = (await present(queue.client, agent.name)).instance
+    await queue.client.order(StopRequested(agent.name, "of another life"))
+    await queue.client.order(StopRequested(agent.name, instance, "moves"))
+    why = f"stopped by {queue.client.author.by}: moves"
+    assert (await queue.agent_event(agent.name, AgentDraining)).reason == why
+    gate.open()
+    assert (await queue.ended(task)).name_of_state == "completed"
+    assert await agent.over() == 0
+    assert (await queue.agent_event(agent.name, AgentDown)).reason == why
+
+
+async def test_stop_now_gives_its_tasks_back(queue: Any, start_agent: Any) -> None:
+    agent = start_agent([queue], "--lease", "300").ready()
+    task = await queue.enqueue("sh", "-c", "exec sleep 60", losses=0)
+    await queue.event(task, Started)
+    instance = (await present(queue.client, agent.name)).instance
+    await queue.client.order(StopRequested(agent.name, instance, now=True))
+    assert await agent.over() == 0
+    assert (await queue.event(task, Lost)).why == "its agent was stopped"
+    assert (await queue.client.get(task)).losses == 0
+
+
+async def test_after_the_drain_s_timeout_tasks_are_given_back(queue: Any, start_agent: Any) -> None:
+    agent = start_agent([queue], "--drain-timeout", "0.2").ready()
+    task = await queue.enqueue("sh", "-c", "exec sleep 60", losses=0)
+    await queue.event(task, Started)
+    agent.terminate()
+    assert await agent.over() == 0
+    assert (await queue.client.get(task)).name_of_state == "queued"
+
+
+# --- without a server ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def apart(own_nats_server: Any, queue: Any) -> AsyncIterator[Any]:
+    """A queue on a server that the test may kill."""
+    async with connect(own_nats_server.login, "test", patience=30) as bus:
+        await bus.prepare()
+        yield type(queue)(Client(bus), "q")
+
+
+@pytest.fixture
+def start(own_nats_server: Any, apart: Any, start_agent: Any) -> Any:
+    """Start an agent of one name there."""
+
+    def start() -> Any:
+        login = own_nats_server.login
+        return start_agent([apart], "--lease", "1", name="one", login=login).ready()
+
+    return start
+
+
+async def test_an_idle_agent_ends_without_its_server(own_nats_server: Any, start: Any) -> None:
+    agent = start()
+    own_nats_server.kill()
+    agent.terminate()
+    assert await agent.over() == 0
+
+
+async def test_it_gives_its_task_back_and_that_is_told_later(
+    own_nats_server: Any, apart: Any, start: Any, gate: Any
+) -> None:
+    agent = start()
+    command = f"[ $EVQ_ATTEMPT = 2 ] || {gate.wait}"
+    task = await apart.enqueue("sh", "-c", command, losses=0)
+    await apart.event(task, Started)
+    own_nats_server.kill()
+    agent.terminate()
+    assert await agent.over() == 0
+    assert "the server has been away for a lease: ending without it" in agent.said
+    own_nats_server.start()
+    start()
+    assert (await apart.event(task, Lost)).cause == "drained"
+    ended = await apart.ended(task)
+    assert (ended.name_of_state, ended.losses, len(ended.attempts)) == ("completed", 0, 2)
+
+
+async def test_what_ended_meanwhile_is_told_later(
+    own_nats_server: Any, apart: Any, start: Any, gate: Any
+) -> None:
+    agent = start()
+    task = await apart.enqueue("sh", "-c", gate.wait)
+    await gate.reached()
+    own_nats_server.pause()  # so that the command is not frozen at once
+    agent.terminate()
+    gate.open()
+    own_nats_server.kill()
+    assert await agent.over() == 0
+    own_nats_server.start()
+    start()
+    ended = await apart.ended(task)
+    assert (ended.name_of_state, len(ended.attempts)) == ("completed", 1)
