@@ -35,6 +35,8 @@ from ..core.state import Task
 from . import endings, launch, notebook
 from .endings import Ending
 from .execution import Execution
+from .gpus import visible
+from .gpus.pool import Assignment
 from .left import Left
 from .limits.confinement import Confinement
 from .means import Means
@@ -68,15 +70,22 @@ class Stopped(Exception):
 class Attempt:
     """A claimed task on its way through one slot."""
 
-    def __init__(self, means: Means, task: Task, delivery: Delivery, channel: Channel) -> None:
+    def __init__(
+        self,
+        means: Means,
+        task: Task,
+        delivery: Delivery,
+        channel: Channel,
+        assignment: Assignment | None = None,
+    ) -> None:
+        """Without an `assignment` the task may use any GPU of the machine."""
         live = task.live
         assert live is not None
         self.task = task
         self.claim = live.claim
-        self.slot = live.slot
-        self.gpus = live.gpus
-        self.since = live.claimed
+        self.slot, self.gpus, self.since = live.slot, live.gpus, live.claimed
         self.holder = Holder(means.instance, live.number)
+        self.assignment = assignment
         self._means = means
         self._delivery = delivery
         self._channel = channel
@@ -162,9 +171,12 @@ class Attempt:
             ready.place,
             self._secrets,
         )
+        if self.assignment and self._means.pool.hides:
+            variables |= visible.variables(self.assignment.gpus, self.assignment.gpu_memory)
         began = time.monotonic()
         pid = await execution.spawn(command, cwd=launch.folder(spec, tree), env=variables)
         self._confinement.started(pid)
+        self._means.watch.started(self.claim, self.task.id, self.holder.attempt, pid)
         self._launch = Launch(now(), pid, tuple(command), self._means.host, str(tree))
         telling = asyncio.get_running_loop().call_later(BRIEF, self._tell_start)
         timer = self._arm_timeout(self._confinement.seconds)
@@ -172,6 +184,7 @@ class Attempt:
             exit = await execution.wait()
         finally:
             telling.cancel()
+            self._means.watch.ended(self.claim)
             if timer:
                 timer.cancel()
         end = endings.of_command(
@@ -360,6 +373,8 @@ class Attempt:
         """From now on a supervisor hears of the lease, and of the attempt's end."""
         self._supervisors += (supervisor,)
         supervisor.on_frozen = self._froze
+        if self.assignment and self.assignment.held:
+            supervisor.hold(self.assignment.held.descriptor)
         self.renew(self._means.keeper.deadline)
 
     def _froze(self) -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from ..core import units
+from ..core.served import GpuCount
 from ..core.services import LIMITS, with_limits
 from ..core.spec import Limits, Spec
 from .sources.credentials import Protocol
@@ -32,9 +33,15 @@ def parse_kinds(text: str) -> dict[str, int]:
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """An agent's settings; times are in seconds, sizes in bytes.
 
+    `cpus` and `memory` are what all its tasks together may ask for, null for all of the machine.
+    `patience` is how long a task may be passed by before room is kept for it.
+
     `docker` is the image for tasks that ask for none, `docker_for` the same by queue;
     `docker_args` are the administrator's for every container, `docker_allow` the guarded ones
     that a task may use (see `core.container`). `trusted` is the file of authorities for TLS.
+    `slots` of 0 are as many as there are GPUs for tasks, but at least one; `gpus` is read by
+    `gpus.choice`, `queue_gpus` is how many of them a task of a queue gets that asks for none.
+    The machine is looked at each `sample_every`, and told of each `report_every`; 0 is never.
     `drain_timeout` is how long tasks may run on when the agent was told to stop; `schedule` is
     written as `core.schedule` tells, and `outside` says what becomes of tasks when it closes.
     """
@@ -42,8 +49,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     queues: tuple[str, ...]
     order: str = "strict"
-    slots: int = 1
+    slots: int = 0
     labels: dict[str, str] = {}
+    gpus: str = "all"
+    queue_gpus: dict[str, GpuCount] = {}
+    gpu_readings: Path | None = None
+    gpu_foreign: int = 200 * 2**20
+    cpus: float | None = None
+    memory: int | None = None
+    patience: float = 60.0
     lease: float = 10.0
     grace: float = 30.0
     drain_timeout: float | None = None
@@ -78,6 +92,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     disk_floor: str = "auto"
     cache_bytes: int = 100 * 2**30
     cache_kinds: Mapping[str, int] = {}
+    sample_every: float = 0.5
+    report_every: float = 10.0
 
     def limits_of(self, spec: Spec) -> Limits | None:
         """What a task may use at most: what it asked for, and what a service is given anyway."""

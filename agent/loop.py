@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from ..core.events import (
 )
 from ..core.ports import BusAway, Delivery, Entry
 from ..core.presence import AgentPresence, RunningTask
-from ..core.resources import Offer
+from ..core.resources import Offer, request_of
 from ..core.sdk.author import now
 from ..core.sdk.neighbours import Neighbours
 from ..core.sdk.ready import tell_ready
@@ -30,6 +30,8 @@ from .duty.duty import Duty
 from .duty.hours import Hours
 from .duty.identity import Identity
 from .duty.leaving import Leaving
+from .instances.diary import RUNS, Note
+from .instances.settle import Settler
 from .means import Means
 from .reporting.channel import Channel
 from .taking.room import Holding, Room
@@ -48,10 +50,11 @@ class Agent:
         self._room = Room(
             Offer(
                 slots=means.config.slots,
-                cpus=up.cpus,
-                memory=up.memory,
+                cpus=means.config.cpus or up.cpus,
+                memory=means.config.memory or up.memory,
                 labels=means.config.labels,
-            )
+            ),
+            means.pool,
         )
         self._taker = Taker(means, self._room, self._begin)
         self._attempts: dict[str, Attempt] = {}
@@ -61,12 +64,18 @@ class Agent:
         self._duty.on_lost = self._tell_again
         self._taker.over = self._duty.stopping
         self._hours = Hours(means.config)
+        self._duty.on_drained_gpus = self._drain_gpus
         self._told = ""
         """Why we pause, as the log was told."""
+        self._untold = False
+        """Whether an attempt's end could not be told before we had to go."""
         self._since = now()
         loop = asyncio.get_running_loop()
         self._identity = Identity(means.bus, means.config, means.instance, means.host, loop.time)
         self._claimer = Claimer(means.bus, means.author, means.config, means.instance, loop.time)
+        self._claimer.limits = self._taker.limits
+        self._taker.limits.running = lambda: [one.task for one in self._attempts.values()]
+        self._settler = Settler(means.bus, means.author, means.config.name, means.config.lease)
         config = means.config
         self._neighbours = Neighbours(means.bus, means.author, config.name, config.lease, loop.time)
         means.keeper.presence = self._presence
@@ -80,6 +89,9 @@ class Agent:
             drains=self._duty.drains,
             offer=self._room.offer,
             free=self._room.free,
+            reserved=self._taker.lookout.reserved,
+            passed=self._taker.lookout.passed,
+            queue_gpus=self._means.config.queue_gpus,
             running=tuple(
                 RunningTask(
                     task=live.task.id,
@@ -88,8 +100,9 @@ class Agent:
                     user=live.task.spec.user,
                     slot=live.slot,
                     since=live.since,
+                    queue=live.task.place.queue,
+                    size=request_of(live.task.spec).size,
                     gpus=live.gpus,
-                    queue=live.task.spec.queue,
                 )
                 for live in self._attempts.values()
             ),
@@ -112,7 +125,11 @@ class Agent:
                 self._identity.run(),
                 means.outbox.run(),
                 means.kept.run(),
+                means.watch.run(),
+                means.pool.run(self._look_at_gpus, self._settler.claim_of_gpus),
+                self._settle_former_runs(),
                 self._taker.watch_levels(),
+                self._taker.lookout.run(),
                 self._taker.watch_queues(),
                 self._hear_commands(),
                 means.caretaker.run(partial(self.pause, "disk")),
@@ -154,9 +171,12 @@ class Agent:
         why = self._duty.why_stopping
         await self._tell(AgentDraining(self._up.agent, self._up.instance, why))
         self._means.keeper.nudge()
+        await self._taker.lookout.give_up()
         await self._means.bus.hints.wake()
         await asyncio.gather(taking, return_exceptions=True)
         await Leaving(self._means, self._tasks, self._attempts.values, self.give_back).run()
+        if not self._untold:
+            self._means.diary.over()
         await self._tell(AgentDown(self._up.agent, self._up.instance, why))
         await self._means.keeper.vanish()
         await self._identity.release()
@@ -233,12 +253,15 @@ class Agent:
 
     async def _work(self, delivery: Delivery, holding: Holding) -> None:
         attempt: Attempt | None = None
-        end = None
+        end, gpus, told = None, holding.assignment.gpus, False
         try:
-            claimed = await self._claimer.claim(delivery, holding.slot)
+            self._means.diary.begin(holding.slot, Note(delivery.seq, delivery.token))
+            claimed = await self._claimer.claim(delivery, holding.slot, holding.assignment)
             if claimed is None:
+                told = True
                 return
-            attempt = Attempt(self._means, claimed, delivery, self._channels[holding.slot])
+            channel = self._channels[holding.slot]
+            attempt = Attempt(self._means, claimed, delivery, channel, holding.assignment)
             self._attempts[claimed.id] = attempt
             end = await attempt.run()
         except Exception:
@@ -246,15 +269,44 @@ class Agent:
             if attempt:
                 end = attempt.failed_here()
         finally:
-            # The last process is dead: the slot is free before the log has been told.
-            self._room.release(holding)
-            await self._taker.freed(holding)
+            # The last process is dead: the slot is free before the log has been told. But whoever
+            # reads the log must find no GPU in two attempts.
+            if attempt is None or not gpus:
+                await self._release(holding, told)
         if attempt:
             try:
                 await attempt.record(end)
+                told = True
             finally:
+                self._untold |= not told
+                if gpus:
+                    await self._release(holding, told)
                 if self._attempts.get(attempt.task.id) is attempt:
                     del self._attempts[attempt.task.id]
+            await self._taker.limits.ended(attempt.task)
+
+    async def _release(self, holding: Holding, told: bool) -> None:
+        """Give back what an attempt had; `told` says that the log knows of its end, if it began."""
+        self._room.release(holding, told)
+        await self._taker.freed(holding)
+
+    def _drain_gpus(self, _: Collection[str]) -> None:
+        """Somebody took GPUs out of use, or gave them back."""
+        drains = self._duty.drains
+        self._means.pool.drain({gpu: str(drain) for drain in drains for gpu in drain.gpus})
+        self._room.look()
+
+    async def _look_at_gpus(self) -> None:
+        """The GPUs are not as they were."""
+        self._room.look()
+        self._means.keeper.nudge()
+        await self._taker.look_again()
+
+    async def _settle_former_runs(self) -> None:
+        """Declare lost what the run before this one had, then do nothing without end."""
+        means = self._means
+        await self._settler.former_runs(means.config.state / RUNS, means.instance)
+        await asyncio.Event().wait()
 
     async def _hear_commands(self) -> None:
         async with self._means.bus.calls.listen(commands(self._means.config.name)) as words:

@@ -39,11 +39,15 @@ from . import probe
 from .caretaker import Caretaker
 from .config import Config
 from .containers.lodging import sweep
+from .gpus.find import open_pool
+from .gpus.pool import Pool
+from .instances.diary import RUNS, Diary
 from .kept import Kept
 from .lease import LeaseKeeper
 from .limits.cgroups import Cgroups
 from .limits.memory import MemoryWatch
 from .loop import Agent
+from .machine.watch import MachineWatch
 from .means import Means
 from .options import parse
 from .reporting.channel import Channel
@@ -187,21 +191,31 @@ async def work(config: Config, login: Login) -> None:
     await asyncio.to_thread(sweep, config, log.warning)
     sources = SecretSources(os.environ, config.secrets_env, config.secrets_file)
     sources.check()
+    pool = open_pool(config, instance)
+    config = msgspec.structs.replace(config, slots=config.slots or max(1, len(pool.chosen)))
     async with reached(login, config) as bus:
         outbox = Outbox(bus, Spool(config.state / "spool", config.spool_bytes))
-        async with equipped(config, bus, instance, outbox, sources) as (means, channels):
-            agent = Agent(means, describe(config, instance), channels)
+        async with equipped(config, bus, instance, outbox, sources, pool) as (means, channels):
+            agent = Agent(means, describe(means), channels)
             obey_signals(agent)
             await agent.run()
 
 
 @asynccontextmanager
 async def equipped(
-    config: Config, bus: Bus, instance: str, outbox: Outbox, sources: SecretSources
+    config: Config,
+    bus: Bus,
+    instance: str,
+    outbox: Outbox,
+    sources: SecretSources,
+    pool: Pool,
 ) -> AsyncIterator[tuple[Means, list[Channel]]]:
     """What attempts work with, and a channel for each slot. Gone when the block ends."""
     async with AsyncExitStack() as stack:
         stack.callback(outbox.close)
+        stack.callback(pool.port.close)
+        diary = Diary(config.state / RUNS, instance)
+        stack.callback(diary.close)
         kept = Kept(config.state / "work")
         kept.clear()
         cgroups = Cgroups(config.state, instance)
@@ -210,7 +224,7 @@ async def equipped(
         stack.callback(cgroups.close)
         for controller, why in cgroups.lacking.items():
             log.info("limits by %s cannot be put into force here: %s", controller, why)
-        forkserver = await Forkserver.start(cgroups.bases)
+        forkserver = await Forkserver.start(cgroups.bases, holds=(diary.descriptor,))
         stack.push_async_callback(forkserver.close)
         await forkserver.warm(min(config.slots, 8))
         sockets = stack.enter_context(socket_folder(config.state))
@@ -239,15 +253,19 @@ async def equipped(
             cgroups=cgroups,
             memory=memory,
             caretaker=Caretaker(config, memory, kept),
+            watch=MachineWatch(bus, config, instance, pool.port),
+            pool=pool,
+            diary=diary,
         )
         yield means, channels
 
 
-def describe(config: Config, instance: str) -> AgentUp:
+def describe(means: Means) -> AgentUp:
     """The agent and its machine, as it introduces itself."""
+    config = means.config
     return AgentUp(
         agent=config.name,
-        instance=instance,
+        instance=means.instance,
         host=host_name(),
         pid=os.getpid(),
         queues=config.queues,
@@ -258,6 +276,7 @@ def describe(config: Config, instance: str) -> AgentUp:
         memory=probe.memory_bytes(),
         platform=probe.platform_text(),
         python=platform.python_version(),
+        gpus=tuple(gpu.id for gpu in means.pool.chosen),
         services=config.services,
     )
 

@@ -12,10 +12,13 @@ from ..core.handle import Author
 from ..core.presence import AgentPresence
 from .caretaker import Caretaker
 from .config import Config
+from .gpus.pool import Pool
+from .instances.diary import Diary
 from .kept import Kept
 from .lease import LeaseKeeper
 from .limits.cgroups import Cgroups
 from .limits.memory import MemoryWatch
+from .machine.watch import MachineWatch
 from .reporting.outbox import Outbox
 from .reporting.redactor import Redactor
 from .results import Results
@@ -44,6 +47,9 @@ class Means:
     cgroups: Cgroups
     memory: MemoryWatch
     caretaker: Caretaker
+    watch: MachineWatch
+    pool: Pool
+    diary: Diary
 
     def presence(self, claims: tuple[int, ...], **more: Any) -> AgentPresence:
         """What the agent says of itself: what it is, which claims it holds, and `more`."""

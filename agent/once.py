@@ -30,6 +30,7 @@ from ..core.bus.memory import MemoryBus, MemoryServer
 from ..core.decide import Claim, Command, Finish, GiveBack
 from ..core.errors import Conflict, ContainerFailed
 from ..core.events import Enqueued, Log, Outcome
+from ..core.granting import load_tally
 from ..core.handle import find, handle
 from ..core.ports import Delivery, Entry
 from ..core.sdk.author import host_name, now
@@ -43,6 +44,7 @@ from .attempt import Attempt
 from .config import Config
 from .containers.image import KEPT, Content
 from .containers.lodging import asked
+from .gpus.find import open_pool
 from .main import answer, equipped, named, read_login
 from .means import Means
 from .options import parse
@@ -127,6 +129,7 @@ class Unqueued:
 
     redelivered = False
     data = b""
+    token = ""
 
     def __init__(self, level: Level, task: str, seq: int) -> None:
         self.level = level
@@ -154,7 +157,7 @@ async def apart(login: Login, task_id: str) -> AsyncIterator[tuple[Bus, Task]]:
         memory = MemoryBus(MemoryServer())
         bus = cast(Bus, memory)
         bus.objects = real.objects
-        spec = replace(known.spec, retries=0, losses=0, repo=_repo_as_it_ran(known))
+        spec = replace(known.spec, retries=0, losses=0, after=(), repo=_repo_as_it_ran(known))
         level = Level.of(spec)
         envelope = events.Envelope(
             id=secrets.token_hex(10), at=now(), by=known.by, event=Enqueued(known.id, spec)
@@ -180,6 +183,12 @@ async def real(login: Login, task_id: str) -> AsyncIterator[tuple[Bus, Task]]:
         match task.state:
             case state.Queued():
                 pass
+            case state.Held():
+                raise Conflict(
+                    f"task {task.id} waits for other tasks",
+                    why="it is not to run before they have ended",
+                    fix=f"evq why {task.id}, or evq repro {task.id} to try it here and now",
+                )
             case state.Claimed(attempt) | state.Running(attempt):
                 raise Conflict(
                     f"task {task.id} runs already",
@@ -188,7 +197,7 @@ async def real(login: Login, task_id: str) -> AsyncIterator[tuple[Bus, Task]]:
                 )
             case state.Ended():
                 queue = f"exec-{host_name()}"[:64]
-                spec = replace(task.spec, parent=task.id, key=None, queue=queue)
+                spec = replace(task.spec, parent=task.id, key=None, after=(), queue=queue)
                 task = await client.get((await client.enqueue(spec)).task)
                 print(f"it has ended: task {task.id} is the same again", file=sys.stderr)
         yield bus, task
@@ -200,7 +209,9 @@ async def claimed(means: Means, task: Task) -> tuple[Task, Unqueued]:
     The claim names the hint that waits in the queue, so that others take over if we die.
     """
     config = means.config
-    claim = Claim(config.name, means.instance, 0, task.place.hint, config.lease)
+    tally = await load_tally(means.bus.log, task.place.queue)
+    permit = tally.permits.queue if tally.permits.limited else ""
+    claim = Claim(config.name, means.instance, 0, task.place.hint, config.lease, permit=permit)
     written = await handle(means.bus.log, means.author, task, claim)
     return written.task, Unqueued(Level.of(task.spec_now), task.id, task.place.hint)
 
@@ -215,7 +226,9 @@ async def attempt(
     outbox = Aloud(bus, Spool(config.state / "spool", config.spool_bytes))
     instance = secrets.token_hex(6)
     sources = SecretSources(os.environ, config.secrets_env, config.secrets_file)
-    async with equipped(config, bus, instance, outbox, sources) as (means, channels):
+    config = replace(config, slots=1)
+    pool = open_pool(config, instance)
+    async with equipped(config, bus, instance, outbox, sources, pool) as (means, channels):
         began = now()
         means.keeper.presence = lambda claims: means.presence(
             claims, since=began, queues=(), slots=1, draining=True
@@ -237,6 +250,7 @@ async def attempt(
                 part.cancel()
             await asyncio.gather(*background, return_exceptions=True)
             await means.keeper.vanish()
+            means.diary.over()
 
 
 async def _hear(one: Attempt, bus: Bus, channel: Channel, agent: str) -> None:

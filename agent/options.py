@@ -15,6 +15,7 @@ import msgspec
 
 from ..core.errors import UsageError
 from ..core.ids import check_name
+from ..core.served import GpuCount, read_queues
 from ..core.services import parse_limits
 from .config import Config, parse_kinds
 
@@ -37,6 +38,10 @@ def _pairs(text: str) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in _words(text))
 
 
+def _counts(text: str) -> dict[str, GpuCount]:
+    return {queue: count for queue, count in read_queues(text).items() if count}
+
+
 def _folder(text: str) -> Path:
     return Path(text).absolute()
 
@@ -52,6 +57,7 @@ READERS: Mapping[str, Callable[[str], Any]] = {
     "secrets_env": _words,
     "cache_kinds": parse_kinds,
     "labels": _pairs,
+    "queue_gpus": _counts,
     "service_limits": parse_limits,
 }
 """How the options are read that are neither words nor numbers."""

@@ -21,6 +21,7 @@ from . import launch, system
 from .containers import lodging
 from .containers.lodging import Lodging
 from .environments.locks import hold
+from .gpus.pool import Assignment
 from .left import Left
 from .means import Means
 from .place import Place
@@ -37,6 +38,7 @@ class Steps(Protocol):
 
     task: Task
     holder: Holder
+    assignment: Assignment | None
 
     def phase(self, name: str) -> AbstractAsyncContextManager[launch.PhaseNotes]:
         """A step of set-up: its begin and its end are events."""
@@ -97,7 +99,13 @@ class Preparation:
             return here
         async with self._steps.phase("container") as phase:
             self._lodging = lodge = Lodging(
-                self._means, self._steps.task, wish, self._work, self._channel.path, self._recorder
+                self._means,
+                self._steps.task,
+                wish,
+                self._work,
+                self._channel.path,
+                self._recorder,
+                self._steps.assignment,
             )
             phase.cached = await self._steps.until_told(lodge.find())
             phase.detail = f"{wish.image} ({lodge.image.digest.rpartition(':')[2][:12]})"

@@ -1,4 +1,4 @@
-"""What this machine has. The only file that asks the machine about itself."""
+"""What this machine has. `machine` looks at what it does."""
 
 from __future__ import annotations
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import click
 
+from ..core import queue_order, units
 from ..core.container import check_image
 from ..core.errors import UsageError
 from ..core.ids import check_name
 from ..core.labels import check_labels
+from ..core.served import counts_text, read_queues
 from ..core.settings import Settings
 from . import unit
 from .agent_duty import default_queue, duty_options, duty_words
@@ -26,19 +28,39 @@ from .unit import unit_options
     "--queues",
     metavar="A,B",
     shell_complete=complete_queue,
-    help="The queues to serve, the most urgent first.  [the setting queue]",
+    help="The queues to serve, the most urgent first; A=2 or A=1-4 gives each task of A that asks "
+    "for no GPUs so many.  [the setting queue]",
 )
 @click.option(
     "--order",
-    type=click.Choice(["strict", "round-robin"]),
     default="strict",
     metavar="KIND",
-    help="strict empties the first queue first; round-robin takes turns.  [strict]",
+    help="strict empties the first queue first; round-robin takes turns; weighted:A=3,B=1 gives "
+    "each its share.  [strict]",
 )
-@click.option("--slots", type=click.IntRange(min=1), metavar="N", help="Tasks at a time.")
+@click.option(
+    "--slots",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Tasks at a time.  [as many as GPUs, at least 1]",
+)
+@click.option(
+    "--gpus",
+    metavar="LIST",
+    help="The GPUs for tasks: 0,2-3, ids, MIG instances, all or none.  [all]",
+)
+@click.option("--gpu-readings", metavar="FILE", help="GPUs out of a file, for trying things.")
 @click.option(
     "--label", multiple=True, metavar="K=V", help="What tasks may need it to be; repeatable."
 )
+@click.option(
+    "--cpus",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="N",
+    help="Processors for all its tasks.  [all there are]",
+)
+@click.option("--memory", metavar="SIZE", help="Memory for all its tasks.  [all there is]")
+@click.option("--patience", metavar="TIME", help="How long it may pass a task by.")
 @click.option("--name", help="The agent's name.  [this machine's name]")
 @click.option(
     "--on-disconnect",
@@ -78,7 +100,12 @@ def agent(
     queues: str | None,
     order: str,
     slots: int | None,
+    gpus: str | None,
+    gpu_readings: str | None,
     label: tuple[str, ...],
+    cpus: float | None,
+    memory: str | None,
+    patience: str | None,
     name: str | None,
     on_disconnect: str | None,
     lease: str | None,
@@ -109,16 +136,21 @@ def agent(
     Examples:
       evq agent
       evq agent --queues urgent,default --slots 2
+      evq agent --gpus 0-7 --queues dual=2,single=1
+      evq agent --queues a,b --order weighted:a=3,b=1
       evq agent --services --queues services
       evq agent --queues gpu --drain-timeout 2h --install-service --user
       evq agent --schedule "mon-fri 20:00-08:00; sat,sun" --outside give-back
       evq --server nats://head:4222 agent --queues gpu --name gpu-01
     """
     configuration = configuration_with(
+        gpus=gpus,
+        gpu_readings=gpu_readings,
         lease=lease,
         grace=grace,
         keep=keep,
         max_timeout=max_timeout,
+        patience=patience,
         on_disconnect=on_disconnect,
         state_dir=state_dir,
         cache_dir=cache_dir,
@@ -131,14 +163,15 @@ def agent(
         secrets_file=secrets_file,
     )
     known = configuration.settings
-    wanted = queues or default_queue(duty, known.queue)
-    names = [check_name(one.strip(), "queue") for one in wanted.split(",")]
-    if len(set(names)) != len(names):
-        raise UsageError("a queue is named twice", why=", ".join(names), fix="name each once")
+    served = read_queues(queues or default_queue(duty, known.queue))
+    queue_order.parse(order, list(served))
     arguments = {
-        "--queues": ",".join(names),
+        "--queues": ",".join(served),
+        "--queue-gpus": counts_text(served),
         "--order": order,
         "--slots": str(slots) if slots else None,
+        "--cpus": f"{cpus:g}" if cpus else None,
+        "--memory": str(units.size(memory)) if memory else None,
         "--name": check_name(name, "agent") if name else None,
     }
     words = [word for name, value in arguments.items() if value for word in (name, value)]
@@ -190,11 +223,17 @@ def words_of(known: Settings) -> list[str]:
         "--pass-env": ",".join(known.pass_env),
         "--secrets-env": ",".join(known.secrets_env),
         "--secrets-file": known.secrets_file,
+        "--gpus": known.gpus,
+        "--gpu-readings": known.gpu_readings,
+        "--gpu-foreign": str(known.gpu_foreign),
         "--limits": known.limits,
+        "--patience": f"{known.patience:g}",
         "--max-timeout": f"{known.max_timeout:g}" if known.max_timeout else None,
         "--disk-floor": str(known.disk_floor),
         "--cache-bytes": str(known.cache_bytes),
         "--cache-kinds": known.cache_kinds,
+        "--sample-every": f"{known.sample_every:g}",
+        "--report-every": f"{known.report_every:g}",
     }
     # In one word each: a value may begin like an option.
     return [f"{name}={value}" for name, value in arguments.items() if value]

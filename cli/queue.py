@@ -15,11 +15,14 @@ from ..core.queues import (
     QueueDescribed,
     QueuePaused,
     QueueResumed,
+    QueueRuled,
     QueueState,
+    rules_text,
 )
 from . import output
 from .change import Done, change_each, report, say_chosen
 from .completion import complete_queue
+from .limit import limit_command, limit_facts, limit_text, whole_or_none
 from .move import back_in_line, dequeued_words
 from .options import Family, dry_run_option, json_option, reason_option
 from .queue_page import ask, next_table, page, queue_document, waiting_rows
@@ -203,6 +206,73 @@ def resume(name: str, reason: str, as_json: bool) -> None:
 def _pause(before: QueueState) -> str:
     reason = before.pause.reason if before.pause else ""
     return f"evq queue pause {before.name} --reason {shlex.quote(reason)}"
+
+
+@queue.command()
+@name_argument
+@click.argument("most", metavar="N|none")
+@click.option(
+    "--per-user", type=click.IntRange(min=0), metavar="M", help="At most M of each user's at once."
+)
+@reason_option
+@json_option
+def limit(name: str, most: str, per_user: int | None, reason: str, as_json: bool) -> None:
+    """Let at most N tasks of a queue run at once, on all agents together; none lifts the limit.
+
+    What runs goes on, and counts. A claim that is on its way when the limit is set may still
+    happen; from then on the log holds no more live attempts than that.
+
+    \b
+    Examples:
+      evq queue limit gpu 4
+      evq queue limit gpu none --per-user 2 --reason "deadline week"
+    """
+    why = reason or "evq queue limit"
+    before, after = call(
+        lambda client: client.limit_queue(name, whole_or_none(most), per_user, why)
+    )
+    undo = [limit_command(before)]
+    if as_json:
+        output.say_json(limit_facts(after) | {"undo": undo})
+        return
+    output.say(limit_text(after) if after.limited else f"queue {output.bold(name)} has no limit")
+    output.say(f"  {output.dim('undo')} {undo[0]}")
+
+
+@queue.command()
+@name_argument
+@click.option("--fair/--by-age", default=None, help="Evenly among users, or the oldest first.")
+@reason_option
+@json_option
+def share(name: str, fair: bool | None, reason: str, as_json: bool) -> None:
+    """Say how a queue is shared out among its users.
+
+    In a fair queue the next task is that of the user who has least of the queue running, on all
+    agents together. That is so for tasks that are enqueued from then on.
+
+    \b
+    Examples:
+      evq queue share gpu --fair
+      evq queue share gpu --by-age
+    """
+
+    async def work(client: Client) -> tuple[QueueState, QueueState]:
+        known = await client.queue(name)
+        event = QueueRuled(
+            name,
+            reason or "evq queue share",
+            known.fair if fair is None else fair,
+        )
+        return await client.change_queue(event)
+
+    before, after = call(work)
+    text = rules_text(after) or "by age alone"
+    _report(after, f"queue {output.bold(name)} is shared out {text}", [_share(before)], as_json)
+
+
+def _share(before: QueueState) -> str:
+    fair = "--fair" if before.fair else "--by-age"
+    return f"evq queue share {before.name} {fair}"
 
 
 @queue.command()

@@ -115,6 +115,7 @@ def queue_facts(
         "by": row.get("by") or (pause.by if pause else None),
         "reason": row.get("reason") or (pause.reason if pause else None),
         "description": row.get("description") or (known.description if known else ""),
+        "fair": known.fair if known else False,
         "created": iso(timestamp(row.get("created")) or (known.created if known else None)),
         **{state: row.get(state, 0 if counts else None) for state in COUNTED},
         "oldest_wait_seconds": row.get("oldest_wait_seconds"),

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..core import parameters
+from ..core.dependencies import pending
 from ..core.errors import ProjectorAway
 from ..core.questions import Named
 from ..core.spec import Limits, Spec
-from ..core.state import Attempt, Claimed, Ended, Queued, Running, Task
+from ..core.state import Attempt, Claimed, Ended, Held, Queued, Running, Task
 from ..core.units import duration_text, size_text
 from . import output
+from .after import after_text
 from .completion import complete_task
 from .difference import shown
 from .document import masked, seconds_run, task_facts
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from ..core.sdk.client import Client
 
 Metrics = list[dict[str, Any]]
-LABEL = 9
+LABEL = 10
 
 
 @click.command()
@@ -100,6 +102,8 @@ def page(task: Task) -> list[str]:
         ("secrets", " ".join(spec.secrets)),
         ("tags", " ".join(spec.tags)),
         ("limits", _limits(task)),
+        ("after", after_text(task)),
+        ("awaited by", ", ".join(task.awaited_by)),
         ("clone of", spec.parent or ""),
         ("key", spec.key or ""),
     ):
@@ -134,6 +138,9 @@ def _limits(task: Task) -> str:
         f"memory {size_text(limits.memory)}" if limits.memory else "",
         f"cpus {limits.cpus:g}" if limits.cpus else "",
         f"processes {limits.processes}" if limits.processes else "",
+        f"gpus {spec.gpus}" if spec.gpus else "",
+        f"{size_text(spec.gpu_memory)} of a GPU" if spec.gpu_memory else "",
+        ", ".join(f"{name}={value}" for name, value in spec.needs.items()),
     ]
     return ", ".join(filter(None, parts))
 
@@ -143,6 +150,13 @@ def sentence(task: Task) -> str:
     state, word = task.state, colored(marked(task.name_of_state))
     abort = f"; told to end by {task.abort.by}: {task.abort.reason}" if task.abort else ""
     match state:
+        case Held(since):
+            others = (
+                "another task has"
+                if len(pending(task)) == 1
+                else f"{len(pending(task))} tasks have"
+            )
+            return f"{word} for {span((now() - since) / 1e6)}, until {others} ended"
         case Queued(since, delay):
             again = f", runs again at the earliest {span(delay)} after that" if delay else ""
             return f"{word} for {span((now() - since) / 1e6)}{again}"
@@ -158,11 +172,18 @@ def sentence(task: Task) -> str:
             return f"{word} {age(state.at)} ago{because if len(because) > 2 else ''}"
 
 
+def _gpus(attempt: Attempt) -> str:
+    memory = attempt.gpu_memory
+    return ", ".join(attempt.gpus) + (f", {size_text(memory)} of each" if memory else "")
+
+
 def attempt_lines(attempt: Attempt) -> list[str]:
     """One attempt: where, which steps took how long, how it ended."""
     end, launch, environment = attempt.end, attempt.launch, attempt.environment
     head = f"attempt {attempt.number} on {attempt.agent}, claimed {clock(attempt.claimed)}"
     lines = [output.bold(head)]
+    if attempt.gpus:
+        lines.append(_label("gpus", _gpus(attempt)))
     lines += [
         _label("", phase_text(one.name, one.seconds, one.cached, one.detail))
         for one in attempt.phases
@@ -214,7 +235,7 @@ def _number(value: Any) -> str:
 def next_commands(task: Task) -> str:
     """What one may want to do now."""
     match task.state:
-        case Queued():
+        case Held() | Queued():
             verbs: tuple[str, ...] = ("why {}", "abort {}")
         case Claimed() | Running():
             verbs = ("logs {} -f", "abort {}")

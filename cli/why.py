@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,10 +10,13 @@ import click
 from ..core.errors import ProjectorAway
 from ..core.presence import AgentPresence
 from ..core.questions import Named
-from ..core.state import Claimed, Ended, Queued, Running, Task
+from ..core.state import Claimed, Ended, Held, Queued, Running, Task
 from . import output
+from .after import Dependency, dependencies_of, held_verdict
 from .completion import complete_task
 from .document import brief_facts
+from .forecast import Before, Forecast, History
+from .forecast import Held as HeldSlot
 from .logs import last_lines
 from .options import json_option
 from .remedy import LAST_LINES, explanation, failed, remedies
@@ -20,6 +24,7 @@ from .render import now, span
 from .selectors import resolve
 from .session import call
 from .show import next_commands, sentence
+from .waiting import FAR, Facts, Reason, Verdict, View, verdict
 
 if TYPE_CHECKING:
     from ..core.sdk.client import Client
@@ -36,26 +41,43 @@ def why(task: str, as_json: bool) -> None:
       evq why
       evq why k3f9 --json
     """
-    found, agents, place, lines = call(lambda client: _ask(client, task))
-    reasons = reasons_for(found, agents, place)
+    facts, dependencies, lines = call(lambda client: ask(client, task))
+    found = facts.task
+    waits = _verdict(facts, dependencies)
+    reasons = waits.reasons if waits else holder_reasons(found, facts.agents)
     if as_json:
         output.say_json(
             brief_facts(found)
+            | _waiting_facts(waits)
             | {
-                "reasons": [{"ok": ok, "text": text} for ok, text in reasons],
-                "position": place.get("position") if place else None,
-                "agents": [one.agent for one in agents if found.spec.queue in one.queues],
+                "reasons": [{"ok": one.ok, "text": one.text} for one in reasons],
+                "position": facts.position,
+                "agents": [one.agent for one in facts.agents if found.place.queue in one.queues],
                 "last_lines": lines,
                 "try": [command for command, _ in remedies(found)],
             }
         )
         return
     output.say(f"task {output.bold(found.id)}  {sentence(found)}")
-    for ok, text in reasons:
-        output.say(f"  {_mark(ok)} {text}")
+    if waits:
+        output.say(f"  {output.bold(waits.text)}")
+    for reason in reasons:
+        output.say(f"  {_mark(reason.ok)} {reason.text}")
+    if waits:
+        output.say(output.dim(f"  {start_text(waits)}"))
     for line in explanation(found, lines):
         output.say(line)
     output.say(output.dim(next_commands(found)))
+
+
+def _verdict(facts: Facts, dependencies: Sequence[Dependency]) -> Verdict | None:
+    match facts.task.state:
+        case Held():
+            return held_verdict(dependencies)
+        case Queued():
+            return verdict(facts)
+        case Claimed() | Running() | Ended():
+            return None
 
 
 def _mark(ok: bool) -> str:
@@ -64,84 +86,101 @@ def _mark(ok: bool) -> str:
     return click.style("ok", fg="green") if ok else click.style("no", fg="red")
 
 
-async def _ask(
-    client: Client, selector: str
-) -> tuple[Task, list[AgentPresence], dict[str, Any] | None, list[str]]:
+async def ask(client: Client, selector: str) -> tuple[Facts, list[Dependency], list[str]]:
+    """What is known of a task, what it awaits, and its last lines if it failed."""
     task = await client.get(await resolve(client, selector))
-    place = None
-    if isinstance(task.state, Queued):
-        try:
-            rows = [row async for row in client.rows(Named("why", {"task": task.id}))]
-            place = rows[0] if rows else None
-        except ProjectorAway:
-            pass
+    waits = isinstance(task.state, Queued)
     lines = await last_lines(client, task, LAST_LINES) if failed(task) else []
-    return task, await client.agents(), place, lines
+    position, before, history = await _ask_projector(client, task) if waits else (None, [], None)
+    facts = Facts(
+        task=task,
+        agents=await client.agents(),
+        queue=await client.queue(task.place.queue),
+        position=position,
+        before=before,
+        history=history,
+        permits=(await client.tally(task.place.queue)).permits,
+        now=now(),
+    )
+    return facts, await dependencies_of(client, task), lines
 
 
-def reasons_for(
-    task: Task, agents: list[AgentPresence], place: dict[str, Any] | None
-) -> list[tuple[bool, str]]:
-    """The facts that matter in the task's state, and whether each is as it should be."""
+async def _ask_projector(
+    client: Client, task: Task
+) -> tuple[int | None, list[Before], History | None]:
+    """Its place, who stands before it, and how long tasks took; nothing if nobody answers."""
+    try:
+        places = await _rows(client, "why", task=task.id)
+        before = await _rows(client, "ahead", task=task.id, limit=FAR)
+        held = await _rows(client, "held")
+    except ProjectorAway:
+        return None, [], None
+    return (
+        places[0]["position"] if places else None,
+        [Before(row["name"], row["size"]) for row in before],
+        History([HeldSlot(row["queue"], row["name"], row["seconds"]) for row in held]),
+    )
+
+
+async def _rows(client: Client, name: str, **params: Any) -> list[dict[str, Any]]:
+    return [row async for row in client.rows(Named(name, params))]
+
+
+def holder_reasons(task: Task, agents: Sequence[AgentPresence]) -> tuple[Reason, ...]:
+    """Whether the agent that has the task is there; nothing of a task that nobody has."""
     match task.state:
-        case Queued():
-            return _waiting(task, task.state, agents, place)
         case Claimed(attempt) | Running(attempt):
-            there = any(one.instance == attempt.instance for one in agents)
-            if there:
-                return [(True, f"agent {attempt.agent} is there and has it")]
+            if any(one.instance == attempt.instance for one in agents):
+                return (Reason(True, f"agent {attempt.agent} is there and has it"),)
             lease = span(attempt.lease)
-            return [
-                (
-                    False,
-                    f"agent {attempt.agent} is silent; once that lasts {lease}, "
-                    "another agent takes the task",
-                )
-            ]
-        case Ended():
-            return []  # the sentence says it
-
-
-def _waiting(
-    task: Task, state: Queued, agents: list[AgentPresence], place: dict[str, Any] | None
-) -> list[tuple[bool, str]]:
-    queue = task.spec.queue
-    found: list[tuple[bool, str]] = []
-    rest = state.delay - (now() - state.since) / 1e6
-    if rest > 0:
-        found.append((False, f"it failed {task.failures} times and is due in {span(rest)}"))
-    if place and place.get("position"):
-        before = int(place["position"]) - 1
-        text = f"{before} tasks of queue {queue} run before it" if before else "it is the next one"
-        found.append((not before, f"{text} in queue {queue}" if not before else text))
-        if before and place.get("median_run_seconds"):
-            run = span(float(place["median_run_seconds"]))
-            found.append((True, f"tasks of this queue ran {run} at the median lately"))
-    serving = [one for one in agents if queue in one.queues]
-    if not serving:
-        others = ", ".join(sorted({name for one in agents for name in one.queues}))
-        found.append(
-            (
-                False,
-                f"no agent serves queue {queue}"
-                + (f"; served are: {others}" if others else ", and no agent is there at all")
-                + f"  (evq agent --queues {queue})",
+            text = (
+                f"agent {attempt.agent} is silent; once that lasts {lease}, "
+                "another agent takes the task"
             )
-        )
-        return found
-    for one in serving:
-        found.append(_agent_reason(one, queue))
-    return found
+            return (Reason(False, text),)
+        case Held() | Queued() | Ended():
+            return ()  # the sentence says it
 
 
-def _agent_reason(agent: AgentPresence, queue: str) -> tuple[bool, str]:
-    if agent.draining:
-        return False, f"agent {agent.agent} is being stopped and takes nothing more"
-    if agent.paused:
-        return False, f"agent {agent.agent} has paused: {agent.paused}"
-    busy, first = len(agent.claims), agent.queues[0]
-    if busy >= agent.slots:
-        return False, f"agent {agent.agent}: all {agent.slots} slots are busy"
-    if agent.order == "strict" and first != queue:
-        return True, f"agent {agent.agent} has a free slot, but serves {first} first"
-    return True, f"agent {agent.agent} has {agent.slots - busy} of {agent.slots} slots free"
+def start_text(waits: Verdict) -> str:
+    """When it starts, as far as that can be told."""
+    start = waits.start
+    if start is None:
+        return f"its start is unknown: {waits.start_unknown}"
+    if start.high < 1:
+        return "it starts at once"
+    return (
+        f"it starts in about {span(start.seconds)} ({span(start.low)} to {span(start.high)}), "
+        f"if tasks take as long as the last {start.runs} of its queue"
+    )
+
+
+def _waiting_facts(waits: Verdict | None) -> dict[str, Any]:
+    return {
+        "waits_for": waits.cause if waits else None,
+        "because": waits.text if waits else None,
+        "start": _start_facts(waits.start) if waits and waits.start else None,
+        "start_unknown": waits.start_unknown if waits else "",
+        "served_by": [_view_facts(view) for view in waits.views] if waits else [],
+    }
+
+
+def _start_facts(start: Forecast) -> dict[str, Any]:
+    return {
+        "seconds": round(start.seconds, 3),
+        "low": round(start.low, 3),
+        "high": round(start.high, 3),
+        "runs": start.runs,
+    }
+
+
+def _view_facts(view: View) -> dict[str, Any]:
+    return {
+        "agent": view.agent.agent,
+        "ready": view.ready,
+        "never": view.never,
+        "lacks": view.lacks,
+        "closed": view.closed,
+        "kept_for": view.kept,
+        "passed_by": view.passed.times if view.passed else 0,
+    }

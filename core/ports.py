@@ -107,6 +107,11 @@ class Delivery(Protocol):
     @property
     def data(self) -> bytes: ...
 
+    @property
+    def token(self) -> str:
+        """What hands it back by `Hints.hand_back`, after the end of this process, too."""
+        ...
+
     async def done(self) -> None:
         """The message is of no more use to anybody."""
         ...
@@ -141,6 +146,19 @@ class Hints(Protocol):
 
     async def take_first(self, levels: Sequence[Level], seconds: float) -> Delivery | None:
         """The first delivery that comes on any of the levels within `seconds`."""
+        ...
+
+    def put_back(self, delivery: Delivery) -> None:
+        """Hand it to the next `take` on its level, if that comes at once, else to others."""
+        ...
+
+    async def withdraw(self, unless: Callable[[Level], bool]) -> None:
+        """Ask for nothing more on levels that `unless` does not want: what a `take_first` asked for
+        before it ended goes to others at once, not to its caller's next call."""
+        ...
+
+    async def hand_back(self, token: str) -> None:
+        """Hand out again, at once, what a process that is dead was handed; see `Delivery.token`."""
         ...
 
     async def wake(self) -> None:

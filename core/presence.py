@@ -5,11 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from .orders import Drain, Drains, drained_gpus, whole
-from .resources import Offer
+from .resources import NOTHING, Offer, Request
+from .served import GpuCount, wanted
 
 
 class RunningTask(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A task that an agent has now; since when, `gpus` the ids of those it has."""
+    """A task that an agent has now; since when, `size` its class, `gpus` the ids of its GPUs."""
 
     task: str
     attempt: int
@@ -17,16 +18,33 @@ class RunningTask(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     user: str
     slot: int
     since: int
-    gpus: tuple[str, ...] = ()
     queue: str = ""
+    size: str = NOTHING
+    gpus: tuple[str, ...] = ()
+
+
+class PassedBy(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The first task of a class that waits while an agent begins others: how many these are
+    (`times`), since when they are counted, what the agent lacks for it, in words, and whether it
+    keeps room for it."""
+
+    task: str
+    queue: str
+    priority: int
+    size: str
+    since: int
+    times: int
+    lacks: tuple[str, ...]
+    reserved: bool = False
 
 
 class AgentPresence(msgspec.Struct, frozen=True, kw_only=True):
     """An agent that is there now. `claims` are the fencing tokens of its live attempts, `paused`
     is why it claims nothing at the moment, `offer` all that it has for tasks and `free` what of
-    it no attempt has, `reserved` for whom it keeps some of that free, in words. `drains` are the
-    orders that keep it or some of its GPUs out of use, `services` says that it runs many light
-    tasks at once."""
+    it no attempt has, `reserved` for whom it keeps some of that free, in words, and
+    `passed` whom it passes by, `queue_gpus` how many GPUs a queue's task gets that asks for none.
+    `drains` are the orders that keep it or some of its GPUs out of use, `services` says that it
+    runs many light tasks at once."""
 
     agent: str
     instance: str
@@ -43,8 +61,14 @@ class AgentPresence(msgspec.Struct, frozen=True, kw_only=True):
     free: Offer = Offer()
     running: tuple[RunningTask, ...] = ()
     reserved: str = ""
+    passed: tuple[PassedBy, ...] = ()
+    queue_gpus: dict[str, GpuCount] = {}
     drains: Drains = ()
     services: bool = False
+
+    def request(self, request: Request, queue: str) -> Request:
+        """What a task of the queue that asks for `request` wants here."""
+        return wanted(request, self.queue_gpus.get(queue))
 
     @property
     def takes(self) -> bool:

@@ -51,7 +51,17 @@ class QueueDeleted(msgspec.Struct, frozen=True, tag_field="kind", tag="queue_del
     reason: str
 
 
-QueueEvent = QueueCreated | QueueDescribed | QueuePaused | QueueResumed | QueueDeleted
+class QueueRuled(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="queue_ruled", omit_defaults=True
+):
+    """Somebody said how a queue is shared out: evenly among users if it is `fair`."""
+
+    queue: str
+    reason: str
+    fair: bool = False
+
+
+QueueEvent = QueueCreated | QueueDescribed | QueuePaused | QueueResumed | QueueDeleted | QueueRuled
 
 # --- the fold -----------------------------------------------------------------------------------
 
@@ -67,8 +77,9 @@ class Pause(msgspec.Struct, frozen=True):
 class QueueState(msgspec.Struct, frozen=True):
     """A queue, folded from its events. One that nobody did anything to has none but its name.
 
-    `created` is when somebody made it, null if it came into being with a task. `seq`, `at`, `by`
-    and `reason` are of the last event. `unknown` counts events that this version cannot read.
+    `created` is when somebody made it, null if it came into being with a task. `fair` is as in
+    `QueueRuled`. `seq`, `at`, `by` and `reason` are of the last event. `unknown` counts
+    events that this version cannot read.
     """
 
     name: str
@@ -76,6 +87,7 @@ class QueueState(msgspec.Struct, frozen=True):
     created: int | None = None
     pause: Pause | None = None
     deleted: bool = False
+    fair: bool = False
     seq: int = 0
     at: int = 0
     by: str = ""
@@ -105,7 +117,10 @@ def evolve_queue(
         case QueueResumed():
             return replace(after, pause=None)
         case QueueDeleted():
-            return replace(after, description="", created=None, pause=None, deleted=True)
+            bare = QueueState(queue.name, deleted=True, unknown=queue.unknown)
+            return replace(bare, seq=seq, at=at, by=by, reason=event.reason)
+        case QueueRuled(fair=fair):
+            return replace(after, fair=fair, deleted=False)
 
 
 def check_change(queue: QueueState, event: QueueEvent) -> None:
@@ -140,3 +155,8 @@ def check_change(queue: QueueState, event: QueueEvent) -> None:
             raise Conflict(f"queue {name} is deleted already", why=f"by {queue.by}: {queue.reason}")
         case QueueCreated() | QueueDescribed() | QueuePaused() | QueueResumed() | QueueDeleted():
             return
+
+
+def rules_text(queue: QueueState) -> str:
+    """How a queue is shared out, in words; empty if nobody said anything."""
+    return "evenly among users" if queue.fair else ""

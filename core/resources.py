@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,9 @@ from .units import size_text
 NOTHING = "c0"
 """The class of a task that asks for nothing but a slot."""
 
+NO_SLOT = "no slot"
+"""What `lacks` says where all slots are taken."""
+
 MEBI = 2**20
 
 
@@ -30,6 +34,8 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     `gpu_memory` is in bytes on each of its `gpus`, which it then shares with others; without it
     they are its own. `cpus` is in processors, `memory` in bytes. `labels` must all stand so on
     the agent. Fractions of a thousandth of a processor and of a mebibyte are rounded up.
+
+    `user` stands for whose task it is, where a queue is shared out fairly: see `user_token`.
     """
 
     gpus: int = 0
@@ -37,6 +43,7 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     cpus: float | None = None
     memory: int | None = None
     labels: dict[str, str] = {}
+    user: str = ""
 
     @property
     def size(self) -> str:
@@ -46,6 +53,7 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
             f"v{_mebi(self.gpu_memory)}" if self.gpu_memory is not None else "",
             f"c{_milli(self.cpus)}" if self.cpus else "",
             f"m{_mebi(self.memory)}" if self.memory else "",
+            f"u{self.user}" if self.user else "",
             f"l{_encoded(self.labels)}" if self.labels else "",
         ]
         return "-".join(filter(None, parts)) or NOTHING
@@ -63,10 +71,20 @@ def request_of(spec: Spec) -> Request:
         cpus=limits.cpus if limits else None,
         memory=limits.memory if limits else None,
         labels=spec.needs,
+        user=user_token(spec.user) if spec.fair else "",
     )
 
 
-_PARTS = re.compile(r"(?:g(\d+)-?)?(?:v(\d+)-?)?(?:c(\d+)-?)?(?:m(\d+)-?)?(?:l([a-z2-7]+))?\Z")
+def user_token(user: str) -> str:
+    """A short word for a user, whatever characters the name has."""
+    digest = hashlib.sha256(user.encode()).digest()[:5]
+    return base64.b32encode(digest).decode().lower()
+
+
+_PARTS = re.compile(
+    r"(?:g(\d+)-?)?(?:v(\d+)-?)?(?:c(\d+)-?)?(?:m(\d+)-?)?(?:u([a-z2-7]{8})-?)?"
+    r"(?:l([a-z2-7]+))?\Z"
+)
 
 
 @lru_cache(4096)
@@ -75,13 +93,14 @@ def parse_size(token: str) -> Request:
     found = _PARTS.match(token)
     if found is None:
         return Request()
-    gpus, gpu_memory, cpus, memory, labels = found.groups()
+    gpus, gpu_memory, cpus, memory, user, labels = found.groups()
     return Request(
         gpus=int(gpus or 0),
         gpu_memory=int(gpu_memory) * MEBI if gpu_memory else None,
         cpus=int(cpus) / 1000 if cpus and int(cpus) else None,
         memory=int(memory) * MEBI if memory else None,
         labels=_decoded(labels) if labels else {},
+        user=user or "",
     )
 
 
@@ -161,7 +180,7 @@ def lacks(request: Request, offer: Offer) -> list[str]:
     """What is missing in `offer` for the request, in words; empty if it fits."""
     found = []
     if offer.slots < 1:
-        found.append("no slot")
+        found.append(NO_SLOT)
     if request.cpus and request.cpus > offer.cpus + 1e-9:
         found.append(f"{request.cpus:g} CPUs, has {max(0.0, offer.cpus):g}")
     if request.memory and request.memory > offer.memory:
@@ -186,3 +205,24 @@ def _lacking_gpus(request: Request, devices: Sequence[Device]) -> str:
     what = "GPU" if request.gpus == 1 else "GPUs"
     part = "" if request.gpu_memory is None else f" with {size_text(request.gpu_memory)}"
     return f"{request.gpus} {what}{part}, has {there}"
+
+
+def gpus_for(request: Request, offer: Offer) -> int:
+    """How many GPUs a task with this request could have now."""
+    return sum(device.takes(request.gpu_memory) for device in offer.devices)
+
+
+def delays(request: Request, wanted: Request, free: Offer) -> bool:
+    """Whether a task that begins now might make the wanted one wait longer.
+
+    It does not if enough for the wanted one is left of everything that it takes.
+    """
+    if free.slots < 2:
+        return True
+    if request.cpus and free.cpus - request.cpus < (wanted.cpus or 0):
+        return True
+    if request.memory and free.memory - request.memory < (wanted.memory or 0):
+        return True
+    if not request.gpus or not wanted.gpus:
+        return False
+    return gpus_for(wanted, free) - request.gpus < wanted.gpus

@@ -40,11 +40,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     secrets_file: str | None = None
     spool_bytes: int = 1024**3
     log_bytes: int = 256 * 1024**2
+    gpus: str = "all"
+    gpu_readings: str | None = None
+    gpu_foreign: int = 200 * 1024**2
     limits: Literal["try", "require"] = "try"
     max_timeout: float | None = None
+    patience: float = 60.0
     disk_floor: int | str = "auto"
     cache_bytes: int = 100 * 1024**3
     cache_kinds: str = ""
+    sample_every: float = 0.5
+    report_every: float = 10.0
+    keep_samples: float = 2 * 86_400.0
     sync: Literal["always"] | float = "always"
     git_credentials: str | None = None
     git_protocol: Literal["auto", "keep", "https", "ssh"] = "auto"
@@ -148,6 +155,14 @@ def _patterns(written: object) -> tuple[str, ...]:
 
 def _show_patterns(value: object) -> str:
     return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _report(written: object) -> float:
+    return 0.0 if written in ("off", False) else _duration(1.0)(written)
+
+
+def _show_report(value: object) -> str:
+    return _show_duration(value) if value else "off"
 
 
 def _sync(written: object) -> object:
@@ -269,12 +284,25 @@ SETTINGS: Mapping[str, Setting] = {
     "secrets_file": _path("a TOML file of secrets that tasks may name"),
     "spool_bytes": _amount("what an agent keeps on disk of logs and metrics not yet sent"),
     "log_bytes": _amount("how much log of one attempt is kept"),
+    "gpus": _word(
+        "indexes and ranges such as 0,2-3, ids of GPUs or MIG instances, all, or none",
+        "the GPUs that an agent gives to tasks",
+    ),
+    "gpu_readings": _path("a file of GPUs and their readings, used instead of the machine's own"),
+    "gpu_foreign": _amount(
+        "how much of a GPU's memory processes outside evq may have before an agent leaves it alone"
+    ),
     "limits": _choice(
         "what an agent does with a task whose limits it cannot enforce: run it anyway, or not",
         "try",
         "require",
     ),
     "max_timeout": _period("the longest that a task may run on an agent, whatever it asks", 0.5),
+    "patience": _period(
+        "how long a task that does not fit an agent may be passed by there before the agent keeps "
+        "room free for it",
+        0.1,
+    ),
     "disk_floor": Setting(
         parse=_floor,
         allowed=f"auto, a part such as 5%, or {units.SIZE_FORMS}",
@@ -287,6 +315,18 @@ SETTINGS: Mapping[str, Setting] = {
         parse=_kinds,
         allowed="KIND=SIZE with commas between, such as environments=50GiB,code=5GiB",
         meaning="what a single kind of cache may take; `evq cache ls` names the kinds",
+    ),
+    "sample_every": _period("how often an agent looks at its machine", 0.1),
+    "report_every": Setting(
+        parse=_report,
+        allowed=f"off, or {units.DURATION_FORMS}, at least 1s",
+        meaning="how often an agent tells what it saw of its machine",
+        show=_show_report,
+    ),
+    "keep_samples": _period(
+        "how long a projector keeps what agents tell of their machines in full; "
+        "minutes and hours stay",
+        3600.0,
     ),
     "sync": Setting(
         parse=_sync,

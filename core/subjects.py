@@ -5,7 +5,9 @@ evq.q.<queue>.<priority>.<class>.<task>   a queue message: `enqueued`, or `again
 evq.t.<queue>.<task>                      lifecycle of one task, its compare-and-swap anchor
 evq.x.agent.<agent>                       agents that come and go
 evq.x.queue.<queue>                       what is done to a queue
+evq.x.permits.<queue>                     its limits, and which attempts are live under them
 evqtel.<queue>.<task>.<agent>             what a task says
+evqsam.<agent>                            what an agent sees of its machine
 evqcmd.<agent>                            "look at the log now", lost without harm
 evqsvc.<endpoint>                         questions for a projector
 """
@@ -21,6 +23,8 @@ LIFECYCLE_STREAM = "EVQ"
 LIFECYCLE_SUBJECTS = "evq.>"
 TELEMETRY_STREAM = "EVQTEL"
 TELEMETRY_SUBJECTS = "evqtel.>"
+SAMPLES_STREAM = "EVQSAM"
+SAMPLES_SUBJECTS = "evqsam.>"
 PRESENCE_BUCKET = "evq-agents"
 LEVELS_BUCKET = "evq-queues"
 CODE_BUCKET = "evq-code"
@@ -111,9 +115,19 @@ def queue_events(queue: str) -> str:
     return f"evq.x.queue.{queue}"
 
 
+def permits(queue: str) -> str:
+    """The subject of a queue's limits and permits."""
+    return f"evq.x.permits.{queue}"
+
+
 def telemetry(queue: str, task: str, agent: str) -> str:
     """The subject of what a task says by way of an agent."""
     return f"evqtel.{queue}.{task}.{agent}"
+
+
+def samples(agent: str) -> str:
+    """The subject of what an agent sees of its machine."""
+    return f"evqsam.{agent}"
 
 
 def commands(agent: str) -> str:
@@ -153,10 +167,28 @@ def parse_queue_events(subject: str) -> str | None:
             return None
 
 
+def parse_permits(subject: str) -> str | None:
+    """The queue that a subject of permits names, or None for another subject."""
+    match subject.split("."):
+        case ["evq", "x", "permits", queue]:
+            return queue
+        case _:
+            return None
+
+
 def parse_telemetry(subject: str) -> tuple[str, str, str] | None:
     """(queue, task, agent) of a telemetry subject, or None for another subject."""
     match subject.split("."):
         case ["evqtel", queue, task, agent]:
             return queue, task, agent
+        case _:
+            return None
+
+
+def parse_samples(subject: str) -> str | None:
+    """The agent of a sample's subject, or None for another subject."""
+    match subject.split("."):
+        case ["evqsam", agent]:
+            return agent
         case _:
             return None

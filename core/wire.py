@@ -15,6 +15,7 @@ from __future__ import annotations
 import msgspec
 
 from .events import Envelope, Event, Telemetry
+from .samples import Sample
 
 VERSION = 1
 
@@ -54,6 +55,7 @@ _encoder = msgspec.json.Encoder()
 _envelope = msgspec.json.Decoder(Envelope)
 _outline = msgspec.json.Decoder(_Outline)
 _telemetry: msgspec.json.Decoder[Telemetry] = msgspec.json.Decoder(Telemetry)
+_sample = msgspec.json.Decoder(Sample)
 
 
 def encode(envelope: Envelope) -> bytes:
@@ -92,6 +94,19 @@ def decode_telemetry(data: bytes) -> Telemetry | Broken:
     """The telemetry record in `data`; anything else is `Broken`, unknown kinds too."""
     try:
         return _telemetry.decode(data)
+    except _STRANGE as error:
+        return Broken(str(error))
+
+
+def encode_sample(sample: Sample) -> bytes:
+    """The sample as bytes."""
+    return _encoder.encode(sample)
+
+
+def decode_sample(data: bytes) -> Sample | Broken:
+    """The sample in `data`; anything else is `Broken`."""
+    try:
+        return _sample.decode(data)
     except _STRANGE as error:
         return Broken(str(error))
 

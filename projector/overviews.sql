@@ -2,6 +2,7 @@
 -- the attempts alone, so that they hold for the whole history; docs/views.md describes them.
 
 -- Each stretch that a task waited: from the event that put it into its queue to the next one.
+-- One that awaits others stands there from the last of `dependencies_ended` on.
 CREATE OR REPLACE VIEW waits AS
 WITH steps AS (
     SELECT task, kind, attempt, seq, ts,
@@ -11,14 +12,17 @@ WITH steps AS (
             ELSE ts END AS since
     FROM _events
     WHERE kind IN ('enqueued', 'requeued', 'retry', 'lost', 'claimed', 'finished', 'aborted',
-        'dequeued')
+        'dequeued', 'dependencies_ended')
     WINDOW later AS (PARTITION BY task ORDER BY seq))
 SELECT s.task, CASE WHEN next_kind = 'claimed' THEN next_attempt END AS attempt, t.queue,
     t."user", t.project, t.gpus, s.kind AS after, s.since, s.next_ts AS until,
     coalesce(next_kind, '') AS ended_by,
     greatest(0.0, _seconds(s.since, coalesce(s.next_ts, _now()))) AS seconds
 FROM steps s JOIN _tasks t USING (task)
-WHERE s.kind IN ('enqueued', 'requeued', 'retry', 'lost');
+WHERE s.kind IN ('requeued', 'retry', 'lost')
+    OR s.kind = 'enqueued' AND t.dependencies IS NULL
+    OR s.kind = 'dependencies_ended' AND CASE WHEN next_kind IS NULL THEN t.state = 'queued'
+        ELSE next_kind <> 'dependencies_ended' END;
 
 -- Each attempt as what it cost, whether it came to anything or not.
 CREATE OR REPLACE VIEW usage AS
@@ -33,6 +37,17 @@ SELECT a.task, a.attempt, t.queue, t."user", t.project, t.name, a.agent, a.host,
     coalesce(a.cpu_seconds, 0) / 3600 AS cpu_hours,
     a.ended IS NOT NULL AND a.outcome <> 'completed' AS wasted
 FROM held a JOIN _tasks t USING (task);
+
+-- Each GPU of each attempt, from the event that gave it to the one that took it back. By these
+-- sequences, not by clocks, two attempts do or do not have a GPU at once.
+CREATE OR REPLACE VIEW gpu_claims AS
+WITH ends AS (
+    SELECT task, attempt, min(seq) AS seq FROM _events
+    WHERE kind IN ('finished', 'retry', 'lost') GROUP BY ALL)
+SELECT unnest(a.gpus) AS gpu, a.agent, a.instance, a.task, a.attempt, a.gpu_memory,
+    a.claim AS given, e.seq AS taken_back, a.claimed, a.ended,
+    _seconds(a.claimed, coalesce(a.ended, _now())) AS seconds
+FROM _attempts a LEFT JOIN ends e USING (task, attempt) WHERE len(a.gpus) > 0;
 
 -- Each task of an agent for services as what it is there: a sub-agent.
 CREATE OR REPLACE VIEW services AS

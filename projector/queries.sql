@@ -55,6 +55,17 @@ SELECT t.task, t.state, t.queue, t.priority, t.delay, t.since,
     (SELECT median(run) / 1e6 FROM recent) AS median_run_seconds
 FROM t, ahead, serving;
 
+-- name: ahead(task, limit=500)
+SELECT o.task, o.name, o.size FROM _tasks o, (SELECT * FROM _tasks WHERE task = $task) t
+WHERE o.queue = t.queue AND o.state = 'queued'
+    AND (o.priority > t.priority OR o.priority = t.priority AND o.rank < t.rank)
+ORDER BY o.priority DESC, o.rank LIMIT least($limit, 10000);
+
+-- name: held(limit=1000)
+SELECT queue, name, (epoch_us(ended) - epoch_us(claimed)) / 1e6 AS seconds FROM _tasks
+WHERE claimed IS NOT NULL AND ended IS NOT NULL
+ORDER BY ended DESC LIMIT least($limit, 10000);
+
 -- name: metrics(task)
 SELECT name, step, value, first, value AS last, min, max, n, ts FROM metric_latest
 WHERE task = $task ORDER BY name;
@@ -135,8 +146,9 @@ WHERE seq > $after ORDER BY seen, seq LIMIT least($limit, 10000);
 SELECT
     (SELECT max(seq) FROM _positions WHERE stream = 'EVQ') AS lifecycle_seq,
     (SELECT max(seq) FROM _positions WHERE stream = 'EVQTEL') AS telemetry_seq,
+    (SELECT max(seq) FROM _positions WHERE stream = 'EVQSAM') AS samples_seq,
     (SELECT count(*) FROM _tasks) AS tasks,
-    (SELECT count(*) FROM _tasks WHERE state IN ('queued', 'claimed', 'running')) AS live,
+    (SELECT count(*) FROM _tasks WHERE state IN ('held', 'queued', 'claimed', 'running')) AS live,
     (SELECT count(*) FROM _events) AS events,
     (SELECT count(*) FROM _metrics) AS metrics,
     (SELECT count(*) FROM _logs) AS log_lines,

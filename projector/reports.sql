@@ -35,6 +35,15 @@ SELECT CASE $by WHEN 'queue' THEN queue WHEN 'project' THEN project WHEN 'worker
 FROM usage WHERE gpus > 0 AND coalesce(ended, _now()) >= _ago($days)
 GROUP BY ALL ORDER BY reserved DESC;
 
+-- Two attempts that had one GPU at once, though one of them was to have it alone: never any.
+-- name: gpu_overlaps(days=7)
+SELECT a.gpu, a.task, a.attempt, a.agent, b.task AS other, b.attempt AS other_attempt,
+    b.agent AS other_agent, b.claimed AS since
+FROM gpu_claims a JOIN gpu_claims b ON a.gpu = b.gpu AND a.given < b.given
+    AND (a.taken_back IS NULL OR a.taken_back > b.given)
+WHERE (a.gpu_memory IS NULL OR b.gpu_memory IS NULL) AND b.claimed >= _ago($days)
+ORDER BY since, a.gpu;
+
 -- name: worker_use(days=7)
 WITH begin AS (SELECT _ago($days) AS start),
 offered AS (

@@ -26,6 +26,8 @@ from ..config import Config
 from ..environments.base import Recipe
 from ..environments.locks import Hold, hold
 from ..execution import Execution
+from ..gpus import visible
+from ..gpus.pool import Assignment
 from ..means import Means
 from ..place import Place
 from ..reporting.telemetry import Recorder
@@ -94,13 +96,23 @@ class Lodging:
     """The container of one attempt. `find`, `enter`, perhaps `keep`, and `close` in any case."""
 
     def __init__(
-        self, means: Means, task: Task, wish: Asked, work: Path, socket: Path, recorder: Recorder
+        self,
+        means: Means,
+        task: Task,
+        wish: Asked,
+        work: Path,
+        socket: Path,
+        recorder: Recorder,
+        assignment: Assignment | None = None,
     ) -> None:
-        """`work` is the attempt's folder, `socket` where the task says metrics."""
+        """`work` is the attempt's folder, `socket` where the task says metrics; without an
+        `assignment` the container has the GPUs that its arguments name."""
         assert task.live is not None
         self._means = means
         self._task = task
         self._arguments = limited(arguments(wish, means.config), means.config.limits_of(task.spec))
+        if assignment and means.pool.hides:
+            self._arguments = visible.arguments(self._arguments, assignment.gpus)
         self._name = wish.image
         self._work = work
         self._socket = socket
@@ -212,6 +224,7 @@ class Lodging:
         wanted = self._wanted(image, user)
         self._container = await self._patiently(lambda: self._start(wanted))
         supervisor = self._container.supervisor
+        supervisor.hold(self._means.diary.descriptor)
         execution = Execution(supervisor, self._recorder)
         self._python = await self._choose_python(execution)
         return Place(

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
+from ..config import Config
 from .amd import open_amd
+from .choice import choose
+from .ledger import FOLDER, Ledger
 from .nvml import open_nvml
+from .pool import Pool
 from .port import Gpu, Gpus, NoGpus, Reading
 from .recorded import RecordedGpus
+
+log = logging.getLogger(__name__)
 
 
 def open_gpus(readings: Path | None = None) -> Gpus:
@@ -26,6 +33,30 @@ def open_gpus(readings: Path | None = None) -> Gpus:
             return gpus
         case several:
             return SeveralGpus(several)
+
+
+def open_pool(config: Config, instance: str) -> Pool:
+    """The GPUs that a run of an agent gives to tasks. Raises `UsageError`."""
+    gpus = open_gpus(config.gpu_readings)
+    if gpus.trouble:
+        log.warning("GPUs: %s", gpus.trouble)
+    chosen = choose(config.gpus, gpus.devices())
+    if chosen:
+        log.info("GPUs for tasks: %s", ", ".join(f"{gpu.index} ({gpu.name})" for gpu in chosen))
+    return Pool(
+        gpus,
+        chosen,
+        Ledger(ledger_folder(config.gpu_readings)),
+        agent=config.name,
+        instance=instance,
+        counts=config.queue_gpus,
+        foreign=config.gpu_foreign,
+    )
+
+
+def ledger_folder(readings: Path | None) -> Path:
+    """Where claims are entered. GPUs out of a file are no others' than those who use that file."""
+    return readings.with_name(f"{readings.name}.claims") if readings else FOLDER
 
 
 class SeveralGpus:

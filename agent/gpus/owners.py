@@ -21,6 +21,11 @@ def process(pid: int, memory: int | None) -> GpuProcess:
     return GpuProcess(pid=pid, memory=memory, user=user, name=name)
 
 
+def lives(pid: int) -> bool:
+    """Whether there is such a process."""
+    return os.path.exists(f"/proc/{pid}")
+
+
 @cache
 def user_name(uid: int) -> str:
     """The name of a user; its number where there is none."""
@@ -31,11 +36,12 @@ def user_name(uid: int) -> str:
 
 
 def variable(pid: int, name: str) -> str | None:
-    """An environment variable that a process was started with; None if it is not to be seen."""
+    """An environment variable that a process was started with, empty if it has none of that name;
+    None if it is not to be seen: another user's process, or one that is gone."""
     try:
         environ = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
         return None
     begin = os.fsencode(name) + b"="
     found = (word for word in environ.split(b"\0") if word.startswith(begin))
-    return next((os.fsdecode(word[len(begin) :]) for word in found), None)
+    return next((os.fsdecode(word[len(begin) :]) for word in found), "")

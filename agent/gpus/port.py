@@ -10,7 +10,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
-Vendor = Literal["nvidia", "amd"]
+Vendor = Literal["nvidia", "amd", "recorded"]
+"""Who made it; what is recorded has no driver, and no container can be given it."""
 
 
 class Gpu(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -34,9 +35,10 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class GpuProcess(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A process that has a GPU open: `memory` is in bytes, null where the driver does not tell;
-    `user` is the owner's name, empty if it is gone or not to be seen."""
+    `user` is the owner's name, empty if it is gone or not to be seen. `pid` is 0 for one that has
+    no number here, because it runs in another container."""
 
-    pid: int
+    pid: int = 0
     memory: int | None = None
     user: str = ""
     name: str = ""

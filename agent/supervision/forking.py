@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import socket
+from contextlib import suppress
 
 from .cgroup import remove
 from .packets import receive, send
@@ -98,6 +99,10 @@ def main(fd: int, cgroups: list[str]) -> None:
     """Be a forkserver for the agent at the other end of `fd`, or a supervisor forked by it."""
     for name in IGNORED.split():
         signal.signal(signal.Signals[name], signal.SIG_IGN)
+    for number in map(int, os.listdir("/proc/self/fd")):
+        # Supervisors get what the agent gave us by the fork; commands must not have it.
+        with suppress(OSError):
+            os.set_inheritable(number, number <= 2)
     os.chdir("/")
     gc.freeze()
     control = Forkserver(socket.socket(fileno=fd), cgroups).serve()

@@ -41,7 +41,7 @@ KEEP = ("LD_LIBRARY_PATH",)
 class Server:
     """One forkserver process."""
 
-    def __init__(self, cgroups: Sequence[str]) -> None:
+    def __init__(self, cgroups: Sequence[str], holds: Sequence[int]) -> None:
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.supervisors: dict[int, Supervisor] = {}
         ours, theirs = pair()
@@ -53,7 +53,7 @@ class Server:
             [sys.executable, *options, "-c", BOOT, folder, str(fd), *cgroups],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            pass_fds=(fd,),
+            pass_fds=(fd, *holds),
             # ^C in a terminal goes to the agent, which knows what to do about it.
             start_new_session=True,
             # The agent's variables may hold secrets, and a command's are given with each.
@@ -118,15 +118,19 @@ class Server:
 class Forkserver:
     """Where an agent gets its supervisors."""
 
-    def __init__(self, cgroups: Sequence[str]) -> None:
+    def __init__(self, cgroups: Sequence[str], holds: Sequence[int]) -> None:
         self._cgroups = cgroups
-        self._servers = [Server(cgroups)]
+        self._holds = holds
+        self._servers = [Server(cgroups, holds)]
         self._idle: list[Supervisor] = []
         self._numbers = itertools.count(1)
 
     @classmethod
-    async def start(cls, cgroups: Sequence[str] = ()) -> Forkserver:
+    async def start(cls, cgroups: Sequence[str] = (), holds: Sequence[int] = ()) -> Forkserver:
         """Start the forkserver's process, which removes `cgroups` at its own end.
+
+        It and its supervisors keep the descriptors `holds` open, so that a lock on them ends with
+        the last process of ours.
 
         Raises `UsageError` where there is no Linux.
         """
@@ -136,7 +140,7 @@ class Forkserver:
                 why=f"containing a task's processes needs Linux, and this is {sys.platform}",
                 fix="run the agent on Linux, in a virtual machine or a container",
             )
-        return cls(cgroups)
+        return cls(cgroups, holds)
 
     async def supervisor(self) -> Supervisor:
         """A supervisor without a command: a warm one if there is one, else a new one.
@@ -189,5 +193,5 @@ class Forkserver:
     def _living_server(self) -> Server:
         if not self._servers[-1].alive:
             self._servers = [server for server in self._servers if server.supervisors]
-            self._servers.append(Server(self._cgroups))
+            self._servers.append(Server(self._cgroups, self._holds))
         return self._servers[-1]

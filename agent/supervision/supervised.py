@@ -166,6 +166,11 @@ class Supervisor:
         """Start commands inside these cgroups until `rest`."""
         self._tell("confine", list(cgroups))
 
+    def hold(self, descriptor: int) -> None:
+        """Keep a file open until `rest`: a lock on it then outlives a dead agent, and ends with
+        the last process of the attempt. The descriptor stays the caller's to close."""
+        self._tell("hold", fds=(descriptor,))
+
     def freeze(self) -> None:
         """Stop every process in its tracks (SIGSTOP) until `thaw`, `stop` or `kill`."""
         self._tell("freeze")

@@ -16,6 +16,7 @@ What is said on the control sockets (see `packets`):
     agent → forkserver   fork number              with the control socket of the new supervisor
     forkserver → agent   gone number              that supervisor and its processes are dead
     agent → supervisor   confine cgroups          what is started from now on is in these
+                         hold                     with descriptors to keep open until rest
                          run argv cwd env         with stdout and stderr
                          stop grace, kill, freeze, thaw, lease deadline policy, rest
     supervisor → agent   ready pid, started pid, failed stage errno, exited … (see `_report`)
@@ -108,12 +109,16 @@ class Supervisor:
         self._held: tuple[Any, ...] | None = None
         self._agent_lives = True
         self._more_dead = False
+        self._holds: list[int] = []
         self._rest()
 
     def _rest(self) -> None:
         """Between two attempts there is no lease, and nothing to be confined."""
         self._deadline, self._policy = inf, "run"
         self._cgroups: list[str] = []
+        for fd in self._holds:
+            os.close(fd)
+        self._holds.clear()
         self._frozen = self._expired = False
 
     def serve(self) -> None:
@@ -145,6 +150,8 @@ class Supervisor:
         match message:
             case ("confine", cgroups):
                 self._cgroups = cgroups
+            case ("hold",):
+                self._holds += fds
             case ("run", argv, cwd, env):
                 self._run(argv, cwd, env, *fds)
             case ("stop", grace):

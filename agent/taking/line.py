@@ -1,17 +1,23 @@
 """The order inside a queue and priority: who stands first in several lanes together.
 
-A lane is in the order of its messages, but for an *express* lane: that holds the tasks that were
-moved, each with a rank among the others. They are few, so all that wait there are looked at, and
-what does not go first is handed back at once. With one agent the order is exact; several may
-each have the other's first in hand for the moment that a look takes.
+There is a lane for each resource class, for each user where a queue is shared out fairly, and an
+*express* lane beside each of them. A lane is in the order of its messages, but for an express
+lane: that holds the tasks that were moved, each with a rank among the others. They are few, so
+all that wait there are looked at.
+
+What does not go first is handed back at once, or kept for the next look, which follows at once.
+With one agent the order is exact; several may each have the other's first in hand for the moment
+that a look takes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from ...core.events import Again, Envelope
-from ...core.ports import BusAway, Delivery, Hints
+from ...core.ports import Delivery, Hints
 from ...core.subjects import Level
 from ...core.wire import decode
 
@@ -29,21 +35,46 @@ def rank(delivery: Delivery) -> float:
     return float(delivery.seq)
 
 
-async def take_in_order(hints: Hints, lanes: Sequence[Level], limit: int) -> list[Delivery]:
-    """Up to `limit` deliveries that stand first in the lanes together, in their order."""
-    found: list[Delivery] = []
-    try:
-        for lane in sorted(lanes, key=lambda lane: not lane.express):
-            found += await hints.take(lane, MOST_MOVED if lane.express else limit)
-    except BusAway:
-        await hand_back(found)
-        raise
-    line = sorted(found, key=rank)
-    await hand_back(line[limit:])
-    return line[:limit]
+async def take_in_order(
+    hints: Hints,
+    lanes: Sequence[Level],
+    limit: Callable[[Level], int],
+    place: Callable[[Delivery], Any],
+) -> list[Delivery]:
+    """The deliveries that stand first in the lanes together, in their order.
+
+    It is one, or up to `limit` of a lane if nothing waits in the others. `place` sorts them, by
+    `rank` in the end; it is None for what must not be taken now.
+    """
+    found = await _heads(hints, lanes)
+    line = sorted((one for one in found if place(one) is not None), key=place)
+    first = line[:1]
+    for delivery in found:
+        if delivery not in first:
+            await put_back(hints, delivery)
+    if len(found) == len(first) == 1 and not first[0].level.express:
+        level = first[0].level
+        more = limit(level) - 1
+        first += await hints.take(level, more) if more else ()
+    return first
 
 
-async def hand_back(deliveries: Sequence[Delivery]) -> None:
-    """Let others have them, in their order."""
-    for delivery in deliveries:
+async def _heads(hints: Hints, lanes: Sequence[Level]) -> list[Delivery]:
+    """What stands first in each lane, and all that stand in an express lane."""
+    looks = [hints.take(lane, MOST_MOVED if lane.express else 1) for lane in lanes]
+    answers = await asyncio.gather(*looks, return_exceptions=True)
+    found = [one for answer in answers if not isinstance(answer, BaseException) for one in answer]
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            for delivery in found:
+                await delivery.later(0)
+            raise answer
+    return found
+
+
+async def put_back(hints: Hints, delivery: Delivery) -> None:
+    """Keep it for the next look, or let others have it: of an express lane one wants to see all."""
+    if delivery.level.express:
         await delivery.later(0)
+    else:
+        hints.put_back(delivery)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-
-from msgspec.structs import replace
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Any
 
 from ...core.bus.waiting import first_of
 from ...core.ports import BusAway, Delivery
 from ...core.resources import Request
 from ...core.subjects import Level
 from ..means import Means
-from .line import take_in_order
+from .fairness import Shares
+from .limits import Limits
+from .line import rank, take_in_order
+from .lookout import Lookout
 from .order import make_order
 from .pauses import Pauses
 from .room import Holding, Room
@@ -21,6 +24,10 @@ from .room import Holding, Room
 log = logging.getLogger(__name__)
 
 LINGER_SECONDS = 20.0
+
+BRIEF = 0.005
+"""Seconds that a level must not fit before others get what comes for it. An agent that is back
+sooner, as with very short tasks, would only have handed it back and forth."""
 
 
 class Taker:
@@ -39,14 +46,27 @@ class Taker:
         self._begin = begin
         self._order = make_order(means.config.order, means.config.queues)
         self._pauses = Pauses(means.bus, means.config.queues)
+        clock = asyncio.get_running_loop().time
+        self.limits = Limits(
+            means.bus, means.author, means.config.queues, means.config.lease, clock
+        )
+        self._shares = Shares(means.bus, means.instance, room, clock)
+        self.lookout = Lookout(means, room, self._order, clock, self.look_again)
         self._levels: set[Level] = set()
+        self._demanding: set[Level] = set()
+        """The levels whose tasks want more than a slot."""
         self._freed = asyncio.Event()
         self._changed = False
         """Whether there are levels or resources that the last look did not see."""
+        self._withdrawing: asyncio.TimerHandle | None = None
+        self._withdrawals: set[asyncio.Future[None]] = set()
+
+    # --- life -----------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Take hints until it is over."""
         await first_of(self._pauses.known.wait(), self.over.wait())
+        await first_of(self.limits.known.wait(), self.over.wait())
         while not self.over.is_set():
             if not self._room.slots or self.paused:
                 self._freed.clear()
@@ -71,16 +91,19 @@ class Taker:
             async for level in levels:
                 if level not in self._levels:
                     self._levels.add(level)
+                    if self._room.request(level) != Request():
+                        self._demanding.add(level)
                     await self.look_again()
 
     async def watch_queues(self) -> None:
         """Learn of what is done to our queues without end."""
-        await self._pauses.run(self.look_again)
+        await asyncio.gather(self._pauses.run(self.look_again), self.limits.run(self.look_again))
 
     async def look_again(self) -> None:
         """The world has changed: what waits in the queues may be taken now, or no longer."""
         self._changed = True
         self._freed.set()
+        self._withdraw_soon()
         await self._hints.wake()
 
     async def freed(self, holding: Holding) -> None:
@@ -93,38 +116,92 @@ class Taker:
         """Take nothing more."""
         self.over.set()
         self._freed.set()
+        self._withdraw_soon()
 
     @property
     def _closed(self) -> bool:
         return self.over.is_set() or self.paused
 
-    async def _next(self) -> list[Delivery]:
+    # --- taking ---------------------------------------------------------------------------------
+
+    def _may_take(self, level: Level) -> bool:
+        free = self._room.fits(level) and not self._pauses.on(level.queue)
+        return free and self.limits.open(level)
+
+    def _may_begin(self, level: Level) -> bool:
+        return self._may_take(level) and not self.lookout.blocks(level)
+
+    def _may_look(self, level: Level) -> bool:
+        return self._may_take(level) and (
+            self.lookout.may_spare(level) or not self.lookout.blocks(level)
+        )
+
+    async def _next(self) -> Sequence[Delivery]:
         """What waits in the queues now, else the first thing to come."""
         self._changed = False
-        fitting = [
-            level
-            for level in self._levels
-            if self._room.fits(level.request) and not self._pauses.on(level.queue)
-        ]
-        levels = self._order.arrange(fitting)
-        for level in levels:
-            if level.express:
-                continue  # its tasks stand in line with those of the ordinary lane
-            alone = self._order.one_at_a_time or level.request != Request()
-            lanes = [lane for lane in levels if replace(lane, express=False) == level]
-            if found := await take_in_order(self._hints, lanes, 1 if alone else self._room.slots):
+        levels = self._order.arrange(filter(self._may_look, self._levels))
+        for _, lanes in groupby(levels, key=lambda level: (level.queue, level.priority)):
+            if found := await self._first_in(list(lanes)):
                 return found
         if self._closed or self._changed:
             # That came while the queues were looked at: its `wake` found nobody asleep.
-            return []
-        first = await self._hints.take_first(levels, LINGER_SECONDS)
-        return [first] if first else []
+            return ()
+        open_levels = [level for level in levels if not self.lookout.blocks(level)]
+        first = await self._hints.take_first(open_levels, LINGER_SECONDS)
+        return (first,) if first else ()
+
+    async def _first_in(self, lanes: Sequence[Level]) -> Sequence[Delivery]:
+        """What stands first in the lanes of one queue and priority, and may be taken now."""
+        first = lanes[0]
+        if len(lanes) == 1 and not first.express and not self.lookout.blocks(first):
+            return await self._hints.take(first, self._limit(first))
+        if any(level.request.user for level in lanes):
+            await self._shares.look()
+        return await take_in_order(self._hints, lanes, self._limit, self._place)
+
+    def _limit(self, level: Level) -> int:
+        """How many tasks of a level may be taken together."""
+        alone = self._order.one_at_a_time or level in self._demanding
+        alone = alone or self.limits.limited(level.queue)
+        return 1 if alone else self._room.slots
+
+    def _place(self, delivery: Delivery) -> Any:
+        """Where a delivery stands in line; None if it has to wait for another that does not fit."""
+        if self._waits(delivery):
+            return None
+        return (*self._shares.place(delivery.level), rank(delivery))
+
+    def _waits(self, delivery: Delivery) -> bool:
+        return self.lookout.blocks(delivery.level) and not self.lookout.spares(delivery)
 
     async def _take(self, delivery: Delivery) -> None:
-        closed = self._closed or self._pauses.on(delivery.level.queue)
-        holding = None if closed else self._room.hold(delivery.level.request)
+        level = delivery.level
+        closed = self._closed or self._pauses.on(level.queue) or self._waits(delivery)
+        closed = closed or not self.limits.open(level)
+        holding = None if closed else self._room.hold(level, delivery.task, delivery.seq)
         if holding is None:
             await delivery.later(0)
             return
-        self._order.took(delivery.level.queue)
+        self._order.took(level.queue)
+        self._shares.took(level)
         self._begin(delivery, holding)
+        self._withdraw_soon()
+        if self._demanding:
+            await self.lookout.began(level, self._demanding)
+
+    # --- giving others what we cannot take ------------------------------------------------------
+
+    def _withdraw_soon(self) -> None:
+        """What comes from now on for a level that does not fit goes to others."""
+        if self._withdrawing is None:
+            loop = asyncio.get_running_loop()
+            self._withdrawing = loop.call_later(BRIEF, self._withdraw)
+
+    def _withdraw(self) -> None:
+        self._withdrawing = None
+        withdrawal = asyncio.ensure_future(self._hints.withdraw(self._is_wanted))
+        self._withdrawals.add(withdrawal)
+        withdrawal.add_done_callback(self._withdrawals.discard)
+
+    def _is_wanted(self, level: Level) -> bool:
+        return not self._closed and self._may_begin(level)

@@ -20,6 +20,8 @@ from ..subjects import (
     LIFECYCLE_STREAM,
     LIFECYCLE_SUBJECTS,
     PRESENCE_BUCKET,
+    SAMPLES_STREAM,
+    SAMPLES_SUBJECTS,
     TELEMETRY_STREAM,
     TELEMETRY_SUBJECTS,
 )
@@ -66,6 +68,7 @@ class Bus:
         self.requests = requests
         self.log = Stream(requests, LIFECYCLE_STREAM)
         self.telemetry = Stream(requests, TELEMETRY_STREAM)
+        self.samples = Stream(requests, SAMPLES_STREAM)
         self.hints = JetStreamHints(requests, Stream(requests, f"KV_{LEVELS_BUCKET}"))
         self.presence = JetStreamPresence(requests, Stream(requests, f"KV_{PRESENCE_BUCKET}"))
         self.objects = JetStreamObjects(client.jetstream(), Stream(requests, f"OBJ_{CODE_BUCKET}"))
@@ -168,6 +171,18 @@ def _streams() -> list[dict[str, Any]]:
             "allow_direct": True,
             "persist_mode": "async",
             "duplicate_window": 1800 * SECOND,
+        },
+        {
+            "name": SAMPLES_STREAM,
+            "subjects": [SAMPLES_SUBJECTS],
+            "storage": "file",
+            "compression": "s2",
+            "num_replicas": 1,
+            "discard": "old",
+            "max_age": 2 * DAY * SECOND,
+            "max_bytes": -1,
+            "allow_direct": True,
+            "persist_mode": "async",
         },
         {
             "name": f"KV_{PRESENCE_BUCKET}",

@@ -2,24 +2,28 @@
 
 A pull that waits costs the server almost nothing, so an idle agent leaves one on every level
 and is woken within a millisecond. nats-py's `fetch` hides errors, and a pull whose subscription
-ends loses what was on its way: it would come again only after `ACK_WAIT`. So the pulls of
-`take_first` share one subscription that never ends, and what comes too late is handed back.
+ends loses what was on its way: it would come again only after `ACK_WAIT`. So the subscription of
+a pull that waits ends by itself with its first message. To withdraw the pull, we send that message
+ourselves: either it comes first and nobody listens any more, or what we were sent is handed back.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import msgspec
+import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
-from ..ports import BusAway, Stored
+from ..ports import BusAway, Delivery, Stored
 from ..subjects import LEVELS_BUCKET, LIFECYCLE_STREAM, Level, parse_hint
-from .requests import ApiError, Requests, publish, status
+from .requests import ApiError, Requests, listen_once, publish
 from .stream import SECOND, Stream
 
 ACK_WAIT = 10.0
@@ -32,7 +36,7 @@ MAX_PENDING = 100_000
 CONSUMER_EXISTS = 10148
 PULL_ANSWER_SECONDS = 5.0
 PULL_SECONDS = 30.0
-HOLD_SECONDS = 0.05
+HOLD_SECONDS = 0.005
 
 
 class JetStreamDelivery:
@@ -52,6 +56,10 @@ class JetStreamDelivery:
         at = 4 if len(parts) == 9 else 6
         self.redelivered = parts[at] != "1"
         self.seq = int(parts[at + 1])
+
+    @property
+    def token(self) -> str:
+        return self.reply
 
     async def done(self) -> None:
         await self._say(b"+ACK")
@@ -82,14 +90,14 @@ class JetStreamHints:
         self._inbox = ""
         self._taking: dict[str, _Taking] = {}
         self._takes = 0
-        self._pulls: dict[str, float] = {}
-        """By consumer, until when on the loop's clock a pull of ours waits at the server."""
-        self._first: dict[asyncio.Future[JetStreamDelivery | None], frozenset[Level]] = {}
+        self._pulls: dict[Level, _Pull] = {}
+        """Those that wait at the server."""
+        self._first: dict[asyncio.Future[Delivery | None], frozenset[Level]] = {}
         """Who waits in `take_first`, and for which levels."""
-        self._hand: list[JetStreamDelivery] = []
+        self._hand: list[Delivery] = []
         """What came while nobody waited; whoever takes next gets it, or it is handed back."""
-        self._returning: set[asyncio.Task[None]] = set()
-        requests.on_lost.add(self._pulls.clear)
+        self._background: set[asyncio.Task[None]] = set()
+        requests.on_lost.add(self._forget_pulls)
 
     async def ensure(self, level: Level) -> None:
         subject = f"$KV.{LEVELS_BUCKET}.{level.key}"
@@ -137,35 +145,36 @@ class JetStreamHints:
         async with self._levels.follow(1, subjects) as batches:
             yield _each_level(batches)
 
-    async def take(self, level: Level, limit: int) -> list[JetStreamDelivery]:
+    async def take(self, level: Level, limit: int) -> Sequence[Delivery]:
         if held := self._from_hand({level}, limit):
             return held
         loop = asyncio.get_running_loop()
         taking = _Taking(level, limit, loop.create_future())
         self._takes += 1
-        token = f"take-{self._takes}"
-        self._taking[token] = taking
+        inbox = f"{await self._takes_inbox()}.{self._takes}"
+        self._taking[inbox] = taking
         timer = loop.call_later(PULL_ANSWER_SECONDS, taking.finish)
         try:
-            await self._pull(level, {"batch": limit, "no_wait": True}, token)
+            await self._pull(level, {"batch": limit, "no_wait": True}, inbox)
             await taking.over
         finally:
             timer.cancel()
-            del self._taking[token]
+            del self._taking[inbox]
         return taking.found
 
-    async def take_first(self, levels: Sequence[Level], seconds: float) -> JetStreamDelivery | None:
+    async def take_first(self, levels: Sequence[Level], seconds: float) -> Delivery | None:
         if held := self._from_hand(levels, 1):
             return held[0]
         loop = asyncio.get_running_loop()
-        first: asyncio.Future[JetStreamDelivery | None] = loop.create_future()
+        first: asyncio.Future[Delivery | None] = loop.create_future()
         self._first[first] = frozenset(levels)
         end = loop.time() + seconds
         try:
             while not first.done() and (now := loop.time()) < end:
                 for level in levels:
                     await self._leave_pull(level, now)
-                over = min((end, *(self._pulls.get(level.consumer, end) for level in levels)))
+                pulls = (self._pulls[level] for level in levels if level in self._pulls)
+                over = min((end, *(pull.until for pull in pulls)))
                 await asyncio.wait((first,), timeout=over - now)
         except BaseException:
             if first.done() and (delivery := first.result()):
@@ -177,51 +186,87 @@ class JetStreamHints:
 
     async def _leave_pull(self, level: Level, now: float) -> None:
         """See to it that a pull of ours waits at the server for the level's next message."""
-        if self._pulls.get(level.consumer, now) > now:
+        waiting = self._pulls.get(level)
+        if waiting and waiting.until > now:
             return
-        self._pulls[level.consumer] = now + PULL_SECONDS
+        self._pulls[level] = pull = _Pull(level, now + PULL_SECONDS, self._client.new_inbox())
         request = {"batch": 1, "expires": int(PULL_SECONDS * SECOND)}
         try:
-            await self._pull(level, request, level.consumer)
+            pull.subscription = await listen_once(
+                self._client, pull.inbox, partial(self._came, pull)
+            )
+            await self._pull(level, request, pull.inbox)
         except BusAway:
-            self._pulls.pop(level.consumer, None)
+            self._pulls.pop(level, None)
             raise
 
-    async def _received(self, message: Msg) -> None:
-        if not message.reply and (answer := status(message)):
-            token = message.subject.rpartition(".")[2]
-            if taking := self._taking.get(token):
-                taking.finish()
-            # Timeouts are known by our own clock: this one may be of a pull before the present.
-            elif answer != "408":
-                self._pulls.pop(token, None)
+    async def withdraw(self, unless: Callable[[Level], bool]) -> None:
+        for delivery in [one for one in self._hand if not unless(one.level)]:
+            self._hand_back(delivery)
+        for level in [level for level in self._pulls if not unless(level)]:
+            pull = self._pulls.pop(level)
+            pull.withdrawn = True
+            with suppress(BusAway):
+                await publish(self._client, pull.inbox, b"")
+
+    def _forget_pulls(self) -> None:
+        """The server forgets them with the connection; a restarted one would never end them."""
+        for pull in self._pulls.values():
+            self._spawn(pull.end())
+        self._pulls.clear()
+
+    async def _came(self, pull: _Pull, message: Msg) -> None:
+        """The one message of a pull that waited: a delivery, a status, or our own withdrawal."""
+        if self._pulls.get(pull.level) is pull:
+            del self._pulls[pull.level]
+        if not message.reply:
             return
         delivery = self._delivery(message)
-        # The server serves waiting pulls first, so this one is over, if there was one.
-        self._pulls.pop(delivery.level.consumer, None)
-        for taking in self._taking.values():
-            if taking.accepts(delivery):
-                return
+        if pull.withdrawn:
+            await delivery.later(0)
+        elif not any(taking.accepts(delivery) for taking in self._taking.values()):
+            self._give(delivery)
+
+    async def _taken(self, message: Msg) -> None:
+        """A message for a `take`, or the word that there are no more."""
+        if message.reply:
+            delivery = self._delivery(message)
+            if not any(taking.accepts(delivery) for taking in self._taking.values()):
+                self._give(delivery)
+        elif taking := self._taking.get(message.subject):
+            taking.finish()
+
+    def _give(self, delivery: JetStreamDelivery) -> None:
+        """Hand the delivery to somebody who waits for its level, else keep it for a moment."""
         for first, levels in self._first.items():
             if delivery.level in levels and not first.done():
                 first.set_result(delivery)
                 return
         # To hand it back at once would cost its place: a busy caller is back in no time.
+        self.put_back(delivery)
+
+    def put_back(self, delivery: Delivery) -> None:
         self._hand.append(delivery)
         asyncio.get_running_loop().call_later(HOLD_SECONDS, self._hand_back, delivery)
 
-    def _from_hand(self, levels: Collection[Level], limit: int) -> list[JetStreamDelivery]:
+    def _from_hand(self, levels: Collection[Level], limit: int) -> list[Delivery]:
         found = [delivery for delivery in self._hand if delivery.level in levels][:limit]
         for delivery in found:
             self._hand.remove(delivery)
         return found
 
-    def _hand_back(self, delivery: JetStreamDelivery) -> None:
+    def _hand_back(self, delivery: Delivery) -> None:
         if delivery in self._hand:
             self._hand.remove(delivery)
-            task = asyncio.ensure_future(delivery.later(0))
-            self._returning.add(task)
-            task.add_done_callback(self._returning.discard)
+            self._spawn(delivery.later(0))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def hand_back(self, token: str) -> None:
+        await publish(self._client, token, b"-NAK")
 
     async def wake(self) -> None:
         for first in self._first:
@@ -237,18 +282,35 @@ class JetStreamHints:
         assert hint is not None, message.subject
         return JetStreamDelivery(self._client, message, hint.level, hint.task)
 
-    async def _pull(self, level: Level, request: dict[str, Any], token: str) -> None:
-        # One subscription for all pulls: an own one for each would cost more than the pull.
+    async def _takes_inbox(self) -> str:
+        # One subscription for all: an own one for each `take` would cost more than the take.
         if not self._inbox:
-            inbox = self._client.new_inbox()
-            await self._client.subscribe(inbox + ".*", cb=self._received)
-            self._inbox = inbox
-        await publish(
-            self._client,
-            f"$JS.API.CONSUMER.MSG.NEXT.{LIFECYCLE_STREAM}.{level.consumer}",
-            msgspec.json.encode(request),
-            f"{self._inbox}.{token}",
-        )
+            self._inbox = self._client.new_inbox()
+            await self._client.subscribe(self._inbox + ".*", cb=self._taken)
+        return self._inbox
+
+    async def _pull(self, level: Level, request: dict[str, Any], inbox: str) -> None:
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{LIFECYCLE_STREAM}.{level.consumer}"
+        await publish(self._client, subject, msgspec.json.encode(request), inbox)
+
+
+class _Pull:
+    """A pull that waits at the server until `until` on the loop's clock."""
+
+    __slots__ = ("inbox", "level", "subscription", "until", "withdrawn")
+
+    def __init__(self, level: Level, until: float, inbox: str) -> None:
+        self.level = level
+        self.until = until
+        self.inbox = inbox
+        self.subscription: Subscription | None = None
+        self.withdrawn = False
+
+    async def end(self) -> None:
+        """Hear nothing more."""
+        if self.subscription:
+            with suppress(nats.errors.Error):
+                await self.subscription.unsubscribe()
 
 
 class _Taking:

@@ -29,6 +29,7 @@ class MemoryServer:
         self.clock = clock
         self.log = Messages(clock)
         self.telemetry = Messages(clock)
+        self.samples = Messages(clock)
         self.queues = Queues(self.log, clock)
         self.presence: dict[str, tuple[Stored, float]] = {}
         self.words = 0
@@ -174,6 +175,7 @@ class MemoryBus:
         link = self._link = Link()
         self.log = MemoryStream(link, server.log)
         self.telemetry = MemoryStream(link, server.telemetry)
+        self.samples = MemoryStream(link, server.samples)
         self.hints = MemoryHints(link, server.queues)
         self.presence = MemoryPresence(link, server)
         self.objects = MemoryObjects(link, server)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from ..ports import Stored
+from ..ports import Delivery, Stored
 from ..subjects import Level, parse_hint
 from .memory_stream import Bell, Link, Messages, matches
 
@@ -100,6 +100,10 @@ class MemoryDelivery:
         self.data = stored.data
         self.redelivered = redelivered
 
+    @property
+    def token(self) -> str:
+        return f"{self.seq} {self.level.key}"
+
     async def done(self) -> None:
         if self._link.standing.is_set():
             self._queues.consumers[self.level].given.pop(self.seq, None)
@@ -173,6 +177,17 @@ class MemoryHints:
             due = self._queues.until_due(levels)
             await self._queues.log.bell.wait(left if due is None else min(left, due))
         return None
+
+    def put_back(self, delivery: Delivery) -> None:
+        self._queues.put_off(delivery.level, delivery.seq, 0)
+
+    async def withdraw(self, unless: Callable[[Level], bool]) -> None:
+        """Here nothing is asked for while nobody waits."""
+
+    async def hand_back(self, token: str) -> None:
+        self._link.check()
+        seq, _, key = token.partition(" ")
+        self._queues.put_off(Level.from_key(key), int(seq), 0)
 
     async def wake(self) -> None:
         self._awake = True

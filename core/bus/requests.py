@@ -7,7 +7,7 @@ second layer; this is what everything else in this folder stands on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ import msgspec
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
 from ..ports import BusAway
 
@@ -55,6 +56,8 @@ class Requests:
         self.client = client
         self._inbox = client.new_inbox()
         self._waiting: dict[str, asyncio.Future[Msg]] = {}
+        self._gathering: dict[str, list[Msg]] = {}
+        """What came so far for those who wait for several messages and a status behind them."""
         self._count = 0
         self.on_lost: set[Callable[[], None]] = set()
         """Called when the connection is gone."""
@@ -64,7 +67,11 @@ class Requests:
         await self.client.subscribe(self._inbox + ".*", cb=self._answered)
 
     async def _answered(self, message: Msg) -> None:
-        waiting = self._waiting.pop(message.subject[len(self._inbox) + 1 :], None)
+        token = message.subject[len(self._inbox) + 1 :]
+        if (gathered := self._gathering.get(token)) is not None and not status(message):
+            gathered.append(message)
+            return
+        waiting = self._waiting.pop(token, None)
         if waiting and not waiting.done():
             waiting.set_result(message)
 
@@ -115,6 +122,20 @@ class Requests:
             raise BusAway(f"nobody answers on {subject}")
         return message
 
+    async def request_many(
+        self, subject: str, data: bytes, timeout: float = TIMEOUT
+    ) -> tuple[list[Msg], Msg]:
+        """The messages that answer a request, and the status that ends them. Raises `BusAway`."""
+        with self._answer_to(subject, timeout) as (inbox, end):
+            token = inbox[len(self._inbox) + 1 :]
+            self._gathering[token] = []
+            try:
+                await publish(self.client, subject, data, inbox)
+                last = await end
+                return self._gathering[token], last
+            finally:
+                del self._gathering[token]
+
     async def api(self, endpoint: str, payload: Any = None, timeout: float = TIMEOUT) -> bytes:
         """The answer of the JetStream API. Raises `ApiError` if it is a refusal."""
         data = b"" if payload is None else msgspec.json.encode(payload)
@@ -148,3 +169,15 @@ async def publish(
         await client.publish(subject, data, reply, headers)
     except (nats.errors.Error, OSError) as error:
         raise BusAway(str(error) or type(error).__name__) from error
+
+
+async def listen_once(
+    client: Client, subject: str, heard: Callable[[Msg], Coroutine[Any, Any, None]]
+) -> Subscription:
+    """Call `heard` with the first message on a subject; the subscription ends with it."""
+    try:
+        subscription = await client.subscribe(subject, cb=heard)
+        await subscription.unsubscribe(1)
+    except (nats.errors.Error, OSError) as error:
+        raise BusAway(str(error) or type(error).__name__) from error
+    return subscription

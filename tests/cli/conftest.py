@@ -19,8 +19,9 @@ from evq.core import decide, wire
 from evq.core.bus.connect import Bus
 from evq.core.events import Launch, Log, Outcome
 from evq.core.handle import find, handle
-from evq.core.presence import AgentPresence, encode_presence
+from evq.core.presence import AgentPresence, RunningTask, encode_presence
 from evq.core.questions import Column, Head
+from evq.core.resources import Offer
 from evq.core.sdk.author import Author, now
 from evq.core.spec import Script, Spec
 from evq.core.state import Queued, Task
@@ -147,7 +148,23 @@ class Played:
             claims=claims,
             since=now(),
             paused=paused,
-            **more,
+            **{
+                "offer": Offer(slots=slots),
+                "free": Offer(slots=slots - len(claims)),
+                "running": tuple(
+                    RunningTask(
+                        task=f"t{claim}",
+                        attempt=1,
+                        name="train",
+                        user="me",
+                        slot=slot,
+                        since=now(),
+                        queue=queues[0],
+                    )
+                    for slot, claim in enumerate(claims)
+                ),
+                **more,
+            },
         )
         await self.bus.presence.put(self.NAME, encode_presence(presence), 60)
 
@@ -156,10 +173,11 @@ class Played:
         known = await find(self.bus.log, task)
         return (await handle(self.bus.log, self.author, known, command)).task
 
-    async def claims(self, task: str) -> Task:
+    async def claims(self, task: str, permit: str = "") -> Task:
         known = await find(self.bus.log, task)
         waited = known.state.failure if isinstance(known.state, Queued) else 0
-        claim = decide.Claim(self.NAME, self.INSTANCE, 0, known.place.hint, 10.0, waited)
+        hint = known.place.hint
+        claim = decide.Claim(self.NAME, self.INSTANCE, 0, hint, 10.0, waited, permit=permit)
         claimed = await self.does(task, claim)
         assert claimed.live
         self.holder = decide.Holder(self.INSTANCE, claimed.live.number)

@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from evq.cli.render import now
-from evq.cli.why import reasons_for
 from evq.core.bus.connect import Bus
-from evq.core.state import Queued, Task
 
 ROW = {
     "task": "k3f9k3f9k3f9",
@@ -79,25 +76,28 @@ async def test_why_names_what_is_missing(evq: Any, played: Any, projector: Any) 
     await played.appear("other")
     assert "served are: other" in (await evq("why")).out
     await played.appear("default", slots=1, claims=(9,))
-    async with projector({"why": [{"position": 3, "median_run_seconds": 90.0}]}):
+    before = [{"task": name, "name": "train", "size": "c0"} for name in ("a", "b")]
+    held = [{"queue": "default", "name": "train", "seconds": 90.0}] * 12
+    async with projector({"why": [{"position": 3}], "ahead": before, "held": held}):
         result = await evq("why", task)
         facts = (await evq("why", task, "--json")).json
-    assert "2 tasks of queue default run before it" in result.out
-    assert "all 1 slots are busy" in result.out
-    assert facts["position"] == 3
-    assert [reason["ok"] for reason in facts["reasons"]] == [False, True, False]
+    assert result.out.splitlines()[1:4] == [
+        "  2 tasks of queue default go before it",
+        "  ✘ it stands at place 3 of queue default",
+        "  ✘ laptop: its slot is busy",
+    ]
+    assert "it starts in about " in result.out
+    assert "if tasks take as long as the last 12 of its queue" in result.out
+    assert (facts["position"], facts["waits_for"]) == (3, "behind")
+    assert [reason["ok"] for reason in facts["reasons"]] == [False, False]
+    assert facts["served_by"][0]["lacks"] == ["no slot"]
+    assert set(facts["start"]) == {"seconds", "low", "high", "runs"}
+    text = (await evq("why", task)).out
+    assert "its start is unknown: no projector answers" in text
     await played.claims(task)
     assert "agent laptop is there and has it" in (await evq("why")).out
     await played.bus.presence.remove("laptop")
     assert "agent laptop is silent" in (await evq("why")).out
-
-
-def test_why_after_a_failure_says_when_it_is_due(make_spec: Any) -> None:
-    waiting = Queued(since=now(), delay=30.0)
-    task = Task("k" * 12, make_spec(retries=2), "me", 1, 1, waiting, failures=1)
-    ok, text = reasons_for(task, [], None)[0]
-    assert not ok
-    assert text.startswith("it failed 1 times and is due in ")
 
 
 async def test_ls_asks_for_what_is_wanted(evq: Any, projector: Any) -> None:
@@ -172,7 +172,7 @@ async def test_an_agent_that_has_paused_is_there_and_takes_nothing(evq: Any, pla
     ]
     asked = await evq("enqueue", "--no-code", "--", "true")
     assert "agents of queue 'default' have paused" in asked.err and reason in asked.err
-    assert f"agent laptop has paused: {reason}" in (await evq("why")).out
+    assert f"but it has paused: {reason}" in (await evq("why")).out
     (queue,) = (await evq("queues", "--json")).json
     assert (queue["slots"], queue["agents"]) == (0, ["laptop"])
 

@@ -237,3 +237,76 @@ async def test_a_take_first_that_was_cancelled_loses_nothing(
     coming.cancel()
     await put(bus, LOW, "t1")
     assert (await peer.hints.take_first([LOW], LONG)).task == "t1"
+
+
+# --- put back and withdraw --------------------------------------------------------------------
+
+
+async def test_what_is_put_back_is_there_for_the_next_take(bus: Any, queues: Any) -> None:
+    await put(bus, LOW, "t1", "t2")
+    (first,) = await queues.take(LOW, 1)
+    queues.put_back(first)
+    assert names(await queues.take(LOW, 1)) == ["t1"]
+    assert names(await queues.take(LOW, 1)) == ["t2"]
+
+
+async def test_what_is_put_back_is_there_for_others(bus: Any, queues: Any, peer: Any) -> None:
+    await put(bus, LOW, "t1")
+    (first,) = await queues.take(LOW, 1)
+    queues.put_back(first)
+    assert (await peer.hints.take_first([LOW], LONG)).task == "t1"
+
+
+async def test_what_was_asked_for_and_withdrawn_goes_to_others_at_once(
+    bus: Any, queues: Any, peer: Any
+) -> None:
+    for number in range(5):
+        idle = asyncio.ensure_future(queues.take_first([LOW, HIGH], LONG))
+        await asyncio.sleep(0)
+        await queues.wake()
+        assert await idle is None
+        await queues.withdraw(lambda level: level == HIGH)
+        await put(bus, LOW, f"t{number}")
+        found = await peer.hints.take_first([LOW], LONG)
+        # Nobody had it in hand before.
+        assert (found.task, found.redelivered) == (f"t{number}", False)
+        await found.done()
+
+
+async def test_what_is_wanted_still_is_not_withdrawn(bus: Any, queues: Any) -> None:
+    idle = asyncio.ensure_future(queues.take_first([LOW, HIGH], LONG))
+    await asyncio.sleep(0)
+    await queues.withdraw(lambda level: level == HIGH)
+    await put(bus, HIGH, "t1")
+    assert (await idle).task == "t1"
+
+
+async def test_nothing_is_lost_between_a_task_and_a_withdrawal(
+    bus: Any, queues: Any, peer: Any, ack_wait: float
+) -> None:
+    """Whoever is sent it, somebody has it long before the server would hand it out again."""
+    for number in range(60):
+        idle = asyncio.ensure_future(queues.take_first([LOW], LONG))
+        await asyncio.sleep(0.001 * (number % 3))
+        await queues.wake()
+        putting = asyncio.ensure_future(put(peer, LOW, f"t{number}"))
+        await asyncio.sleep(0.0003 * (number % 5))
+        await queues.withdraw(lambda _: False)
+        delivery = await idle
+        if delivery is None:
+            async with asyncio.timeout(ack_wait * 0.8):
+                delivery = await peer.hints.take_first([LOW], LONG)
+        assert delivery.task == f"t{number}"
+        await delivery.done()
+        await putting
+
+
+async def test_what_a_dead_agent_had_is_handed_out_again_at_once(
+    bus: Any, peer: Any, queues: Any
+) -> None:
+    await put(bus, LOW, "t1")
+    (first,) = await queues.take(LOW, 1)
+    assert await peer.hints.take(LOW, 1) == []
+    await peer.hints.hand_back(first.token)
+    again = await peer.hints.take_first([LOW], LONG)
+    assert again.seq == first.seq and again.redelivered

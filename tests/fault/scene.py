@@ -148,7 +148,8 @@ class Scene:
     async def enqueue(self, *words: str, **settings: Any) -> str:
         """Enqueue a witness with these words; returns the task's id."""
         argv = (sys.executable, "-S", str(WITNESS), str(self.truth), *words)
-        spec = Spec(entry=Command(argv), name="witness", queue="q", manager="none", **settings)
+        asked = {"queue": "q", **settings}
+        spec = Spec(entry=Command(argv), name="witness", manager="none", **asked)
         receipt = await self.client.enqueue(spec)
         self.acked.append((receipt.task, receipt.seq))
         return receipt.task
@@ -265,6 +266,14 @@ class Scene:
             if own and isinstance(event, kind) and number == attempt:
                 return envelope.at / 1e6
         raise AssertionError(f"no such event of {task}")
+
+    def seq(self, task: str, kind: type[Any]) -> int:
+        """The sequence of the task's first event of that kind."""
+        return next(
+            stored.seq
+            for stored, envelope in self._rows
+            if stored.subject.endswith(f".{task}") and isinstance(envelope.event, kind)
+        )
 
     async def records(self, task: str) -> list[Any]:
         """What the task's attempts said, decoded, in the order of the stream."""

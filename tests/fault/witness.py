@@ -1,10 +1,12 @@
 """What the tests run as tasks: tells a file what really happened, whatever the log believes.
 
-    witness.py FOLDER [until=PATH] [seconds=S] [lines=N] [metrics] [exit=CODE] [kill-agent] [die]
+    witness.py FOLDER [until=PATH] [seconds=S] [lines=N] [metrics] [gpus] [exit=CODE] [kill-agent]
+               [die]
 
 It takes a lock with its task's name. Another process that holds the lock and is not frozen is a
 second life of the same task: that is written to FOLDER/<task>.double. Every step adds a line
-`<attempt> <word>` to FOLDER/<task>.steps: begin, tick …, end.
+`<attempt> <word>` to FOLDER/<task>.steps: begin, tick …, end. With `gpus` it takes the lock of
+each GPU that it was given in the same way.
 """
 
 import fcntl
@@ -34,14 +36,14 @@ def state(pid):
         return "X"
 
 
-def take_lock():
-    lock = os.open(folder / f"{task}.lock", os.O_RDWR | os.O_CREAT)
+def take_lock(name):
+    lock = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.pread(lock, 20, 0).decode()
         if state(holder) != "T":
-            (folder / f"{task}.double").write_text(f"attempt {attempt} beside {holder}")
+            (folder / f"{task}.double").write_text(f"attempt {attempt} beside {holder} on {name}")
             sys.exit(99)
         step("begin-beside-a-frozen-one")
         return
@@ -66,7 +68,10 @@ def speak(number):
         evq.log({"tick": number}, step=number)
 
 
-take_lock()
+take_lock(task)
+if "gpus" in options:
+    for gpu in filter(None, os.environ["CUDA_VISIBLE_DEVICES"].split(",")):
+        take_lock(gpu)
 step("begin")
 if "kill-agent" in options:
     os.kill(agent(), signal.SIGKILL)

@@ -11,6 +11,7 @@ from evq.agent.config import Config
 from evq.agent.options import parse
 from evq.cli.agent import words_of
 from evq.core.errors import UsageError
+from evq.core.served import GpuCount
 from evq.core.settings import Settings
 
 LEAST = ("--queues", "a", "--state-dir", "/s", "--cache-dir", "/c")
@@ -32,6 +33,7 @@ def test_what_is_not_said_keeps_its_default() -> None:
         (("--docker-args=--network host",), "docker_args", ("--network", "host")),
         (("--docker-for", "a=x:1,b=y"), "docker_for", {"a": "x:1", "b": "y"}),
         (("--docker-allow", "volume"), "docker_allow", frozenset({"volume"})),
+        (("--queue-gpus", "a=2,b=1-4"), "queue_gpus", {"a": GpuCount(2, 2), "b": GpuCount(1, 4)}),
         (("--cache-kinds", "images=1KiB"), "cache_kinds", {"images": 1024}),
     ],
 )
@@ -56,11 +58,17 @@ SET: dict[str, tuple[object, object]] = {
     "pass_env": (("A", "B*"), ("A", "B*")),
     "secrets_env": (("C",), ("C",)),
     "secrets_file": ("/secrets", Path("/secrets")),
+    "gpus": ("0-3", "0-3"),
+    "gpu_readings": ("/gpus.json", Path("/gpus.json")),
+    "gpu_foreign": (4, 4),
     "limits": ("require", "require"),
     "max_timeout": (60.0, 60.0),
+    "patience": (5.0, 5.0),
     "disk_floor": (1024, "1024"),
     "cache_bytes": (3, 3),
     "cache_kinds": ("images=1KiB", {"images": 1024}),
+    "sample_every": (1.0, 1.0),
+    "report_every": (0.0, 0.0),
 }
 """What is set, and what the agent's process makes of it."""
 

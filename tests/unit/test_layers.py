@@ -17,7 +17,7 @@ ONLY_IN = {
     "nats": ("core/bus/",),
     "duckdb": ("projector/store.py", "projector/sandbox.py"),
     "docker": ("agent/containers/engine.py",),
-    "psutil": ("agent/probe.py",),
+    "psutil": ("agent/probe.py", "agent/machine/host.py"),
     "pynvml": ("agent/gpus/nvml.py",),
     "amdsmi": ("agent/gpus/amd.py",),
     "keyring": ("agent/secret_sources.py",),

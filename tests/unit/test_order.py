@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evq.agent.taking.order import RoundRobin, Strict, make_order
+from evq.agent.taking.order import RoundRobin, Strict, Weighted, make_order
 from evq.core.errors import UsageError
 from evq.core.subjects import Level
 
@@ -60,7 +60,7 @@ def test_round_robin_starves_nobody(rounds):
 
 @given(st.lists(st.builds(Level, st.sampled_from(QUEUES), st.integers(0, 9))))
 def test_nothing_is_added_or_lost(found):
-    for order in (Strict(QUEUES), RoundRobin(QUEUES)):
+    for order in (Strict(QUEUES), RoundRobin(QUEUES), Weighted(dict.fromkeys(QUEUES, 2))):
         assert sorted(order.arrange(found)) == sorted(found)
 
 
@@ -74,3 +74,73 @@ def test_one_queue_needs_no_turns():
 def test_an_order_that_does_not_exist():
     with pytest.raises(UsageError, match="there is no order 'random'"):
         make_order("random", QUEUES)
+
+
+# --- weighted -----------------------------------------------------------------------------------
+
+
+def served(order, ready, count):
+    """The queues that are served in turn while those in `ready` have work."""
+    found = []
+    for _ in range(count):
+        queue = order.arrange([Level(queue, 5) for queue in ready])[0].queue
+        order.took(queue)
+        found.append(queue)
+    return "".join(found)
+
+
+def test_weights_are_shares_and_turns_are_spread():
+    order = make_order("weighted:a=3,b=1,c=2", QUEUES)
+    assert served(order, "abc", 12) == "acabca" * 2
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 9), min_size=1),
+    st.integers(1, 60),
+)
+def test_no_queue_is_ever_more_than_one_task_away_from_its_share(weights, count):
+    order, total = Weighted(weights), sum(weights.values())
+    turns = served(order, list(weights), count)
+    for taken in range(count + 1):
+        for queue, weight in weights.items():
+            assert abs(turns[:taken].count(queue) - taken * weight / total) < 1
+
+
+@given(
+    st.lists(st.sets(st.sampled_from(QUEUES), min_size=1), min_size=1, max_size=40),
+    st.fixed_dictionaries({queue: st.integers(1, 5) for queue in QUEUES}),
+)
+def test_a_queue_that_was_empty_has_no_more_coming_to_it_than_its_weight(rounds, weights):
+    order = Weighted(weights)
+    for ready in rounds:
+        served(order, sorted(ready), 1)
+    turns = served(order, list(QUEUES), sum(weights.values()))
+    for queue, weight in weights.items():
+        assert turns.count(queue) <= weight + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("weighted:a=3,b=1", "queue c has no weight"),
+        ("weighted:a=3,b=1,c=1,d=1", "does not serve queue d"),
+        ("weighted:a=3,b=0,c=1", "'b=0' is not a queue's weight"),
+        ("weighted:a=3,b=x,c=1", "'b=x' is not a queue's weight"),
+        ("weighted:a=3,a=2,b=1,c=1", "queue a has two weights"),
+        ("weighted:", "'' is not a queue's weight"),
+    ],
+)
+def test_weights_that_make_no_sense(text, what):
+    with pytest.raises(UsageError, match=what) as error:
+        make_order(text, QUEUES)
+    assert error.value.fix == "--order weighted:a=3,b=2,c=1"
+
+
+def test_who_always_goes_before_whom():
+    low, high, other = Level("a", 1), Level("a", 9), Level("b", 5)
+    for name in ("strict", "round-robin", "weighted:a=1,b=2,c=3"):
+        order = make_order(name, QUEUES)
+        assert order.before(high, low)
+        assert not order.before(low, high)
+        assert not order.before(low, low)
+        assert order.before(low, other) is (name == "strict")

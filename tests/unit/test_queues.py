@@ -20,6 +20,7 @@ from evq.core.queues import (
     QueueEvent,
     QueuePaused,
     QueueResumed,
+    QueueRuled,
     QueueState,
     check_change,
     evolve_queue,
@@ -32,6 +33,12 @@ EVENTS = st.one_of(
     st.builds(QueuePaused, queue=st.just("q"), reason=TEXT),
     st.builds(QueueResumed, queue=st.just("q"), reason=TEXT),
     st.builds(QueueDeleted, queue=st.just("q"), reason=TEXT),
+    st.builds(
+        QueueRuled,
+        queue=st.just("q"),
+        reason=TEXT,
+        fair=st.booleans(),
+    ),
 )
 NEW = QueueState("q")
 
@@ -52,6 +59,7 @@ def test_every_history_is_a_queue(history: list[QueueEvent]) -> None:
     assert (queue.created is not None) == (last.get(QueueCreated, -1) > last.get(QueueDeleted, -1))
     assert queue.name_of_state in {"open", "paused", "deleted"}
     assert not (queue.deleted and (queue.pause or queue.description or queue.created))
+    assert not (queue.deleted and queue.fair)
     assert queue.seq == len(history)
 
 
@@ -75,7 +83,7 @@ def test_what_is_accepted_changes_something(history: list[QueueEvent], event: Qu
         return
     then = evolve_queue(queue, 99, 99, "bob", event)
     assert then.name_of_state != queue.name_of_state or isinstance(
-        event, QueueCreated | QueueDescribed
+        event, QueueCreated | QueueDescribed | QueueRuled
     )
 
 
