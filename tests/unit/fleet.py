@@ -26,6 +26,7 @@ from evq.core.handle import from_hint, load
 from evq.core.ports import Delivery, Stored
 from evq.core.presence import AgentPresence, RunningTask, encode_presence
 from evq.core.resources import Offer
+from evq.core.sdk.author import Author
 from evq.core.sdk.client import Client
 from evq.core.spec import Command, Limits, Spec
 
@@ -138,6 +139,7 @@ class Simulated:
         )
         self.room = Room(offer, pool)
         means: Any = SimpleNamespace(
+            author=Author(name),
             bus=self._bus,
             config=self._config,
             instance=f"i-{name}",
