@@ -57,6 +57,11 @@ def played(story: Coroutine[Any, Any, T]) -> T:
         return runner.run(story)
 
 
+async def later(seconds: float) -> None:
+    """Let so much of a story's time pass."""
+    await asyncio.sleep(seconds)
+
+
 class Run(msgspec.Struct, frozen=True):
     """A task that began."""
 
