@@ -1,7 +1,7 @@
 """`evq workers`, `evq worker NAME`, `evq gpus`: the agents that are there now, and what they do.
 
-All of it is asked of the server itself. Only what waits, and for how long an agent will be busy,
-comes from a projector; without one it is left out.
+All of it is asked of the server itself. Only what waits, for how long an agent will be busy, and
+what its machine does come from a projector; without one that is left out.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ..core.units import size_text
 from ..core.workload import QueueLoad, busy_seconds, waiting
 from . import output
 from .completion import complete_agent
+from .machine import Seen, machine_lines, seen_by
 from .options import json_option
 from .output import Column
 from .render import age, iso, now, span
@@ -81,7 +82,11 @@ def worker(agent: str, as_json: bool) -> None:
       evq worker gpu-01 --json | jq '.tasks[].task'
     """
     check_name(agent, "agent")
-    agents, loads = call(_fleet)
+
+    async def look(client: Client) -> tuple[list[AgentPresence], Loads, Seen | None]:
+        return (*await _fleet(client), await seen_by(client, agent))
+
+    agents, loads, seen = call(look)
     found = next((one for one in agents if one.agent == agent), None)
     if found is None:
         raise NotFound(
@@ -90,9 +95,9 @@ def worker(agent: str, as_json: bool) -> None:
             fix=f"evq sql \"select * from agents where agent = '{agent}'\" has what is past",
         )
     if as_json:
-        output.say_json(facts(found, agents, loads))
+        output.say_json(facts(found, agents, loads) | {"sample": seen})
     else:
-        _say_agent(found, agents, loads)
+        _say_agent(found, (*_lines(found, agents, loads), *machine_lines(seen)))
 
 
 @click.command()
@@ -219,10 +224,10 @@ def _drained_gpus(agent: AgentPresence) -> str:
     )
 
 
-def _say_agent(agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loads) -> None:
+def _say_agent(agent: AgentPresence, lines: Iterable[tuple[str, str]]) -> None:
     up = f", up {age(agent.since)}" if agent.since else ""
     output.say(f"agent {output.bold(agent.agent)} on {agent.host} (pid {agent.pid}){up}")
-    for title, text in _lines(agent, agents, loads):
+    for title, text in lines:
         output.say(f"  {output.dim(f'{title:<9}')} {text}")
     if agent.running:
         output.say()

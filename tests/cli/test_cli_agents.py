@@ -14,6 +14,7 @@ from evq.core.ports import Entry
 from evq.core.presence import RunningTask
 from evq.core.resources import Device, Offer
 from evq.core.sdk.author import Author, now
+from evq.projector.samples.columns import MACHINE
 
 GIB = 2**30
 DRAIN = Drain("ann@head", now(), "new driver")
@@ -48,16 +49,21 @@ async def said(bus: Bus, agent: str = "laptop") -> list[Any]:
 async def test_how_busy_they_are(evq: Any, played: Any, projector: Any) -> None:
     await played.appear("gpu", claims=(7,), running=(running(),), offer=offer(), free=offer())
     load = {"queue": "gpu", "queued": 4, "median_seconds": 10_800.0}
-    async with projector({"workload": [load]}):
+    seen = {"agent": "laptop", "ts": "2026-05-29T12:00:00.000000Z", "trouble": "no driver"}
+    machine = seen | dict.fromkeys(MACHINE.figures)
+    answers = {"workload": [load], "machine": [machine], "machine_gpus": []}
+    async with projector(answers):
         lines = (await evq("workers")).out.splitlines()
         (facts,) = (await evq("workers", "--json")).json
         told = (await evq("worker", "laptop")).out
+        sample = (await evq("worker", "laptop", "--json")).json["sample"]
     assert lines[1].split()[2:6] == ["busy", "1/2", "4", "7h00m"]
     # Two hours and half a minute are left of what runs, and 4 times 3 hours wait; on two slots.
     assert facts["waiting"] == 4 and 25_200 < facts["busy_seconds"] <= 25_215
     assert "gpu (4 wait)" in told and "about 7h00m" in told
     assert "8 of 8 CPUs, 64GiB of 64GiB of memory" in told
     assert "k3f9m0ab7c2d  train.py  ann" in told
+    assert "trouble   no driver" in told and sample == machine | {"gpus": []}
 
 
 async def test_what_is_not_known_is_left_out(evq: Any, played: Any) -> None:
@@ -66,7 +72,8 @@ async def test_what_is_not_known_is_left_out(evq: Any, played: Any) -> None:
     assert "WAITING" not in head and "GPUS" not in head and "BUSY FOR" not in head
     (facts,) = (await evq("workers", "--json")).json
     assert (facts["waiting"], facts["busy_seconds"]) == (None, None)
-    assert "labels" not in (await evq("worker", "laptop")).out
+    told = (await evq("worker", "laptop")).out
+    assert "labels" not in told and "machine" not in told
 
 
 async def test_services_are_sub_agents(evq: Any, played: Any) -> None:
