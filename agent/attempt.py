@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from ..core import events, state
@@ -25,18 +26,17 @@ from ..core.decide import (
     Rejected,
     Start,
 )
-from ..core.errors import EvqError, ServerFull
+from ..core.errors import EvqError
 from ..core.events import Launch
-from ..core.handle import handle, refresh
-from ..core.ports import BusAway, Delivery
+from ..core.handle import refresh
+from ..core.ports import Delivery
 from ..core.sdk.author import now
 from ..core.spec import Notebook
 from ..core.state import Task
-from . import endings, launch, notebook
+from . import endings, launch, notebook, writing
 from .endings import Ending
 from .execution import Execution
-from .gpus import visible
-from .gpus.pool import Assignment
+from .gpus.pool import ANY, Assignment
 from .left import Left
 from .limits.confinement import Confinement
 from .means import Means
@@ -59,9 +59,6 @@ told of by its end: one forced write less where writes are what limits the rate 
 KEEP_AFTER = 0.5
 """Seconds after which an end that cannot be told yet is put on disk."""
 
-FULL_PAUSE = 1.0
-"""Seconds between two tries to write into a log that has no room."""
-
 
 class Stopped(Exception):
     """The attempt was told to end between two of its commands."""
@@ -71,21 +68,15 @@ class Attempt:
     """A claimed task on its way through one slot."""
 
     def __init__(
-        self,
-        means: Means,
-        task: Task,
-        delivery: Delivery,
-        channel: Channel,
-        assignment: Assignment | None = None,
+        self, means: Means, task: Task, delivery: Delivery, channel: Channel, gpus: Assignment = ANY
     ) -> None:
-        """Without an `assignment` the task may use any GPU of the machine."""
         live = task.live
         assert live is not None
         self.task = task
         self.claim = live.claim
         self.slot, self.gpus, self.since = live.slot, live.gpus, live.claimed
         self.holder = Holder(means.instance, live.number)
-        self.assignment = assignment
+        self.assignment = gpus
         self._means = means
         self._delivery = delivery
         self._channel = channel
@@ -170,9 +161,7 @@ class Attempt:
             self._channel.path,
             ready.place,
             self._secrets,
-        )
-        if self.assignment and self._means.pool.hides:
-            variables |= visible.variables(self.assignment.gpus, self.assignment.gpu_memory)
+        ) | self._means.pool.variables(self.assignment)
         began = time.monotonic()
         pid = await execution.spawn(command, cwd=launch.folder(spec, tree), env=variables)
         self._confinement.started(pid)
@@ -258,7 +247,7 @@ class Attempt:
                 )
             else:
                 await self._all_said(end)
-                await self._settle(await self.write(end, keep_result=True))
+                await self._settle(await self.write(end))
         except Rejected as error:
             log.info("task %s: the end was refused: %s", self.task.id, error)
         finally:
@@ -295,25 +284,10 @@ class Attempt:
 
     # --- writing ------------------------------------------------------------------------------
 
-    async def write(self, command: Command, keep_result: bool = False) -> events.Lifecycle:
+    async def write(self, command: Command) -> events.Lifecycle:
         """Carry a command out on the task; waits for the server as long as it takes."""
-
-        async def patience(away: BusAway) -> None:
-            if keep_result:
-                self._keep(command)
-            await self._means.bus.wait(away)
-
-        means = self._means
-        while True:
-            try:
-                written = await handle(means.bus.log, means.author, self.task, command, patience)
-                break
-            except ServerFull as full:
-                # What a task took hours for must not be lost for want of room in the log.
-                log.warning("task %s waits for room in the log: %s", self.task.id, full)
-                if keep_result:
-                    self._keep(command)
-                await asyncio.sleep(FULL_PAUSE)
+        means, keep = self._means, partial(self._keep, command)
+        written = await writing.write(means.bus, means.author, self.task, command, keep)
         self.task = written.task
         if written.task.abort:
             # The word of it may have come before there was an attempt to hear it.
@@ -373,7 +347,7 @@ class Attempt:
         """From now on a supervisor hears of the lease, and of the attempt's end."""
         self._supervisors += (supervisor,)
         supervisor.on_frozen = self._froze
-        if self.assignment and self.assignment.held:
+        if self.assignment.held:
             supervisor.hold(self.assignment.held.descriptor)
         self.renew(self._means.keeper.deadline)
 

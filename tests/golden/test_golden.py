@@ -245,6 +245,12 @@ def record() -> list[Line]:
     for change in (events.AgentPaused, events.AgentResumed):
         recorder.put(subjects.agent_events("w1"), change("w1", "w1-6f1", "disk"), "w1")
     recorder.put(subjects.agent_events("w1"), events.AgentLost("w1", "w1-6f1", "silent"), "w2")
+    for order in (
+        events.DrainRequested("w1", "new bios", ("GPU-1",)),
+        events.ResumeRequested("w1", "it is in"),
+        events.StopRequested("w1", "w1-6f1", "sold", now=True),
+    ):
+        recorder.put(subjects.agent_events("w1"), order, "ada@lab")
     recorder.put(subjects.agent_events("w1"), events.AgentDraining("w1", "w1-6f1", "TERM"), "w1")
     recorder.put(subjects.agent_events("w1"), events.AgentDown("w1", "w1-6f1", "TERM"), "w1")
     return recorder.lines

@@ -97,9 +97,9 @@ async def test_the_images_of_an_administrator(queue, other_queue, start_agent):
     has = ("sh", "-c", "test -e /usr/bin/git && echo yes || echo no")
     bare, rich = await queue.run(*has), await other_queue.run(*has)
     own = await other_queue.run(*has, container=Container(BARE))
-    assert await queue.lines(bare.id) == ["no"]
-    assert await other_queue.lines(rich.id) == ["yes"]
-    assert await other_queue.lines(own.id) == ["no"]
+    assert await queue.lines(bare.id, "o") == ["no"]
+    assert await other_queue.lines(rich.id, "o") == ["yes"]
+    assert await other_queue.lines(own.id, "o") == ["no"]
 
 
 async def test_arguments_of_a_task(queue, start_agent):
