@@ -39,6 +39,8 @@ SELECT queue, count(*) AS claims, count(DISTINCT agent) AS agents
 FROM claims WHERE n <= {count} GROUP BY queue ORDER BY queue
 """
 
+CLAIMED = "SELECT count(*) AS n FROM attempts JOIN tasks USING (task) WHERE queue LIKE '{prefix}%'"
+
 
 def spec(queue: str, *argv: str, cpus: float | None = None) -> Spec:
     """A task of a command."""
@@ -80,7 +82,7 @@ async def shares(opened: Client, login: Login, home: Path, order: str, tasks: in
         for number in range(3):
             name = f"{prefix}-{number}"
             stack.enter_context(agent(home / name, login, "--name", name, *options))
-        claimed = f"SELECT count(*) AS n FROM attempts JOIN tasks USING (task) WHERE queue LIKE '{prefix}%'"
+        claimed = CLAIMED.format(prefix=prefix)
         while (await ask(opened, claimed))[0]["n"] < tasks:  # type: ignore[operator]
             await asyncio.sleep(0.2)
     rows = await ask(opened, SHARES.format(prefix=prefix, count=tasks))

@@ -44,6 +44,7 @@ SELECT unnest(a.gpus) AS gpu, a.agent, a.instance, a.task, a.attempt, a.gpu_memo
     a.claim AS given, e.seq AS taken_back, a.claimed, a.ended,
     _seconds(a.claimed, coalesce(a.ended, _now())) AS seconds
 FROM _attempts a LEFT JOIN ends e USING (task, attempt) WHERE len(a.gpus) > 0;
+
 -- Each task of an agent for services as what it is there: a sub-agent.
 CREATE OR REPLACE VIEW services AS
 SELECT a.agent || '/' || t.name AS sub_agent, a.agent, a.task, a.attempt, t.name, t.queue,

@@ -19,7 +19,7 @@ from evq.core import decide, wire
 from evq.core.bus.connect import Bus
 from evq.core.events import Launch, Log, Outcome
 from evq.core.handle import find, handle
-from evq.core.presence import AgentPresence, encode_presence
+from evq.core.presence import AgentPresence, RunningTask, encode_presence
 from evq.core.questions import Column, Head
 from evq.core.resources import Offer
 from evq.core.sdk.author import Author, now
@@ -148,9 +148,23 @@ class Played:
             claims=claims,
             since=now(),
             paused=paused,
-            offer=Offer(slots=slots),
-            free=Offer(slots=slots - len(claims)),
-            **more,
+            **{
+                "offer": Offer(slots=slots),
+                "free": Offer(slots=slots - len(claims)),
+                "running": tuple(
+                    RunningTask(
+                        task=f"t{claim}",
+                        attempt=1,
+                        name="train",
+                        user="me",
+                        slot=slot,
+                        since=now(),
+                        queue=queues[0],
+                    )
+                    for slot, claim in enumerate(claims)
+                ),
+                **more,
+            },
         )
         await self.bus.presence.put(self.NAME, encode_presence(presence), 60)
 
