@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from functools import partial
+from typing import Protocol, TypeVar
 
 from ..core import state
 from ..core.bus.connect import Bus
-from ..core.decide import Claim, DeclareLost, Rejected
+from ..core.decide import Claim, DeclareLost, NoPermit, Rejected
 from ..core.errors import NotFound
-from ..core.handle import Author, from_hint, handle, load, refresh
+from ..core.handle import Author, from_hint, handle, load, refresh, tell_the_rest
 from ..core.ports import BusAway, Delivery, Stored
 from ..core.presence import decode_presence, presence_key
 from ..core.state import Attempt, Task
@@ -27,6 +28,22 @@ log = logging.getLogger(__name__)
 
 LOOK_AGAIN = 1.0
 """Seconds until the next look at a task whose holder may be about to vanish."""
+
+
+USER_PAUSE = 1.0
+"""Seconds until the next try for a task whose user has as many running as may be."""
+
+
+class Permitting(Protocol):
+    """What tells of limits on how many tasks of a queue run at once."""
+
+    def limited(self, queue: str) -> bool:
+        """Whether a task of the queue needs a permit."""
+        ...
+
+    async def look(self, queue: str) -> bool:
+        """Learn of the queue's permits anew; whether another user might get one now."""
+        ...
 
 
 class Claimer:
@@ -46,6 +63,8 @@ class Claimer:
         self._config = config
         self._instance = instance
         self._clock = clock
+        self.limits: Permitting | None = None
+        """What tells of the queues' limits; without it no claim needs a permit."""
         self._unlisted: dict[int, float] = {}
         self._retries: dict[int, float] = {}
         """By sequence, when we first saw a `retry` whose delay was not over."""
@@ -65,7 +84,13 @@ class Claimer:
             return None
         while True:
             match task.state:
+                case state.Held():
+                    # Whoever lets it go puts a new hint into the queue.
+                    await delivery.done()
+                    return None
                 case state.Ended():
+                    if task.awaited_by:
+                        await tell_the_rest(self._bus.log, self._author, task, self._wait)
                     await delivery.done()
                     return None
                 case state.Claimed(attempt) | state.Running(attempt):
@@ -89,11 +114,15 @@ class Claimer:
                         failure,
                         assignment.ids,
                         assignment.gpu_memory,
+                        self._permit(delivery.level.queue),
                     )
                     try:
                         written = await handle(self._bus.log, self._author, task, claim, self._wait)
                         assignment.confirm(written.task.seq)
                         return written.task
+                    except NoPermit:
+                        await delivery.later(await self._until_permit(delivery.level.queue))
+                        return None
                     except Rejected as error:
                         fresh = await self._patiently(lambda: refresh(self._bus.log, task))  # noqa: B023
                         if isinstance(fresh.state, state.Queued) and fresh.seq == task.seq:
@@ -101,6 +130,20 @@ class Claimer:
                             await delivery.later(self._config.lease)
                             return None
                         task = fresh
+
+    def _permit(self, queue: str) -> str:
+        """The queue, if a task needs a permit to be live there."""
+        return queue if self.limits and self.limits.limited(queue) else ""
+
+    async def _until_permit(self, queue: str) -> float:
+        """Seconds until it makes sense to hand out a hint again whose task got no permit.
+
+        The queue is not looked into as long as it is full. But one user's tasks would be handed
+        out again and again while those of others could run.
+        """
+        assert self.limits is not None
+        others_may = await self._patiently(partial(self.limits.look, queue))
+        return USER_PAUSE if others_may else 0.0
 
     async def _rest(self, failure: int, delay: float) -> float:
         """Seconds that are left of the delay after the `failure` at that sequence.
@@ -121,7 +164,7 @@ class Claimer:
     async def _look(self, delivery: Delivery) -> Task:
         """The task as the log has it; a first delivery's own spec is enough to try a claim."""
         _, task, origin = from_hint(Stored(delivery.seq, "", delivery.data))
-        if task is None or delivery.redelivered:
+        if task is None or task.spec.after or delivery.redelivered:
             return await load(self._bus.log, origin)
         return task
 

@@ -73,6 +73,8 @@ class Agent:
         loop = asyncio.get_running_loop()
         self._identity = Identity(means.bus, means.config, means.instance, means.host, loop.time)
         self._claimer = Claimer(means.bus, means.author, means.config, means.instance, loop.time)
+        self._claimer.limits = self._taker.limits
+        self._taker.limits.running = lambda: [one.task for one in self._attempts.values()]
         self._settler = Settler(means.bus, means.author, means.config.name, means.config.lease)
         config = means.config
         self._neighbours = Neighbours(means.bus, means.author, config.name, config.lease, loop.time)
@@ -128,7 +130,6 @@ class Agent:
                 self._settle_former_runs(),
                 self._taker.watch_levels(),
                 self._taker.lookout.run(),
-                self._taker.keep_permits(),
                 self._taker.watch_queues(),
                 self._hear_commands(),
                 means.caretaker.run(partial(self.pause, "disk")),
@@ -282,6 +283,7 @@ class Agent:
                     await self._release(holding, told)
                 if self._attempts.get(attempt.task.id) is attempt:
                     del self._attempts[attempt.task.id]
+            await self._taker.limits.ended(attempt.task)
 
     async def _release(self, holding: Holding, told: bool) -> None:
         """Give back what an attempt had; `told` says that the log knows of its end, if it began."""

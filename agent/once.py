@@ -30,6 +30,7 @@ from ..core.bus.memory import MemoryBus, MemoryServer
 from ..core.decide import Claim, Command, Finish, GiveBack
 from ..core.errors import Conflict, ContainerFailed
 from ..core.events import Enqueued, Log, Outcome
+from ..core.granting import load_tally
 from ..core.handle import find, handle
 from ..core.ports import Delivery, Entry
 from ..core.sdk.author import host_name, now
@@ -156,7 +157,7 @@ async def apart(login: Login, task_id: str) -> AsyncIterator[tuple[Bus, Task]]:
         memory = MemoryBus(MemoryServer())
         bus = cast(Bus, memory)
         bus.objects = real.objects
-        spec = replace(known.spec, retries=0, losses=0, repo=_repo_as_it_ran(known))
+        spec = replace(known.spec, retries=0, losses=0, after=(), repo=_repo_as_it_ran(known))
         level = Level.of(spec)
         envelope = events.Envelope(
             id=secrets.token_hex(10), at=now(), by=known.by, event=Enqueued(known.id, spec)
@@ -182,6 +183,12 @@ async def real(login: Login, task_id: str) -> AsyncIterator[tuple[Bus, Task]]:
         match task.state:
             case state.Queued():
                 pass
+            case state.Held():
+                raise Conflict(
+                    f"task {task.id} waits for other tasks",
+                    why="it is not to run before they have ended",
+                    fix=f"evq why {task.id}, or evq repro {task.id} to try it here and now",
+                )
             case state.Claimed(attempt) | state.Running(attempt):
                 raise Conflict(
                     f"task {task.id} runs already",
@@ -190,7 +197,7 @@ async def real(login: Login, task_id: str) -> AsyncIterator[tuple[Bus, Task]]:
                 )
             case state.Ended():
                 queue = f"exec-{host_name()}"[:64]
-                spec = replace(task.spec, parent=task.id, key=None, queue=queue)
+                spec = replace(task.spec, parent=task.id, key=None, after=(), queue=queue)
                 task = await client.get((await client.enqueue(spec)).task)
                 print(f"it has ended: task {task.id} is the same again", file=sys.stderr)
         yield bus, task
@@ -202,7 +209,9 @@ async def claimed(means: Means, task: Task) -> tuple[Task, Unqueued]:
     The claim names the hint that waits in the queue, so that others take over if we die.
     """
     config = means.config
-    claim = Claim(config.name, means.instance, 0, task.place.hint, config.lease)
+    tally = await load_tally(means.bus.log, task.place.queue)
+    permit = tally.permits.queue if tally.permits.limited else ""
+    claim = Claim(config.name, means.instance, 0, task.place.hint, config.lease, permit=permit)
     written = await handle(means.bus.log, means.author, task, claim)
     return written.task, Unqueued(Level.of(task.spec_now), task.id, task.place.hint)
 

@@ -28,10 +28,19 @@ from ..core.spec import (
     check_spec,
 )
 from . import output
+from .after import NONE, resolve_after
 from .completion import complete_queue, complete_task
 from .difference import Change, change_lines, spec_changes
 from .document import spec_facts
-from .enqueue import Submission, facts_of, hand_in, summary, warn_of_queue, warn_of_service
+from .enqueue import (
+    Submission,
+    facts_of,
+    hand_in,
+    summary,
+    warn_of_dependency,
+    warn_of_queue,
+    warn_of_service,
+)
 from .options import json_option
 from .request import default_name, package_names, pairs, read_setup, variables
 from .selectors import resolve
@@ -93,6 +102,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     force: bool
     setenv: tuple[str, ...]
     unsetenv: tuple[str, ...]
+    after: tuple[str, ...]
     given: dict[str, Any]
 
 
@@ -137,6 +147,12 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--memory", metavar="SIZE", help="The most memory it may use, such as 8GiB.")
 @click.option("--cpus", type=float, metavar="N", help="The most processor time, as in 1.5.")
 @click.option("--processes", type=int, metavar="N", help="The most processes and threads.")
+@click.option(
+    "--after",
+    multiple=True,
+    metavar="TASK[:END]",
+    help="Other tasks to wait for, all anew; none waits for none.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would differ, and enqueue nothing.")
 @click.option("--quiet", is_flag=True, help="Print the new task's id, and nothing else.")
 @json_option
@@ -149,6 +165,7 @@ def clone(
     force: bool,
     setenv: tuple[str, ...],
     unsetenv: tuple[str, ...],
+    after: tuple[str, ...],
     dry_run: bool,
     quiet: bool,
     as_json: bool,
@@ -178,6 +195,7 @@ def clone(
         force=force,
         setenv=setenv,
         unsetenv=unsetenv,
+        after=after,
         given=given,
     )
     plan, done = call(lambda client: _clone(client, task, wish, dry_run))
@@ -204,6 +222,7 @@ def _show(plan: Plan, done: Submission | None) -> None:
         output.note(f"  {line}")
     if done:
         warn_of_queue(done)
+        warn_of_dependency(done)
         warn_of_service(done)
 
 
@@ -211,7 +230,11 @@ async def _clone(
     client: Client, selector: str, wish: Wish, dry_run: bool
 ) -> tuple[Plan, Submission | None]:
     source = await client.get(await resolve(client, selector))
-    spec = check_spec(changed(replace(source.spec, parent=source.id), wish))
+    spec = replace(source.spec, parent=source.id)
+    if wish.after:
+        words = [] if wish.after == (NONE,) else wish.after
+        spec = replace(spec, after=await resolve_after(client, words))
+    spec = check_spec(changed(spec, wish))
     plan = Plan(spec, spec_changes(source.spec, spec))
     if dry_run:
         return plan, None

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from ..core import parameters
-from ..core.spec import Entry, Spec, argv_text
+from ..core.spec import After, Entry, Spec, argv_text
 from ..core.units import duration_text, size_text
 from . import output
 from .document import masked
@@ -116,6 +116,8 @@ def shown(name: str, value: Any) -> str:
             return repr(value) if len(repr(value)) <= 9 else f"{value:.6g}"
         case int() if name == "memory":
             return size_text(value)
+        case After(task, on):
+            return f"{task}:{on}"
         case tuple() | list():
             return " ".join(shown(name, one) for one in value)
         case _:

@@ -11,7 +11,7 @@ from typing import Any
 from ..core import parameters, status
 from ..core.parameters import Parameter
 from ..core.spec import Code, Spec, argv_text
-from ..core.state import Attempt, Ended, Queued, Task
+from ..core.state import Attempt, Ended, Held, Queued, Task
 from .render import iso
 
 MASK = "********"
@@ -57,6 +57,7 @@ def spec_facts(spec: Spec) -> dict[str, Any]:
         "needs": spec.needs,
         "nodes": spec.nodes,
         "project": spec.project,
+        "after": spec.after,
         "key": spec.key,
         "parent": spec.parent,
         "user": spec.user,
@@ -122,13 +123,14 @@ def task_facts(task: Task) -> dict[str, Any]:
         "rank": task.place.rank,
         "by": task.by,
         "enqueued_at": iso(task.enqueued),
-        "waiting_since": iso(state.since) if isinstance(state, Queued) else None,
+        "waiting_since": iso(state.since) if isinstance(state, Held | Queued) else None,
         "ended_at": iso(ended.at) if ended else None,
         "outcome": ended.outcome if ended else None,
         "cause": ended.cause if ended else None,
         "evidence": ended.evidence if ended else "",
         "exit_code": ended.exit_code if ended else None,
         "exit_status": exit_status(task) if ended else None,
+        "awaited_by": task.awaited_by,
         "abort_requested": task.abort.reason if task.abort else None,
         "attempts": [attempt_facts(attempt) for attempt in task.attempts],
         "seq": task.seq,

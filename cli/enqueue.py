@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
+from ..core.events import Cause
 from ..core.ports import BusAway
 from ..core.presence import AgentPresence
 from ..core.queues import QueueState
 from ..core.sdk.snapshot import Snapshot
 from ..core.services import unfit
 from ..core.spec import Spec, argv_text, check_spec
+from ..core.state import Ended, Task
 from . import output
+from .after import after_text, resolve_after, split
 from .document import looks_secret, spec_facts
 from .options import json_option
 from .recent import remember
@@ -37,6 +41,8 @@ class Submission(msgspec.Struct, frozen=True):
     sent: int | None
     agents: tuple[AgentPresence, ...]
     queue: QueueState
+    held: Task | None = None
+    """The task as it is, if it awaits others."""
 
     @property
     def served(self) -> bool:
@@ -70,7 +76,7 @@ def enqueue(dry_run: bool, quiet: bool, as_json: bool, **options: Any) -> None:
         if dry_run:
             _show_plan(complete, snapshot, as_json)
             return
-        done = call(lambda client: submit(client, complete, snapshot))
+        done = call(lambda client: submit(client, complete, snapshot, wish.after))
     if as_json:
         output.say_json(facts_of(done))
     elif quiet:
@@ -80,12 +86,21 @@ def enqueue(dry_run: bool, quiet: bool, as_json: bool, **options: Any) -> None:
 
 
 def first_draft(wish: Wish) -> Spec:
-    """What the command line asks for, its code still left out. Raises `UsageError`."""
+    """What the command line asks for, without its code and the tasks that it awaits.
+
+    Raises `UsageError`.
+    """
+    for word in wish.after:
+        split(word)
     return check_spec(make_spec(wish, make_entry(wish, Path.cwd()), settings().queue))
 
 
-async def submit(client: Client, spec: Spec, snapshot: Snapshot | None) -> Submission:
+async def submit(
+    client: Client, spec: Spec, snapshot: Snapshot | None, after: Sequence[str] = ()
+) -> Submission:
     """Send the code, enqueue the task, and see who may run it."""
+    if after:
+        spec = check_spec(msgspec.structs.replace(spec, after=await resolve_after(client, after)))
     return await hand_in(client, spec, await send(client, snapshot) if snapshot else None)
 
 
@@ -95,7 +110,8 @@ async def hand_in(client: Client, spec: Spec, sent: int | None) -> Submission:
         client.enqueue(spec), client.agents(), _queue(client, spec.queue)
     )
     remember(settings().server or "", [receipt.task])
-    return Submission(receipt, spec, sent, tuple(agents), queue)
+    held = await client.get(receipt.task) if spec.after else None
+    return Submission(receipt, spec, sent, tuple(agents), queue, held)
 
 
 async def _queue(client: Client, name: str) -> QueueState:
@@ -140,6 +156,7 @@ def _show(done: Submission, snapshot: Snapshot | None) -> None:
     if snapshot:
         warn_of_code(snapshot)
     warn_of_queue(done)
+    warn_of_dependency(done)
     warn_of_service(done)
     warn_of_variables(done.spec)
     output.note(
@@ -158,7 +175,19 @@ def summary(done: Submission) -> list[str]:
         lines.append(f"  {output.dim('code')}   {code_text(spec.code, done.sent)}")
     elif spec.repo:
         lines.append(f"  {output.dim('code')}   {repo_text(spec.repo)}")
+    if done.held:
+        lines.append(f"  {output.dim('after')}  {after_text(done.held)}")
     return lines
+
+
+def warn_of_dependency(done: Submission) -> None:
+    """Say so if the task can never run, because one that it awaits has ended in another way."""
+    task = done.held
+    if task and isinstance(task.state, Ended) and task.state.cause == Cause.DEPENDENCY:
+        output.warn(
+            f"it will not run: {task.state.evidence}",
+            f"{output.dim('run it all the same')} evq retry {task.id}",
+        )
 
 
 def warn_of_code(snapshot: Snapshot) -> None:

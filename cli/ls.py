@@ -19,7 +19,7 @@ from .session import call
 if TYPE_CHECKING:
     from ..core.sdk.client import Client
 
-STATES = ("queued", "claimed", "running", "completed", "failed", "aborted", "timed_out")
+STATES = ("held", "queued", "claimed", "running", "completed", "failed", "aborted", "timed_out")
 LIMIT = 20
 ALL = 1_000_000
 

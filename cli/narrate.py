@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..core import events
 from ..core.events import Envelope
+from ..core.permits import Permits
 from ..core.queues import (
     QueueCreated,
     QueueDeleted,
@@ -16,6 +17,7 @@ from ..core.queues import (
 )
 from ..core.spec import argv_text
 from ..core.wire import Broken, Unknown
+from .limit import limit_text
 from .render import end_text, span
 
 
@@ -55,11 +57,19 @@ def _words(event: events.Event) -> str:
             return f"aborted before it ran: {reason}"
         case events.Requeued(reason):
             return f"put back into its queue: {reason}"
+        case events.Awaited(by):
+            return f"awaited by {', '.join(by)}"
+        case events.DependenciesEnded(ends):
+            return ", ".join(
+                f"task {end.task}, which it awaits, {end.outcome.phrase}" for end in ends
+            )
         case events.Moved():
             where = "the end" if event.rank is None else f"rank {event.rank:g}"
             return f"moved to {where} of {event.queue}, priority {event.priority}: {event.reason}"
         case events.Dequeued(reason):
             return f"taken out of its queue: {reason}"
+        case Permits():
+            return f"{limit_text(event)}: {event.reason}"
         case events.Again(task):
             return f"{task} is in its queue again"
         case events.AgentUp():
@@ -85,8 +95,8 @@ def _words(event: events.Event) -> str:
             return f"queue {event.queue} resumed: {event.reason}"
         case QueueDeleted():
             return f"queue {event.queue} deleted: {event.reason}"
-        case QueueRuled(queue=queue, fair=fair, limit=limit):
-            rules = rules_text(QueueState(queue, fair=fair, limit=limit)) or "in order of age"
+        case QueueRuled(queue=queue, fair=fair):
+            rules = rules_text(QueueState(queue, fair=fair)) or "in order of age"
             return f"queue {queue} is shared out {rules}: {event.reason}"
         case events.DrainRequested():
             return f"{_drained(event)} to be drained{because(event.reason)}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..core.errors import Conflict, UsageError
+from ..core.errors import Conflict
 from ..core.questions import Named
 from ..core.queues import (
     QueueCreated,
@@ -22,6 +22,7 @@ from ..core.queues import (
 from . import output
 from .change import Done, change_each, report, say_chosen
 from .completion import complete_queue
+from .limit import limit_command, limit_facts, limit_text, whole_or_none
 from .move import back_in_line, dequeued_words
 from .options import Family, dry_run_option, json_option, reason_option
 from .queue_page import ask, next_table, page, queue_document, waiting_rows
@@ -209,24 +210,51 @@ def _pause(before: QueueState) -> str:
 
 @queue.command()
 @name_argument
-@click.option("--fair/--by-age", default=None, help="Evenly among users, or the oldest first.")
-@click.option("--limit", metavar="N", help="At most N of its tasks at a time; none: no limit.")
+@click.argument("most", metavar="N|none")
+@click.option(
+    "--per-user", type=click.IntRange(min=0), metavar="M", help="At most M of each user's at once."
+)
 @reason_option
 @json_option
-def share(name: str, fair: bool | None, limit: str | None, reason: str, as_json: bool) -> None:
-    """Say how a queue is shared out: among its users, and how many of its tasks run at a time.
+def limit(name: str, most: str, per_user: int | None, reason: str, as_json: bool) -> None:
+    """Let at most N tasks of a queue run at once, on all agents together; none lifts the limit.
+
+    What runs goes on, and counts. A claim that is on its way when the limit is set may still
+    happen; from then on the log holds no more live attempts than that.
+
+    \b
+    Examples:
+      evq queue limit gpu 4
+      evq queue limit gpu none --per-user 2 --reason "deadline week"
+    """
+    why = reason or "evq queue limit"
+    before, after = call(
+        lambda client: client.limit_queue(name, whole_or_none(most), per_user, why)
+    )
+    undo = [limit_command(before)]
+    if as_json:
+        output.say_json(limit_facts(after) | {"undo": undo})
+        return
+    output.say(limit_text(after) if after.limited else f"queue {output.bold(name)} has no limit")
+    output.say(f"  {output.dim('undo')} {undo[0]}")
+
+
+@queue.command()
+@name_argument
+@click.option("--fair/--by-age", default=None, help="Evenly among users, or the oldest first.")
+@reason_option
+@json_option
+def share(name: str, fair: bool | None, reason: str, as_json: bool) -> None:
+    """Say how a queue is shared out among its users.
 
     In a fair queue the next task is that of the user who has least of the queue running, on all
-    agents together. That is so for tasks that are enqueued from then on. A limit is kept by all
-    agents, from the next task on.
+    agents together. That is so for tasks that are enqueued from then on.
 
     \b
     Examples:
       evq queue share gpu --fair
-      evq queue share licenses --limit 2
-      evq queue share gpu --by-age --limit none
+      evq queue share gpu --by-age
     """
-    most = _limit(limit)
 
     async def work(client: Client) -> tuple[QueueState, QueueState]:
         known = await client.queue(name)
@@ -234,7 +262,6 @@ def share(name: str, fair: bool | None, limit: str | None, reason: str, as_json:
             name,
             reason or "evq queue share",
             known.fair if fair is None else fair,
-            known.limit if limit is None else most,
         )
         return await client.change_queue(event)
 
@@ -245,19 +272,7 @@ def share(name: str, fair: bool | None, limit: str | None, reason: str, as_json:
 
 def _share(before: QueueState) -> str:
     fair = "--fair" if before.fair else "--by-age"
-    return f"evq queue share {before.name} {fair} --limit {before.limit or 'none'}"
-
-
-def _limit(written: str | None) -> int | None:
-    if written in (None, "none"):
-        return None
-    if not written.isdigit() or not int(written):
-        raise UsageError(
-            f"--limit {written} is no number of tasks",
-            why="at least one task of a queue may run; evq queue pause lets none begin",
-            fix="--limit 2, or --limit none",
-        )
-    return int(written)
+    return f"evq queue share {before.name} {fair}"
 
 
 @queue.command()

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..core.errors import NotFound, ProjectorAway
+from ..core.permits import Permits
 from ..core.presence import AgentPresence
 from ..core.questions import Named
 from ..core.queues import QueueState, rules_text
 from . import output
+from .limit import limit_facts, limit_text
 from .output import Column, dim
 from .queues import every_queue, queue_facts
 from .render import age, span
@@ -34,12 +36,13 @@ class QueueView(msgspec.Struct, frozen=True):
     agents: Sequence[AgentPresence]
     depth: Sequence[Row] = ()
     next: Sequence[Row] = ()
+    permits: Permits | None = None
 
 
 async def ask(client: Client, name: str) -> QueueView:
     """What there is to say of the queue `name`. Raises `NotFound`."""
-    state, agents, listed = await asyncio.gather(
-        client.queues(), client.agents(), every_queue(client)
+    state, agents, listed, tally = await asyncio.gather(
+        client.queues(), client.agents(), every_queue(client), client.tally(name)
     )
     known = state.get(name, QueueState(name))
     facts = next((one for one in listed if one["queue"] == name), None)
@@ -57,7 +60,7 @@ async def ask(client: Client, name: str) -> QueueView:
         )
     except ProjectorAway:
         depth, line = [], []
-    return QueueView(known, facts, serving, depth, line)
+    return QueueView(known, facts, serving, depth, line, tally.permits)
 
 
 async def waiting_rows(client: Client, name: str, limit: int) -> list[Row]:
@@ -71,7 +74,8 @@ async def _rows(client: Client, question: str, params: Row) -> list[Row]:
 
 def queue_document(view: QueueView) -> Row:
     """The queue as JSON."""
-    return view.facts | {"depth": view.depth, "next": view.next}
+    limits = limit_facts(view.permits) if view.permits and view.permits.limited else None
+    return view.facts | {"depth": view.depth, "next": view.next, "limit": limits}
 
 
 def page(view: QueueView) -> None:
@@ -83,6 +87,7 @@ def page(view: QueueView) -> None:
         ("shared", rules_text(known)),
         ("waiting", _waiting(facts)),
         ("running", str((facts["claimed"] or 0) + (facts["running"] or 0))),
+        ("limit", limit_text(view.permits) if view.permits and view.permits.limited else ""),
         ("waits", _waits(facts)),
         ("served by", _served(view)),
     ):

@@ -116,7 +116,6 @@ def queue_facts(
         "reason": row.get("reason") or (pause.reason if pause else None),
         "description": row.get("description") or (known.description if known else ""),
         "fair": known.fair if known else False,
-        "limit": known.limit if known else None,
         "created": iso(timestamp(row.get("created")) or (known.created if known else None)),
         **{state: row.get(state, 0 if counts else None) for state in COUNTED},
         "oldest_wait_seconds": row.get("oldest_wait_seconds"),

@@ -22,6 +22,7 @@ MEANINGS = {
     Cause.ABORT: "somebody asked for its end",
     Cause.LOST_AGENT: "its agent went silent too often",
     Cause.DRAINED: "its agent was stopped",
+    Cause.DEPENDENCY: "a task that it awaited ended in another way than it was to",
     Cause.INFRASTRUCTURE: "its agent could not do its part",
 }
 """Each cause in a sentence."""

@@ -13,6 +13,7 @@ from ..core.units import size_text
 from .output import can_print, on_terminal
 
 _COLORS = {
+    "held": "magenta",
     "queued": "cyan",
     "claimed": "blue",
     "running": "blue",
@@ -23,6 +24,7 @@ _COLORS = {
     "lost": "yellow",
 }
 _MARKS = {
+    "held": "◌",
     "queued": "◷",
     "claimed": "▸",
     "running": "▶",

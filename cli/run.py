@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,15 @@ from ..core.state import Attempt, Ended, Task
 from ..core.wire import decode
 from . import output
 from .document import exit_status
-from .enqueue import first_draft, submit, summary, warn_of_code, warn_of_queue, warn_of_service
+from .enqueue import (
+    first_draft,
+    submit,
+    summary,
+    warn_of_code,
+    warn_of_dependency,
+    warn_of_queue,
+    warn_of_service,
+)
 from .failure import INTERRUPTED
 from .follow import Happened, Said, follow, newborn
 from .narrate import narrate, phase_text
@@ -53,7 +62,7 @@ def run(**options: Any) -> None:
     enqueued: list[str] = []
     try:
         with with_code(first_draft(wish), wish, Path.cwd()) as (spec, snapshot):
-            task = call(lambda client: _run(client, spec, snapshot, enqueued))
+            task = call(lambda client: _run(client, spec, snapshot, wish.after, enqueued))
     except KeyboardInterrupt:
         if enqueued:
             _detached(enqueued[0])
@@ -61,14 +70,21 @@ def run(**options: Any) -> None:
     raise SystemExit(exit_status(task))
 
 
-async def _run(client: Client, spec: Spec, snapshot: Snapshot | None, enqueued: list[str]) -> Task:
-    done = await submit(client, spec, snapshot)
+async def _run(
+    client: Client,
+    spec: Spec,
+    snapshot: Snapshot | None,
+    after: Sequence[str],
+    enqueued: list[str],
+) -> Task:
+    done = await submit(client, spec, snapshot, after)
     enqueued.append(done.receipt.task)
     for line in summary(done):
         output.note(line)
     if snapshot:
         warn_of_code(snapshot)
     warn_of_queue(done)
+    warn_of_dependency(done)
     warn_of_service(done)
     task = await newborn(client.bus, done.receipt.seq)
     show = Show()

@@ -10,7 +10,7 @@ import click
 
 from ..core.errors import Conflict, NotFound
 from ..core.sdk.author import host_name
-from ..core.state import Attempt, Claimed, Ended, Queued, Running, Task
+from ..core.state import Attempt, Claimed, Ended, Held, Queued, Running, Task
 from .completion import complete_task
 from .launch import become
 from .selectors import resolve
@@ -94,7 +94,7 @@ def _folders(task: Task, one: Attempt) -> Iterator[Path]:
 
 def _why_not(task: Task, one: Attempt) -> str:
     match task.state:
-        case Queued() | Claimed() | Running():
+        case Held() | Queued() | Claimed() | Running():
             return f"it is {task.name_of_state}"
         case Ended(outcome=outcome):
             if outcome.value in ("completed", "aborted"):

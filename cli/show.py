@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..core import parameters
+from ..core.dependencies import pending
 from ..core.errors import ProjectorAway
 from ..core.questions import Named
 from ..core.spec import Limits, Spec
-from ..core.state import Attempt, Claimed, Ended, Queued, Running, Task
+from ..core.state import Attempt, Claimed, Ended, Held, Queued, Running, Task
 from ..core.units import duration_text, size_text
 from . import output
+from .after import after_text
 from .completion import complete_task
 from .difference import shown
 from .document import masked, seconds_run, task_facts
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from ..core.sdk.client import Client
 
 Metrics = list[dict[str, Any]]
-LABEL = 9
+LABEL = 10
 
 
 @click.command()
@@ -100,6 +102,8 @@ def page(task: Task) -> list[str]:
         ("secrets", " ".join(spec.secrets)),
         ("tags", " ".join(spec.tags)),
         ("limits", _limits(task)),
+        ("after", after_text(task)),
+        ("awaited by", ", ".join(task.awaited_by)),
         ("clone of", spec.parent or ""),
         ("key", spec.key or ""),
     ):
@@ -146,6 +150,13 @@ def sentence(task: Task) -> str:
     state, word = task.state, colored(marked(task.name_of_state))
     abort = f"; told to end by {task.abort.by}: {task.abort.reason}" if task.abort else ""
     match state:
+        case Held(since):
+            others = (
+                "another task has"
+                if len(pending(task)) == 1
+                else f"{len(pending(task))} tasks have"
+            )
+            return f"{word} for {span((now() - since) / 1e6)}, until {others} ended"
         case Queued(since, delay):
             again = f", runs again at the earliest {span(delay)} after that" if delay else ""
             return f"{word} for {span((now() - since) / 1e6)}{again}"
@@ -224,7 +235,7 @@ def _number(value: Any) -> str:
 def next_commands(task: Task) -> str:
     """What one may want to do now."""
     match task.state:
-        case Queued():
+        case Held() | Queued():
             verbs: tuple[str, ...] = ("why {}", "abort {}")
         case Claimed() | Running():
             verbs = ("logs {} -f", "abort {}")

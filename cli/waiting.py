@@ -10,11 +10,13 @@ from typing import Literal
 
 import msgspec
 
+from ..core.permits import Permits
 from ..core.presence import AgentPresence, PassedBy
 from ..core.queues import QueueState
 from ..core.resources import NO_SLOT, Offer, Request, delays, lacks, parse_size, request_of
 from ..core.state import Queued, Task
 from .forecast import Before, Forecast, History, forecast
+from .limit import limit_text
 from .output import count_of
 from .render import age, span
 
@@ -24,6 +26,7 @@ Cause = Literal[
     "no_agent",
     "no_machine",
     "agents_closed",
+    "dependency",
     "limit",
     "reserved",
     "behind",
@@ -57,6 +60,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     before: Sequence[Before]
     history: History | None
     now: int
+    permits: Permits
 
 
 class View(msgspec.Struct, frozen=True):
@@ -95,7 +99,7 @@ def verdict(facts: Facts) -> Verdict:
     views = tuple(_view(facts, agent) for agent in facts.agents if _serves(facts, agent))
     cause, text = _cause(facts, views)
     start, unknown = _start(facts, views, cause)
-    reasons = (*_place(facts), *map(_reason, views), *_elsewhere(facts, cause))
+    reasons = (*_place(facts), *_limit(facts), *map(_reason, views), *_elsewhere(facts, cause))
     return Verdict(cause, text, reasons, views, start, unknown)
 
 
@@ -213,17 +217,9 @@ def _cause(facts: Facts, views: Sequence[View]) -> tuple[Cause, str]:
         if len(able) == 1:
             text = f"agent {only.agent.agent} could run it, but it {only.closed}"
         return "agents_closed", text
-    limit, running = facts.queue.limit, _running(facts, queue)
-    if limit is not None and running >= limit:
-        return (
-            "limit",
-            f"at most {count_of(limit, 'task')} of queue {queue} may run, and {running} do",
-        )
+    if lack := facts.permits.lacks(task.spec.user):
+        return "limit", f"limit: {lack}  (evq queue {queue})"
     return _in_line(facts, taking)
-
-
-def _running(facts: Facts, queue: str) -> int:
-    return sum(task.queue == queue for agent in facts.agents for task in agent.running)
 
 
 def _nobody(facts: Facts, queue: str) -> str:
@@ -282,6 +278,13 @@ def _place(facts: Facts) -> list[Reason]:
     return [
         Reason(facts.position == 1, f"it stands at place {facts.position} of queue {place.queue}")
     ]
+
+
+def _limit(facts: Facts) -> list[Reason]:
+    if not facts.permits.limited:
+        return []
+    lack = facts.permits.lacks(facts.task.spec.user)
+    return [Reason(not lack, f"limit: {lack or limit_text(facts.permits)}")]
 
 
 def _elsewhere(facts: Facts, cause: Cause) -> list[Reason]:

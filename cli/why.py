@@ -10,11 +10,13 @@ import click
 from ..core.errors import ProjectorAway
 from ..core.presence import AgentPresence
 from ..core.questions import Named
-from ..core.state import Claimed, Ended, Queued, Running, Task
+from ..core.state import Claimed, Ended, Held, Queued, Running, Task
 from . import output
+from .after import Dependency, dependencies_of, held_verdict
 from .completion import complete_task
 from .document import brief_facts
-from .forecast import Before, Forecast, Held, History
+from .forecast import Before, Forecast, History
+from .forecast import Held as HeldSlot
 from .logs import last_lines
 from .options import json_option
 from .remedy import LAST_LINES, explanation, failed, remedies
@@ -39,9 +41,9 @@ def why(task: str, as_json: bool) -> None:
       evq why
       evq why k3f9 --json
     """
-    facts, lines = call(lambda client: ask(client, task))
+    facts, dependencies, lines = call(lambda client: ask(client, task))
     found = facts.task
-    waits = verdict(facts) if isinstance(found.state, Queued) else None
+    waits = _verdict(facts, dependencies)
     reasons = waits.reasons if waits else holder_reasons(found, facts.agents)
     if as_json:
         output.say_json(
@@ -68,14 +70,24 @@ def why(task: str, as_json: bool) -> None:
     output.say(output.dim(next_commands(found)))
 
 
+def _verdict(facts: Facts, dependencies: Sequence[Dependency]) -> Verdict | None:
+    match facts.task.state:
+        case Held():
+            return held_verdict(dependencies)
+        case Queued():
+            return verdict(facts)
+        case Claimed() | Running() | Ended():
+            return None
+
+
 def _mark(ok: bool) -> str:
     if output.can_print("✔✘"):
         return click.style("✔", fg="green") if ok else click.style("✘", fg="red")
     return click.style("ok", fg="green") if ok else click.style("no", fg="red")
 
 
-async def ask(client: Client, selector: str) -> tuple[Facts, list[str]]:
-    """What is known of a task, and its last lines if it failed."""
+async def ask(client: Client, selector: str) -> tuple[Facts, list[Dependency], list[str]]:
+    """What is known of a task, what it awaits, and its last lines if it failed."""
     task = await client.get(await resolve(client, selector))
     waits = isinstance(task.state, Queued)
     lines = await last_lines(client, task, LAST_LINES) if failed(task) else []
@@ -87,9 +99,10 @@ async def ask(client: Client, selector: str) -> tuple[Facts, list[str]]:
         position=position,
         before=before,
         history=history,
+        permits=(await client.tally(task.place.queue)).permits,
         now=now(),
     )
-    return facts, lines
+    return facts, await dependencies_of(client, task), lines
 
 
 async def _ask_projector(
@@ -105,7 +118,7 @@ async def _ask_projector(
     return (
         places[0]["position"] if places else None,
         [Before(row["name"], row["size"]) for row in before],
-        History([Held(row["queue"], row["name"], row["seconds"]) for row in held]),
+        History([HeldSlot(row["queue"], row["name"], row["seconds"]) for row in held]),
     )
 
 
@@ -125,7 +138,7 @@ def holder_reasons(task: Task, agents: Sequence[AgentPresence]) -> tuple[Reason,
                 "another agent takes the task"
             )
             return (Reason(False, text),)
-        case Queued() | Ended():
+        case Held() | Queued() | Ended():
             return ()  # the sentence says it
 
 

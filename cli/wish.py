@@ -84,6 +84,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     need: tuple[str, ...]
     nodes: int
     project: str | None
+    after: tuple[str, ...]
     key: str | None
     no_code: bool
     include: tuple[str, ...]
@@ -213,6 +214,12 @@ def task_options(command: _F) -> _F:
             "--nodes", type=int, default=1, metavar="N", help="Run on N machines at once.  [1]"
         ),
         click.option("--project", metavar="NAME", help="What it belongs to, for reports."),
+        click.option(
+            "--after",
+            multiple=True,
+            metavar="TASK[:END]",
+            help="Wait for this task's end, ok, failed or any; repeatable.  [ok]",
+        ),
         click.option("--key", help="Enqueue at most one task with this key."),
         click.option("--no-code", is_flag=True, help="Send no code with the command."),
         click.option(

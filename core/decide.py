@@ -6,11 +6,26 @@ does not. There is no clock and no randomness here; whoever calls knows both.
 
 from __future__ import annotations
 
-import msgspec
-
 from . import events, state
+from .commands import Abort as Abort
+from .commands import Await as Await
+from .commands import BeginPhase as BeginPhase
+from .commands import Claim as Claim
+from .commands import Command as Command
+from .commands import DeclareLost as DeclareLost
+from .commands import Dequeue as Dequeue
+from .commands import EndDependencies as EndDependencies
+from .commands import EndPhase as EndPhase
+from .commands import Finish as Finish
+from .commands import GiveBack as GiveBack
+from .commands import Holder as Holder
+from .commands import Move as Move
+from .commands import Requeue as Requeue
+from .commands import Start as Start
+from .commands import TellEnvironment as TellEnvironment
+from .dependencies import pending
 from .errors import Conflict
-from .events import Cause, Launch, Outcome, Usage
+from .events import Cause, Launch, Outcome
 from .retry import delay_after
 from .state import Attempt, Task
 
@@ -23,139 +38,13 @@ class ClaimLost(Rejected):
     """The attempt that speaks is no longer the live one: it must end and say nothing more."""
 
 
+class NoPermit(Rejected):
+    """As many attempts of the queue are live as may be."""
+
+
 class TooSoon(Rejected):
     """The task failed a moment ago: the delay before its next attempt is not known to be over."""
 
-
-class Claim(msgspec.Struct, frozen=True):
-    """An agent wants to run the task.
-
-    `hint` is the sequence of the queue message that led here, `waited` that of the `retry` whose
-    delay the agent knows to be over; `gpus` are the ids of those that the agent keeps for it,
-    `gpu_memory` is what of each, null for all.
-    """
-
-    agent: str
-    instance: str
-    slot: int
-    hint: int
-    lease: float
-    waited: int = 0
-    gpus: tuple[str, ...] = ()
-    gpu_memory: int | None = None
-
-
-class Holder(msgspec.Struct, frozen=True):
-    """Who speaks for an attempt; commands from anyone else are refused."""
-
-    instance: str
-    attempt: int
-
-
-class BeginPhase(msgspec.Struct, frozen=True):
-    """A step of the attempt begins."""
-
-    holder: Holder
-    name: str
-
-
-class EndPhase(msgspec.Struct, frozen=True):
-    """A step of the attempt ended after `seconds`."""
-
-    holder: Holder
-    name: str
-    seconds: float
-    cached: bool | None
-    detail: str = ""
-    commit: str | None = None
-
-
-class TellEnvironment(msgspec.Struct, frozen=True):
-    """The environment is there."""
-
-    holder: Holder
-    environment: state.EnvironmentRecord
-
-
-class Start(msgspec.Struct, frozen=True):
-    """The command was started."""
-
-    holder: Holder
-    launch: Launch
-
-
-class Finish(msgspec.Struct, frozen=True):
-    """The attempt ended; whether the task did is decided here.
-
-    `launch` is for a command that may have been too short for a `Start` of its own. `final`
-    says that another attempt would end the same way: no budget is spent on it.
-    """
-
-    holder: Holder
-    outcome: Outcome
-    exit_code: int | None = None
-    cause: Cause | None = None
-    evidence: str = ""
-    usage: Usage | None = None
-    launch: Launch | None = None
-    final: bool = False
-
-
-class GiveBack(msgspec.Struct, frozen=True):
-    """An agent that is being stopped gives the task to the others."""
-
-    holder: Holder
-    why: str
-
-
-class DeclareLost(msgspec.Struct, frozen=True):
-    """Somebody saw the attempt's lease run out."""
-
-    attempt: int
-    why: str
-
-
-class Abort(msgspec.Struct, frozen=True):
-    """Somebody wants the task to end."""
-
-    reason: str
-
-
-class Requeue(msgspec.Struct, frozen=True):
-    """Somebody wants a task that ended to run again."""
-
-    reason: str
-
-
-class Move(msgspec.Struct, frozen=True):
-    """Somebody wants a task that waits to stand elsewhere; without a `rank`, at the end."""
-
-    queue: str
-    priority: int
-    rank: float | None
-    reason: str
-
-
-class Dequeue(msgspec.Struct, frozen=True):
-    """Somebody wants a task that waits to be what it was before it waited."""
-
-    reason: str
-
-
-Command = (
-    Claim
-    | BeginPhase
-    | EndPhase
-    | TellEnvironment
-    | Start
-    | Finish
-    | GiveBack
-    | DeclareLost
-    | Abort
-    | Requeue
-    | Move
-    | Dequeue
-)
 
 RETRIABLE = frozenset({Outcome.FAILED, Outcome.TIMED_OUT})
 """Outcomes after which a task with budget left runs again."""
@@ -204,6 +93,10 @@ def decide(task: Task, command: Command) -> events.Lifecycle:
             return _abort(task, reason)
         case Requeue(reason):
             return _requeue(task, reason)
+        case Await(by):
+            return _await(task, by)
+        case EndDependencies(ends):
+            return _end_dependencies(task, ends)
         case Move():
             return _move(task, command)
         case Dequeue(reason):
@@ -213,6 +106,8 @@ def decide(task: Task, command: Command) -> events.Lifecycle:
 
 def _claim(task: Task, command: Claim) -> events.Lifecycle:
     match task.state:
+        case state.Held():
+            raise Rejected(f"task {task.id} waits for other tasks")
         case state.Queued(delay=delay, failure=failure):
             if command.hint < task.place.hint:
                 raise Rejected(
@@ -230,6 +125,7 @@ def _claim(task: Task, command: Claim) -> events.Lifecycle:
                 lease=command.lease,
                 gpus=command.gpus,
                 gpu_memory=command.gpu_memory,
+                permit=command.permit,
             )
         case state.Claimed(attempt) | state.Running(attempt):
             raise Rejected(f"task {task.id} is held by agent {attempt.agent}")
@@ -337,26 +233,41 @@ def _declare_lost(task: Task, command: DeclareLost) -> events.Lifecycle:
 
 def _abort(task: Task, reason: str) -> events.Lifecycle:
     match task.state:
-        case state.Queued():
+        case state.Held() | state.Queued():
             return events.Aborted(reason)
         case state.Claimed() | state.Running():
             if task.abort:
                 raise Rejected(f"task {task.id} is being aborted already", why=task.abort.reason)
             return events.AbortRequested(reason)
         case state.Ended(outcome=outcome):
-            raise Rejected(f"task {task.id} has ended already", why=f"it {_past(outcome)}")
+            raise Rejected(f"task {task.id} has ended already", why=f"it {outcome.phrase}")
 
 
 def _requeue(task: Task, reason: str) -> events.Lifecycle:
     match task.state:
         case state.Ended():
             return events.Requeued(reason)
-        case state.Queued() | state.Claimed() | state.Running():
+        case state.Held() | state.Queued() | state.Claimed() | state.Running():
             raise Rejected(
                 f"task {task.id} has not ended",
                 why=f"it is {task.name_of_state}",
                 fix=f"evq abort {task.id}, or evq clone {task.id} to run it a second time",
             )
+
+
+def _await(task: Task, by: tuple[str, ...]) -> events.Lifecycle:
+    if isinstance(task.state, state.Ended):
+        raise Rejected(f"task {task.id} has ended already", why=f"it {task.state.outcome.phrase}")
+    return events.Awaited(by)
+
+
+def _end_dependencies(task: Task, ends: tuple[events.DependencyEnd, ...]) -> events.Lifecycle:
+    """A task that does not wait any more, or not for these, has nothing to hear."""
+    awaited = {one.task for one in pending(task)}
+    news = tuple(end for end in ends if end.task in awaited)
+    if not news or not isinstance(task.state, state.Held):
+        raise Rejected(f"task {task.id} does not wait for that")
+    return events.DependenciesEnded(news)
 
 
 def _move(task: Task, command: Move) -> events.Lifecycle:
@@ -374,6 +285,11 @@ def _check_waiting(task: Task) -> None:
     match task.state:
         case state.Queued():
             return
+        case state.Held():
+            raise Rejected(
+                f"task {task.id} waits for other tasks, and in no queue yet",
+                fix=f"evq why {task.id}, or evq abort {task.id}",
+            )
         case state.Claimed(attempt) | state.Running(attempt):
             raise Rejected(
                 f"task {task.id} does not wait any more",
@@ -383,15 +299,6 @@ def _check_waiting(task: Task) -> None:
         case state.Ended(outcome=outcome):
             raise Rejected(
                 f"task {task.id} waits in no queue",
-                why=f"it {_past(outcome)}",
+                why=f"it {outcome.phrase}",
                 fix=f"evq retry {task.id} puts it into its queue again",
             )
-
-
-def _past(outcome: Outcome) -> str:
-    return {
-        Outcome.COMPLETED: "completed",
-        Outcome.FAILED: "failed",
-        Outcome.ABORTED: "was aborted",
-        Outcome.TIMED_OUT: "ran out of time",
-    }[outcome]

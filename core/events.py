@@ -8,7 +8,6 @@ clock and meant for people: the order is the stream's sequence.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Literal
 
 import msgspec
@@ -25,44 +24,11 @@ from .agents import AgentUp as AgentUp
 from .agents import DrainRequested as DrainRequested
 from .agents import ResumeRequested as ResumeRequested
 from .agents import StopRequested as StopRequested
+from .outcomes import Cause as Cause
+from .outcomes import Outcome as Outcome
+from .permits import Permits
 from .queues import QueueEvent
 from .spec import Spec
-
-
-class Outcome(StrEnum):
-    """How an attempt, and so a task, can end."""
-
-    COMPLETED = "completed"
-    FAILED = "failed"
-    ABORTED = "aborted"
-    TIMED_OUT = "timed_out"
-
-
-class Cause(StrEnum):
-    """Why an attempt did not complete. The list is closed, so that queries can count on it."""
-
-    CODE = "code"
-    """The command ended with an exit status of its own that is not 0."""
-    SIGNAL = "signal"
-    """A signal ended the command and evq did not send it."""
-    OOM_HOST = "oom_host"
-    """The kernel ended it for want of memory."""
-    SOURCE = "source"
-    """The code could not be put in place."""
-    ENVIRONMENT = "environment"
-    """The environment could not be built."""
-    SPAWN = "spawn"
-    """The command could not be started."""
-    TIME = "time"
-    """It ran longer than its time limit."""
-    ABORT = "abort"
-    """Somebody asked for its end."""
-    LOST_AGENT = "lost_agent"
-    """Its agent went silent for longer than the lease."""
-    DRAINED = "drained"
-    """Its agent was stopped and gave the task back."""
-    INFRASTRUCTURE = "infrastructure"
-    """The agent could not do its part, for example for want of disk space."""
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -107,7 +73,8 @@ class Claimed(
 
     `hint` is the sequence of the queue message that led to the claim, `lease` is in seconds.
     `gpus` are the ids of the GPUs that it has until its end; it may share them with others if
-    `gpu_memory`, in bytes on each, is not null.
+    `gpu_memory`, in bytes on each, is not null. `permit` is the limited queue of which it holds
+    one, empty if none.
     """
 
     attempt: int
@@ -118,6 +85,7 @@ class Claimed(
     lease: float
     gpus: tuple[str, ...] = ()
     gpu_memory: int | None = None
+    permit: str = ""
 
 
 class Phase(
@@ -233,6 +201,25 @@ class Requeued(msgspec.Struct, frozen=True, tag_field="kind", tag="requeued"):
     reason: str
 
 
+class Awaited(msgspec.Struct, frozen=True, tag_field="kind", tag="awaited"):
+    """Other tasks wait for this task's end; whoever ends it tells them in the same batch."""
+
+    by: tuple[str, ...]
+
+
+class DependencyEnd(msgspec.Struct, frozen=True, array_like=True):
+    """How a task ended that another one awaits."""
+
+    task: str
+    outcome: Outcome
+
+
+class DependenciesEnded(msgspec.Struct, frozen=True, tag_field="kind", tag="dependencies_ended"):
+    """Tasks that this one awaits have ended: it goes on waiting, or to its queue, or is aborted."""
+
+    ends: tuple[DependencyEnd, ...]
+
+
 class Moved(
     msgspec.Struct, frozen=True, tag_field="kind", tag="moved", omit_defaults=True, kw_only=True
 ):
@@ -263,6 +250,8 @@ Lifecycle = (
     | AbortRequested
     | Aborted
     | Requeued
+    | Awaited
+    | DependenciesEnded
     | Moved
     | Dequeued
 )
@@ -280,7 +269,7 @@ class Again(msgspec.Struct, frozen=True, tag_field="kind", tag="again", omit_def
     rank: float | None = None
 
 
-Event = Lifecycle | Again | AgentEvent | QueueEvent
+Event = Lifecycle | Again | AgentEvent | QueueEvent | Permits
 
 
 # --- telemetry --------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from . import events, state
+from . import dependencies, events, state
 from .events import Launch, Outcome
 from .state import Attempt, Task
 from .wire import Unknown
@@ -22,7 +22,8 @@ LONGEST_PHASE = 1e9
 
 def create(seq: int, at: int, by: str, event: events.Enqueued) -> Task:
     """The task that an `enqueued` event at sequence `seq` brings into the world."""
-    return Task(event.task, event.spec, by, at, seq, state.Queued(at))
+    waits = state.Held(at) if event.spec.after else state.Queued(at)
+    return Task(event.task, event.spec, by, at, seq, waits)
 
 
 def fold(task: Task, history: Iterable[tuple[int, int, str, events.Lifecycle | Unknown]]) -> Task:
@@ -57,6 +58,10 @@ def evolve(task: Task, seq: int, at: int, by: str, event: events.Lifecycle | Unk
             return replace(task, seq=seq, state=_aborted(at, reason), former=None)
         case events.Requeued():
             return _requeued(task, seq, at)
+        case events.Awaited(others):
+            return replace(task, seq=seq, awaited_by=(*task.awaited_by, *others))
+        case events.DependenciesEnded(ends):
+            return _dependencies_ended(task, seq, at, ends)
         case events.Moved():
             return _moved(task, seq, event)
         case events.Dequeued(reason):
@@ -77,6 +82,7 @@ def _claimed(task: Task, seq: int, at: int, event: events.Claimed) -> Task:
         claimed=at,
         gpus=event.gpus,
         gpu_memory=event.gpu_memory,
+        permit=event.permit,
     )
     return replace(task, seq=seq, state=state.Claimed(attempt))
 
@@ -166,6 +172,22 @@ def _lost(task: Task, seq: int, at: int, event: events.Lost) -> Task:
     return replace(
         task, seq=seq, state=state.Queued(at), past=past, losses=task.losses + spent, abort=None
     )
+
+
+def _dependencies_ended(
+    task: Task, seq: int, at: int, ends: tuple[events.DependencyEnd, ...]
+) -> Task:
+    task = replace(task, seq=seq, ends=(*task.ends, *ends))
+    if not isinstance(task.state, state.Held):
+        return task
+    if wrong := dependencies.wrong_end(task):
+        cause = events.Cause.DEPENDENCY
+        return replace(task, state=state.Ended(at, Outcome.ABORTED, 0, cause, wrong, None))
+    if dependencies.pending(task):
+        return task
+    # Its first queue message counts as well as the one that follows: whoever was handed it while
+    # the task was held has put it aside.
+    return replace(task, state=state.Queued(at), moved=replace(task.place, rank=float(seq + 1)))
 
 
 def _aborted(at: int, reason: str) -> state.Ended:

@@ -14,12 +14,14 @@ from msgspec.structs import replace
 
 from . import subjects, wire
 from .decide import Command, decide
+from .dependents import Word, word_of_end
 from .errors import NotFound
 from .events import Again, Enqueued, Envelope, Event, Lifecycle
 from .evolve import create, evolve
+from .granting import permit_entries
 from .ports import BusAway, Entry, Log, Stored, WrongSequence
 from .queues import QueueEvent, QueueState, evolve_queue
-from .state import Task
+from .state import Ended, Task
 from .wire import Broken, Unknown
 
 _T = TypeVar("_T")
@@ -75,7 +77,8 @@ async def find(log: Log, task_id: str) -> Task:
             why="no event in the log names it",
             fix="evq ls shows the tasks there are",
         )
-    return await load(log, hints[0].seq)
+    _, task, origin = from_hint(hints[0])
+    return await (refresh(log, task) if task else load(log, origin))
 
 
 async def refresh(log: Log, task: Task) -> Task:
@@ -149,19 +152,58 @@ async def handle(
             envelope.id,
             expect=task.seq,
         )
+        after = evolve(task, task.seq + 1, envelope.at, envelope.by, event)
+        word = await _patiently(partial(_word_of_end, log, author, after), patience)
+        permits = await _patiently(partial(permit_entries, log, author, task, after), patience)
+        entries = [entry, *permits, *word.entries]
         try:
-            seq = await _append(log, entry, patience)
+            # Repeated until its outcome is known: an id or an expectation makes that harmless.
+            last = await _patiently(partial(log.append_all, entries), patience)
         except WrongSequence:
-            task = await _patiently(partial(refresh, log, task), patience)
-            continue
+            look = partial(_catch_up, log, task, envelope.id)
+            task, stored = await _patiently(look, patience)
+            if not stored:
+                continue
+            return Written(task, event)
+        seq = last - len(entries) + 1
+        if not word.whole:
+            await tell_the_rest(log, author, after, patience)
         return Written(evolve(task, seq, envelope.at, envelope.by, event), event)
 
 
-async def _append(
-    log: Log, entry: Entry, patience: Callable[[BusAway], Awaitable[None]] | None
-) -> int:
-    """Append the very same entry until its outcome is known: its id makes that harmless."""
-    return await _patiently(lambda: log.append(entry), patience)
+async def tell_the_rest(
+    log: Log,
+    author: Author,
+    ended: Task,
+    patience: Callable[[BusAway], Awaitable[None]] | None = None,
+) -> None:
+    """Tell those that await a task of its end, as far as they have not heard of it."""
+    while True:
+        word = await _patiently(partial(_word_of_end, log, author, ended), patience)
+        if not word.entries:
+            return
+        try:
+            await _patiently(partial(log.append_all, word.entries), patience)
+        except WrongSequence:
+            continue
+
+
+async def _word_of_end(log: Log, author: Author, task: Task) -> Word:
+    """Nothing, unless the task has ended and others await it."""
+    if not task.awaited_by or not isinstance(task.state, Ended):
+        return Word(author, partial(find, log))
+    return await word_of_end(author, partial(find, log), task)
+
+
+async def _catch_up(log: Log, task: Task, id: str) -> tuple[Task, bool]:
+    """The task after what was stored meanwhile, up to the event with this id if that is there."""
+    subject = subjects.lifecycle(task.spec.queue, task.id)
+    for stored in await log.history(subject, task.seq):
+        task = absorb(task, stored)
+        message = wire.decode(stored.data)
+        if isinstance(message, Envelope) and message.id == id:
+            return task, True
+    return task, False
 
 
 async def _patiently(

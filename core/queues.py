@@ -54,13 +54,11 @@ class QueueDeleted(msgspec.Struct, frozen=True, tag_field="kind", tag="queue_del
 class QueueRuled(
     msgspec.Struct, frozen=True, tag_field="kind", tag="queue_ruled", omit_defaults=True
 ):
-    """Somebody said how a queue is shared out: evenly among users if it is `fair`, and at most
-    `limit` of its tasks at a time, unless that is null."""
+    """Somebody said how a queue is shared out: evenly among users if it is `fair`."""
 
     queue: str
     reason: str
     fair: bool = False
-    limit: int | None = None
 
 
 QueueEvent = QueueCreated | QueueDescribed | QueuePaused | QueueResumed | QueueDeleted | QueueRuled
@@ -79,8 +77,8 @@ class Pause(msgspec.Struct, frozen=True):
 class QueueState(msgspec.Struct, frozen=True):
     """A queue, folded from its events. One that nobody did anything to has none but its name.
 
-    `created` is when somebody made it, null if it came into being with a task. `fair` and `limit`
-    are as in `QueueRuled`. `seq`, `at`, `by` and `reason` are of the last event. `unknown` counts
+    `created` is when somebody made it, null if it came into being with a task. `fair` is as in
+    `QueueRuled`. `seq`, `at`, `by` and `reason` are of the last event. `unknown` counts
     events that this version cannot read.
     """
 
@@ -90,7 +88,6 @@ class QueueState(msgspec.Struct, frozen=True):
     pause: Pause | None = None
     deleted: bool = False
     fair: bool = False
-    limit: int | None = None
     seq: int = 0
     at: int = 0
     by: str = ""
@@ -122,8 +119,8 @@ def evolve_queue(
         case QueueDeleted():
             bare = QueueState(queue.name, deleted=True, unknown=queue.unknown)
             return replace(bare, seq=seq, at=at, by=by, reason=event.reason)
-        case QueueRuled(fair=fair, limit=limit):
-            return replace(after, fair=fair, limit=limit, deleted=False)
+        case QueueRuled(fair=fair):
+            return replace(after, fair=fair, deleted=False)
 
 
 def check_change(queue: QueueState, event: QueueEvent) -> None:
@@ -162,8 +159,4 @@ def check_change(queue: QueueState, event: QueueEvent) -> None:
 
 def rules_text(queue: QueueState) -> str:
     """How a queue is shared out, in words; empty if nobody said anything."""
-    parts = [
-        "evenly among users" if queue.fair else "",
-        f"at most {queue.limit} at a time" if queue.limit is not None else "",
-    ]
-    return ", ".join(filter(None, parts))
+    return "evenly among users" if queue.fair else ""

@@ -11,7 +11,7 @@ import msgspec
 from .addresses import check_address
 from .container import check_image, check_packages, check_setup, read_arguments
 from .errors import UsageError
-from .ids import check_name
+from .ids import check_name, is_task_id
 from .labels import check_labels
 from .remotes import Repo as Repo
 from .remotes import check_repo
@@ -34,6 +34,9 @@ LEAST_CPUS = 0.01
 MOST_GPUS = 1024
 MOST_NODES = 1000
 LONGEST_PROJECT = 100
+
+MOST_AWAITED = 200
+"""How many tasks one task may await: all of them hear of it in one batch of events."""
 
 Manager = Literal["auto", "uv", "pip", "poetry", "conda", "system", "none"]
 """What makes the environment; `auto` is decided by the files of the task's code."""
@@ -112,6 +115,17 @@ class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
     processes: int | None = None
 
 
+On = Literal["ok", "failed", "any"]
+"""How a task must end for what waits for it: `failed` is any end but that of a completed task."""
+
+
+class After(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A dependency: a task whose end is awaited, and how it must end."""
+
+    task: str
+    on: On = "ok"
+
+
 class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Everything an agent needs to know to run a task.
 
@@ -124,6 +138,7 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `secrets` are names, never values: `NAME`, or `VARIABLE=NAME`; see `secret_names`.
     `gpus` is how many it has for itself, or with `gpu_memory` (bytes on each) shares with others;
     `needs` are labels that the agent must have, `nodes` on how many machines it runs at once.
+    `after` are the tasks that it waits for before it stands in its queue.
     `fair` is true where the queue is shared out evenly among users.
     """
 
@@ -157,6 +172,7 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     needs: dict[str, str] = {}
     nodes: int = 1
     project: str = ""
+    after: tuple[After, ...] = ()
     fair: bool = False
     key: str | None = None
     parent: str | None = None
@@ -194,7 +210,31 @@ def check_spec(spec: Spec) -> Spec:
     _check_limits(spec.limits or Limits())
     _check_hardware(spec)
     _check_packages(spec)
+    _check_after(spec.after)
     return spec
+
+
+def _check_after(after: tuple[After, ...]) -> None:
+    names = [one.task for one in after]
+    for name in names:
+        if not is_task_id(name):
+            raise UsageError(
+                f"{name!r} is no task that can be awaited",
+                why="a task is awaited by its whole id",
+                fix="--after ID, --after ID:any",
+            )
+        if names.count(name) > 1:
+            raise UsageError(
+                f"--after names task {name} twice",
+                why="one task ends in one way",
+                fix=f"--after {name}:any",
+            )
+    if len(after) > MOST_AWAITED:
+        raise UsageError(
+            f"a task cannot await {len(after)} others",
+            why=f"at most {MOST_AWAITED} are told of it at once",
+            fix="let a task in between await some of them, and await that one",
+        )
 
 
 def _check_hardware(spec: Spec) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import replace
 
-from .events import Cause, Launch, Outcome, Package, Usage
+from .events import Cause, DependencyEnd, Launch, Outcome, Package, Usage
 from .spec import Spec
 
 
@@ -46,7 +46,7 @@ class End(msgspec.Struct, frozen=True):
 
 class Attempt(msgspec.Struct, frozen=True):
     """One try by one agent. `claim` is its fencing token, `hint` the message that led to it,
-    `gpus` the ids of what it has of its machine's."""
+    `gpus` the ids of what it has of its machine's, `permit` the queue of which it holds one."""
 
     number: int
     agent: str
@@ -58,6 +58,7 @@ class Attempt(msgspec.Struct, frozen=True):
     claimed: int
     gpus: tuple[str, ...] = ()
     gpu_memory: int | None = None
+    permit: str = ""
     phases: tuple[PhaseRecord, ...] = ()
     environment: EnvironmentRecord | None = None
     launch: Launch | None = None
@@ -67,6 +68,12 @@ class Attempt(msgspec.Struct, frozen=True):
     def commit(self) -> str | None:
         """The commit of a remote that it ran, once it is known."""
         return next((one.commit for one in self.phases if one.commit), None)
+
+
+class Held(msgspec.Struct, frozen=True, tag="held"):
+    """It waits since `since` for other tasks, and stands in no queue."""
+
+    since: int
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -111,7 +118,7 @@ class Ended(msgspec.Struct, frozen=True, tag="ended"):
     exit_code: int | None
 
 
-State = Queued | Claimed | Running | Ended
+State = Held | Queued | Claimed | Running | Ended
 
 
 class AbortWish(msgspec.Struct, frozen=True):
@@ -139,7 +146,8 @@ class Task(msgspec.Struct, frozen=True):
     lifecycle event after it (0 if there is none): what the next one must expect. `past` are the
     attempts that ended; `failures` and `losses` count against the two budgets since the task was
     last enqueued or requeued. `unknown` counts events from a newer version. `moved` is where it
-    stands since it was requeued or moved, `former` what a dequeue leads back to.
+    stands since it was requeued or moved, `former` what a dequeue leads back to. `awaited_by` are
+    the tasks that are to hear of its end, `ends` those it has heard of itself.
     """
 
     id: str
@@ -156,6 +164,8 @@ class Task(msgspec.Struct, frozen=True):
     unknown: int = 0
     moved: Place | None = None
     former: Former | None = None
+    awaited_by: tuple[str, ...] = ()
+    ends: tuple[DependencyEnd, ...] = ()
 
     @property
     def place(self) -> Place:
@@ -172,8 +182,10 @@ class Task(msgspec.Struct, frozen=True):
 
     @property
     def name_of_state(self) -> str:
-        """The state in one word: queued, claimed, running, or the outcome."""
+        """The state in one word: held, queued, claimed, running, or the outcome."""
         match self.state:
+            case Held():
+                return "held"
             case Queued():
                 return "queued"
             case Claimed():
@@ -189,7 +201,7 @@ class Task(msgspec.Struct, frozen=True):
         match self.state:
             case Claimed(attempt) | Running(attempt):
                 return attempt
-            case Queued() | Ended():
+            case Held() | Queued() | Ended():
                 return None
 
     @property

@@ -5,6 +5,7 @@ evq.q.<queue>.<priority>.<class>.<task>   a queue message: `enqueued`, or `again
 evq.t.<queue>.<task>                      lifecycle of one task, its compare-and-swap anchor
 evq.x.agent.<agent>                       agents that come and go
 evq.x.queue.<queue>                       what is done to a queue
+evq.x.permits.<queue>                     its limits, and which attempts are live under them
 evqtel.<queue>.<task>.<agent>             what a task says
 evqsam.<agent>                            what an agent sees of its machine
 evqcmd.<agent>                            "look at the log now", lost without harm
@@ -114,6 +115,11 @@ def queue_events(queue: str) -> str:
     return f"evq.x.queue.{queue}"
 
 
+def permits(queue: str) -> str:
+    """The subject of a queue's limits and permits."""
+    return f"evq.x.permits.{queue}"
+
+
 def telemetry(queue: str, task: str, agent: str) -> str:
     """The subject of what a task says by way of an agent."""
     return f"evqtel.{queue}.{task}.{agent}"
@@ -156,6 +162,15 @@ def parse_queue_events(subject: str) -> str | None:
     """The queue that a subject of queue events names, or None for another subject."""
     match subject.split("."):
         case ["evq", "x", "queue", queue]:
+            return queue
+        case _:
+            return None
+
+
+def parse_permits(subject: str) -> str | None:
+    """The queue that a subject of permits names, or None for another subject."""
+    match subject.split("."):
+        case ["evq", "x", "permits", queue]:
             return queue
         case _:
             return None

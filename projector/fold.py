@@ -25,6 +25,7 @@ from ..core.events import (
 )
 from ..core.evolve import create, evolve
 from ..core.handle import absorb_queue
+from ..core.permits import Permits
 from ..core.ports import Stored
 from ..core.queues import QueueEvent, QueueState
 from ..core.state import Attempt, Task
@@ -33,12 +34,13 @@ from ..core.subjects import (
     TELEMETRY_STREAM,
     parse_hint,
     parse_lifecycle,
+    parse_permits,
     parse_queue_events,
     parse_telemetry,
 )
 from ..core.wire import Broken, Unknown
 from .agent_rows import AgentRow, agent_row
-from .rows import DeadLetter, EventRow, time
+from .rows import DeadLetter, EventRow, PermitsRow, permits_row, time
 
 _AGENT_SUBJECT = "evq.x.agent."
 
@@ -60,6 +62,7 @@ class Folded(msgspec.Struct):
     tasks: dict[str, Task] = {}
     agents: dict[str, AgentRow] = {}
     queues: dict[str, QueueState] = {}
+    permits: dict[str, PermitsRow] = {}
     events: list[EventRow] = []
     dead: list[DeadLetter] = []
 
@@ -119,6 +122,9 @@ def _fold_one(
         _fold_queue(folded, stored, queue, queues)
         if isinstance(message, Envelope) and not isinstance(message.event, QueueEvent):
             raise Strange(f"{_kind(message)} is no event of a queue")
+        folded.events.append(_event_row(stored, message, None))
+    elif queue := parse_permits(subject):
+        _fold_permits(folded, message, queue)
         folded.events.append(_event_row(stored, message, None))
     else:
         raise Strange("no such subject is known")
@@ -185,6 +191,15 @@ def _fold_agent(folded: Folded, envelope: Envelope, agents: Mapping[str, AgentRo
     row = agent_row(before, envelope.at, envelope.by, event)
     if row:
         folded.agents[event.agent] = row
+
+
+def _fold_permits(folded: Folded, message: Envelope | Unknown, queue: str) -> None:
+    """Each such event says all there is to say, so that nothing before it needs to be known."""
+    if isinstance(message, Unknown):
+        return
+    if not isinstance(message.event, Permits):
+        raise Strange(f"{_kind(message)} is no event of permits")
+    folded.permits[queue] = permits_row(message.at, message.by, message.event)
 
 
 def _kind(message: Envelope | Unknown) -> str:

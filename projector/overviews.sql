@@ -2,6 +2,7 @@
 -- the attempts alone, so that they hold for the whole history; docs/views.md describes them.
 
 -- Each stretch that a task waited: from the event that put it into its queue to the next one.
+-- One that awaits others stands there from the last of `dependencies_ended` on.
 CREATE OR REPLACE VIEW waits AS
 WITH steps AS (
     SELECT task, kind, attempt, seq, ts,
@@ -11,14 +12,17 @@ WITH steps AS (
             ELSE ts END AS since
     FROM _events
     WHERE kind IN ('enqueued', 'requeued', 'retry', 'lost', 'claimed', 'finished', 'aborted',
-        'dequeued')
+        'dequeued', 'dependencies_ended')
     WINDOW later AS (PARTITION BY task ORDER BY seq))
 SELECT s.task, CASE WHEN next_kind = 'claimed' THEN next_attempt END AS attempt, t.queue,
     t."user", t.project, t.gpus, s.kind AS after, s.since, s.next_ts AS until,
     coalesce(next_kind, '') AS ended_by,
     greatest(0.0, _seconds(s.since, coalesce(s.next_ts, _now()))) AS seconds
 FROM steps s JOIN _tasks t USING (task)
-WHERE s.kind IN ('enqueued', 'requeued', 'retry', 'lost');
+WHERE s.kind IN ('requeued', 'retry', 'lost')
+    OR s.kind = 'enqueued' AND t.dependencies IS NULL
+    OR s.kind = 'dependencies_ended' AND CASE WHEN next_kind IS NULL THEN t.state = 'queued'
+        ELSE next_kind <> 'dependencies_ended' END;
 
 -- Each attempt as what it cost, whether it came to anything or not.
 CREATE OR REPLACE VIEW usage AS

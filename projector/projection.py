@@ -187,6 +187,8 @@ class Projection:
         database.append("_agents", list(folded.agents.values()))
         database.delete("_queues", "queue", list(folded.queues))
         database.append("_queues", [queue_row(queue) for queue in folded.queues.values()])
+        database.delete("_permits", "queue", list(folded.permits))
+        database.append("_permits", list(folded.permits.values()))
         database.append("_events", folded.events)
         database.append("_dead_letters", folded.dead)
         database.move(LIFECYCLE_STREAM, messages[-1].seq)

@@ -148,7 +148,7 @@ SELECT
     (SELECT max(seq) FROM _positions WHERE stream = 'EVQTEL') AS telemetry_seq,
     (SELECT max(seq) FROM _positions WHERE stream = 'EVQSAM') AS samples_seq,
     (SELECT count(*) FROM _tasks) AS tasks,
-    (SELECT count(*) FROM _tasks WHERE state IN ('queued', 'claimed', 'running')) AS live,
+    (SELECT count(*) FROM _tasks WHERE state IN ('held', 'queued', 'claimed', 'running')) AS live,
     (SELECT count(*) FROM _events) AS events,
     (SELECT count(*) FROM _metrics) AS metrics,
     (SELECT count(*) FROM _logs) AS log_lines,

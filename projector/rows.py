@@ -13,6 +13,7 @@ import msgspec
 
 from ..core import events, parameters
 from ..core.events import Package
+from ..core.permits import Permits
 from ..core.queues import QueueState
 from ..core.resources import request_of
 from ..core.spec import argv_text
@@ -55,6 +56,7 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
     gpus: int
     gpu_memory: int | None
     nodes: int
+    dependencies: str | None
     attempts: int
     failures: int
     losses: int
@@ -142,6 +144,18 @@ class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
     fold: str
 
 
+class PermitsRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `_permits`: what limits a queue, and the tasks that are live under it."""
+
+    queue: str
+    most: int | None
+    per_user: int | None
+    held: tuple[str, ...]
+    since: int
+    by: str
+    reason: str
+
+
 class EventRow(msgspec.Struct, frozen=True):
     """A row of `_events`; `data` is the event's own JSON."""
 
@@ -214,6 +228,7 @@ def task_row(task: Task) -> TaskRow:
         gpus=request_of(spec).gpus,
         gpu_memory=spec.gpu_memory,
         nodes=spec.nodes,
+        dependencies=_dependencies(task),
         attempts=len(attempts),
         failures=task.failures,
         losses=task.losses,
@@ -234,6 +249,17 @@ def task_row(task: Task) -> TaskRow:
         unknown=task.unknown,
         fold=_encoder.encode(task).decode(),
     )
+
+
+def _dependencies(task: Task) -> str | None:
+    if not task.spec.after:
+        return None
+    heard = {end.task: end.outcome for end in task.ends}
+    rows = [
+        {"awaits": one.task, "on": one.on, "outcome": heard.get(one.task)}
+        for one in task.spec.after
+    ]
+    return _encoder.encode(rows).decode()
 
 
 def _abort_reason(task: Task) -> str | None:
@@ -257,6 +283,19 @@ def queue_row(queue: QueueState) -> QueueRow:
         description=queue.description,
         created=_time(queue.created),
         fold=_encoder.encode(queue).decode(),
+    )
+
+
+def permits_row(at: int, by: str, event: Permits) -> PermitsRow:
+    """The row of a queue's limits."""
+    return PermitsRow(
+        queue=event.queue,
+        most=event.most,
+        per_user=event.per_user,
+        held=tuple(permit.task for permit in event.held),
+        since=time(at),
+        by=by,
+        reason=event.reason,
     )
 
 

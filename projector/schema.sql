@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS _tasks (
     rank DOUBLE, size VARCHAR, state VARCHAR, submitter VARCHAR, "user" VARCHAR, host VARCHAR, tags VARCHAR[], params JSON,
     entry VARCHAR, "commit" VARCHAR, branch VARCHAR, snapshot VARCHAR, key VARCHAR,
     parent VARCHAR, retries INTEGER, timeout DOUBLE, project VARCHAR, gpus INTEGER,
-    gpu_memory BIGINT, nodes INTEGER, attempts INTEGER, failures INTEGER,
+    gpu_memory BIGINT, nodes INTEGER, dependencies JSON, attempts INTEGER, failures INTEGER,
     losses INTEGER, agent VARCHAR, claim BIGINT, since TIMESTAMP, delay DOUBLE,
     enqueued TIMESTAMP, first_claimed TIMESTAMP, claimed TIMESTAMP, started TIMESTAMP,
     ended TIMESTAMP, exit_code BIGINT, outcome VARCHAR, cause VARCHAR, evidence VARCHAR,
@@ -45,6 +45,11 @@ CREATE TABLE IF NOT EXISTS _agents (
 CREATE TABLE IF NOT EXISTS _queues (
     queue VARCHAR, state VARCHAR, since TIMESTAMP, "by" VARCHAR, reason VARCHAR,
     description VARCHAR, created TIMESTAMP, fold VARCHAR);
+
+-- What limits a queue, and the tasks that are live under it, as of the last event about it.
+CREATE TABLE IF NOT EXISTS _permits (
+    queue VARCHAR, most INTEGER, per_user INTEGER, held VARCHAR[], since TIMESTAMP, "by" VARCHAR,
+    reason VARCHAR);
 
 CREATE TABLE IF NOT EXISTS _events (
     seq BIGINT, ts TIMESTAMP, task VARCHAR, kind VARCHAR, "by" VARCHAR, attempt INTEGER,
@@ -90,6 +95,16 @@ SELECT t.task, t.name, t.queue, t.priority, t.state, t."user", t.host, t.tags, t
     p.done AS progress_done, p.total AS progress_total, p.text AS progress_text, t.origin,
     t.rank, t.size AS class
 FROM _tasks t LEFT JOIN _progress p ON p.claim = t.claim;
+
+CREATE OR REPLACE VIEW limits AS
+SELECT queue, most, per_user, len(held)::INTEGER AS running, held AS tasks, since, "by", reason
+FROM _permits WHERE most IS NOT NULL OR per_user IS NOT NULL;
+
+CREATE OR REPLACE VIEW dependencies AS
+SELECT task, one->>'awaits' AS awaits, one->>'on' AS "on", one->>'outcome' AS outcome,
+    CASE one->>'on' WHEN 'any' THEN outcome IS NOT NULL OR NULL
+        ELSE (outcome = 'completed') = (one->>'on' = 'ok') END AS met
+FROM (SELECT task, unnest(dependencies::JSON[]) AS one FROM _tasks WHERE dependencies IS NOT NULL);
 
 CREATE OR REPLACE VIEW attempts AS
 SELECT task, attempt, agent, instance, slot, gpus, gpu_memory, claimed, started, ended, outcome,

@@ -33,11 +33,6 @@ class Pauses:
         known = self._queues.get(queue)
         return known is not None and known.pause is not None
 
-    def limit(self, queue: str) -> int | None:
-        """How many tasks of the queue may run at once, on all agents; None if nobody said."""
-        known = self._queues.get(queue)
-        return known.limit if known else None
-
     async def _look(self) -> None:
         for name in self._queues:
             while True:
@@ -48,8 +43,7 @@ class Pauses:
                     await self._bus.wait(away)
 
     async def run(self, changed: Callable[[], Awaitable[None]]) -> None:
-        """Listen without end; `changed` is told of each pause, of its end, and of
-        each new limit."""
+        """Listen without end; `changed` is told of each pause, and of its end."""
         await self._look()
         self.known.set()
         subjects = [queue_events(name) for name in self._queues]
@@ -64,5 +58,4 @@ class Pauses:
                 for name, queue in self._queues.items():
                     if queue.pause != before[name].pause:
                         log.info("queue %s is %s", name, queue.name_of_state)
-                    if (queue.pause, queue.limit) != (before[name].pause, before[name].limit):
                         await changed()

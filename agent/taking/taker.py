@@ -10,16 +10,15 @@ from typing import Any
 
 from ...core.bus.waiting import first_of
 from ...core.ports import BusAway, Delivery
-from ...core.presence import presence_key
 from ...core.resources import Request
 from ...core.subjects import Level
 from ..means import Means
 from .fairness import Shares
+from .limits import Limits
 from .line import rank, take_in_order
 from .lookout import Lookout
 from .order import make_order
 from .pauses import Pauses
-from .permits import Permits
 from .room import Holding, Room
 
 log = logging.getLogger(__name__)
@@ -48,14 +47,10 @@ class Taker:
         self._order = make_order(means.config.order, means.config.queues)
         self._pauses = Pauses(means.bus, means.config.queues)
         clock = asyncio.get_running_loop().time
-        self._shares = Shares(means.bus, means.instance, room, clock)
-        self._permits = Permits(
-            means.bus,
-            presence_key(means.config.name, means.instance),
-            means.config.lease,
-            self._pauses.limit,
-            self.look_again,
+        self.limits = Limits(
+            means.bus, means.author, means.config.queues, means.config.lease, clock
         )
+        self._shares = Shares(means.bus, means.instance, room, clock)
         self.lookout = Lookout(means, room, self._order, clock, self.look_again)
         self._levels: set[Level] = set()
         self._demanding: set[Level] = set()
@@ -71,6 +66,7 @@ class Taker:
     async def run(self) -> None:
         """Take hints until it is over."""
         await first_of(self._pauses.known.wait(), self.over.wait())
+        await first_of(self.limits.known.wait(), self.over.wait())
         while not self.over.is_set():
             if not self._room.slots or self.paused:
                 self._freed.clear()
@@ -101,11 +97,7 @@ class Taker:
 
     async def watch_queues(self) -> None:
         """Learn of what is done to our queues without end."""
-        await self._pauses.run(self.look_again)
-
-    async def keep_permits(self) -> None:
-        """Renew the permits of what runs without end."""
-        await self._permits.run()
+        await asyncio.gather(self._pauses.run(self.look_again), self.limits.run(self.look_again))
 
     async def look_again(self) -> None:
         """The world has changed: what waits in the queues may be taken now, or no longer."""
@@ -117,7 +109,6 @@ class Taker:
     async def freed(self, holding: Holding) -> None:
         """What an attempt held is free again."""
         self._freed.set()
-        await self._permits.give_back(holding.slot)
         if holding.request != Request():
             await self.look_again()
 
@@ -134,10 +125,8 @@ class Taker:
     # --- taking ---------------------------------------------------------------------------------
 
     def _may_take(self, level: Level) -> bool:
-        queue = level.queue
-        return (
-            self._room.fits(level) and not self._pauses.on(queue) and not self._permits.full(queue)
-        )
+        free = self._room.fits(level) and not self._pauses.on(level.queue)
+        return free and self.limits.open(level)
 
     def _may_begin(self, level: Level) -> bool:
         return self._may_take(level) and not self.lookout.blocks(level)
@@ -172,8 +161,8 @@ class Taker:
 
     def _limit(self, level: Level) -> int:
         """How many tasks of a level may be taken together."""
-        limited = self._pauses.limit(level.queue) is not None
-        alone = limited or self._order.one_at_a_time or level in self._demanding
+        alone = self._order.one_at_a_time or level in self._demanding
+        alone = alone or self.limits.limited(level.queue)
         return 1 if alone else self._room.slots
 
     def _place(self, delivery: Delivery) -> Any:
@@ -188,11 +177,10 @@ class Taker:
     async def _take(self, delivery: Delivery) -> None:
         level = delivery.level
         closed = self._closed or self._pauses.on(level.queue) or self._waits(delivery)
+        closed = closed or not self.limits.open(level)
         holding = None if closed else self._room.hold(level, delivery.task, delivery.seq)
         if holding is None:
             await delivery.later(0)
-            return
-        if not await self._may_run(delivery, holding):
             return
         self._order.took(level.queue)
         self._shares.took(level)
@@ -200,18 +188,6 @@ class Taker:
         self._withdraw_soon()
         if self._demanding:
             await self.lookout.began(level, self._demanding)
-
-    async def _may_run(self, delivery: Delivery, holding: Holding) -> bool:
-        """Whether its queue's limit leaves room for the task; else it is handed back."""
-        try:
-            if await self._permits.take(delivery.level.queue, holding.slot):
-                return True
-        except BusAway:
-            self._room.release(holding)
-            raise
-        self._room.release(holding)
-        await delivery.later(0)
-        return False
 
     # --- giving others what we cannot take ------------------------------------------------------
 

@@ -56,6 +56,8 @@ class Requests:
         self.client = client
         self._inbox = client.new_inbox()
         self._waiting: dict[str, asyncio.Future[Msg]] = {}
+        self._gathering: dict[str, list[Msg]] = {}
+        """What came so far for those who wait for several messages and a status behind them."""
         self._count = 0
         self.on_lost: set[Callable[[], None]] = set()
         """Called when the connection is gone."""
@@ -65,7 +67,11 @@ class Requests:
         await self.client.subscribe(self._inbox + ".*", cb=self._answered)
 
     async def _answered(self, message: Msg) -> None:
-        waiting = self._waiting.pop(message.subject[len(self._inbox) + 1 :], None)
+        token = message.subject[len(self._inbox) + 1 :]
+        if (gathered := self._gathering.get(token)) is not None and not status(message):
+            gathered.append(message)
+            return
+        waiting = self._waiting.pop(token, None)
         if waiting and not waiting.done():
             waiting.set_result(message)
 
@@ -115,6 +121,20 @@ class Requests:
         if not message.data and status(message) == "503":
             raise BusAway(f"nobody answers on {subject}")
         return message
+
+    async def request_many(
+        self, subject: str, data: bytes, timeout: float = TIMEOUT
+    ) -> tuple[list[Msg], Msg]:
+        """The messages that answer a request, and the status that ends them. Raises `BusAway`."""
+        with self._answer_to(subject, timeout) as (inbox, end):
+            token = inbox[len(self._inbox) + 1 :]
+            self._gathering[token] = []
+            try:
+                await publish(self.client, subject, data, inbox)
+                last = await end
+                return self._gathering[token], last
+            finally:
+                del self._gathering[token]
 
     async def api(self, endpoint: str, payload: Any = None, timeout: float = TIMEOUT) -> bytes:
         """The answer of the JetStream API. Raises `ApiError` if it is a refusal."""

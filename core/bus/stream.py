@@ -21,12 +21,17 @@ EXPECT = "Nats-Expected-Last-Subject-Sequence"
 MESSAGE_ID = "Nats-Msg-Id"
 
 WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
+TOO_MANY_BATCHES = 10210
+BATCH_PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Seconds between tries to begin a batch: the server takes 50 at once."""
 FULL = frozenset({10002, 10023, 10047, 10077})
 
 PULL_MESSAGES = 4000
 PULL_BYTES = 8 * 2**20
 PULL_SECONDS = 20.0
 RESTART_SECONDS = 0.2
+HISTORY_MESSAGES = 256
+"""Of one subject, in one answer."""
 SECOND = 1_000_000_000
 
 
@@ -93,19 +98,23 @@ class Stream:
         try:
             raise_for_error(answer)
         except ApiError as error:
-            if error.err_code in FULL:
-                raise ServerFull(
-                    "the server has no room for another event",
-                    why=str(error),
-                    fix="free disk space on the server, or raise its max_file_store",
-                ) from error
-            raise
+            raise _refusal(error) from error
         return sequence(answer)
 
     async def append_all(self, entries: Sequence[Entry]) -> int:
         """Store all entries or none, by an atomic batch; see `ports.Log`."""
         if len(entries) == 1:
             return await self.append(entries[0])
+        for pause in BATCH_PAUSES:
+            try:
+                return await self._append_batch(entries)
+            except ApiError as error:
+                if error.err_code != TOO_MANY_BATCHES:
+                    raise
+            await asyncio.sleep(pause)
+        raise BusAway("the server is busy with too many batches")
+
+    async def _append_batch(self, entries: Sequence[Entry]) -> int:
         batch = secrets.token_hex(12)
         client = self._requests.client
         for number, entry in enumerate(entries, 1):
@@ -125,7 +134,7 @@ class Stream:
             except ApiError as error:
                 if error.err_code in WRONG_LAST_SEQUENCE:
                     raise WrongSequence(str(error)) from error
-                raise
+                raise _refusal(error) from error
         return sequence(answer)
 
     async def _find(self, entry: Entry) -> int | None:
@@ -149,6 +158,18 @@ class Stream:
             raise BusAway(f"the server answered {answer} for {request}")
         return message
 
+    async def _direct_many(self, subject: str, after: int) -> tuple[list[Stored], bool]:
+        """The next messages on `subject`, and whether there are more behind them."""
+        request = {"seq": after + 1, "next_by_subj": subject, "batch": HISTORY_MESSAGES}
+        messages, end = await self._requests.request_many(
+            f"$JS.API.DIRECT.GET.{self.name}", msgspec.json.encode(request)
+        )
+        answer = status(end)
+        if answer not in ("204", "404"):
+            raise BusAway(f"the server answered {answer} for {request}")
+        more = (end.headers or {}).get("Nats-Num-Pending", "0") != "0"
+        return [stored for message in messages if (stored := _stored(message))], more
+
     async def _next(self, subject: str, after: int) -> Msg | None:
         return await self._direct({"seq": after + 1, "next_by_subj": subject})
 
@@ -171,10 +192,12 @@ class Stream:
     async def history(self, subject: str, after: int = 0) -> list[Stored]:
         """The messages on `subject` after a sequence."""
         found: list[Stored] = []
-        while message := _stored(await self._direct({"seq": after + 1, "next_by_subj": subject})):
-            found.append(message)
-            after = message.seq
-        return found
+        while True:
+            some, more = await self._direct_many(subject, after)
+            found += some
+            if not more:
+                return found
+            after = found[-1].seq
 
     async def info(self) -> StreamInfo:
         """What the server says of the stream."""
@@ -194,6 +217,17 @@ class Stream:
             yield follower.batches()
         finally:
             await follower.close()
+
+
+def _refusal(error: ApiError) -> Exception:
+    """The error in evq's words, where it has some."""
+    if error.err_code not in FULL:
+        return error
+    return ServerFull(
+        "the server has no room for another event",
+        why=str(error),
+        fix="free disk space on the server, or raise its max_file_store",
+    )
 
 
 def _stored(message: Msg | None) -> Stored | None:

@@ -18,8 +18,10 @@ from ..bus.connect import Bus, Login, connect
 from ..decide import Abort, Dequeue, Move, Requeue, decide
 from ..errors import Conflict, NotFound, UsageError
 from ..events import AbortRequested, Again, AgentOrder, Enqueued
+from ..granting import Tally, load_tally, tally_entry
 from ..handle import find, handle, load_queue, load_queues, refresh
 from ..ids import TASK_ID_LENGTH, check_name, is_task_id, is_task_prefix, task_id_for_key
+from ..permits import Permit, Permits
 from ..ports import BusAway, Entry, WrongSequence
 from ..presence import AgentPresence, decode_presence
 from ..questions import Head, Named, Sql
@@ -29,6 +31,7 @@ from ..spec import Spec, check_spec
 from ..state import Task
 from ..subjects import Level
 from .author import Author, new_task_id
+from .awaiting import words_for
 
 ANSWER_SECONDS = 35.0
 BATCH = 500
@@ -65,6 +68,8 @@ class Client:
             return known
         entry = self._entry(level, task, spec)
         try:
+            if spec.after:
+                return Receipt(task, await self._store_awaiting([(task, spec)], [entry]), True)
             seq = await self._append(entry)
             # All who enqueue one key at once share the message's id, and each is told it is there.
             new = not spec.key or await self._is_ours(seq, entry)
@@ -86,15 +91,42 @@ class Client:
         for start in range(0, len(wanted), BATCH):
             part = wanted[start : start + BATCH]
             tasks = [new_task_id() for _ in part]
-            last = await self.bus.log.append_all(
-                [
-                    self._entry(Level.of(spec), task, spec)
-                    for task, spec in zip(tasks, part, strict=True)
-                ]
-            )
-            first = last - len(part) + 1
+            entries = [
+                self._entry(Level.of(spec), task, spec)
+                for task, spec in zip(tasks, part, strict=True)
+            ]
+            if any(spec.after for spec in part):
+                first = await self._store_awaiting(list(zip(tasks, part, strict=True)), entries)
+            else:
+                first = await self.bus.log.append_all(entries) - len(part) + 1
             receipts += [Receipt(task, first + n, True) for n, task in enumerate(tasks)]
         return receipts
+
+    async def _store_awaiting(
+        self, tasks: Sequence[tuple[str, Spec]], entries: Sequence[Entry]
+    ) -> int:
+        """Store `enqueued` events together with all that their dependencies ask for, and return
+        the first one's sequence. Raises `WrongSequence` if a task is there already."""
+        while True:
+            words = await words_for(self.bus.log, self.author, tasks)
+            try:
+                last = await self._append_all([*entries, *words])
+            except WrongSequence:
+                # One that is awaited has gone on meanwhile, or its answer to us was lost.
+                stored = await self.bus.log.history(entries[0].subject)
+                if not stored:
+                    continue
+                if stored[0].data != entries[0].data:
+                    raise
+                return stored[0].seq
+            return last - len(words) - len(entries) + 1
+
+    async def _append_all(self, entries: Sequence[Entry]) -> int:
+        try:
+            return await self.bus.log.append_all(entries)
+        except BusAway:
+            # The expectations make the repetition harmless.
+            return await self.bus.log.append_all(entries)
 
     def _entry(self, level: Level, task: str, spec: Spec) -> Entry:
         envelope = self.author.envelope(Enqueued(task, spec))
@@ -269,6 +301,55 @@ class Client:
             except WrongSequence:
                 continue
             return queue, evolve_queue(queue, seq, envelope.at, envelope.by, event)
+
+    async def tally(self, queue: str) -> Tally:
+        """A queue's limits, and which attempts are live under them, as of now."""
+        return await load_tally(self.bus.log, queue)
+
+    async def limit_queue(
+        self, queue: str, most: int | None, per_user: int | None, reason: str
+    ) -> tuple[Permits, Permits]:
+        """Let at most so many attempts of a queue be live at once; its limits before and after.
+
+        What runs goes on, and counts.
+        """
+        check_name(queue, "queue")
+        while True:
+            try:
+                before = await self.tally(queue)
+            except BusAway:
+                # As in `_ensure`.
+                await self.bus.prepare()
+                before = await self.tally(queue)
+            known = before.permits
+            untold = [one for one in await self._running(queue) if not known.holds(one.task)]
+            after = Permits(
+                queue=queue,
+                reason=reason,
+                most=most,
+                per_user=per_user,
+                held=(*known.held, *untold),
+            )
+            try:
+                await self.bus.log.append(tally_entry(self.author, before, after))
+            except WrongSequence:
+                continue
+            return known, after
+
+    async def _running(self, queue: str) -> list[Permit]:
+        """What is live in the queue now, as permits."""
+        listed = [
+            task.task
+            for agent in await self.agents()
+            for task in agent.running
+            if task.queue == queue
+        ]
+        tasks = [await self.get(task) for task in dict.fromkeys(listed)]
+        return [
+            Permit(task.id, task.spec.user, task.live.agent, task.live.instance)
+            for task in tasks
+            if task.live
+        ]
 
     # --- questions ----------------------------------------------------------------------------
 

@@ -173,10 +173,11 @@ class Played:
         known = await find(self.bus.log, task)
         return (await handle(self.bus.log, self.author, known, command)).task
 
-    async def claims(self, task: str) -> Task:
+    async def claims(self, task: str, permit: str = "") -> Task:
         known = await find(self.bus.log, task)
         waited = known.state.failure if isinstance(known.state, Queued) else 0
-        claim = decide.Claim(self.NAME, self.INSTANCE, 0, known.place.hint, 10.0, waited)
+        hint = known.place.hint
+        claim = decide.Claim(self.NAME, self.INSTANCE, 0, hint, 10.0, waited, permit=permit)
         claimed = await self.does(task, claim)
         assert claimed.live
         self.holder = decide.Holder(self.INSTANCE, claimed.live.number)

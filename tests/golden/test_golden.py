@@ -19,8 +19,9 @@ from evq.core.decide import Holder
 from evq.core.events import Cause, Envelope, Outcome
 from evq.core.evolve import create
 from evq.core.handle import absorb
+from evq.core.permits import Permit, Permits
 from evq.core.ports import Stored
-from evq.core.spec import Code, Command, Module, Script, Spec
+from evq.core.spec import After, Code, Command, Module, Script, Spec
 from evq.core.state import Task
 
 FOLDER = Path(__file__).parent
@@ -229,6 +230,14 @@ def record() -> list[Line]:
     story("fulldisk0001").claim().finish(Outcome.FAILED, None, Cause.INFRASTRUCTURE).claim("w2")
     story("running00001", queue="cpu").claim().set_up().start()
     story("waiting00001", key="nightly", variables={"A": "b"}, parent="completed001")
+    awaited = story("awaited00001")
+    held = [
+        story(name, after=(After("awaited00001"),)) for name in ("held00000001", "never0000001")
+    ]
+    awaited.do(decide.Await(tuple(one.task.id for one in held)), "ada@lab").claim().start()
+    done = awaited.finish(Outcome.COMPLETED).task.id
+    held[0].do(decide.EndDependencies((events.DependencyEnd(done, Outcome.COMPLETED),)))
+    held[1].do(decide.EndDependencies((events.DependencyEnd(done, Outcome.FAILED),)))
     story("future000001").claim().raw(
         b'{"id":"f1","at":1800000000000000,"by":"w9","event":{"kind":"paused","until":5}}'
     ).raw(b'{"id":"f2","at":1,"by":"w9","v":2,"event":{"kind":"aborted","reason":"newer"}}')
@@ -238,10 +247,13 @@ def record() -> list[Line]:
         queues.QueueDescribed("night", "what must wait", "it was too full"),
         queues.QueuePaused("night", "the machines are moved"),
         queues.QueueResumed("night", "they are there"),
-        queues.QueueRuled("night", "there are many of us", fair=True, limit=8),
+        queues.QueueRuled("night", "there are many of us", fair=True),
         queues.QueueDeleted("night", "they are sold"),
     ):
         recorder.put(subjects.queue_events("night"), done, "ada@lab")
+    permit = Permit("running00001", "ada", "w1", "w1-6f1")
+    limit = Permits(queue="cpu", reason="a small machine", most=1, held=(permit,))
+    recorder.put(subjects.permits("cpu"), limit, "ada@lab")
     for change in (events.AgentPaused, events.AgentResumed):
         recorder.put(subjects.agent_events("w1"), change("w1", "w1-6f1", "disk"), "w1")
     recorder.put(subjects.agent_events("w1"), events.AgentLost("w1", "w1-6f1", "silent"), "w2")

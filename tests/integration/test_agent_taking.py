@@ -97,7 +97,7 @@ async def test_no_more_runs_than_fits(queue, start_agent, gates):
 
 
 async def test_a_limit_is_kept_by_all_agents_together(queue, start_agent, tmp_path):
-    await queue.client.change_queue(QueueRuled(queue.name, "licences", limit=2))
+    await queue.client.limit_queue(queue.name, 2, None, "licences")
     file = tmp_path / "runs"
     code = f"echo + >> {file}; sleep 0.02; echo - >> {file}"
     receipts = await queue.client.enqueue_many([spec(queue, "sh", "-c", code)] * 20)
@@ -109,8 +109,7 @@ async def test_a_limit_is_kept_by_all_agents_together(queue, start_agent, tmp_pa
         running += 1 if sign == "+" else -1
         most = max(most, running)
     assert (running, most) == (0, 2)
-    permits = [name for name in await queue.client.bus.presence.all() if queue.name in name]
-    assert permits == []
+    assert (await queue.client.tally(queue.name)).permits.held == ()
 
 
 async def test_a_fair_queue_has_each_user_in_a_lane(queue, start_agent, gate):

@@ -11,7 +11,7 @@ from evq.core.decide import ClaimLost, Holder, Rejected, TooSoon, decide
 from evq.core.events import Cause, Outcome
 from evq.core.evolve import create, fold
 from evq.core.retry import LONGEST_DELAY, delay_after
-from evq.core.spec import Command, Spec
+from evq.core.spec import After, Command, Spec
 from evq.core.state import Task
 from evq.core.wire import Unknown
 
@@ -30,6 +30,7 @@ def finished(outcome: Outcome) -> events.Finished:
 
 
 HISTORIES: dict[str, list[events.Lifecycle | Unknown]] = {
+    "held": [],
     "queued": [],
     "claimed": [CLAIMED],
     "running": [CLAIMED, STARTED],
@@ -43,7 +44,10 @@ HISTORIES: dict[str, list[events.Lifecycle | Unknown]] = {
 
 
 def task_in(name: str, retries: int = 0, losses: int = 3) -> Task:
-    spec = Spec(entry=Command(("true",)), name="t", queue="q", retries=retries, losses=losses)
+    after = (After("t0"),) if name == "held" else ()
+    spec = Spec(
+        entry=Command(("true",)), name="t", queue="q", retries=retries, losses=losses, after=after
+    )
     history = enumerate(HISTORIES[name], 2)
     return fold(
         create(1, 100, "me", events.Enqueued("t1", spec)),
@@ -88,28 +92,32 @@ COMMANDS: dict[str, commands.Command] = {
     "declare_lost": commands.DeclareLost(1, "silent"),
     "abort": commands.Abort("stop"),
     "requeue": commands.Requeue("again"),
+    "await": commands.Await(("t2",)),
+    "hear": commands.EndDependencies((events.DependencyEnd("t0", Outcome.COMPLETED),)),
     "move": commands.Move("other", 7, 0.5, "urgent"),
     "dequeue": commands.Dequeue("not now"),
 }
 
 # no: rejected; zombie: the claim is lost; else the event's kind, or the outcome it finishes with.
 TABLE = """
-                queued   claimed          running          aborting   ended
-claim           claimed  no               no               no         no
-begin           zombie   phase            phase            phase      zombie
-end             zombie   phase            phase            phase      zombie
-tell            zombie   environment      environment      environment zombie
-start           zombie   started          no               no         zombie
-complete        zombie   completed        completed        completed  zombie
-fail            zombie   failed           failed           aborted    zombie
-time_out        zombie   timed_out        timed_out        aborted    zombie
-finish_aborted  zombie   aborted          aborted          aborted    zombie
-give_back       zombie   lost             lost             aborted    zombie
-declare_lost    no       lost             lost             aborted    no
-abort           ends     abort_requested  abort_requested  no         no
-requeue         no       no               no               no         requeued
-move            moved    no               no               no         no
-dequeue         dequeued no               no               no         no
+                held     queued   claimed          running          aborting   ended
+claim           no       claimed  no               no               no         no
+begin           zombie   zombie   phase            phase            phase      zombie
+end             zombie   zombie   phase            phase            phase      zombie
+tell            zombie   zombie   environment      environment      environment zombie
+start           zombie   zombie   started          no               no         zombie
+complete        zombie   zombie   completed        completed        completed  zombie
+fail            zombie   zombie   failed           failed           aborted    zombie
+time_out        zombie   zombie   timed_out        timed_out        aborted    zombie
+finish_aborted  zombie   zombie   aborted          aborted          aborted    zombie
+give_back       zombie   zombie   lost             lost             aborted    zombie
+declare_lost    no       no       lost             lost             aborted    no
+abort           ends     ends     abort_requested  abort_requested  no         no
+requeue         no       no       no               no               no         requeued
+await           awaited  awaited  awaited          awaited          awaited    no
+hear            dependencies_ended no no            no               no         no
+move            no       moved    no               no               no         no
+dequeue         no       dequeued no               no               no         no
 """
 
 

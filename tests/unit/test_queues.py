@@ -38,7 +38,6 @@ EVENTS = st.one_of(
         queue=st.just("q"),
         reason=TEXT,
         fair=st.booleans(),
-        limit=st.none() | st.integers(1, 3),
     ),
 )
 NEW = QueueState("q")
@@ -60,7 +59,7 @@ def test_every_history_is_a_queue(history: list[QueueEvent]) -> None:
     assert (queue.created is not None) == (last.get(QueueCreated, -1) > last.get(QueueDeleted, -1))
     assert queue.name_of_state in {"open", "paused", "deleted"}
     assert not (queue.deleted and (queue.pause or queue.description or queue.created))
-    assert not (queue.deleted and (queue.fair or queue.limit))
+    assert not (queue.deleted and queue.fair)
     assert queue.seq == len(history)
 
 

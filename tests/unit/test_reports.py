@@ -14,7 +14,7 @@ from evq.core.events import Envelope, Launch, Outcome
 from evq.core.ports import Stored
 from evq.core.questions import Named
 from evq.core.sdk.author import now
-from evq.core.spec import Command, Spec
+from evq.core.spec import After, Command, Spec
 from evq.core.subjects import LIFECYCLE_STREAM, SAMPLES_STREAM, TELEMETRY_STREAM, Level
 from evq.projector.answers import parameters_for, queries
 from evq.projector.projection import Batch, Projection
@@ -209,6 +209,39 @@ def test_every_report_answers_with_text_and_numbers(history: History, days: Any)
         history.ask(name, days=days)
     history.ask("queue_depth", hours="1", points="10", queue="q")
     history.ask("longest_holders", limit="5")
+
+
+def test_what_awaits_others_waits_in_its_queue_from_their_end_on(history: History) -> None:
+    first, held, never = "cccccccccccc", "dddddddddddd", "eeeeeeeeeeee"
+    history.enqueue(300, first)
+    for task, on in ((held, "ok"), (never, "failed")):
+        history.enqueue(310, task, replace(SPEC, after=(After(first, on),)))  # type: ignore[arg-type]
+    history.of(first, (311, events.Awaited((held, never))), (320, claimed(1)))
+    history.of(first, (330, finished(1, Outcome.COMPLETED)))
+    for task in (held, never):
+        end = events.DependencyEnd(first, Outcome.COMPLETED)
+        history.of(task, (330, events.DependenciesEnded((end,))))
+    history.of(held, (342, claimed(1)))
+    history.project()
+    assert history.rows(
+        "SELECT after, ended_by, seconds FROM waits WHERE task IN "
+        f"('{held}', '{never}') ORDER BY task"
+    ) == [("dependencies_ended", "claimed", 12.0)]
+    assert history.rows("FROM dependencies ORDER BY task") == [
+        (held, first, "ok", "completed", True),
+        (never, first, "failed", "completed", False),
+    ]
+    assert history.rows(f"SELECT state, cause FROM tasks WHERE task = '{never}'") == [
+        ("aborted", "dependency")
+    ]
+
+
+def test_what_is_held_does_not_wait_in_its_queue(history: History) -> None:
+    history.enqueue(300, "dddddddddddd", replace(SPEC, after=(After("cccccccccccc"),)))
+    history.project()
+    assert history.rows("SELECT task FROM waits WHERE task = 'dddddddddddd'") == []
+    assert history.rows("SELECT outcome, met FROM dependencies") == [(None, None)]
+    assert history.rows("SELECT task FROM tasks WHERE state = 'held'") == [("dddddddddddd",)]
 
 
 def test_the_document_has_every_question() -> None:

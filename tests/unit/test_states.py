@@ -7,13 +7,14 @@ import re
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from evq.core import decide as commands
 from evq.core import events, state
 from evq.core.decide import Holder, Rejected, decide
 from evq.core.events import Cause, Launch, Outcome
 from evq.core.evolve import create, evolve
-from evq.core.spec import Command, Spec
+from evq.core.spec import After, Command, Spec
 from evq.core.state import Task
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "states.md"
@@ -42,6 +43,11 @@ def every_command(task: Task) -> list[commands.Command]:
         commands.DeclareLost(number, "silent"),
         commands.Abort("enough"),
         commands.Requeue("again"),
+        commands.Await(("t2",)),
+        *(
+            commands.EndDependencies((events.DependencyEnd(name, outcome),))
+            for name, outcome in itertools.product(("a", "b"), Outcome)
+        ),
         commands.Move("other", 7, 0.5, "urgent"),
         commands.Dequeue("not now"),
     ]
@@ -50,16 +56,17 @@ def every_command(task: Task) -> list[commands.Command]:
 def outline(task: Task) -> tuple[object, ...]:
     """What of a task decides about its future; two tasks of one outline need not both be tried."""
     former = task.former and task.former.state.outcome
-    return (task.name_of_state, task.failures, task.losses, task.abort is not None, former)
+    wish = task.abort is not None
+    return (task.name_of_state, task.failures, task.losses, wish, former, len(task.ends))
 
 
 def edges_in_code() -> set[Edge]:
     """Every step that any task can take, by trying every command on every task there can be."""
     spec = Spec(entry=Command(("true",)), name="t", queue="q", retries=1, losses=1)
-    first = create(1, 1, "me", events.Enqueued("t", spec))
-    found: set[Edge] = {(START, first.name_of_state, "enqueued")}
-    seen = {outline(first)}
-    waiting = [first]
+    held = replace(spec, after=(After("a"), After("b", "any")))
+    waiting = [create(1, 1, "me", events.Enqueued("t", one)) for one in (spec, held)]
+    found: set[Edge] = {(START, first.name_of_state, "enqueued") for first in waiting}
+    seen = {outline(first) for first in waiting}
     while waiting:
         task = waiting.pop()
         for command in every_command(task):

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from evq.cli.after import Dependency, held_verdict
 from evq.cli.forecast import Before, Held, History
 from evq.cli.waiting import Facts, Verdict, verdict
+from evq.core.permits import Permit, Permits
 from evq.core.presence import AgentPresence, PassedBy, RunningTask
 from evq.core.queues import Pause, QueueState
 from evq.core.resources import Device, Offer, Request
@@ -43,6 +45,7 @@ def gpus(*free: bool, **more: Any) -> tuple[Device, ...]:
 def asked(what: Task, *agents: AgentPresence, **facts: Any) -> Verdict:
     history = History([Held("q", "train", 10.0)] * 20)
     known = {"queue": QueueState("q"), "position": 1, "before": (), "history": history, "now": NOW}
+    known["permits"] = Permits(queue="q", reason="")
     return verdict(Facts(**{"task": what, "agents": agents, **known, **facts}))
 
 
@@ -56,6 +59,28 @@ def test_nobody_serves_its_queue():
     assert found.text.startswith("no agent serves queue q; served are: other  (evq agent")
     assert text(found)[-1].startswith("one: could run it, but serves other  (evq move kkkk")
     assert found.start is None
+
+
+def test_as_many_run_as_may():
+    held = tuple(Permit(f"{n:012}", "ann", "one", "i") for n in range(2))
+    full = Permits(queue="q", reason="", most=2, held=held)
+    found = asked(task(), agent(), permits=full)
+    assert found.cause == "limit"
+    assert found.text.startswith("limit: 2 of 2 of queue q run")
+    assert "limit: 2 of 2 of queue q run" in text(found)
+    each = Permits(queue="q", reason="", per_user=2, held=held)
+    assert asked(task(user="bob"), agent(), permits=each).cause == "about_to_start"
+    found = asked(task(user="ann"), agent(), permits=each)
+    assert found.text.startswith("limit: 2 of 2 of ann in queue q run")
+
+
+def test_tasks_that_it_awaits_have_not_ended():
+    awaited = [Dependency("a" * 12, "ok", "completed", "x", True)]
+    awaited.append(Dependency("b" * 12, "failed", "running", "", None))
+    found = held_verdict(awaited)
+    assert (found.cause, found.text) == ("dependency", f"it waits for task {'b' * 12} to fail")
+    assert [one.ok for one in found.reasons] == [True, False]
+    assert found.reasons[1].text == f"task {'b' * 12} is to fail: running"
 
 
 def test_its_queue_is_paused():
@@ -260,6 +285,7 @@ def test_the_error_covers_what_then_happens():
                 before=[Before("train", "c0")] * before,
                 history=history,
                 now=NOW,
+                permits=Permits(queue="q", reason=""),
             )
         )
         # What runs has no memory: its rest is as long as a whole one of such lengths.

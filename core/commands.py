@@ -1,0 +1,154 @@
+"""What somebody wants to happen to a task. `decide` makes one event of it, or refuses."""
+
+from __future__ import annotations
+
+import msgspec
+
+from . import events, state
+from .events import Cause, Launch, Outcome, Usage
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """An agent wants to run the task.
+
+    `hint` is the sequence of the queue message that led here, `waited` that of the `retry` whose
+    delay the agent knows to be over; `gpus` are the ids of those that the agent keeps for it,
+    `gpu_memory` is what of each, null for all. `permit` is the queue of which it needs one.
+    """
+
+    agent: str
+    instance: str
+    slot: int
+    hint: int
+    lease: float
+    waited: int = 0
+    gpus: tuple[str, ...] = ()
+    gpu_memory: int | None = None
+    permit: str = ""
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Who speaks for an attempt; commands from anyone else are refused."""
+
+    instance: str
+    attempt: int
+
+
+class BeginPhase(msgspec.Struct, frozen=True):
+    """A step of the attempt begins."""
+
+    holder: Holder
+    name: str
+
+
+class EndPhase(msgspec.Struct, frozen=True):
+    """A step of the attempt ended after `seconds`."""
+
+    holder: Holder
+    name: str
+    seconds: float
+    cached: bool | None
+    detail: str = ""
+    commit: str | None = None
+
+
+class TellEnvironment(msgspec.Struct, frozen=True):
+    """The environment is there."""
+
+    holder: Holder
+    environment: state.EnvironmentRecord
+
+
+class Start(msgspec.Struct, frozen=True):
+    """The command was started."""
+
+    holder: Holder
+    launch: Launch
+
+
+class Finish(msgspec.Struct, frozen=True):
+    """The attempt ended; whether the task did is decided here.
+
+    `launch` is for a command that may have been too short for a `Start` of its own. `final`
+    says that another attempt would end the same way: no budget is spent on it.
+    """
+
+    holder: Holder
+    outcome: Outcome
+    exit_code: int | None = None
+    cause: Cause | None = None
+    evidence: str = ""
+    usage: Usage | None = None
+    launch: Launch | None = None
+    final: bool = False
+
+
+class GiveBack(msgspec.Struct, frozen=True):
+    """An agent that is being stopped gives the task to the others."""
+
+    holder: Holder
+    why: str
+
+
+class DeclareLost(msgspec.Struct, frozen=True):
+    """Somebody saw the attempt's lease run out."""
+
+    attempt: int
+    why: str
+
+
+class Abort(msgspec.Struct, frozen=True):
+    """Somebody wants the task to end."""
+
+    reason: str
+
+
+class Await(msgspec.Struct, frozen=True):
+    """Other tasks are to hear of the task's end."""
+
+    by: tuple[str, ...]
+
+
+class EndDependencies(msgspec.Struct, frozen=True):
+    """Tasks that this one may await have ended."""
+
+    ends: tuple[events.DependencyEnd, ...]
+
+
+class Requeue(msgspec.Struct, frozen=True):
+    """Somebody wants a task that ended to run again."""
+
+    reason: str
+
+
+class Move(msgspec.Struct, frozen=True):
+    """Somebody wants a task that waits to stand elsewhere; without a `rank`, at the end."""
+
+    queue: str
+    priority: int
+    rank: float | None
+    reason: str
+
+
+class Dequeue(msgspec.Struct, frozen=True):
+    """Somebody wants a task that waits to be what it was before it waited."""
+
+    reason: str
+
+
+Command = (
+    Claim
+    | BeginPhase
+    | EndPhase
+    | TellEnvironment
+    | Start
+    | Finish
+    | GiveBack
+    | DeclareLost
+    | Abort
+    | Requeue
+    | Await
+    | EndDependencies
+    | Move
+    | Dequeue
+)

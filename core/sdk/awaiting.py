@@ -1,0 +1,55 @@
+"""What is stored in one batch with tasks that await others, so that no end can be missed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from .. import subjects, wire
+from ..decide import Await, EndDependencies, decide
+from ..dependencies import ends_of, wrong_end
+from ..events import Enqueued, Lifecycle
+from ..evolve import create, evolve
+from ..handle import find
+from ..ports import Entry, Log
+from ..spec import Spec
+from ..state import Ended, Task
+from .author import Author
+
+
+async def words_for(log: Log, author: Author, tasks: Sequence[tuple[str, Spec]]) -> list[Entry]:
+    """What goes with the `enqueued` events of these tasks: to those that they await, that their
+    end is awaited; to the tasks themselves, which of those have ended already.
+
+    Raises `NotFound` if one that is awaited does not exist.
+    """
+    names = {one.task for _, spec in tasks for one in spec.after}
+    awaited = {task.id: task for task in await asyncio.gather(*(find(log, one) for one in names))}
+    entries: list[Entry] = []
+    waiting: dict[str, list[str]] = {}
+    for name, spec in tasks:
+        ended = [awaited[one.task] for one in spec.after if _has_ended(awaited[one.task])]
+        task = create(0, 0, author.by, Enqueued(name, spec))
+        if ended:
+            event = decide(task, EndDependencies(ends_of(ended)))
+            task = evolve(task, 1, 0, author.by, event)
+            entries.append(_entry(author, task, event, expect=0))
+        if not wrong_end(task):
+            for one in spec.after:
+                if not _has_ended(awaited[one.task]):
+                    waiting.setdefault(one.task, []).append(name)
+    for name, by in waiting.items():
+        known = awaited[name]
+        event = decide(known, Await(tuple(by)))
+        entries.append(_entry(author, known, event, expect=known.seq))
+    return entries
+
+
+def _entry(author: Author, task: Task, event: Lifecycle, expect: int) -> Entry:
+    envelope = author.envelope(event)
+    subject = subjects.lifecycle(task.spec.queue, task.id)
+    return Entry(subject, wire.encode(envelope), envelope.id, expect)
+
+
+def _has_ended(task: Task) -> bool:
+    return isinstance(task.state, Ended)
