@@ -184,13 +184,16 @@ class Client:
         return Receipt(task, hints[0].seq, False) if hints else None
 
     async def agents(self) -> list[AgentPresence]:
-        """The agents that are there now."""
+        """The agents that are there now. Of one that was killed and started again both runs are
+        present for a lease: the later one counts."""
         try:
             values = await self.bus.presence.all()
         except BusAway:
             return []
         found = [decode_presence(value) for value in values.values()]
-        return sorted((agent for agent in found if agent), key=lambda agent: agent.agent)
+        in_order = sorted((agent for agent in found if agent), key=lambda agent: agent.since)
+        latest = {agent.agent: agent for agent in in_order}
+        return [latest[name] for name in sorted(latest)]
 
     async def order(self, order: AgentOrder) -> None:
         """Tell an agent, by an event about it, which it hears at once or when it starts."""
