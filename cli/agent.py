@@ -182,7 +182,7 @@ def agent(
     }
     words = [word for name, value in arguments.items() if value for word in (name, value)]
     words += words_of(known)
-    words += duty_words(duty, slots)
+    words += duty_words(duty, slots, gpus)
     words += ["--no-wait"] * no_wait
     if label:
         words.append("--label=" + ",".join(_labels(label)))

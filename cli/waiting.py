@@ -150,6 +150,8 @@ def closed(agent: AgentPresence) -> str:
     """Why an agent takes no task at all now; empty if it does."""
     if agent.draining:
         return "is being stopped and takes nothing more"
+    if agent.drained:
+        return f"is {agent.drained}  (evq resume {agent.agent})"
     if agent.paused:
         return f"has paused: {agent.paused}"
     return ""
