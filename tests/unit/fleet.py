@@ -143,8 +143,8 @@ class Simulated:
         )
         self.room = Room(offer, pool)
         means: Any = SimpleNamespace(
-            bus=self._bus,
             author=Author(name),
+            bus=self._bus,
             config=self._config,
             instance=f"i-{name}",
             keeper=SimpleNamespace(fresh=True),
