@@ -17,7 +17,7 @@ from ..core.decide import Claim, DeclareLost, NoPermit, Rejected
 from ..core.errors import NotFound
 from ..core.handle import Author, from_hint, handle, load, refresh, tell_the_rest
 from ..core.ports import BusAway, Delivery, Stored
-from ..core.presence import decode_presence
+from ..core.presence import decode_presence, presence_key
 from ..core.state import Attempt, Task
 from .config import Config
 from .gpus.pool import NOTHING, Assignment
@@ -28,12 +28,6 @@ log = logging.getLogger(__name__)
 
 LOOK_AGAIN = 1.0
 """Seconds until the next look at a task whose holder may be about to vanish."""
-
-
-def presence_key(agent: str, instance: str) -> str:
-    """Where an agent's instance says that it lives. A restarted agent has another key, so that
-    the silence of the one before is not covered up."""
-    return f"{agent}.{instance}"
 
 
 USER_PAUSE = 1.0

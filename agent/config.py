@@ -93,7 +93,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     cache_bytes: int = 100 * 2**30
     cache_kinds: Mapping[str, int] = {}
     sample_every: float = 0.5
-    report_every: float = 5.0
+    report_every: float = 10.0
 
     def limits_of(self, spec: Spec) -> Limits | None:
         """What a task may use at most: what it asked for, and what a service is given anyway."""

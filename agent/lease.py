@@ -16,8 +16,7 @@ from typing import Protocol
 
 from ..core.bus.connect import Bus
 from ..core.ports import BusAway
-from ..core.presence import AgentPresence, encode_presence
-from .claim import presence_key
+from ..core.presence import AgentPresence, encode_presence, presence_key
 from .config import Config
 
 log = logging.getLogger(__name__)

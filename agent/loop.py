@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from ..core.ports import BusAway, Delivery, Entry
 from ..core.presence import AgentPresence, RunningTask
 from ..core.resources import Offer, request_of
 from ..core.sdk.author import now
+from ..core.sdk.neighbours import Neighbours
 from ..core.sdk.ready import tell_ready
 from ..core.subjects import agent_events, commands
 from ..core.wire import encode
@@ -32,7 +33,6 @@ from .duty.leaving import Leaving
 from .instances.diary import RUNS, Note
 from .instances.settle import Settler
 from .means import Means
-from .neighbours import Neighbours
 from .reporting.channel import Channel
 from .taking.room import Holding, Room
 from .taking.taker import Taker
@@ -64,39 +64,34 @@ class Agent:
         self._duty.on_lost = self._tell_again
         self._taker.over = self._duty.stopping
         self._hours = Hours(means.config)
+        self._duty.on_drained_gpus = self._drain_gpus
         self._told = ""
         """Why we pause, as the log was told."""
+        self._untold = False
+        """Whether an attempt's end could not be told before we had to go."""
         self._since = now()
         loop = asyncio.get_running_loop()
         self._identity = Identity(means.bus, means.config, means.instance, means.host, loop.time)
         self._claimer = Claimer(means.bus, means.author, means.config, means.instance, loop.time)
         self._claimer.limits = self._taker.limits
         self._taker.limits.running = lambda: [one.task for one in self._attempts.values()]
-        self._neighbours = Neighbours(means.bus, means.author, means.config, loop.time)
         self._settler = Settler(means.bus, means.author, means.config.name, means.config.lease)
+        config = means.config
+        self._neighbours = Neighbours(means.bus, means.author, config.name, config.lease, loop.time)
         means.keeper.presence = self._presence
 
     def _presence(self, claims: tuple[int, ...]) -> AgentPresence:
-        config = self._means.config
-        return AgentPresence(
-            agent=config.name,
-            instance=self._means.instance,
-            host=self._means.host,
-            pid=self._up.pid,
-            queues=config.queues,
-            order=config.order,
-            slots=config.slots,
-            claims=claims,
+        return self._means.presence(
+            claims,
             draining=self._taker.over.is_set(),
             since=self._since,
             paused=self._paused,
             drains=self._duty.drains,
-            services=config.services,
             offer=self._room.offer,
             free=self._room.free,
             reserved=self._taker.lookout.reserved,
             passed=self._taker.lookout.passed,
-            queue_gpus=config.queue_gpus,
+            queue_gpus=self._means.config.queue_gpus,
             running=tuple(
                 RunningTask(
                     task=live.task.id,
@@ -180,7 +175,8 @@ class Agent:
         await self._means.bus.hints.wake()
         await asyncio.gather(taking, return_exceptions=True)
         await Leaving(self._means, self._tasks, self._attempts.values, self.give_back).run()
-        self._means.diary.over()
+        if not self._untold:
+            self._means.diary.over()
         await self._tell(AgentDown(self._up.agent, self._up.instance, why))
         await self._means.keeper.vanish()
         await self._identity.release()
@@ -257,11 +253,12 @@ class Agent:
 
     async def _work(self, delivery: Delivery, holding: Holding) -> None:
         attempt: Attempt | None = None
-        end = None
+        end, gpus, told = None, holding.assignment.gpus, False
         try:
             self._means.diary.begin(holding.slot, Note(delivery.seq, delivery.token))
             claimed = await self._claimer.claim(delivery, holding.slot, holding.assignment)
             if claimed is None:
+                told = True
                 return
             channel = self._channels[holding.slot]
             attempt = Attempt(self._means, claimed, delivery, channel, holding.assignment)
@@ -274,21 +271,30 @@ class Agent:
         finally:
             # The last process is dead: the slot is free before the log has been told. But whoever
             # reads the log must find no GPU in two attempts.
-            if attempt is None or not holding.assignment.gpus:
-                await self._release(holding)
+            if attempt is None or not gpus:
+                await self._release(holding, told)
         if attempt:
             try:
                 await attempt.record(end)
+                told = True
             finally:
-                if holding.assignment.gpus:
-                    await self._release(holding)
+                self._untold |= not told
+                if gpus:
+                    await self._release(holding, told)
                 if self._attempts.get(attempt.task.id) is attempt:
                     del self._attempts[attempt.task.id]
             await self._taker.limits.ended(attempt.task)
 
-    async def _release(self, holding: Holding) -> None:
-        self._room.release(holding)
+    async def _release(self, holding: Holding, told: bool) -> None:
+        """Give back what an attempt had; `told` says that the log knows of its end, if it began."""
+        self._room.release(holding, told)
         await self._taker.freed(holding)
+
+    def _drain_gpus(self, _: Collection[str]) -> None:
+        """Somebody took GPUs out of use, or gave them back."""
+        drains = self._duty.drains
+        self._means.pool.drain({gpu: str(drain) for drain in drains for gpu in drain.gpus})
+        self._room.look()
 
     async def _look_at_gpus(self) -> None:
         """The GPUs are not as they were."""

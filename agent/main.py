@@ -39,7 +39,8 @@ from . import probe
 from .caretaker import Caretaker
 from .config import Config
 from .containers.lodging import sweep
-from .gpus.find import open_gpus, open_pool
+from .gpus.find import open_pool
+from .gpus.pool import Pool
 from .instances.diary import RUNS, Diary
 from .kept import Kept
 from .lease import LeaseKeeper
@@ -190,9 +191,11 @@ async def work(config: Config, login: Login) -> None:
     await asyncio.to_thread(sweep, config, log.warning)
     sources = SecretSources(os.environ, config.secrets_env, config.secrets_file)
     sources.check()
+    pool = open_pool(config, instance)
+    config = msgspec.structs.replace(config, slots=config.slots or max(1, len(pool.chosen)))
     async with reached(login, config) as bus:
         outbox = Outbox(bus, Spool(config.state / "spool", config.spool_bytes))
-        async with equipped(config, bus, instance, outbox, sources) as (means, channels):
+        async with equipped(config, bus, instance, outbox, sources, pool) as (means, channels):
             agent = Agent(means, describe(means), channels)
             obey_signals(agent)
             await agent.run()
@@ -200,15 +203,17 @@ async def work(config: Config, login: Login) -> None:
 
 @asynccontextmanager
 async def equipped(
-    config: Config, bus: Bus, instance: str, outbox: Outbox, sources: SecretSources
+    config: Config,
+    bus: Bus,
+    instance: str,
+    outbox: Outbox,
+    sources: SecretSources,
+    pool: Pool,
 ) -> AsyncIterator[tuple[Means, list[Channel]]]:
     """What attempts work with, and a channel for each slot. Gone when the block ends."""
     async with AsyncExitStack() as stack:
         stack.callback(outbox.close)
-        gpus = open_gpus(config.gpu_readings)
-        stack.callback(gpus.close)
-        pool = open_pool(config, gpus, instance)
-        config = msgspec.structs.replace(config, slots=config.slots or max(1, len(pool.chosen)))
+        stack.callback(pool.port.close)
         diary = Diary(config.state / RUNS, instance)
         stack.callback(diary.close)
         kept = Kept(config.state / "work")
@@ -248,7 +253,7 @@ async def equipped(
             cgroups=cgroups,
             memory=memory,
             caretaker=Caretaker(config, memory, kept),
-            watch=MachineWatch(bus, config, instance, gpus),
+            watch=MachineWatch(bus, config, instance, pool.port),
             pool=pool,
             diary=diary,
         )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..core.bus.connect import Bus
 from ..core.handle import Author
+from ..core.presence import AgentPresence
 from .caretaker import Caretaker
 from .config import Config
 from .gpus.pool import Pool
@@ -47,3 +50,18 @@ class Means:
     watch: MachineWatch
     pool: Pool
     diary: Diary
+
+    def presence(self, claims: tuple[int, ...], **more: Any) -> AgentPresence:
+        """What the agent says of itself: what it is, which claims it holds, and `more`."""
+        config = self.config
+        facts = {
+            "agent": config.name,
+            "instance": self.instance,
+            "host": self.host,
+            "pid": os.getpid(),
+            "queues": config.queues,
+            "order": config.order,
+            "slots": config.slots,
+            "services": config.services,
+        }
+        return AgentPresence(**{**facts, "claims": claims, **more})

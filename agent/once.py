@@ -23,7 +23,7 @@ from typing import Any, TypeVar, cast
 
 from msgspec.structs import replace
 
-from ..core import events, state, subjects
+from ..core import events, state, status, subjects
 from ..core.bus.connect import Bus, Login, connect
 from ..core.bus.loop import loop_factory
 from ..core.bus.memory import MemoryBus, MemoryServer
@@ -33,7 +33,6 @@ from ..core.events import Enqueued, Log, Outcome
 from ..core.granting import load_tally
 from ..core.handle import find, handle
 from ..core.ports import Delivery, Entry
-from ..core.presence import AgentPresence
 from ..core.sdk.author import host_name, now
 from ..core.sdk.client import Client
 from ..core.spec import Repo
@@ -45,6 +44,7 @@ from .attempt import Attempt
 from .config import Config
 from .containers.image import KEPT, Content
 from .containers.lodging import asked
+from .gpus.find import open_pool
 from .main import answer, equipped, named, read_login
 from .means import Means
 from .options import parse
@@ -226,8 +226,13 @@ async def attempt(
     outbox = Aloud(bus, Spool(config.state / "spool", config.spool_bytes))
     instance = secrets.token_hex(6)
     sources = SecretSources(os.environ, config.secrets_env, config.secrets_file)
-    async with equipped(config, bus, instance, outbox, sources) as (means, channels):
-        means.keeper.presence = _presence(means)
+    config = replace(config, slots=1)
+    pool = open_pool(config, instance)
+    async with equipped(config, bus, instance, outbox, sources, pool) as (means, channels):
+        began = now()
+        means.keeper.presence = lambda claims: means.presence(
+            claims, since=began, queues=(), slots=1, draining=True
+        )
         await means.keeper.renew()
         background = [asyncio.ensure_future(means.keeper.run())]
         background.append(asyncio.ensure_future(outbox.run()))
@@ -245,26 +250,7 @@ async def attempt(
                 part.cancel()
             await asyncio.gather(*background, return_exceptions=True)
             await means.keeper.vanish()
-
-
-def _presence(means: Means) -> Callable[[tuple[int, ...]], AgentPresence]:
-    began = now()
-
-    def presence(claims: tuple[int, ...]) -> AgentPresence:
-        return AgentPresence(
-            agent=means.config.name,
-            instance=means.instance,
-            host=means.host,
-            pid=os.getpid(),
-            queues=(),
-            order="strict",
-            slots=1,
-            claims=claims,
-            draining=True,
-            since=began,
-        )
-
-    return presence
+            means.diary.over()
 
 
 async def _hear(one: Attempt, bus: Bus, channel: Channel, agent: str) -> None:
@@ -276,14 +262,8 @@ async def _hear(one: Attempt, bus: Bus, channel: Channel, agent: str) -> None:
 def exit_status(end: Finish | GiveBack | None) -> int:
     """What a shell would say of the end: see `evq run`."""
     match end:
-        case Finish(outcome=Outcome.COMPLETED):
-            return 0
-        case Finish(outcome=Outcome.TIMED_OUT):
-            return 124
-        case Finish(outcome=Outcome.ABORTED):
-            return 143
-        case Finish(exit_code=code):
-            return (code or 1) if (code or 1) > 0 else 128 - (code or 0)
+        case Finish(outcome=outcome, exit_code=code):
+            return status.exit_status(outcome, code)
         case GiveBack():
             return GIVEN_BACK
         case None:

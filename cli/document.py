@@ -8,8 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..core import parameters
-from ..core.events import Outcome
+from ..core import parameters, status
 from ..core.parameters import Parameter
 from ..core.spec import Code, Spec, argv_text
 from ..core.state import Attempt, Ended, Held, Queued, Task
@@ -18,26 +17,11 @@ from .render import iso
 MASK = "********"
 _SECRET = re.compile(r"token|secret|passw|credential|api_?key|_key\Z", re.IGNORECASE)
 
-TIMED_OUT = 124
-ABORTED = 143
-
 
 def exit_status(task: Task) -> int:
-    """What a shell would say of a task that ended: the command's own status, 128 + signal,
-    124 if it ran out of time, 143 if it was aborted, 1 if it failed before it ran."""
+    """What a shell would say of a task that ended; 0 of one that has not."""
     state = task.state
-    if not isinstance(state, Ended):
-        return 0
-    match state.outcome:
-        case Outcome.COMPLETED:
-            return 0
-        case Outcome.TIMED_OUT:
-            return TIMED_OUT
-        case Outcome.ABORTED:
-            return ABORTED
-        case Outcome.FAILED:
-            code = state.exit_code or 1
-            return code if code > 0 else 128 - code
+    return status.exit_status(state.outcome, state.exit_code) if isinstance(state, Ended) else 0
 
 
 def spec_facts(spec: Spec) -> dict[str, Any]:

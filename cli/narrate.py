@@ -35,7 +35,8 @@ def _words(event: events.Event) -> str:
         case events.Enqueued(_, spec):
             return f"enqueued on {spec.queue}: {argv_text(spec.entry)}"
         case events.Claimed():
-            return f"claimed by {event.agent}, attempt {event.attempt}"
+            gpus = f", with {', '.join(event.gpus)}" if event.gpus else ""
+            return f"claimed by {event.agent}, attempt {event.attempt}{gpus}"
         case events.Phase():
             return phase_text(event.name, event.seconds, event.cached, event.detail)
         case events.Environment():

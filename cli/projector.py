@@ -24,4 +24,5 @@ def projector(store: str | None, rebuild: bool, verify: bool) -> None:
     """
     known = settings_with(store=store)
     flags = [name for name, on in (("--rebuild", rebuild), ("--verify", verify)) if on]
-    become("evq.projector", ["--store", known.store, *flags], known)
+    keep = ["--keep-samples", f"{known.keep_samples:g}"]
+    become("evq.projector", ["--store", known.store, *keep, *flags], known)

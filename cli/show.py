@@ -138,6 +138,9 @@ def _limits(task: Task) -> str:
         f"memory {size_text(limits.memory)}" if limits.memory else "",
         f"cpus {limits.cpus:g}" if limits.cpus else "",
         f"processes {limits.processes}" if limits.processes else "",
+        f"gpus {spec.gpus}" if spec.gpus else "",
+        f"{size_text(spec.gpu_memory)} of a GPU" if spec.gpu_memory else "",
+        ", ".join(f"{name}={value}" for name, value in spec.needs.items()),
     ]
     return ", ".join(filter(None, parts))
 
@@ -169,11 +172,18 @@ def sentence(task: Task) -> str:
             return f"{word} {age(state.at)} ago{because if len(because) > 2 else ''}"
 
 
+def _gpus(attempt: Attempt) -> str:
+    memory = attempt.gpu_memory
+    return ", ".join(attempt.gpus) + (f", {size_text(memory)} of each" if memory else "")
+
+
 def attempt_lines(attempt: Attempt) -> list[str]:
     """One attempt: where, which steps took how long, how it ended."""
     end, launch, environment = attempt.end, attempt.launch, attempt.environment
     head = f"attempt {attempt.number} on {attempt.agent}, claimed {clock(attempt.claimed)}"
     lines = [output.bold(head)]
+    if attempt.gpus:
+        lines.append(_label("gpus", _gpus(attempt)))
     lines += [
         _label("", phase_text(one.name, one.seconds, one.cached, one.detail))
         for one in attempt.phases

@@ -41,10 +41,10 @@ class PassedBy(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class AgentPresence(msgspec.Struct, frozen=True, kw_only=True):
     """An agent that is there now. `claims` are the fencing tokens of its live attempts, `paused`
     is why it claims nothing at the moment, `offer` all that it has for tasks and `free` what of
-    it no attempt has, `reserved` for whom it keeps some of that free, in words, `passed` whom it
-    passes by, `queue_gpus` how many GPUs a queue's task gets that asks for none. `drains` are the
-    orders that keep it or some of its GPUs out of use, `services` says that it runs many light
-    tasks at once."""
+    it no attempt has, `reserved` for whom it keeps some of that free, in words, and
+    `passed` whom it passes by, `queue_gpus` how many GPUs a queue's task gets that asks for none.
+    `drains` are the orders that keep it or some of its GPUs out of use, `services` says that it
+    runs many light tasks at once."""
 
     agent: str
     instance: str
@@ -100,6 +100,12 @@ class NameHolder(msgspec.Struct, frozen=True, kw_only=True):
     since: int
     lease: float
     home: str
+
+
+def presence_key(agent: str, instance: str) -> str:
+    """Where an agent's instance says that it lives. A restarted agent has another key, so that
+    the silence of the one before is not covered up."""
+    return f"{agent}.{instance}"
 
 
 _decoder = msgspec.json.Decoder(AgentPresence)

@@ -50,7 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cache_bytes: int = 100 * 1024**3
     cache_kinds: str = ""
     sample_every: float = 0.5
-    report_every: float = 5.0
+    report_every: float = 10.0
     keep_samples: float = 2 * 86_400.0
     sync: Literal["always"] | float = "always"
     git_credentials: str | None = None

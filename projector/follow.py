@@ -1,4 +1,4 @@
-"""From the streams into the database: read both, gather, write, and say how far it is.
+"""From the streams into the database: read them, gather, write, and say how far it is.
 
 All work with the database is done by one thread, so that the event loop never waits for a disk.
 After any failure of the database the file is opened again, and reading goes on from the position
@@ -8,6 +8,7 @@ that it names: what was written is not written again, and what was not is read a
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -21,8 +22,10 @@ from ..core.bus.requests import ApiError
 from ..core.bus.stream import Stream, StreamInfo
 from ..core.errors import Conflict
 from ..core.ports import BusAway, Stored
-from ..core.subjects import TELEMETRY_STREAM
+from ..core.subjects import SAMPLES_STREAM, TELEMETRY_STREAM
 from .projection import FAR, Batch, Projection
+from .samples.roll_up import KEEP_SECONDS, LOOK_SECONDS, Housekeeping
+from .samples.write import forget_samples_after
 from .store import REBUILD, Database, Failed, Position, room
 from .telemetry import forget_after
 
@@ -33,16 +36,21 @@ FLUSH_SECONDS = 0.25
 FLUSH_MESSAGES = 20_000
 FLUSH_BYTES = 32 * 2**20
 ANSWER_SECONDS = 2.0
-LOOK_SECONDS = 2.0
+WATCH_SECONDS = 2.0
 LEAST_ROOM = 2**30
 _NO_ROOM_SECONDS = 5.0
 _REOPEN_SECONDS = 1.0
 
 
 class Rhythm(msgspec.Struct, frozen=True):
-    """How much is gathered before it is written, and how much WAL there may be."""
+    """How much is gathered before it is written, and how much WAL there may be.
+
+    Samples come all the time, and to write them costs the more the fewer they are: as long as
+    nobody asks they are gathered for `samples` seconds.
+    """
 
     seconds: float = FLUSH_SECONDS
+    samples: float = 2.0
     messages: int = FLUSH_MESSAGES
     size: int = FLUSH_BYTES
     checkpoint: str = "64MB"
@@ -56,6 +64,7 @@ class _Inbox:
         self.messages: list[Stored] = []
         self.size = 0
         self.has_room = asyncio.Event()
+        self.taken_at = float("-inf")
         self._rhythm = rhythm
 
     @property
@@ -70,6 +79,7 @@ class _Inbox:
 
     def take(self) -> list[Stored]:
         taken, self.messages, self.size = self.messages, [], 0
+        self.taken_at = time.monotonic()
         self.has_room.set()
         return taken
 
@@ -84,20 +94,23 @@ class Follower:
         say: Say,
         rhythm: Rhythm | None = None,
         free: Callable[[Path], int] = room,
+        keep: float = KEEP_SECONDS,
     ) -> None:
+        """`keep` is for how many seconds samples stay in full."""
         self._bus = bus
         self._path = path
         self._say = say
         self._rhythm = rhythm or Rhythm()
         self._free = free
+        self._keep = keep
         self._thread = ThreadPoolExecutor(1, "duckdb")
         self._projection: Projection | None = None
         self._created: dict[str, str] = {}
         self._arrived = asyncio.Event()
         self._hurry = asyncio.Event()
         self._moved = asyncio.Event()
-        self.position = (0, 0)
-        """How far the lifecycle and the telemetry stream are in the database."""
+        self.position = (0, 0, 0)
+        """How far the streams are in the database: lifecycle, telemetry, samples."""
 
     # --- the database's thread ----------------------------------------------------------------
 
@@ -132,7 +145,7 @@ class Follower:
             for name, position in known.items():
                 if is_shorter(name, position, streams[name]):
                     self._say(f"{name} has lost its end: back to {streams[name].seq}")
-                    forget_after(database, streams[name].seq)
+                    FORGET[name](database, streams[name].seq)
                 else:
                     check_identity(name, position, streams[name])
             return Projection(database)
@@ -160,15 +173,15 @@ class Follower:
     # --- following ----------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Follow both streams until cancelled. Raises `Conflict` if a stream is another one now."""
+        """Follow the streams until cancelled. Raises `Conflict` if a stream is another one now."""
         while True:
             try:
                 async with asyncio.TaskGroup() as group:
                     inboxes = self._inboxes()
-                    starts = (self.position[0] + 1, self.position[1] + 1)
-                    for inbox, start in zip(inboxes, starts, strict=True):
-                        group.create_task(self._pump(inbox, start))
+                    for inbox, seq in zip(inboxes, self.position, strict=True):
+                        group.create_task(self._pump(inbox, seq + 1))
                     group.create_task(self._watch())
+                    group.create_task(self._keep_house())
                     group.create_task(self._flush(*inboxes))
             except* Conflict as conflicts:
                 raise conflicts.exceptions[0] from None
@@ -176,9 +189,11 @@ class Follower:
                 self._say(f"the projection stopped and begins again: {failures.exceptions[0]}")
             await self._reopen()
 
-    def _inboxes(self) -> tuple[_Inbox, _Inbox]:
+    def _inboxes(self) -> tuple[_Inbox, _Inbox, _Inbox]:
         self._arrived.clear()
-        return _Inbox(self._bus.log, self._rhythm), _Inbox(self._bus.telemetry, self._rhythm)
+        lifecycle, telemetry, samples = self._streams
+        rhythm = self._rhythm
+        return _Inbox(lifecycle, rhythm), _Inbox(telemetry, rhythm), _Inbox(samples, rhythm)
 
     async def _reopen(self) -> None:
         projection, self._projection = self._projection, None
@@ -200,22 +215,26 @@ class Follower:
                     self._hurry.set()
                     await inbox.has_room.wait()
 
-    async def _flush(self, lifecycle: _Inbox, telemetry: _Inbox) -> None:
+    async def _flush(self, lifecycle: _Inbox, telemetry: _Inbox, samples: _Inbox) -> None:
         early: Sequence[Stored] = ()
-        horizon = FAR
+        horizon, rhythm = FAR, self._rhythm
         while True:
             await self._arrived.wait()
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._rhythm.seconds):
+                async with asyncio.timeout(rhythm.seconds):
                     await self._hurry.wait()
             await self._wait_for_room()
             self._arrived.clear()
+            due = self._hurry.is_set() or time.monotonic() - samples.taken_at >= rhythm.samples
             self._hurry.clear()
             # What is early goes first and alone: the horizon was measured after it was read.
-            batch = Batch(lifecycle.take(), early or telemetry.take(), horizon)
-            early = await self._apply(batch)
+            batch = Batch(
+                lifecycle.take(), early or telemetry.take(), horizon, samples.take() if due else ()
+            )
+            early = await self._apply(batch) if len(batch) else ()
             horizon = await self._horizon() if early else FAR
-            if lifecycle.messages or telemetry.messages or horizon <= self.position[0]:
+            left = any(inbox.messages for inbox in (lifecycle, telemetry, samples))
+            if left or horizon <= self.position[0]:
                 self._arrived.set()
 
     async def _apply(self, batch: Batch) -> Sequence[Stored]:
@@ -234,9 +253,18 @@ class Follower:
 
     def _tell_position(self) -> None:
         assert self._projection is not None
-        self.position = (self._projection.lifecycle, self._projection.telemetry)
+        self.position = self._projection.position
         self._moved.set()
         self._moved = asyncio.Event()
+
+    async def _keep_house(self) -> None:
+        projection = self._projection
+        assert projection is not None
+        housekeeping = Housekeeping(projection.database, self._keep)
+        while True:
+            await self._wait_for_room()
+            await self._in_thread(housekeeping.look)
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _wait_for_room(self) -> None:
         said = False
@@ -273,15 +301,18 @@ class Follower:
                 self._hurry.set()
             await moved.wait()
 
+    @property
+    def _streams(self) -> tuple[Stream, Stream, Stream]:
+        return (self._bus.log, self._bus.telemetry, self._bus.samples)
+
     async def _look(self) -> Sequence[tuple[Stream, StreamInfo]]:
-        streams = (self._bus.log, self._bus.telemetry)
-        infos = await asyncio.gather(*(stream.info() for stream in streams))
-        return list(zip(streams, infos, strict=True))
+        infos = await asyncio.gather(*(stream.info() for stream in self._streams))
+        return list(zip(self._streams, infos, strict=True))
 
     async def _watch(self) -> None:
         """Notice when a stream was made anew: its messages would seem to be old ones."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(WATCH_SECONDS)
             seqs = self.position
             for seq, (stream, info) in zip(seqs, await self._patient_look(), strict=True):
                 ours = Position(self._created[stream.name], seq)
@@ -295,12 +326,16 @@ class Follower:
             try:
                 return await self._look()
             except (BusAway, ApiError):
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(WATCH_SECONDS)
+
+
+FORGET = {TELEMETRY_STREAM: forget_after, SAMPLES_STREAM: forget_samples_after}
+"""How what a stream has lost is undone. The lifecycle stream loses nothing."""
 
 
 def is_shorter(name: str, known: Position, now: Position) -> bool:
-    """Whether the telemetry stream lost its end, as it may when its server is killed."""
-    return name == TELEMETRY_STREAM and known.created == now.created and known.seq > now.seq
+    """Whether a stream lost its end, as those do that wait for no disk when a server is killed."""
+    return name in FORGET and known.created == now.created and known.seq > now.seq
 
 
 def check_identity(name: str, known: Position, now: Position) -> None:
@@ -321,10 +356,10 @@ def check_identity(name: str, known: Position, now: Position) -> None:
 
 @asynccontextmanager
 async def following(
-    bus: Bus, path: Path, say: Say, rhythm: Rhythm | None = None
+    bus: Bus, path: Path, say: Say, rhythm: Rhythm | None = None, keep: float = KEEP_SECONDS
 ) -> AsyncIterator[Follower]:
     """A follower with its file open; whoever wants it to go forward calls `run`."""
-    follower = Follower(bus, path, say, rhythm)
+    follower = Follower(bus, path, say, rhythm, keep=keep)
     try:
         await follower.open()
         yield follower

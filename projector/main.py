@@ -15,16 +15,24 @@ import msgspec
 
 from ..core.bus.connect import Bus, Login, connect
 from ..core.bus.loop import loop_factory
+from ..core.bus.waiting import first_of
 from ..core.errors import EvqError, SettingsError, UsageError, report
+from ..core.ports import Stored
+from ..core.sdk.author import Author
+from ..core.sdk.neighbours import Neighbours
 from ..core.sdk.ready import tell_ready
 from ..core.subjects import question
 from .answers import Answers
 from .cells import Cells
 from .follow import Follower, following
 from .rebuild import rebuild_database
+from .samples.roll_up import KEEP_SECONDS
 from .snapshots import Snapshots
 from .store import Database, OldSchema, database_file
 from .verify import verify_database
+
+LEASE = 10.0
+"""Seconds; an agent with a longer lease says for as long that it lives."""
 
 OnReady = Callable[[], None]
 
@@ -35,13 +43,15 @@ async def run(
     *,
     rebuild: bool = False,
     verify: bool = False,
+    keep_samples: float = KEEP_SECONDS,
     on_ready: OnReady | None = None,
 ) -> int:
     """Project until SIGTERM or SIGINT; returns the exit status.
 
     `store` is the folder of the database. `rebuild` makes a new database from the log, puts it
     in the place of the old one and returns; `verify` compares the database with the log and
-    returns 1 if they differ. A database of an older evq is rebuilt first. Raises `Conflict` if
+    returns 1 if they differ. Samples stay `keep_samples` seconds in full. A database of an older
+    evq is rebuilt first. Raises `Conflict` if
     another process holds the database or if it does not belong to the log, and whatever
     `connect` raises.
     """
@@ -51,26 +61,38 @@ async def run(
     async with connect(login, "evq-projector", patience=10) as bus, _stopping() as stop:
         await bus.prepare()
         if rebuild:
-            return await _until(stop, rebuild_database(bus, path, _say))
+            return await _until(stop, rebuild_database(bus, path, _say, keep_samples))
         if verify:
             return await _until(stop, verify_database(bus, path, _say))
         try:
-            return await _project(bus, path, stop, on_ready)
+            return await _project(bus, path, stop, keep_samples, on_ready)
         except OldSchema as old:
             _say(f"{old}; it is rebuilt from the log")
-            if status := await _until(stop, rebuild_database(bus, path, _say)):
+            if status := await _until(stop, rebuild_database(bus, path, _say, keep_samples)):
                 return status
-            return 0 if stop.is_set() else await _project(bus, path, stop, on_ready)
+            return 0 if stop.is_set() else await _project(bus, path, stop, keep_samples, on_ready)
 
 
-async def _project(bus: Bus, path: Path, stop: asyncio.Event, on_ready: OnReady | None) -> int:
-    async with following(bus, path, _say) as follower:
+async def _project(
+    bus: Bus, path: Path, stop: asyncio.Event, keep_samples: float, on_ready: OnReady | None
+) -> int:
+    async with following(bus, path, _say, keep=keep_samples) as follower:
         return await _until(stop, _serve(bus, follower, path, on_ready))
 
 
+async def _look_after_agents(bus: Bus) -> None:
+    """Notice when the last agents have gone without a word: no other agent could."""
+    clock = asyncio.get_running_loop().time
+
+    async def nothing(stored: Stored) -> None:
+        """No event is about a projector."""
+
+    await Neighbours(bus, Author("projector"), "", LEASE, clock).run(nothing)
+
+
 async def _serve(bus: Bus, follower: Follower, path: Path, on_ready: OnReady | None) -> int:
-    async def copy(target: Path) -> tuple[int, int]:
-        def copying(database: Database) -> tuple[int, int]:
+    async def copy(target: Path) -> tuple[int, int, int]:
+        def copying(database: Database) -> tuple[int, int, int]:
             database.copy(target)
             return follower.position
 
@@ -86,7 +108,7 @@ async def _serve(bus: Bus, follower: Follower, path: Path, on_ready: OnReady | N
         ):
             if on_ready:
                 on_ready()
-            await follower.run()
+            await first_of(follower.run(), _look_after_agents(bus))
     finally:
         await cells.close()
         snapshots.close()
@@ -130,18 +152,20 @@ def _ready() -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run with `--store DIR`, `--rebuild` or `--verify`; returns the exit status.
+    """Run with `--store DIR`, `--keep-samples SECONDS`, `--rebuild` or `--verify`; returns the exit
+    status.
 
     The login is the JSON in EVQ_LOGIN: everybody on the machine can read arguments.
     """
     try:
-        store, flags = _parse(arguments)
+        store, keep_samples, flags = _parse(arguments)
         login = _login()
         work = run(
             login,
             store,
             rebuild="--rebuild" in flags,
             verify="--verify" in flags,
+            keep_samples=keep_samples,
             on_ready=_ready,
         )
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
@@ -161,14 +185,16 @@ def _login() -> Login:
         ) from error
 
 
-def _parse(arguments: Sequence[str]) -> tuple[Path, set[str]]:
-    store, flags = Path("."), set()
+def _parse(arguments: Sequence[str]) -> tuple[Path, float, set[str]]:
+    store, keep_samples, flags = Path("."), KEEP_SECONDS, set()
     rest = iter(arguments)
     for word in rest:
         if word == "--store":
             store = Path(next(rest, "."))
+        elif word == "--keep-samples":
+            keep_samples = float(next(rest, KEEP_SECONDS))
         elif word in ("--rebuild", "--verify"):
             flags.add(word)
         else:
             raise UsageError(f"{word} is no option of the projector", fix="--store DIR")
-    return store, flags
+    return store, keep_samples, flags

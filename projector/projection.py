@@ -6,12 +6,13 @@ import time
 from collections.abc import Iterable, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from ..core.events import Package
 from ..core.ports import Stored
 from ..core.queues import QueueState
 from ..core.state import Ended, Task
-from ..core.subjects import LIFECYCLE_STREAM, TELEMETRY_STREAM
+from ..core.subjects import LIFECYCLE_STREAM, SAMPLES_STREAM, TELEMETRY_STREAM
 from .agent_rows import AgentRow
 from .fold import (
     Folded,
@@ -35,6 +36,8 @@ from .rows import (
     unfold,
     unfold_queue,
 )
+from .samples.record import sort_samples
+from .samples.write import write_samples
 from .store import Database, Unfit
 from .telemetry import write_telemetry
 
@@ -43,10 +46,11 @@ FAR = 2**62
 
 _KEPT_TASKS = 50_000
 _KEPT_CLAIMS = 200_000
+_STREAMS = ("lifecycle", "telemetry", "samples")
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Messages of both streams, each in order.
+    """Messages of the streams, each in order.
 
     `horizon` is how far the lifecycle stream reached after the telemetry was read.
     """
@@ -54,18 +58,24 @@ class Batch(msgspec.Struct, frozen=True):
     lifecycle: Sequence[Stored] = ()
     telemetry: Sequence[Stored] = ()
     horizon: int = FAR
+    samples: Sequence[Stored] = ()
 
     def __len__(self) -> int:
-        return len(self.lifecycle) + len(self.telemetry)
+        return len(self.lifecycle) + len(self.telemetry) + len(self.samples)
 
     def halves(self) -> tuple[Batch, Batch]:
         """Two batches that make this one, to be applied one after the other."""
-        if self.lifecycle and self.telemetry:
-            return Batch(self.lifecycle), Batch((), self.telemetry, self.horizon)
-        lifecycle, telemetry = len(self.lifecycle) // 2, len(self.telemetry) // 2
+        if self.lifecycle and (self.telemetry or self.samples):
+            return Batch(self.lifecycle), replace(self, lifecycle=())
+        if self.telemetry and self.samples:
+            return replace(self, samples=()), Batch(samples=self.samples)
+        # Only one is left that has any.
+        stream = next(name for name in _STREAMS if getattr(self, name))
+        messages = getattr(self, stream)
+        half = len(messages) // 2
         return (
-            Batch(self.lifecycle[:lifecycle], self.telemetry[:telemetry], self.horizon),
-            Batch(self.lifecycle[lifecycle:], self.telemetry[telemetry:], self.horizon),
+            replace(self, **{stream: messages[:half]}),
+            replace(self, **{stream: messages[half:]}),
         )
 
 
@@ -101,6 +111,12 @@ class Projection:
         positions = self.database.positions()
         self.lifecycle = positions[LIFECYCLE_STREAM].seq
         self.telemetry = positions[TELEMETRY_STREAM].seq
+        self.samples = positions[SAMPLES_STREAM].seq
+
+    @property
+    def position(self) -> tuple[int, int, int]:
+        """How far each stream is in the database: lifecycle, telemetry, samples."""
+        return (self.lifecycle, self.telemetry, self.samples)
 
     def apply(self, batch: Batch) -> Sequence[Stored]:
         """Write all that follows from the batch; returns the telemetry that is too early.
@@ -116,7 +132,10 @@ class Projection:
                 first, second = batch.halves()
                 early = self.apply(first)
                 # Telemetry stays in order: nothing may overtake what waits.
-                return [*early, *second.telemetry] if early else self.apply(second)
+                if early:
+                    self.apply(replace(second, telemetry=()))
+                    return [*early, *second.telemetry]
+                return self.apply(second)
             self._bury(batch, str(error))
             return ()
 
@@ -125,8 +144,11 @@ class Projection:
             folded = self._write_lifecycle(batch.lifecycle)
             heard = list(hear(batch.telemetry, self._after(batch), batch.horizon))
             self._write_telemetry(heard)
+            self._write_samples(batch.samples)
         self._remember(folded)
         self.lifecycle = self._after(batch)
+        if batch.samples:
+            self.samples = batch.samples[-1].seq
         if heard:
             self.telemetry = heard[-1][0].seq
         return batch.telemetry[len(heard) :]
@@ -138,6 +160,7 @@ class Projection:
         for stream, messages in (
             (LIFECYCLE_STREAM, batch.lifecycle),
             (TELEMETRY_STREAM, batch.telemetry),
+            (SAMPLES_STREAM, batch.samples),
         ):
             for stored in messages:
                 letter = dead_letter(stream, stored, error.splitlines()[0], _now())
@@ -243,6 +266,13 @@ class Projection:
         ):
             self._claims[claim] = (task, attempt)
         return self._claims
+
+    # --- samples ------------------------------------------------------------------------------
+
+    def _write_samples(self, messages: Sequence[Stored]) -> None:
+        if messages:
+            write_samples(self.database, sort_samples(messages, _now()))
+            self.database.move(SAMPLES_STREAM, messages[-1].seq)
 
 
 def _read_agents(database: Database) -> list[AgentRow]:

@@ -146,6 +146,7 @@ WHERE seq > $after ORDER BY seen, seq LIMIT least($limit, 10000);
 SELECT
     (SELECT max(seq) FROM _positions WHERE stream = 'EVQ') AS lifecycle_seq,
     (SELECT max(seq) FROM _positions WHERE stream = 'EVQTEL') AS telemetry_seq,
+    (SELECT max(seq) FROM _positions WHERE stream = 'EVQSAM') AS samples_seq,
     (SELECT count(*) FROM _tasks) AS tasks,
     (SELECT count(*) FROM _tasks WHERE state IN ('held', 'queued', 'claimed', 'running')) AS live,
     (SELECT count(*) FROM _events) AS events,

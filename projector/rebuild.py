@@ -10,10 +10,12 @@ from pathlib import Path
 
 from ..core.bus.connect import Bus
 from .follow import Follower, Rhythm, Say, following
+from .samples.roll_up import KEEP_SECONDS
+from .samples.write import take_over
 from .store import Database, Failed
 from .telemetry import sum_up
 
-RHYTHM = Rhythm(seconds=0.5, messages=40_000, size=64 * 2**20, checkpoint="512MB")
+RHYTHM = Rhythm(seconds=0.5, samples=0.5, messages=40_000, size=64 * 2**20, checkpoint="512MB")
 _TELL_SECONDS = 5.0
 
 # The tables of telemetry, and how to tell the rows from before the stream's first message.
@@ -29,23 +31,29 @@ _COUNTED = {
     "events": "_events",
     "metric points": "_metrics",
     "log lines": "_logs",
+    "samples": "_machine_samples",
     "dead letters": "_dead_letters",
 }
 
 
-async def rebuild_database(bus: Bus, path: Path, say: Say) -> int:
+async def rebuild_database(
+    bus: Bus, path: Path, say: Say, keep_samples: float = KEEP_SECONDS
+) -> int:
     """Build the database anew and put it in the place of the one at `path`.
 
     The old one is held all the while, so that nobody else can write it: a projector that runs is
-    a `Conflict`. Telemetry that the stream no longer holds is taken over from it.
+    a `Conflict`. Telemetry and samples that their streams no longer hold are taken over from it.
     """
     new = path.with_name(path.name + ".new")
     _remove(new)
     began = time.monotonic()
     try:
-        async with following(bus, new, say, RHYTHM) as follower:
-            first = (await bus.telemetry.info()).state.first_seq
-            _, held = await follower.read(lambda database: _take_over(database, path, first, say))
+        async with following(bus, new, say, RHYTHM, keep_samples) as follower:
+            said = (await bus.telemetry.info()).state.first_seq
+            seen = (await bus.samples.info()).state.first_seq
+            _, held = await follower.read(
+                lambda database: _take_over(database, path, said, seen, say)
+            )
             await _reach_the_end(bus, follower, say)
             _, counts = await follower.read(lambda database: _replace(database, path, held))
             messages = sum(follower.position)
@@ -59,8 +67,11 @@ async def rebuild_database(bus: Bus, path: Path, say: Say) -> int:
     return 0
 
 
-def _take_over(database: Database, path: Path, first: int, say: Say) -> bool:
-    """Hold the old database, and copy what only it still has; false if there is none."""
+def _take_over(database: Database, path: Path, said: int, seen: int, say: Say) -> bool:
+    """Hold the old database, and copy what only it still has; false if there is none.
+
+    `said` and `seen` are where the streams of telemetry and of samples begin.
+    """
     if not path.exists():
         return False
     try:
@@ -70,7 +81,9 @@ def _take_over(database: Database, path: Path, first: int, say: Say) -> bool:
         return False
     try:
         if _same_streams(database):
-            _copy_telemetry(database, first, say)
+            _copy_telemetry(database, said, say)
+            with database.transaction():
+                take_over(database, seen)
     except Failed as error:
         say(f"the old database is too different, and nothing is taken over from it: {error}")
     return True
@@ -97,7 +110,8 @@ async def _reach_the_end(bus: Bus, follower: Follower, say: Say) -> None:
     running = asyncio.ensure_future(follower.run())
     try:
         while True:
-            ends = (await bus.log.last_seq(), await bus.telemetry.last_seq())
+            streams = (bus.log, bus.telemetry, bus.samples)
+            ends = [await stream.last_seq() for stream in streams]
             if all(own >= end for own, end in zip(follower.position, ends, strict=True)):
                 return
             waiting = asyncio.ensure_future(follower.reach(ends))

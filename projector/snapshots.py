@@ -24,7 +24,7 @@ class Snapshot(msgspec.Struct):
     """A copy of the database at a position of the lifecycle stream; `users` read it now."""
 
     path: Path
-    position: tuple[int, int]
+    position: tuple[int, int, int]
     users: int = 0
 
     @property
@@ -33,7 +33,7 @@ class Snapshot(msgspec.Struct):
         return self.position[0]
 
 
-Copy = Callable[[Path], Awaitable[tuple[int, int]]]
+Copy = Callable[[Path], Awaitable[tuple[int, int, int]]]
 """Copies the database to a path and says at which positions it was."""
 
 
@@ -54,7 +54,7 @@ class Snapshots:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @asynccontextmanager
-    async def use(self, position: tuple[int, int]) -> AsyncIterator[Snapshot]:
+    async def use(self, position: tuple[int, int, int]) -> AsyncIterator[Snapshot]:
         """A copy that stays as long as the block runs: of `position`, unless that is too soon."""
         async with self._lock:
             snapshot = await self._fresh(position)
@@ -66,7 +66,7 @@ class Snapshots:
             if snapshot is not self._newest:
                 self._drop(snapshot)
 
-    async def _fresh(self, position: tuple[int, int]) -> Snapshot:
+    async def _fresh(self, position: tuple[int, int, int]) -> Snapshot:
         newest = self._newest
         if newest and (newest.position == position or time.monotonic() < self._not_before):
             return newest

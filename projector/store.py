@@ -21,11 +21,12 @@ import duckdb
 import msgspec
 
 from ..core.errors import Conflict, EvqError
+from .samples.columns import schema as sample_schema
 
-VERSION = 6
+VERSION = 7
 """Raised with every change of the `SCHEMA`; an older file is rebuilt from the log."""
 
-SCHEMA = ("schema.sql", "overviews.sql")
+SCHEMA = ("schema.sql", "overviews.sql", "samples.sql")
 
 FILE = "evq.duckdb"
 REBUILD = "evq projector --rebuild"
@@ -88,6 +89,8 @@ class Database:
             with self.transaction():
                 for file in SCHEMA:
                     self.execute(folder.joinpath(file).read_text("utf-8"))
+                for statement in sample_schema():
+                    self.execute(statement)
                 self.execute(f"CREATE TABLE _version AS SELECT {VERSION} AS version")
         found = self.rows("SELECT version FROM _version")[0][0]
         if found != VERSION:

@@ -28,6 +28,7 @@ from ..core.ports import Stored
 from ..core.state import Task
 from ..core.subjects import (
     LIFECYCLE_STREAM,
+    SAMPLES_STREAM,
     TELEMETRY_STREAM,
     parse_hint,
     parse_lifecycle,
@@ -35,6 +36,7 @@ from ..core.subjects import (
 )
 from .follow import Say, check_identity
 from .rows import attempt_row, phase_rows, queue_row, task_row
+from .samples.verify import compare_samples
 from .store import Database, Position
 
 TASKS_AT_ONCE = 100_000
@@ -51,6 +53,7 @@ async def verify_database(bus: Bus, path: Path, say: Say) -> int:
         differences = await _compare_lifecycle(bus, database, positions[LIFECYCLE_STREAM].seq, say)
         differences += await _compare_queues(bus, database, positions[LIFECYCLE_STREAM].seq)
         differences += await _compare_telemetry(bus, database, positions[TELEMETRY_STREAM].seq)
+        differences += await _compare_samples(bus, database, positions[SAMPLES_STREAM].seq)
     finally:
         database.close()
     for difference in differences[:_SHOWN]:
@@ -68,8 +71,13 @@ def _open(path: Path) -> Database:
     return Database(path)
 
 
+async def _compare_samples(bus: Bus, database: Database, last: int) -> list[str]:
+    first = (await bus.samples.info()).state.first_seq
+    return await compare_samples(database, _messages(bus.samples, last), first)
+
+
 async def _check_streams(bus: Bus, positions: dict[str, Position]) -> None:
-    for stream in (bus.log, bus.telemetry):
+    for stream in (bus.log, bus.telemetry, bus.samples):
         info = await stream.info()
         now = Position(info.created, info.state.last_seq)
         check_identity(stream.name, positions[stream.name], now)

@@ -35,7 +35,7 @@ hypothesis.settings.register_profile("house", deadline=None)
 hypothesis.settings.load_profile("house")
 
 NO_SUCH_STREAM = 10059
-STREAMS = ("EVQ", "EVQTEL", "KV_evq-agents", "KV_evq-queues", "OBJ_evq-code")
+STREAMS = ("EVQ", "EVQTEL", "EVQSAM", "KV_evq-agents", "KV_evq-queues", "OBJ_evq-code")
 
 
 @pytest.fixture

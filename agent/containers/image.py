@@ -91,7 +91,7 @@ async def _interpreter(environment: Path, shown: Interpreter, place: Place) -> l
 
 
 def _behind(python: str, environment: Path, shown: Interpreter) -> list[_Part]:
-    if python == shown.path:
+    if python in (shown.path, shown.apart):
         unused = frozenset({"site-packages", "test", "__pycache__"})
         return [_Part(Path(mount.source), mount.target, unused) for mount in shown.mounts]
     home = Path(python).parents[1]

@@ -2,8 +2,12 @@
 
 One that stands alone, such as uv's, is shown where it is. One that is linked to libraries of this
 machine, as a distribution's is, would not start in an image without them. Of that one a copy is
-made that brings its loader and its libraries along, and whose program names both in its own
-header. So it alone uses them: no variable tells the image's own programs, which it may start.
+made that brings them along, and whose program names their folder in its own header. So it alone
+uses them: no variable tells the image's own programs, which it may start.
+
+Of the C library there must be one in a process, and the newer one serves both sides. So there are
+two programs: one for images whose C library is no older than this machine's, and one that brings
+this machine's, with its loader.
 """
 
 from __future__ import annotations
@@ -17,29 +21,38 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 from ...core.errors import ContainerFailed
 from ..environments.locks import Hold, hold, try_hold
-from .linked import Linked, own_interpreter
-from .runtime import PYTHON, ROOM, TOOLS, Interpreter, Mount, same
+from .linked import C_LIBRARY, Linked, own_interpreter
+from .runtime import PYTHON, ROOM, Interpreter, Mount, same
 
 FOLDER = "interpreters"
 """Where in the cache what is mounted at `PYTHON` lies: KEY, and KEY.RANDOM while it is made or
 removed."""
 
-_FORMAT = 1
+APART = "apart"
+"""The folder of the program that brings its own C library, and in `lib` the folder of that."""
+
+_FORMAT = 2
 """Goes up when what an older evq made must not be used any more."""
 
-_LEFT_OUT = ("site-packages", "dist-packages", "test", "config-*")
-"""Of the standard library: other people's packages, its own tests, and what only linkers read."""
+_LEFT_OUT = (
+    *("site-packages", "dist-packages", "test", "tests", "config-*", "_tkinter.*"),
+    "*.opt-?.pyc",
+)
+"""Of the standard library: other people's packages, its own tests, what only linkers read, what
+needs a screen, and what only `python -O` reads."""
 
 
-async def shown_interpreter(cache: Path) -> tuple[Interpreter, Hold]:
+async def shown_interpreter(cache: Path, say: Callable[[str], None]) -> tuple[Interpreter, Hold]:
     """The agent's own, and the hold that keeps it in the cache while it is in use.
 
-    Raises `ContainerFailed` where it cannot be shown to a container.
+    `say` is told when it has to be made first. Raises `ContainerFailed` where it cannot be shown to
+    a container.
     """
     own = await asyncio.to_thread(own_interpreter)
     key = await asyncio.to_thread(_key, own)
@@ -48,13 +61,14 @@ async def shown_interpreter(cache: Path) -> tuple[Interpreter, Hold]:
     while (held := try_hold(made, shared=True)) is None:
         with await hold(made.with_name(f"{key}.lock")):
             if not made.exists():
+                say(f"making {own.program} ready for containers")
                 await asyncio.to_thread(_make, own, made)
-    os.utime(made)  # for the order in which they are pruned
+    os.utime(made)  # for the order of pruning
     home = Mount(str(made), PYTHON)
     if own.stands_alone:
         return _in_place(own, key, home), held
-    path = f"{TOOLS}/{_name()}"
-    return Interpreter(key=key, path=path, mounts=(home,), start=(path,)), held
+    path, apart = (f"{PYTHON}/{folder}/{_name()}" for folder in ("bin", APART))
+    return Interpreter(key=key, path=path, apart=apart, mounts=(home,), start=(apart,)), held
 
 
 def _in_place(own: Linked, key: str, home: Mount) -> Interpreter:
@@ -101,8 +115,6 @@ def _make(own: Linked, made: Path) -> None:
     with try_hold(part, shared=True) or Hold(-1):  # so that nobody sweeps it
         try:
             part.chmod(0o755)
-            (part / "bin").mkdir()
-            (part / "bin" / "python3").symlink_to(_name())
             if own.stands_alone:
                 _link(own, part)
             else:
@@ -120,7 +132,7 @@ def _make(own: Linked, made: Path) -> None:
 
 def _link(own: Linked, home: Path) -> None:
     """Make the interpreter a command, without what else its folder has of commands."""
-    (home / "bin" / _name()).symlink_to(own.program)
+    (_commands(home / "bin") / _name()).symlink_to(own.program)
     # A Python looks for its library beside the command that it was called by.
     for name in set(os.listdir(own.prefix)) - {"bin"}:
         (home / name).symlink_to(os.path.join(own.prefix, name))
@@ -136,18 +148,32 @@ def _copy(own: Linked, home: Path) -> None:
     if os.path.isdir(os.path.join(own.prefix, headers)):
         shutil.copytree(os.path.join(own.prefix, headers), home / headers)
     libraries = home / "lib"
-    libraries.mkdir(exist_ok=True)
+    (libraries / APART).mkdir(parents=True)
+    for name, file in own.libraries.items():
+        shutil.copy2(file, libraries / (APART if name in C_LIBRARY else "") / name)
     loader = os.path.basename(own.loader)
-    for name, file in {**own.libraries, loader: own.loader}.items():
-        shutil.copy2(file, libraries / name)
-    program = shutil.copy2(own.program, home / "bin" / _name())
+    shutil.copy2(own.loader, libraries / APART / loader)
     # A file that names places of its own to search for libraries would not look in the program's.
-    modules = standard_library.glob("lib-dynload/*.so")
-    _patch("--remove-rpath", *modules, *(libraries / name for name in own.libraries))
-    # As DT_RPATH: unlike DT_RUNPATH it holds for what the libraries need, too.
+    _patch("--remove-rpath", *home.rglob("*.so*"))
     inside = f"{PYTHON}/lib"
-    named = ("--set-interpreter", f"{inside}/{loader}", "--force-rpath", "--set-rpath", inside)
-    _patch(*named, program)
+    _add_program(own, home / "bin", inside)
+    _add_program(own, home / APART, f"{inside}/{APART}:{inside}", f"{inside}/{APART}/{loader}")
+
+
+def _add_program(own: Linked, folder: Path, libraries: str, loader: str = "") -> None:
+    """Copy the program, which will look for its libraries there."""
+    program = shutil.copy2(own.program, _commands(folder) / _name())
+    # As DT_RPATH: unlike DT_RUNPATH it holds for what the libraries need, too.
+    _patch("--force-rpath", "--set-rpath", libraries, program)
+    if loader:
+        _patch("--set-interpreter", loader, program)
+
+
+def _commands(folder: Path) -> Path:
+    """The new folder of the program, in which `python3` is it."""
+    folder.mkdir()
+    (folder / "python3").symlink_to(_name())
+    return folder
 
 
 def _left_out(_folder: str, names: list[str]) -> set[str]:

@@ -7,6 +7,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import uv
+from packaging.version import Version
+
 from ...core.errors import EnvironmentFailed, SpawnFailed
 from ..command import Completed, Run
 
@@ -30,12 +33,26 @@ def own_c_library() -> str:
     return "-".join(platform.libc_ver())
 
 
-def check_uv_runs(image: str, library: str) -> None:
+def is_older(library: str) -> bool:
+    """Whether what was built on this machine may not run with that C library."""
+    name, _, version = library.partition("-")
+    own_name, _, own_version = own_c_library().partition("-")
+    return name != own_name or Version(version) < Version(own_version)
+
+
+async def check_uv_runs(image: str, library: str, ask: Run, env: Mapping[str, str]) -> None:
     """Raise `EnvironmentFailed` if this machine's uv cannot run with that C library."""
-    if library == "musl":
+    if library.startswith("glibc-"):
+        return
+    try:
+        done = await ask([uv.find_uv_bin(), "--version"], cwd=Path("/"), env=env)
+    except SpawnFailed:
+        done = Completed(127, "")
+    if done.exit_code != 0:
         raise EnvironmentFailed(
             f"no environment can be made in {image}",
-            why="its C library is musl, and uv on the agent's machine is built for glibc",
+            why=f"its C library is {library}, and uv on the agent's machine is built for"
+            f" {own_c_library()}",
             fix="take an image of a Debian kind (--docker python:3.12-slim), or --env none",
         )
 

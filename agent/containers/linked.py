@@ -16,7 +16,7 @@ from ...core.errors import ContainerFailed
 SHARED_PREFIXES = ("/usr", "/usr/local")
 """Prefixes of an interpreter that an image has, too: they cannot be mounted over its own."""
 
-_C_LIBRARY = frozenset(
+C_LIBRARY = frozenset(
     {"libc.so.6", "libm.so.6", "libmvec.so.1", "libpthread.so.0", "libdl.so.2", "librt.so.1"}
     | {"libutil.so.1", "libresolv.so.2", "libanl.so.1", "libcrypt.so.1", "libgcc_s.so.1"}
     | {"libnss_files.so.2", "libnss_dns.so.2", "libnss_compat.so.2", "libstdc++.so.6"}
@@ -41,7 +41,7 @@ class Linked(msgspec.Struct, frozen=True):
     def stands_alone(self) -> bool:
         """Whether it runs wherever the C library does."""
         return self.prefix not in SHARED_PREFIXES and not any(
-            name not in _C_LIBRARY and not path.startswith(self.prefix + os.sep)
+            name not in C_LIBRARY and not path.startswith(self.prefix + os.sep)
             for name, path in self.libraries.items()
         )
 
@@ -50,7 +50,7 @@ def own_interpreter() -> Linked:
     """The one that runs this agent. Raises `ContainerFailed` where it is of an unknown kind."""
     program = os.path.realpath(sys.executable)
     standard_library = os.path.realpath(sysconfig.get_path("stdlib"))
-    modules = glob.glob(f"{glob.escape(standard_library)}/lib-dynload/*.so")
+    modules = extension_modules(standard_library)
     loader, libraries = _listed(program, modules)
     if not loader:
         raise ContainerFailed(
@@ -62,6 +62,12 @@ def own_interpreter() -> Linked:
     return Linked(prefix, program, standard_library, loader, libraries)
 
 
+def extension_modules(standard_library: str) -> list[str]:
+    """The files of those in C, without the one for screens: it draws in half a desktop."""
+    found = glob.glob(f"{glob.escape(standard_library)}/lib-dynload/*.so")
+    return [file for file in found if not os.path.basename(file).startswith("_tkinter.")]
+
+
 def _listed(program: str, modules: list[str]) -> tuple[str, dict[str, str]]:
     """The loader of a program, and all libraries that it and the modules would load."""
     told = subprocess.run(
@@ -70,7 +76,7 @@ def _listed(program: str, modules: list[str]) -> tuple[str, dict[str, str]]:
         env={
             **os.environ,
             "LD_TRACE_LOADED_OBJECTS": "1",
-            "LD_PRELOAD": ":".join([*_C_LIBRARY, *modules]),
+            "LD_PRELOAD": ":".join([*C_LIBRARY, *modules]),
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # about those of the C library that this one does not have

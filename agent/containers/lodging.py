@@ -38,10 +38,10 @@ from .engine import Engine, EngineAway, Image, Wanted
 from .image import Content, make_image
 from .interpreter import FOLDER as INTERPRETERS
 from .interpreter import shown_interpreter
-from .libraries import c_library, check_python_runs, check_uv_runs, own_c_library
+from .libraries import c_library, check_python_runs, check_uv_runs, is_older, own_c_library
 from .progress import Progress
 from .runtime import AUTHORITIES, Mount, runtime, same
-from .variables import image_variables
+from .variables import DEFAULT_PATH, image_variables
 
 T = TypeVar("T")
 
@@ -154,7 +154,9 @@ class Lodging:
             image = await self._pull()
         self._image = image
         self._key = _key(image, self._task.spec)
-        self._interpreter, self._using = await shown_interpreter(self._means.config.cache)
+        self._interpreter, self._using = await shown_interpreter(
+            self._means.config.cache, self._recorder.set_up
+        )
         if self.customised:
             await self._find_prepared()
         return cached
@@ -223,15 +225,18 @@ class Lodging:
         self._container = await self._patiently(lambda: self._start(wanted))
         supervisor = self._container.supervisor
         supervisor.hold(self._means.diary.descriptor)
+        execution = Execution(supervisor, self._recorder)
+        self._python = await self._choose_python(execution)
         return Place(
             supervisor,
-            Execution(supervisor, self._recorder),
+            execution,
             image_variables(
                 self._image,
                 self._arguments.env,
                 self._means.config,
                 self._work,
                 f"{self._key}+{self._interpreter.key}",
+                os.path.dirname(self._python),
             ),
             self._image.digest,
             _words(wanted),
@@ -290,22 +295,31 @@ class Lodging:
         """The place with a cache for uv that suits the image: what was built for one C library
         does not run with an older one. Raises `EnvironmentFailed` where uv cannot run."""
         assert place.variables is not None
-        ask, env = place.execution.ask, place.variables
-        library = _libraries.get(self._image.id) or await c_library(ask, env)
-        _libraries[self._image.id] = library
+        library = await self._c_library(place.execution)
         if recipe.manager in ("uv", "pip", "poetry"):  # uv finds the Python of all three
-            check_uv_runs(self._name, library)
+            await check_uv_runs(self._name, library, place.execution.ask, place.variables)
         if library == own_c_library():
             return place
         cache = self._means.config.cache / f"uv-{library}"
-        return replace(place, variables=env | {"UV_CACHE_DIR": str(cache)})
+        return replace(place, variables=place.variables | {"UV_CACHE_DIR": str(cache)})
+
+    async def _choose_python(self, execution: Execution) -> str:
+        """The program for tasks in an image without Python."""
+        shown = self._interpreter
+        if shown.apart and is_older(await self._c_library(execution)):
+            return shown.apart
+        return shown.path
+
+    async def _c_library(self, execution: Execution) -> str:
+        env = {"PATH": DEFAULT_PATH, **self._image.variables}
+        if self._image.id not in _libraries:
+            _libraries[self._image.id] = await c_library(execution.ask, env)
+        return _libraries[self._image.id]
 
     async def check_python(self, place: Place) -> None:
         """Raise `EnvironmentFailed` if no Python runs in the image at all."""
         assert place.variables is not None
-        await check_python_runs(
-            self._name, self._interpreter.path, place.execution.ask, place.variables
-        )
+        await check_python_runs(self._name, self._python, place.execution.ask, place.variables)
 
     def memory_evidence(self) -> str:
         """What says that the kernel killed a process for want of memory; empty if nothing does."""

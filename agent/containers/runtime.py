@@ -15,8 +15,6 @@ ROOM = "/opt/evq"
 """Where in a container everything of ours is."""
 
 PYTHON = f"{ROOM}/python"
-TOOLS = f"{PYTHON}/bin"
-"""The folder that goes last on a container's PATH: the interpreter for images without one."""
 
 AUTHORITIES = f"{ROOM}/authorities.pem"
 """Who is trusted. Not where an image has its own file: `ca-certificates` replaces that."""
@@ -46,12 +44,14 @@ def same(path: str | Path, *, writable: bool = False) -> Mount:
 class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
     """A Python that is shown to containers.
 
-    `path` is its program in a container, and `key` the name of its content. `start` is how our
-    supervisor is started with it, which also needs the mounts `libraries`.
+    `path` is its program in a container, which runs with the image's C library, and `apart` one
+    that runs without it, if there is such a one. `key` is the name of its content. `start` is how
+    our supervisor is started with it, which also needs the mounts `libraries`.
     """
 
     key: str
     path: str
+    apart: str = ""
     mounts: tuple[Mount, ...]
     start: tuple[str, ...]
     libraries: tuple[Mount, ...] = ()

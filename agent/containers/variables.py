@@ -11,7 +11,7 @@ from ..environments.variables import IMAGE
 from ..trust import trust_variables
 from ..variables import matches
 from .engine import Image
-from .runtime import AUTHORITIES, TOOLS
+from .runtime import AUTHORITIES
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -30,14 +30,15 @@ def carried(machine: Mapping[str, str], wanted: Iterable[str]) -> dict[str, str]
 
 
 def image_variables(
-    image: Image, said: Mapping[str, str], config: Config, work: Path, key: str
+    image: Image, said: Mapping[str, str], config: Config, work: Path, key: str, tools: str
 ) -> dict[str, str]:
-    """`said` are variables out of the container's arguments, `key` names the image as prepared."""
+    """`said` are variables out of the container's arguments, `key` names the image as prepared,
+    and the folder `tools` has the interpreter for images without one."""
     own = image.variables
     return {
         "LANG": "C.UTF-8",
         **own,
-        "PATH": f"{own.get('PATH') or DEFAULT_PATH}:{TOOLS}",
+        "PATH": f"{own.get('PATH') or DEFAULT_PATH}:{tools}",
         "HOME": own.get("HOME", "/root") if os.getuid() == 0 else str(work / "home"),
         "UV_PYTHON_INSTALL_DIR": str(config.cache / "python"),
         "UV_CACHE_DIR": str(config.cache / "uv"),

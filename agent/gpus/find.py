@@ -35,8 +35,9 @@ def open_gpus(readings: Path | None = None) -> Gpus:
             return SeveralGpus(several)
 
 
-def open_pool(config: Config, gpus: Gpus, instance: str) -> Pool:
-    """Those of the GPUs that the agent gives to tasks. Raises `UsageError`."""
+def open_pool(config: Config, instance: str) -> Pool:
+    """The GPUs that a run of an agent gives to tasks. Raises `UsageError`."""
+    gpus = open_gpus(config.gpu_readings)
     if gpus.trouble:
         log.warning("GPUs: %s", gpus.trouble)
     chosen = choose(config.gpus, gpus.devices())

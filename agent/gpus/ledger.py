@@ -71,6 +71,11 @@ class Held:
         """The attempt is over, and the log knows it."""
         if self.descriptor >= 0:
             self._path.unlink(missing_ok=True)
+            self.leave()
+
+    def leave(self) -> None:
+        """The attempt is over, but whether the log knows it is not known: see `Left`."""
+        if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -142,18 +142,23 @@ class Pool:
         gpus = tuple(gpu for gpu in self.chosen if gpu.id in ids)
         return Assignment(gpus, request.gpu_memory, held)
 
-    def release(self, assignment: Assignment) -> None:
-        """The attempt is over, all its processes are dead, and the log knows it."""
-        if assignment.held:
+    def release(self, assignment: Assignment, told: bool = True) -> None:
+        """The attempt is over, and all its processes are dead.
+
+        If the log was not `told`, its GPUs are free only when somebody has seen to that.
+        """
+        if assignment.held and not told:
+            assignment.held.leave()
+            self.look_at_claims()
+        elif assignment.held:
             assignment.held.release()
             ours = assignment.held.claim.key
             self._claims = [claim for claim in self._claims if claim.key != ours]
             self._devices = self._seen()
 
-    def drain(self, ids: Sequence[str], why: str) -> None:
-        """Give these GPUs to nobody more, for this reason; an empty one gives them back."""
-        for id in ids:
-            self._drained[id] = why
+    def drain(self, gpus: Mapping[str, str]) -> None:
+        """Give these GPUs to nobody more, each for a reason, and all others to tasks again."""
+        self._drained = dict(gpus)
         self._devices = self._seen()
 
     # --- looking --------------------------------------------------------------------------------

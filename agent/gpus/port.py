@@ -10,7 +10,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
-Vendor = Literal["nvidia", "amd"]
+Vendor = Literal["nvidia", "amd", "recorded"]
+"""Who made it; what is recorded has no driver, and no container can be given it."""
 
 
 class Gpu(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from ...core.errors import UsageError
-from .port import Gpu, GpuProcess, Reading
+from .port import Gpu, GpuProcess, Reading, Vendor
 
 
 class RecordedGpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -21,6 +21,7 @@ class RecordedGpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     id: str
     index: int | None = None
     name: str = "recorded GPU"
+    vendor: Vendor = "recorded"
     memory: int = 80 * 2**30
     parent: str | None = None
     node: int | None = None
@@ -113,6 +114,7 @@ def _gpus(recording: Recording) -> list[Gpu]:
             id=one.id,
             index=parents.index(one.parent or one.id) if one.index is None else one.index,
             name=one.name,
+            vendor=one.vendor,
             memory=one.memory,
             parent=one.parent,
             node=one.node,

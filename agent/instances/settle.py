@@ -15,8 +15,8 @@ from ...core.decide import DeclareLost, Rejected
 from ...core.errors import NotFound
 from ...core.handle import Author, from_hint, handle, load, refresh
 from ...core.ports import BusAway
+from ...core.presence import presence_key
 from ...core.state import Queued, Task
-from ..claim import presence_key
 from ..gpus.ledger import Left
 from .diary import Former, former
 

@@ -47,6 +47,8 @@ class MachineWatch:
         self._stop = threading.Event()
         self._made: asyncio.Queue[Sample] = asyncio.Queue()
         self._refused = ""
+        self.dropped = 0
+        """How many samples in a row the server did not hear."""
 
     # --- attempts -----------------------------------------------------------------------------
 
@@ -75,17 +77,21 @@ class MachineWatch:
             self._stop.set()
 
     async def _send(self, sample: Sample) -> None:
-        if not self._bus.standing.is_set():
-            return
         subject, id = samples(sample.agent), f"{sample.instance}-{sample.number}"
         try:
+            if not self._bus.standing.is_set():
+                raise BusAway("the connection is gone")
             await self._bus.samples.publish(subject, encode_sample(sample), id)
         except BusAway:
-            return
+            self.dropped += 1
         except (ApiError, ServerFull) as error:
             if str(error) != self._refused:
                 log.warning("the server does not take samples of this machine: %s", error)
             self._refused = str(error)
+        else:
+            if self.dropped:
+                log.info("%d samples of this machine were dropped meanwhile", self.dropped)
+            self.dropped = 0
 
     # --- in the thread ------------------------------------------------------------------------
 

@@ -17,11 +17,10 @@ from ...core.granting import Tally, load_tally, read_tally, returning, tally_ent
 from ...core.handle import Author, find, handle
 from ...core.permits import Permit, Permits
 from ...core.ports import BusAway, Stored, WrongSequence
-from ...core.presence import AgentPresence, decode_presence
+from ...core.presence import AgentPresence, decode_presence, presence_key
 from ...core.resources import user_token
 from ...core.state import Attempt, Task
 from ...core.subjects import Level, parse_permits, permits
-from ..claim import presence_key
 
 log = logging.getLogger(__name__)
 

@@ -17,11 +17,10 @@ from ...core import state
 from ...core.errors import NotFound
 from ...core.handle import from_hint, load
 from ...core.ports import BusAway, Delivery, Stored, WrongSequence
-from ...core.presence import AgentPresence, PassedBy, decode_presence
+from ...core.presence import AgentPresence, PassedBy, decode_presence, presence_key
 from ...core.resources import delays, lacks
 from ...core.sdk.author import now
 from ...core.subjects import Level
-from ..claim import presence_key
 from ..means import Means
 from .line import rank
 from .order import Order

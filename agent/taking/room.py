@@ -76,11 +76,11 @@ class Room:
         self.look()
         return holding
 
-    def release(self, holding: Holding) -> None:
-        """Give it back."""
+    def release(self, holding: Holding, told: bool = True) -> None:
+        """Give it back; see `Pool.release`."""
         del self._held[holding.slot]
         self._slots.append(holding.slot)
-        self._pool.release(holding.assignment)
+        self._pool.release(holding.assignment, told)
         self.look()
 
     def look(self) -> None:

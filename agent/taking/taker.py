@@ -65,8 +65,8 @@ class Taker:
 
     async def run(self) -> None:
         """Take hints until it is over."""
-        await self._pauses.known.wait()
-        await self.limits.known.wait()
+        await first_of(self._pauses.known.wait(), self.over.wait())
+        await first_of(self.limits.known.wait(), self.over.wait())
         while not self.over.is_set():
             if not self._room.slots or self.paused:
                 self._freed.clear()

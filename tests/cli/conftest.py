@@ -129,9 +129,14 @@ class Played:
         self._sent = 0
 
     async def appear(
-        self, *queues: str, slots: int = 2, claims: tuple[int, ...] = (), paused: str = ""
+        self,
+        *queues: str,
+        slots: int = 2,
+        claims: tuple[int, ...] = (),
+        paused: str = "",
+        **more: Any,
     ) -> None:
-        """Be there, for the others to see."""
+        """Be there, for the others to see; `more` are fields of the presence."""
         presence = AgentPresence(
             agent=self.NAME,
             instance=self.INSTANCE,
@@ -143,20 +148,23 @@ class Played:
             claims=claims,
             since=now(),
             paused=paused,
-            offer=Offer(slots=slots),
-            free=Offer(slots=slots - len(claims)),
-            running=tuple(
-                RunningTask(
-                    task=f"t{claim}",
-                    attempt=1,
-                    name="train",
-                    user="me",
-                    slot=slot,
-                    since=now(),
-                    queue=queues[0],
-                )
-                for slot, claim in enumerate(claims)
-            ),
+            **{
+                "offer": Offer(slots=slots),
+                "free": Offer(slots=slots - len(claims)),
+                "running": tuple(
+                    RunningTask(
+                        task=f"t{claim}",
+                        attempt=1,
+                        name="train",
+                        user="me",
+                        slot=slot,
+                        since=now(),
+                        queue=queues[0],
+                    )
+                    for slot, claim in enumerate(claims)
+                ),
+                **more,
+            },
         )
         await self.bus.presence.put(self.NAME, encode_presence(presence), 60)
 

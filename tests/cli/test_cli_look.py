@@ -158,7 +158,7 @@ async def test_workers(evq: Any, played: Any) -> None:
     assert "no agent is there" in (await evq("workers")).err
     await played.appear("default", "gpu", claims=(7,))
     lines = (await evq("workers")).out.splitlines()
-    assert lines[1].split()[:4] == ["laptop", "laptop", "1/2", "busy"]
+    assert lines[1].split()[:4] == ["laptop", "laptop", "busy", "1/2"]
     facts = (await evq("workers", "--json")).json
     assert facts[0]["busy"] == 1 and facts[0]["queues"] == ["default", "gpu"]
 
@@ -166,7 +166,7 @@ async def test_workers(evq: Any, played: Any) -> None:
 async def test_an_agent_that_has_paused_is_there_and_takes_nothing(evq: Any, played: Any) -> None:
     reason = "disk: 1GiB free at /data, floor 2GiB"
     await played.appear("default", paused=reason)
-    assert f"paused: {reason}" in (await evq("workers")).out
+    assert f"laptop: {reason}" in (await evq("workers")).out
     assert [(one["state"], one["paused"]) for one in (await evq("workers", "--json")).json] == [
         ("paused", reason)
     ]

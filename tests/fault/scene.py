@@ -275,6 +275,14 @@ class Scene:
                 return envelope.at / 1e6
         raise AssertionError(f"no such event of {task}")
 
+    def seq(self, task: str, kind: type[Any]) -> int:
+        """The sequence of the task's first event of that kind."""
+        return next(
+            stored.seq
+            for stored, envelope in self._rows
+            if stored.subject.endswith(f".{task}") and isinstance(envelope.event, kind)
+        )
+
     async def records(self, task: str) -> list[Any]:
         """What the task's attempts said, decoded, in the order of the stream."""
         stream = self.client.bus.telemetry

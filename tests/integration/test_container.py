@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -96,9 +97,9 @@ async def test_the_images_of_an_administrator(queue, other_queue, start_agent):
     has = ("sh", "-c", "test -e /usr/bin/git && echo yes || echo no")
     bare, rich = await queue.run(*has), await other_queue.run(*has)
     own = await other_queue.run(*has, container=Container(BARE))
-    assert await queue.lines(bare.id) == ["no"]
-    assert await other_queue.lines(rich.id) == ["yes"]
-    assert await other_queue.lines(own.id) == ["no"]
+    assert await queue.lines(bare.id, "o") == ["no"]
+    assert await other_queue.lines(rich.id, "o") == ["yes"]
+    assert await other_queue.lines(own.id, "o") == ["no"]
 
 
 async def test_arguments_of_a_task(queue, start_agent):
@@ -139,6 +140,33 @@ async def test_the_engine_says_that_there_is_no_gpu(queue, start_agent):
     task = await queue.run("true", container=Container(BARE, ("--gpus=device=0",)))
     assert task.state.cause is Cause.ENVIRONMENT
     assert "gpu" in task.state.evidence and "could not select device driver" in task.state.evidence
+
+
+def recorded(folder: Path, vendor: str) -> tuple[str, ...]:
+    """The options of an agent that believes in two GPUs."""
+    file = folder / "gpus.json"
+    gpus = [{"id": f"GPU-{n}", "vendor": vendor} for n in range(2)]
+    file.write_text(json.dumps({"gpus": gpus}))
+    return ("--gpu-readings", str(file), "--docker-allow", "gpus")
+
+
+async def test_a_task_in_a_container_is_told_its_gpus(queue, start_agent, tmp_path):
+    start_agent([queue], *recorded(tmp_path, "recorded")).ready()
+    script = "echo $CUDA_VISIBLE_DEVICES $NVIDIA_VISIBLE_DEVICES"
+    # The engine would refuse this request: it has no GPU.
+    box = Container(BARE, ("--gpus=all",))
+    task = await completed(queue, await queue.run("sh", "-c", script, container=box, gpus=1))
+    assert await queue.lines(task.id, "o") == ["GPU-0 GPU-0"]
+    task = await completed(queue, await queue.run("sh", "-c", script, container=box))
+    assert await queue.lines(task.id, "o") == ["none"]
+
+
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this machine has a GPU")
+async def test_the_gpus_of_a_task_are_asked_of_the_engine(queue, start_agent, tmp_path):
+    start_agent([queue], *recorded(tmp_path, "nvidia")).ready()
+    task = await queue.run("true", container=Container(BARE), gpus=2, losses=0)
+    assert task.state.cause is Cause.ENVIRONMENT
+    assert "could not select device driver" in task.state.evidence
 
 
 CALL = """

@@ -16,6 +16,8 @@ from engine import BARE, client, containers, engine_script, needs_engine
 from leftovers import half_made, mounts
 
 from evq.agent.environments.cache import Cache
+from evq.agent.gpus.find import ledger_folder
+from evq.agent.gpus.ledger import Ledger
 from evq.core.events import Cause, Claimed, Outcome, Phase, Started
 from evq.core.spec import Container, Script
 
@@ -208,6 +210,28 @@ async def test_what_cannot_end_itself_is_swept_by_the_next_run(queue, start_agen
     second = start_agent([queue], *LEASE, name="sweeper").ready()
     assert "removed 1 containers" in second.said
     await until(lambda: not containers(first))
+
+
+async def test_a_container_keeps_its_gpu_when_its_agent_is_killed(
+    queue, start_agent, until, door, tmp_path
+):
+    file = tmp_path / "gpus.json"
+    file.write_text('{"gpus": [{"id": "GPU-0"}]}')
+    first = start_agent([queue], *LEASE, "--gpu-readings", str(file)).ready()
+    await queue.enqueue("sh", "-c", WAIT, **at(door, gpus=1, losses=0))
+    await until((door / "here").exists)
+    (box,) = containers(first)
+    supervisor = client().api.inspect_container(box["Id"])["State"]["Pid"]
+    os.kill(supervisor, signal.SIGSTOP)
+    first.process.kill()
+    await first.over()
+    ledger = Ledger(ledger_folder(file))
+    with ledger.open() as entries:
+        assert [claim.gpus for claim in entries.held] == [("GPU-0",)] and not entries.left
+    os.kill(supervisor, signal.SIGCONT)
+    await until(lambda: not containers(first))
+    with ledger.open() as entries:
+        assert not entries.held and [left.claim.gpus for left in entries.left] == [("GPU-0",)]
 
 
 async def test_twenty_starts_at_once_make_one_environment(queue, start_agent):

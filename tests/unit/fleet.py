@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from evq.agent.claim import presence_key
 from evq.agent.config import Config
 from evq.agent.gpus.ledger import Ledger
 from evq.agent.gpus.pool import Pool
@@ -24,7 +23,7 @@ from evq.agent.taking.taker import Taker
 from evq.core.bus.memory import MemoryBus, MemoryServer
 from evq.core.handle import from_hint, load
 from evq.core.ports import Delivery, Stored
-from evq.core.presence import AgentPresence, RunningTask, encode_presence
+from evq.core.presence import AgentPresence, RunningTask, encode_presence, presence_key
 from evq.core.resources import Offer
 from evq.core.sdk.author import Author
 from evq.core.sdk.client import Client

@@ -15,12 +15,13 @@ from evq.agent import variables
 from evq.core import subjects
 from evq.core.bus.connect import _streams
 from evq.core.events import Cause, Envelope, Event, Outcome, Telemetry
+from evq.core.samples import Gpus, Machine, Processes, Sample, Shares
 from evq.core.spec import Spec
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 EVENTS = (DOCS / "events.md").read_text()
-KINDS = [*typing.get_args(Event), *typing.get_args(Telemetry)]
+KINDS = [*typing.get_args(Event), *typing.get_args(Telemetry), Sample]
 
 
 def section(title: str) -> str:
@@ -50,6 +51,10 @@ def test_no_event_is_described_that_does_not_exist() -> None:
     [
         ("Events", [field.name for field in msgspec.structs.fields(Envelope)]),
         ("The spec", [field.name for field in msgspec.structs.fields(Spec)]),
+        ("The machine", [field.name for field in msgspec.structs.fields(Machine)]),
+        ("The GPUs", [field.name for field in msgspec.structs.fields(Gpus)]),
+        ("Processes on GPUs", [field.name for field in msgspec.structs.fields(Processes)]),
+        ("Shares of attempts", [field.name for field in msgspec.structs.fields(Shares)]),
         ("Causes", [cause.value for cause in Cause]),
     ],
 )
@@ -80,7 +85,8 @@ def test_what_a_document_points_at_is_there(document: Path) -> None:
 def test_every_stream_is_explained() -> None:
     text = (DOCS / "architecture.md").read_text()
     assert re.findall(r"^\| `([\w-]+)` \|", text, re.M) == [s["name"] for s in _streams()]
-    assert f"`{subjects.LIFECYCLE_SUBJECTS}`" in text and f"`{subjects.TELEMETRY_SUBJECTS}`" in text
+    for pattern in ("LIFECYCLE_SUBJECTS", "TELEMETRY_SUBJECTS", "SAMPLES_SUBJECTS"):
+        assert f"`{getattr(subjects, pattern)}`" in text
 
 
 def test_the_variables_that_tasks_see_are_listed() -> None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from evq.agent.claim import presence_key
-from evq.agent.config import Config
-from evq.agent.neighbours import Neighbours
 from evq.core.bus.memory import MemoryBus, MemoryServer
 from evq.core.events import AgentDown, AgentDraining, AgentLost, AgentUp, Envelope
 from evq.core.ports import Entry
+from evq.core.presence import presence_key
 from evq.core.sdk.author import Author
+from evq.core.sdk.neighbours import Neighbours
 from evq.core.subjects import agent_events
 from evq.core.wire import decode, encode
 from evq.projector.fold import fold_lifecycle
@@ -24,12 +22,12 @@ LEASE = 10.0
 class World:
     """A log of agents, those present, and two who look."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         self.seconds = 1000.0
         self.bus: Any = MemoryBus(MemoryServer(self.clock))
-        config = Config(name="me", queues=("q",), state=folder, cache=folder, lease=LEASE)
+        # Both are called as one, so that each looks after the same next agent.
         self.lookers = [
-            Neighbours(self.bus, Author(name), config, self.clock) for name in ("me", "us")
+            Neighbours(self.bus, Author(by), "me", LEASE, self.clock) for by in ("me", "us")
         ]
 
     def clock(self) -> float:
@@ -66,8 +64,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def world() -> World:
+    return World()
 
 
 async def test_one_who_is_silent_for_two_looks_is_lost_and_that_is_said_once(world: World) -> None:
@@ -87,6 +85,13 @@ async def test_of_several_one_after_the_other_is_lost(world: World) -> None:
     assert await world.look(2) == ["n1"]
     assert await world.look(2) == ["n1", "z1"]
     assert await world.look(2) == ["n1", "z1", "a1"]
+
+
+async def test_a_projector_finds_them_all_when_nobody_is_left(world: World) -> None:
+    world.lookers = [Neighbours(world.bus, Author("projector"), "", LEASE, world.clock)]
+    for name in ("a", "n"):
+        await world.up(name, f"{name}1")
+    assert await world.look(4) == ["a1", "n1"]
 
 
 async def test_one_who_ended_in_order_is_not_lost(world: World) -> None:

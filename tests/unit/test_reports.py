@@ -15,7 +15,7 @@ from evq.core.ports import Stored
 from evq.core.questions import Named
 from evq.core.sdk.author import now
 from evq.core.spec import After, Command, Spec
-from evq.core.subjects import LIFECYCLE_STREAM, TELEMETRY_STREAM, Level
+from evq.core.subjects import LIFECYCLE_STREAM, SAMPLES_STREAM, TELEMETRY_STREAM, Level
 from evq.projector.answers import parameters_for, queries
 from evq.projector.projection import Batch, Projection
 from evq.projector.store import Database
@@ -81,6 +81,7 @@ def history(tmp_path: Path) -> History:
     opened = Database(tmp_path / "test.duckdb")
     opened.start(LIFECYCLE_STREAM, "then")
     opened.start(TELEMETRY_STREAM, "then")
+    opened.start(SAMPLES_STREAM, "then")
     made = History(opened)
     up = events.AgentUp(
         agent="w", instance="i", host="h", pid=1, queues=("q",), order="strict", slots=2,

@@ -18,7 +18,7 @@ from evq.core.ports import Stored
 from evq.core.questions import Named
 from evq.core.spec import Command, Spec
 from evq.core.state import Task
-from evq.core.subjects import LIFECYCLE_STREAM, TELEMETRY_STREAM, Level
+from evq.core.subjects import LIFECYCLE_STREAM, SAMPLES_STREAM, TELEMETRY_STREAM, Level
 from evq.projector import agent_rows, rows
 from evq.projector.answers import parameters_for
 from evq.projector.fold import changed_attempts, fold_lifecycle, hear, sort_telemetry
@@ -79,6 +79,7 @@ def database(tmp_path: Path) -> Database:
     opened = Database(tmp_path / "test.duckdb")
     opened.start(LIFECYCLE_STREAM, "then")
     opened.start(TELEMETRY_STREAM, "then")
+    opened.start(SAMPLES_STREAM, "then")
     yield opened
     opened.close()
 
@@ -111,7 +112,8 @@ def test_the_document_has_every_column_of_every_view(database: Database) -> None
     ]
     assert sorted(documented) == sorted(views)
     for view in views:
-        columns = [(name, kind) for name, kind, *_ in database.rows(f"DESCRIBE {view}")]
+        found = database.rows(f"DESCRIBE {view}")
+        columns = [(name, re.sub(r"STRUCT\(mean.*", "figure", kind)) for name, kind, *_ in found]
         assert documented[view] == columns, view
 
 

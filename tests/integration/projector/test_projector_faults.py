@@ -85,10 +85,10 @@ async def test_it_goes_on_after_the_database_failed(bus: Bus, user: Any, tmp_pat
     async with following(bus, tmp_path / "evq.duckdb", said.append) as follower:
         running = asyncio.create_task(follower.run())
         await user.add()
-        await follower.reach((1, 0))
+        await follower.reach((1, 0, 0))
         await follower.read(lambda database: database.close())
         await user.add()
-        await follower.reach((2, 0))
+        await follower.reach((2, 0, 0))
         _, tasks = await follower.read(lambda d: d.rows("SELECT count(*) FROM tasks"))
         running.cancel()
         with suppress(asyncio.CancelledError):
@@ -107,7 +107,7 @@ async def test_it_waits_while_the_disk_is_nearly_full(
     await user.add()
     await until(lambda: said)
     assert "only 1 MiB are free" in said[0]
-    assert follower.position == (0, 0)
+    assert follower.position == (0, 0, 0)
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running

@@ -83,6 +83,15 @@ def test_what_is_given_back_is_free_at_once(machine: Machine) -> None:
     assert taken(pool) == []
 
 
+def test_what_the_log_was_not_told_of_is_not_free(machine: Machine) -> None:
+    pool = machine.pool()
+    given = pool.reserve(Request(2), "q", "t1", 1)
+    assert given
+    pool.release(given, told=False)
+    assert taken(pool) == [0, 1]
+    assert [left.claim.task for left in pool.left] == ["t1"]
+
+
 def test_a_task_that_wants_no_gpu_costs_no_entry(machine: Machine) -> None:
     pool = machine.pool()
     assert pool.reserve(Request(cpus=2.0), "q", "t1", 1) is NOTHING
@@ -180,9 +189,9 @@ def test_a_broken_gpu_is_given_to_nobody(machine: Machine) -> None:
 
 def test_a_drained_gpu_is_given_to_nobody(machine: Machine) -> None:
     pool = machine.pool()
-    pool.drain(["GPU-0", "GPU-2"], "new fans")
+    pool.drain({"GPU-0": "new fans", "GPU-2": "new fans"})
     assert taken(pool) == [0, 2] and pool.free[0].drained == "new fans"
-    pool.drain(["GPU-0"], "")
+    pool.drain({"GPU-2": "new fans"})
     assert taken(pool) == [2]
 
 

@@ -1,10 +1,11 @@
 """Notices agents that went without a word, and says so in the log.
 
 Each agent looks after the next one by name, so that a look costs one question however many agents
-there are, and an agent that is alone asks nothing.
+there are, and an agent that is alone asks nothing. A projector looks after the first, and so, when
+all are gone, after one after the other.
 
 That is for the views only: whether a task may be taken over is decided by its own claim and its
-holder's presence, in `claim`.
+holder's presence.
 """
 
 from __future__ import annotations
@@ -13,14 +14,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from ..core.bus.connect import Bus
-from ..core.events import AgentDown, AgentLost, AgentNews, Envelope
-from ..core.handle import Author
-from ..core.ports import BusAway, Entry, Stored, WrongSequence
-from ..core.subjects import agent_events
-from ..core.wire import decode, encode
-from .claim import presence_key
-from .config import Config
+from ..bus.connect import Bus
+from ..events import AgentDown, AgentLost, AgentNews, Envelope
+from ..handle import Author
+from ..ports import BusAway, Entry, Stored, WrongSequence
+from ..presence import presence_key
+from ..subjects import agent_events
+from ..wire import decode, encode
 
 log = logging.getLogger(__name__)
 
@@ -35,14 +35,16 @@ class Neighbours:
         self,
         bus: Bus,
         author: Author,
-        config: Config,
+        name: str,
+        lease: float,
         clock: Callable[[], float],
     ) -> None:
-        """`clock` gives seconds that never go back; it is also the clock of `bus.since`."""
+        """`name` is the agent's own, or empty for who is none; `lease` is in seconds. `clock` gives
+        seconds that never go back; it is also the clock of `bus.since`."""
         self._bus = bus
         self._author = author
-        self._name = config.name
-        self._lease = config.lease
+        self._name = name
+        self._lease = lease
         self._clock = clock
         self._last: dict[str, int] = {}
         """By agent, the sequence of the last event about it."""

@@ -1,0 +1,253 @@
+"""The watch: what it sends and when, and what it does about drivers and servers that fail."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evq.agent.config import Config
+from evq.agent.gpus.port import Gpu, Gpus, NoGpus, Reading
+from evq.agent.gpus.recorded import RecordedGpus
+from evq.agent.machine import gpu_watch, host
+from evq.agent.machine.host import Host
+from evq.agent.machine.watch import MachineWatch
+from evq.core import wire
+from evq.core.bus.memory import MemoryBus, MemoryServer
+from evq.core.samples import Sample
+
+
+class Place:
+    """A watch on a bus in memory, and what it says."""
+
+    def __init__(self, folder: Path, gpus: Gpus, **settings: Any) -> None:
+        self.bus = MemoryBus(MemoryServer())
+        config = Config(
+            queues=("q",),
+            state=folder,
+            cache=folder,
+            name="w",
+            **{"sample_every": 0.02, "report_every": 0.1} | settings,
+        )
+        self.watch = MachineWatch(self.bus, config, "i", gpus)  # type: ignore[arg-type]
+
+    async def said(self) -> list[Sample]:
+        found = []
+        for stored in await self.bus.samples.history("evqsam.w"):
+            sample = wire.decode_sample(stored.data)
+            assert isinstance(sample, Sample)
+            found.append(sample)
+        return found
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        running = asyncio.create_task(self.watch.run())
+        try:
+            yield
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+Until = Callable[..., Any]
+
+
+async def first_that(place: Place, until: Until, condition: Callable[[Sample], bool]) -> Sample:
+    async def found() -> Sample | None:
+        return next(filter(condition, await place.said()), None)
+
+    sample = await until(found)
+    assert isinstance(sample, Sample)
+    return sample
+
+
+async def test_the_machine_is_told_of_again_and_again(tmp_path: Path, until: Until) -> None:
+    place = Place(tmp_path, NoGpus())
+    async with place.running():
+        last = await first_that(place, until, lambda sample: sample.number == 2)
+    assert (last.agent, last.instance, last.trouble) == ("w", "i", "")
+    assert last.readings > 1 and 0.1 <= last.seconds < 30
+    machine = last.machine
+    assert machine.memory and machine.memory_total and 0 < machine.memory[0] < machine.memory_total
+    assert machine.disk and machine.disk_total and 0 < machine.disk[2] <= machine.disk_total
+    assert machine.cpu and 0 <= machine.cpu[0] <= 100
+    assert last.cores and all(0 <= core <= 100 for core in last.cores)
+    assert [sample.number for sample in await place.said()][:3] == [0, 1, 2]
+
+
+async def test_a_start_and_an_end_are_told_of_at_once(tmp_path: Path, until: Until) -> None:
+    place = Place(tmp_path, NoGpus(), report_every=3600.0)
+    async with place.running():
+        await first_that(place, until, lambda sample: sample.number == 0)
+        command = [sys.executable, "-c", "input()"]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE)
+        place.watch.started(9, "task00000001", 1, process.pid)
+        sample = await first_that(place, until, lambda sample: sample.shares is not None)
+        assert sample.shares and sample.shares.claim == (9,)
+        process.communicate(b"\n")
+        place.watch.ended(9)
+        await first_that(place, until, lambda sample: sample.number == 2)
+        place.watch.ended(9)  # it is not known any more
+
+
+async def test_no_reports_no_thread(tmp_path: Path) -> None:
+    place = Place(tmp_path, NoGpus(), report_every=0.0)
+    before = threading.active_count()
+    async with place.running():
+        place.watch.started(1, "t", 1, 1)
+        await asyncio.sleep(0)
+        assert threading.active_count() == before
+    assert await place.said() == []
+
+
+async def test_its_threads_end_with_it(tmp_path: Path, until: Until) -> None:
+    place = Place(tmp_path, GpusOfATest())
+    async with place.running():
+        await first_that(place, until, lambda sample: sample.number == 0)
+    await until(lambda: {"machine", "gpus"}.isdisjoint(t.name for t in threading.enumerate()))
+
+
+async def test_what_the_server_does_not_hear_is_missing(tmp_path: Path, until: Until) -> None:
+    place = Place(tmp_path, NoGpus())
+    async with place.running():
+        await first_that(place, until, lambda sample: sample.number == 1)
+        await place.bus.cut()
+        await until(lambda: place.watch.dropped > 2)
+        await place.bus.mend()
+        last = (await place.said())[-1].number
+        await first_that(place, until, lambda sample: sample.number > last)
+        await until(lambda: place.watch.dropped == 0)
+    numbers = [sample.number for sample in await place.said()]
+    assert numbers == sorted(numbers)
+    assert len(numbers) <= numbers[-1] + 1 - 3, "none of the dropped ones came later"
+
+
+# --- GPUs -----------------------------------------------------------------------------------------
+
+
+class GpusOfATest:
+    """One GPU, whose driver answers when the test lets it."""
+
+    trouble = ""
+
+    def __init__(self) -> None:
+        self.answers = threading.Event()
+        self.answers.set()
+
+    def devices(self) -> tuple[Gpu, ...]:
+        return (Gpu(id="GPU-0", index=0, name="T", memory=2**30),)
+
+    def read(self) -> tuple[Reading, ...]:
+        assert self.answers.wait(60)
+        return (Reading(id="GPU-0", utilisation=50.0),)
+
+    def close(self) -> None:
+        self.answers.set()
+
+
+async def test_a_driver_that_hangs_holds_up_nothing(
+    tmp_path: Path, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_watch, "STALE_SECONDS", 0.3)
+    gpus = GpusOfATest()
+    place = Place(tmp_path, gpus)
+    async with place.running():
+        await first_that(place, until, used(50))
+        gpus.answers.clear()
+        sample = await first_that(place, until, lambda sample: bool(sample.trouble))
+        assert "has not answered for" in sample.trouble
+        assert sample.machine.cpu
+        silent = sample.number
+        gone = await first_that(place, until, lambda sample: sample.number == silent + 2)
+        assert gone.gpus and gone.gpus.utilisation == (None,)
+        gpus.answers.set()
+        again = await first_that(
+            place, until, lambda sample: sample.number > silent and used(50)(sample)
+        )
+        assert again.trouble == ""
+
+
+def used(percent: float) -> Callable[[Sample], bool]:
+    def is_used(sample: Sample) -> bool:
+        figure = sample.gpus and sample.gpus.utilisation[0]
+        return bool(figure) and figure[2] == percent  # type: ignore[index]
+
+    return is_used
+
+
+async def test_a_gpu_that_is_lost_is_told_of(tmp_path: Path, until: Until) -> None:
+    file = tmp_path / "gpus.json"
+
+    def write(*gpus: dict[str, Any]) -> None:
+        partial = tmp_path / "part"
+        partial.write_text(json.dumps({"gpus": gpus}))
+        partial.replace(file)
+
+    one, two = {"id": "GPU-0", "utilisation": 30}, {"id": "GPU-1", "utilisation": 60}
+    write(one, two)
+    place = Place(tmp_path, RecordedGpus(file))
+    async with place.running():
+        await first_that(place, until, used(30))
+        write(one)
+        sample = await first_that(
+            place, until, lambda sample: bool(sample.gpus and any(sample.gpus.trouble))
+        )
+        assert sample.gpus
+        trouble = sample.gpus.trouble
+        assert trouble[0] == "" and trouble[1].startswith("lost")
+
+
+async def test_a_broken_driver_is_told_of(tmp_path: Path, until: Until) -> None:
+    place = Place(tmp_path, NoGpus("NVIDIA's driver does not answer: version mismatch"))
+    async with place.running():
+        sample = await first_that(place, until, lambda sample: True)
+    assert sample.gpus is None
+    assert sample.trouble == "NVIDIA's driver does not answer: version mismatch"
+
+
+# --- the machine ----------------------------------------------------------------------------------
+
+
+def test_rates_begin_with_the_second_look(tmp_path: Path) -> None:
+    looked = Host((tmp_path,))
+    rates = ("net_in", "net_out")
+    first, second = looked.read().values, looked.read().values
+    assert {first[name] for name in rates} == {None}
+    assert all(value is not None and value >= 0 for value in map(second.get, rates))
+
+
+def test_only_interfaces_that_lead_out_are_counted(tmp_path: Path) -> None:
+    for name in ("lo", "eth0", "docker0", "veth1"):
+        (tmp_path / name).mkdir()
+    assert host.interfaces(tmp_path) == {"eth0", "docker0", "veth1"}
+    (tmp_path / "eth0/device").mkdir()
+    assert host.interfaces(tmp_path) == {"eth0"}
+    assert host.interfaces(tmp_path / "none") == frozenset()
+
+
+def test_the_fullest_file_system(tmp_path: Path) -> None:
+    space = host.fullest((tmp_path, tmp_path / "none"))
+    assert space and 0 < space[0] <= space[1]
+    assert host.fullest((tmp_path / "none",)) is None
+
+
+def test_sensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Sensor:
+        def __init__(self, current: float) -> None:
+            self.current = current
+
+    found = {"acpitz": [Sensor(20)], "coretemp": [Sensor(50), Sensor(61.5)], "nvme": [Sensor(90)]}
+    monkeypatch.setattr(host.psutil, "sensors_temperatures", lambda: found, raising=False)
+    assert host.temperature() == 61.5
+    found.clear()
+    assert host.temperature() is None
+    monkeypatch.delattr(host.psutil, "sensors_temperatures")
+    assert host.temperature() is None
