@@ -143,7 +143,6 @@ class Simulated:
         )
         self.room = Room(offer, pool)
         means: Any = SimpleNamespace(
-            author=Author(name),
             bus=self._bus,
             config=self._config,
             instance=f"i-{name}",
