@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from ..core import events, state
@@ -25,16 +26,17 @@ from ..core.decide import (
     Rejected,
     Start,
 )
-from ..core.errors import EvqError, ServerFull
+from ..core.errors import EvqError
 from ..core.events import Launch
-from ..core.handle import handle, refresh
-from ..core.ports import BusAway, Delivery
+from ..core.handle import refresh
+from ..core.ports import Delivery
 from ..core.sdk.author import now
 from ..core.spec import Notebook
 from ..core.state import Task
-from . import endings, launch, notebook
+from . import endings, launch, notebook, writing
 from .endings import Ending
 from .execution import Execution
+from .gang.gather import Gather, Withdrawn
 from .gpus import visible
 from .gpus.pool import Assignment
 from .left import Left
@@ -55,12 +57,6 @@ T = TypeVar("T")
 BRIEF = 0.005
 """Seconds that a command must live for its start to be an event of its own. A shorter one is
 told of by its end: one forced write less where writes are what limits the rate of tasks."""
-
-KEEP_AFTER = 0.5
-"""Seconds after which an end that cannot be told yet is put on disk."""
-
-FULL_PAUSE = 1.0
-"""Seconds between two tries to write into a log that has no room."""
 
 
 class Stopped(Exception):
@@ -140,6 +136,8 @@ class Attempt:
         try:
             self._confinement.enter(here.supervisor, self._recorder.say)
             return await self._prepare_and_run(here)
+        except Withdrawn:
+            return None
         except (ClaimLost, Stopped):
             return endings.before_command(self.holder, self._ending)
         except tuple(endings.SET_UP_CAUSES) as error:
@@ -150,7 +148,10 @@ class Attempt:
     async def _prepare_and_run(self, here: Place) -> Finish | GiveBack | None:
         if self.task.spec.secrets:
             await self._find_secrets()
-        return await self._run_command(await self._preparation.run(here, self._secrets))
+        ready = await self._preparation.run(here, self._secrets)
+        if self.task.spec.gang:
+            await Gather(self, self._means, self._recorder.say).run()
+        return await self._run_command(ready)
 
     async def _find_secrets(self) -> None:
         async with self.phase("secrets") as phase:
@@ -220,7 +221,7 @@ class Attempt:
         if self._telling is None:
             return end
         try:
-            _, under_way = await asyncio.wait((self._telling,), timeout=KEEP_AFTER)
+            _, under_way = await asyncio.wait((self._telling,), timeout=writing.KEEP_AFTER)
             if under_way and end:
                 self._keep(end)
             await self._telling
@@ -237,10 +238,7 @@ class Attempt:
         """The end after a step of set-up failed, or was ended."""
         if self._ending:
             return endings.before_command(self.holder, self._ending)
-        self._recorder.say(f"error[{error.code}]: {error.what}")
-        for line in (error.why, error.fix and f"fix: {error.fix}"):
-            for part in line.splitlines():
-                self._recorder.say(f"  {part}")
+        writing.say_error(self._recorder, error)
         memory = self._preparation.memory_evidence() or self._confinement.memory_death_in_set_up()
         return endings.of_set_up(self.holder, error, memory)
 
@@ -257,8 +255,8 @@ class Attempt:
                     "task %s: attempt %d is not ours any more", self.task.id, self.holder.attempt
                 )
             else:
-                await self._all_said(end)
-                await self._settle(await self.write(end, keep_result=True))
+                await writing.all_said(means.outbox, self._recorder, partial(self._keep, end))
+                await self.settle(await self.write(end, keep_result=True))
         except Rejected as error:
             log.info("task %s: the end was refused: %s", self.task.id, error)
         finally:
@@ -266,59 +264,28 @@ class Attempt:
         # An agent that leaves without its server does not come here: the next one hands it in.
         means.results.forget(self._work.name)
 
-    async def _all_said(self, end: Finish | GiveBack) -> None:
-        """Return when the stream has all that the attempt said, and what was left out of it."""
-        outbox, subject = self._means.outbox, self._recorder.subject
-        try:
-            async with asyncio.timeout(KEEP_AFTER):
-                await outbox.arrived(subject)
-        except TimeoutError:
-            self._keep(end)
-            await outbox.arrived(subject)
-        self._recorder.account()
-        await outbox.arrived(subject)
-
     def _keep(self, end: Command) -> None:
         """Put the end on disk, in case this process does not live until the server is back."""
         if isinstance(end, Finish | GiveBack):
             self._means.results.keep(self._work.name, Result.of(self.task.origin, end))
 
-    async def _settle(self, event: events.Lifecycle) -> None:
-        """The hint has done its work, or is wanted again."""
-        match event:
-            case events.Retry(delay=delay):
-                await self._delivery.later(delay)
-            case events.Lost():
-                await self._delivery.later(0.1)
-            case _:
-                await self._delivery.done()
-
     # --- writing ------------------------------------------------------------------------------
 
     async def write(self, command: Command, keep_result: bool = False) -> events.Lifecycle:
         """Carry a command out on the task; waits for the server as long as it takes."""
-
-        async def patience(away: BusAway) -> None:
-            if keep_result:
-                self._keep(command)
-            await self._means.bus.wait(away)
-
-        means = self._means
-        while True:
-            try:
-                written = await handle(means.bus.log, means.author, self.task, command, patience)
-                break
-            except ServerFull as full:
-                # What a task took hours for must not be lost for want of room in the log.
-                log.warning("task %s waits for room in the log: %s", self.task.id, full)
-                if keep_result:
-                    self._keep(command)
-                await asyncio.sleep(FULL_PAUSE)
+        keep = partial(self._keep, command) if keep_result else lambda: None
+        written = await writing.write(self._means, self.task, command, keep)
         self.task = written.task
         if written.task.abort:
             # The word of it may have come before there was an attempt to hear it.
             self._stop(Ending.ABORT)
+        elif written.task.live and written.task.live.disband:
+            self._stop(Ending.GANG)
         return written.event
+
+    async def settle(self, event: events.Lifecycle) -> None:
+        """The hint has done its work, or is wanted again."""
+        await writing.settle(self._delivery, event)
 
     @asynccontextmanager
     async def phase(self, name: str) -> AsyncIterator[launch.PhaseNotes]:
@@ -392,6 +359,8 @@ class Attempt:
                 self._stop(Ending.LOST)
         elif fresh.abort:
             self._stop(Ending.ABORT)
+        elif live.disband:
+            self._stop(Ending.GANG)
         elif self._frozen and self._supervisors:
             self._frozen = False
             for supervisor in self._supervisors:
