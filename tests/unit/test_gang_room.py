@@ -14,10 +14,19 @@ from evq.agent.gang import patience
 from evq.core.events import Cause, Enqueued
 from evq.core.evolve import create
 from evq.core.gather import Gathering, gathering
-from evq.core.permits import Permits
+from evq.core.permits import Permit, Permits
 from evq.core.presence import AgentPresence
 from evq.core.resources import Device, Offer, Request
-from evq.core.room import free, missing, must_give_way, no_room, over_limit, places, too_large
+from evq.core.room import (
+    few_permits,
+    free,
+    missing,
+    must_give_way,
+    no_room,
+    over_limit,
+    places,
+    too_large,
+)
 from evq.core.spec import Command, Gang, Spec
 from evq.core.state import Attempt, End
 
@@ -147,6 +156,19 @@ def test_a_limit_below_the_gang_s_size_keeps_it_out() -> None:
     assert "lets 1 run" in over_limit(member(), Permits(queue="q", reason="", most=5, per_user=1))
     assert over_limit(member(), Permits(queue="q", reason="", most=3)) == ""
     assert over_limit(member(), Permits(queue="q", reason="")) == ""
+
+
+def test_a_limit_that_leaves_too_few_permits_puts_a_gang_off() -> None:
+    held = tuple(Permit(f"t{number}", "ada", "w", "i") for number in range(2))
+    taken = [agent("x", 1, member()), agent("y"), agent("z")]  # the one to be claimed is at x
+    for limits, short in (
+        ({"most": 4}, True),
+        ({"most": 5}, False),
+        ({"most": 9, "per_user": 4}, True),
+        ({"most": 9, "per_user": 5}, False),
+    ):
+        permits = Permits(queue="q", reason="", held=held, **limits)
+        assert bool(few_permits(member(), permits, "ada", taken)) == short
 
 
 def test_a_task_without_a_gang_gathers_nothing() -> None:
