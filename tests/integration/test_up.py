@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from evq.cli import serve, up
+from evq.cli import up
 from evq.cli.embedded import Door, Tls, greeting
 from evq.cli.identity import Identity, born
 from evq.cli.settings import load
@@ -381,25 +381,3 @@ def test_nobody_listens_to_the_world_without_tls(down: Store) -> None:
     with pytest.raises(UsageError) as missing:
         run("--listen", "0.0.0.0:0", "--tls-cert", __file__)
     assert "--tls-key is missing" in missing.value.what
-
-
-@pytest.mark.parametrize(
-    ("more", "names"),
-    [
-        ({}, ["projector", "agent", "services"]),
-        ({"services": False}, ["projector", "agent"]),
-        ({"agent": False}, ["projector"]),
-        ({"projector": False}, ["agent", "services"]),
-        ({"queues": ("default", "services")}, ["projector", "agent"]),
-    ],
-)
-def test_what_runs_beside_the_server(
-    tmp_path: Path, more: dict[str, Any], names: list[str]
-) -> None:
-    plan = serve.Plan(store=tmp_path, **more)
-    found = serve.members(plan, Door("127.0.0.1", 4222, "token"))
-    assert [process.name for process in found] == names
-    # Nobody waits for services when all is brought up.
-    late = [process for process in found if not process.awaited]
-    assert [process.name for process in late] == [name for name in names if name == "services"]
-    assert all(process.argv[-2:] == ("--services", "--no-wait") for process in late)

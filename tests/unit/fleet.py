@@ -57,6 +57,11 @@ def played(story: Coroutine[Any, Any, T]) -> T:
         return runner.run(story)
 
 
+async def later(seconds: float) -> None:
+    """Let so much of a story's time pass."""
+    await asyncio.sleep(seconds)
+
+
 class Run(msgspec.Struct, frozen=True):
     """A task that began."""
 
@@ -139,7 +144,6 @@ class Simulated:
         self.room = Room(offer, pool)
         means: Any = SimpleNamespace(
             bus=self._bus,
-            author=Author(name),
             config=self._config,
             instance=f"i-{name}",
             keeper=SimpleNamespace(fresh=True),
