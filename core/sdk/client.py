@@ -100,8 +100,7 @@ class Client:
         for level in {Level.of(spec) for spec in wanted}:
             await self._ensure(level)
         receipts: list[Receipt] = []
-        for chosen in _parts(wanted):
-            part = [await whole_gangs(self.bus.log, one) for one in chosen]
+        for part in _parts([await whole_gangs(self.bus.log, spec) for spec in wanted]):
             tasks = [new_task_id() for _ in part]
             entries = [
                 self._entry(Level.of(spec), task, spec)
