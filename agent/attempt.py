@@ -36,6 +36,7 @@ from ..core.state import Task
 from . import endings, launch, notebook, writing
 from .endings import Ending
 from .execution import Execution
+from .gang.gather import Gather, Withdrawn
 from .gpus.pool import ANY, Assignment
 from .left import Left
 from .limits.confinement import Confinement
@@ -55,9 +56,6 @@ T = TypeVar("T")
 BRIEF = 0.005
 """Seconds that a command must live for its start to be an event of its own. A shorter one is
 told of by its end: one forced write less where writes are what limits the rate of tasks."""
-
-KEEP_AFTER = 0.5
-"""Seconds after which an end that cannot be told yet is put on disk."""
 
 
 class Stopped(Exception):
@@ -131,6 +129,8 @@ class Attempt:
         try:
             self._confinement.enter(here.supervisor, self._recorder.say)
             return await self._prepare_and_run(here)
+        except Withdrawn:
+            return None
         except (ClaimLost, Stopped):
             return endings.before_command(self.holder, self._ending)
         except tuple(endings.SET_UP_CAUSES) as error:
@@ -141,7 +141,10 @@ class Attempt:
     async def _prepare_and_run(self, here: Place) -> Finish | GiveBack | None:
         if self.task.spec.secrets:
             await self._find_secrets()
-        return await self._run_command(await self._preparation.run(here, self._secrets))
+        ready = await self._preparation.run(here, self._secrets)
+        if self.task.spec.gang:
+            await Gather(self, self._means, self._recorder.say).run()
+        return await self._run_command(ready)
 
     async def _find_secrets(self) -> None:
         async with self.phase("secrets") as phase:
@@ -209,7 +212,7 @@ class Attempt:
         if self._telling is None:
             return end
         try:
-            _, under_way = await asyncio.wait((self._telling,), timeout=KEEP_AFTER)
+            _, under_way = await asyncio.wait((self._telling,), timeout=writing.KEEP_AFTER)
             if under_way and end:
                 self._keep(end)
             await self._telling
@@ -226,10 +229,7 @@ class Attempt:
         """The end after a step of set-up failed, or was ended."""
         if self._ending:
             return endings.before_command(self.holder, self._ending)
-        self._recorder.say(f"error[{error.code}]: {error.what}")
-        for line in (error.why, error.fix and f"fix: {error.fix}"):
-            for part in line.splitlines():
-                self._recorder.say(f"  {part}")
+        writing.say_error(self._recorder, error)
         memory = self._preparation.memory_evidence() or self._confinement.memory_death_in_set_up()
         return endings.of_set_up(self.holder, error, memory)
 
@@ -246,8 +246,8 @@ class Attempt:
                     "task %s: attempt %d is not ours any more", self.task.id, self.holder.attempt
                 )
             else:
-                await self._all_said(end)
-                await self._settle(await self.write(end))
+                await writing.all_said(means.outbox, self._recorder, partial(self._keep, end))
+                await self.settle(await self.write(end))
         except Rejected as error:
             log.info("task %s: the end was refused: %s", self.task.id, error)
         finally:
@@ -255,44 +255,28 @@ class Attempt:
         # An agent that leaves without its server does not come here: the next one hands it in.
         means.results.forget(self._work.name)
 
-    async def _all_said(self, end: Finish | GiveBack) -> None:
-        """Return when the stream has all that the attempt said, and what was left out of it."""
-        outbox, subject = self._means.outbox, self._recorder.subject
-        try:
-            async with asyncio.timeout(KEEP_AFTER):
-                await outbox.arrived(subject)
-        except TimeoutError:
-            self._keep(end)
-            await outbox.arrived(subject)
-        self._recorder.account()
-        await outbox.arrived(subject)
-
     def _keep(self, end: Command) -> None:
         """Put the end on disk, in case this process does not live until the server is back."""
         if isinstance(end, Finish | GiveBack):
             self._means.results.keep(self._work.name, Result.of(self.task.origin, end))
 
-    async def _settle(self, event: events.Lifecycle) -> None:
-        """The hint has done its work, or is wanted again."""
-        match event:
-            case events.Retry(delay=delay):
-                await self._delivery.later(delay)
-            case events.Lost():
-                await self._delivery.later(0.1)
-            case _:
-                await self._delivery.done()
-
     # --- writing ------------------------------------------------------------------------------
 
     async def write(self, command: Command) -> events.Lifecycle:
         """Carry a command out on the task; waits for the server as long as it takes."""
-        means, keep = self._means, partial(self._keep, command)
-        written = await writing.write(means.bus, means.author, self.task, command, keep)
+        keep = partial(self._keep, command)
+        written = await writing.write(self._means, self.task, command, keep)
         self.task = written.task
         if written.task.abort:
             # The word of it may have come before there was an attempt to hear it.
             self._stop(Ending.ABORT)
+        elif written.task.live and written.task.live.disband:
+            self._stop(Ending.GANG)
         return written.event
+
+    async def settle(self, event: events.Lifecycle) -> None:
+        """The hint has done its work, or is wanted again."""
+        await writing.settle(self._delivery, event)
 
     @asynccontextmanager
     async def phase(self, name: str) -> AsyncIterator[launch.PhaseNotes]:
@@ -366,6 +350,8 @@ class Attempt:
                 self._stop(Ending.LOST)
         elif fresh.abort:
             self._stop(Ending.ABORT)
+        elif live.disband:
+            self._stop(Ending.GANG)
         elif self._frozen and self._supervisors:
             self._frozen = False
             for supervisor in self._supervisors:

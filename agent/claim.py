@@ -15,11 +15,12 @@ from ..core import state
 from ..core.bus.connect import Bus
 from ..core.decide import Claim, DeclareLost, NoPermit, Rejected
 from ..core.errors import NotFound
-from ..core.handle import Author, from_hint, handle, load, refresh, tell_the_rest
+from ..core.handle import Author, from_hint, handle, load, refresh, tell_holders, tell_the_rest
 from ..core.ports import BusAway, Delivery, Stored
 from ..core.presence import decode_presence, presence_key
 from ..core.state import Attempt, Task
 from .config import Config
+from .gang.admission import Admission
 from .gpus.pool import NOTHING, Assignment
 
 _T = TypeVar("_T")
@@ -63,6 +64,8 @@ class Claimer:
         self._config = config
         self._instance = instance
         self._clock = clock
+        self.gangs: Admission | None = None
+        """What tells whether a gang would find room; without it every member is claimed."""
         self.limits: Permitting | None = None
         """What tells of the queues' limits; without it no claim needs a permit."""
         self._unlisted: dict[int, float] = {}
@@ -105,6 +108,9 @@ class Claimer:
                     if (rest := await self._rest(failure, delay)) > 0:
                         await delivery.later(rest)
                         return None
+                    if (pause := await self._gang_is_away(task)) > 0:
+                        await delivery.later(pause)
+                        return None
                     claim = Claim(
                         self._config.name,
                         self._instance,
@@ -130,6 +136,13 @@ class Claimer:
                             await delivery.later(self._config.lease)
                             return None
                         task = fresh
+
+    async def _gang_is_away(self, task: Task) -> float:
+        """Seconds until the next look at a task whose gang would not find room, else 0."""
+        gangs = self.gangs
+        if task.spec.gang is None or gangs is None:
+            return 0.0
+        return await self._patiently(lambda: gangs.put_off(task))
 
     def _permit(self, queue: str) -> str:
         """The queue, if a task needs a permit to be live there."""
@@ -172,7 +185,9 @@ class Claimer:
         why = f"agent {attempt.agent} went silent for longer than its lease"
         command = DeclareLost(attempt.number, why)
         try:
-            return (await handle(self._bus.log, self._author, task, command, self._wait)).task
+            written = await handle(self._bus.log, self._author, task, command, self._wait)
+            await tell_holders(self._bus.calls, written.others)
+            return written.task
         except Rejected:
             return await self._patiently(lambda: refresh(self._bus.log, task))
 

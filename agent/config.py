@@ -44,6 +44,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     The machine is looked at each `sample_every`, and told of each `report_every`; 0 is never.
     `drain_timeout` is how long tasks may run on when the agent was told to stop; `schedule` is
     written as `core.schedule` tells, and `outside` says what becomes of tasks when it closes.
+    `gather` is when the members of a gang may keep places for each other, `address` where those on
+    other machines reach rank 0; empty finds it.
     """
 
     name: str = ""
@@ -67,6 +69,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     services: bool = False
     service_limits: Limits = LIMITS
     keep: float = 7200.0
+    gather: float = 60.0
+    address: str = ""
     on_disconnect: OnDisconnect = "freeze"
     state: Path
     cache: Path

@@ -38,6 +38,7 @@ class Ending(Enum):
     TIME = auto()
     LOST = auto()
     GIVE_BACK = auto()
+    GANG = auto()
 
 
 def of_command(
@@ -73,6 +74,9 @@ def of_command(
             return finish(Outcome.ABORTED, code, Cause.ABORT)
         case Ending.TIME:
             return finish(Outcome.TIMED_OUT, code, Cause.TIME, out_of_time)
+        case Ending.GANG:
+            # What became of the others stands in the task's own events, and decides.
+            return finish(Outcome.FAILED, code, Cause.GANG)
         case None:
             pass
     if exit.lease_ran_out:
@@ -109,6 +113,8 @@ def before_command(holder: Holder, ending: Ending | None) -> Finish | GiveBack |
             return Finish(holder, Outcome.ABORTED, cause=Cause.ABORT)
         case Ending.GIVE_BACK:
             return given_back(holder)
+        case Ending.GANG:
+            return Finish(holder, Outcome.FAILED, cause=Cause.GANG)
         case Ending.LOST | Ending.TIME | None:
             return None
 
@@ -128,5 +134,5 @@ def is_worth_a_look(end: Finish | GiveBack | None) -> bool:
     return (
         isinstance(end, Finish)
         and end.outcome in RETRIABLE
-        and end.cause is not Cause.INFRASTRUCTURE
+        and end.cause not in (Cause.INFRASTRUCTURE, Cause.GANG)
     )

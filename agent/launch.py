@@ -20,6 +20,7 @@ from . import environments, notebook
 from .command import Run
 from .containers.variables import carried
 from .environments.base import Environment, Recipe, Request
+from .gang.variables import gang_variables
 from .means import Means
 from .place import Place
 from .secret_sources import Secrets
@@ -274,6 +275,7 @@ def variables(
     ran = task.live and task.live.commit
     if commit := ran or (spec.code and spec.code.commit):
         base["EVQ_COMMIT"] = commit
+    base |= gang_variables(task)
     return {**base, **spec.variables, **secrets.variables}
 
 

@@ -30,6 +30,7 @@ from .duty.duty import Duty
 from .duty.hours import Hours
 from .duty.identity import Identity
 from .duty.leaving import Leaving
+from .gang.admission import Admission
 from .instances.diary import RUNS, Note
 from .instances.settle import Settler
 from .means import Means
@@ -74,6 +75,8 @@ class Agent:
         self._identity = Identity(means.bus, means.config, means.instance, means.host, loop.time)
         self._claimer = Claimer(means.bus, means.author, means.config, means.instance, loop.time)
         self._claimer.limits = self._taker.limits
+        self._gangs = Admission(means.bus, means.config, lambda: self._presence(()))
+        self._claimer.gangs = self._gangs
         self._taker.limits.running = lambda: [one.task for one in self._attempts.values()]
         self._settler = Settler(means.bus, means.author, means.config.name, means.config.lease)
         config = means.config
@@ -106,6 +109,7 @@ class Agent:
                 )
                 for live in self._attempts.values()
             ),
+            gathering=self._gangs.considered(live.task for live in self._attempts.values()),
         )
 
     # --- life ---------------------------------------------------------------------------------
@@ -263,12 +267,14 @@ class Agent:
             channel = self._channels[holding.slot]
             attempt = Attempt(self._means, claimed, delivery, channel, holding.assignment)
             self._attempts[claimed.id] = attempt
+            self._gangs.settled(claimed.id)
             end = await attempt.run()
         except Exception:
             log.exception("task %s: the agent failed", delivery.task)
             if attempt:
                 end = attempt.failed_here()
         finally:
+            self._gangs.settled(delivery.task)
             # The last process is dead: the slot is free before the log has been told. But whoever
             # reads the log must find no GPU in two attempts.
             if attempt is None or not gpus:

@@ -71,6 +71,8 @@ from .unit import unit_options
 @click.option("--lease", metavar="TIME", help="How long the agent may be silent.")
 @click.option("--grace", metavar="TIME", help="From SIGTERM to SIGKILL.")
 @click.option("--keep", metavar="TIME", help="How long a failed attempt's folder stays.")
+@click.option("--gather", metavar="TIME", help="When places are kept for a gang's other ranks.")
+@click.option("--address", metavar="HOST", help="Where other ranks of a gang reach this machine.")
 @click.option("--max-timeout", metavar="TIME", help="The longest that a task may run here.")
 @click.option("--state-dir", metavar="DIR", help="What must be found again after a crash.")
 @click.option("--cache-dir", metavar="DIR", help="Environments and code.")
@@ -111,6 +113,8 @@ def agent(
     lease: str | None,
     grace: str | None,
     keep: str | None,
+    gather: str | None,
+    address: str | None,
     max_timeout: str | None,
     state_dir: str | None,
     cache_dir: str | None,
@@ -149,6 +153,8 @@ def agent(
         lease=lease,
         grace=grace,
         keep=keep,
+        gather=gather,
+        address=address,
         max_timeout=max_timeout,
         patience=patience,
         on_disconnect=on_disconnect,
@@ -176,7 +182,7 @@ def agent(
     }
     words = [word for name, value in arguments.items() if value for word in (name, value)]
     words += words_of(known)
-    words += duty_words(duty, slots)
+    words += duty_words(duty, slots, gpus)
     words += ["--no-wait"] * no_wait
     if label:
         words.append("--label=" + ",".join(_labels(label)))
@@ -209,6 +215,8 @@ def words_of(known: Settings) -> list[str]:
         "--lease": f"{known.lease:g}",
         "--grace": f"{known.grace:g}",
         "--keep": f"{known.keep:g}",
+        "--gather": f"{known.gather:g}",
+        "--address": known.address,
         "--state-dir": known.state_dir,
         "--cache-dir": known.cache_dir,
         "--log-bytes": str(known.log_bytes),

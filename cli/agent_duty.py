@@ -58,13 +58,19 @@ def duty_options(command: _F) -> _F:
     return command
 
 
-def duty_words(duty: Mapping[str, Any], slots: int | None) -> list[str]:
+def duty_words(duty: Mapping[str, Any], slots: int | None, gpus: str | None) -> list[str]:
     """These options as the agent's process takes them. Raises `UsageError`."""
     if duty["services"] and slots:
         raise UsageError(
             "--services and --slots say both how many tasks run at once",
             why=f"--services {duty['services']}, --slots {slots}",
             fix=f"--services {slots}",
+        )
+    if duty["services"] and gpus not in (None, "none"):
+        raise UsageError(
+            "services have no GPUs",
+            why=f"--services and --gpus {gpus} do not go together",
+            fix="another agent for tasks with GPUs, beside the one for services",
         )
     if duty["schedule"]:
         parse_schedule(duty["schedule"])
@@ -80,7 +86,7 @@ def duty_words(duty: Mapping[str, Any], slots: int | None) -> list[str]:
         "--drain-timeout": f"{units.seconds(timeout):g}" if timeout else None,
     }
     given = [f"{name}={value}" for name, value in words.items() if value]
-    return given + ["--services"] * bool(duty["services"])
+    return given + ["--services", "--gpus=none"] * bool(duty["services"])
 
 
 def default_queue(duty: Mapping[str, Any], setting: str) -> str:

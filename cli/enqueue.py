@@ -21,6 +21,7 @@ from ..core.state import Ended, Task
 from . import output
 from .after import after_text, resolve_after, split
 from .document import looks_secret, spec_facts
+from .gang import gang_warnings
 from .options import json_option
 from .recent import remember
 from .render import code_text, repo_text
@@ -168,6 +169,8 @@ def summary(done: Submission) -> list[str]:
     """The task in two or three lines."""
     receipt, spec = done.receipt, done.spec
     head = f"task {output.bold(receipt.task)}  {argv_text(spec.entry)}"
+    if spec.nodes > 1:
+        head += f"  {output.dim('nodes')} {spec.nodes}"
     lines = [f"{head}  {output.dim('queue')} {spec.queue}"]
     if not receipt.new:
         lines.append(f"  {output.dim('key')}    {spec.key} was used before: this is that task")
@@ -220,6 +223,8 @@ def warn_of_service(done: Submission) -> None:
 def warn_of_queue(done: Submission) -> None:
     """Say so if nobody would take the task; a queue's name may have been mistyped."""
     queue = done.spec.queue
+    for sentence in gang_warnings(done.spec, done.agents) if done.receipt.new else ():
+        output.warn(sentence)
     if done.served or not done.receipt.new:
         return
     if pause := done.queue.pause:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -44,6 +44,12 @@ class Said(msgspec.Struct, frozen=True):
     record: Telemetry
 
 
+class Told(msgspec.Struct, frozen=True):
+    """The task has ended, and everything it said was told. Only a requeue can follow."""
+
+    task: Task
+
+
 Item = Happened | Said
 
 
@@ -62,9 +68,48 @@ async def newborn(bus: Bus, origin: int) -> Task:
 async def follow(bus: Bus, task: Task) -> AsyncGenerator[Item, None]:
     """What happens to `task` from where it is folded to, until it has ended and all it said
     has been read. `newborn` gives the whole story."""
+    async with aclosing(_follow_on(bus, task)) as items:
+        async for item in items:
+            if isinstance(item, Told):
+                return
+            yield item
+
+
+async def follow_all(bus: Bus, tasks: Sequence[Task]) -> AsyncGenerator[tuple[int, Item], None]:
+    """The same for several tasks at once, each thing with its task's place in `tasks`, until all
+    have ended: one that ended may run again as long as another has not."""
+    arrived: asyncio.Queue[tuple[int, Item | Told | Exception]] = asyncio.Queue(maxsize=8)
+
+    async def read(place: int, task: Task) -> None:
+        try:
+            async with aclosing(_follow_on(bus, task)) as items:
+                async for item in items:
+                    await arrived.put((place, item))
+        except Exception as error:
+            await arrived.put((place, error))
+
+    readers = [asyncio.create_task(read(place, task)) for place, task in enumerate(tasks)]
+    told: set[int] = set()
+    try:
+        while len(told) < len(tasks):
+            place, item = await arrived.get()
+            if isinstance(item, Exception):
+                raise item
+            if isinstance(item, Told):
+                told.add(place)
+                continue
+            told.discard(place)
+            yield place, item
+    finally:
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+
+
+async def _follow_on(bus: Bus, task: Task) -> AsyncGenerator[Item | Told, None]:
     teller = _Teller(task)
     async with _reading(bus, task) as arrived:
-        while not teller.over:
+        while True:
             stream, batch = await arrived.get()
             if isinstance(batch, Exception):
                 raise batch
@@ -75,6 +120,8 @@ async def follow(bus: Bus, task: Task) -> AsyncGenerator[Item, None]:
                     teller.end_after(await _last(bus, teller.task))
             for said in teller.said(batch if stream is bus.telemetry else []):
                 yield said
+            if teller.over:
+                yield Told(teller.task)
 
 
 class _Teller:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from ..core.errors import NotFound, UsageError
 from ..core.events import Log
@@ -19,7 +20,8 @@ from ..core.wire import decode_telemetry
 from . import output
 from .completion import complete_task
 from .failure import INTERRUPTED
-from .follow import Happened, follow, newborn, speaker, telemetry_of
+from .follow import Happened, Item, Said, follow, newborn, speaker, telemetry_of
+from .gang import chosen_ranks, follow_members, member, member_lines, rank_label
 from .options import json_option
 from .render import clock, colored, iso, marked
 from .selectors import resolve
@@ -51,6 +53,9 @@ class Wanted(msgspec.Struct, frozen=True):
     pattern: re.Pattern[str] | None
     timestamps: bool
     as_json: bool
+    rank: int | None = None
+    """Whose lines they are, if those of several ranks are shown together."""
+    nodes: int = 1
 
     def takes(self, line: Line, attempt: Attempt) -> bool:
         """Whether the line is asked for. If an attempt never ran, its set-up is all there is."""
@@ -64,11 +69,15 @@ class Wanted(msgspec.Struct, frozen=True):
         """The line as it is printed."""
         if self.as_json:
             facts = {"attempt": line.attempt, "line": line.number, "at": iso(line.at)}
+            facts |= {} if self.rank is None else {"rank": self.rank}
             said = {"stream": STREAMS.get(line.stream, line.stream), "text": line.text}
             return msgspec.json.encode(facts | said).decode()
         dim = output.stdout_dim()
         text = line.text if line.stream in "oe" else dim(line.text)
-        return f"{dim(clock(line.at))} {text}" if self.timestamps else text
+        text = f"{dim(clock(line.at))} {text}" if self.timestamps else text
+        if self.rank is None:
+            return text
+        return output.fitting(rank_label(self.rank, self.nodes), sys.stdout) + text
 
 
 @click.command()
@@ -76,6 +85,7 @@ class Wanted(msgspec.Struct, frozen=True):
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on until the task has ended.")
 @click.option("--setup", is_flag=True, help="Also what setting up code and environment wrote.")
 @click.option("--attempt", type=int, metavar="N", help="One attempt.  [the last one]")
+@click.option("--rank", metavar="R|all", help="One rank of a gang, or all.  [0]")
 @click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines.")
 @click.option("--grep", metavar="RE", help="Only lines that hold this regular expression.")
 @click.option("--timestamps", is_flag=True, help="Put the time before each line.")
@@ -85,6 +95,7 @@ def logs(
     following: bool,
     setup: bool,
     attempt: int | None,
+    rank: str | None,
     tail: int | None,
     grep: str | None,
     timestamps: bool,
@@ -93,7 +104,7 @@ def logs(
     """Print what a task wrote: by default the last one you enqueued, its last attempt.
 
     Everything comes on stdout, in the order in which it was written. With --json each line is an
-    object of its own.
+    object of its own. The lines of several ranks are told apart by [RANK] before each.
 
     \b
     Examples:
@@ -103,7 +114,7 @@ def logs(
     """
     wanted = Wanted(attempt, setup, _pattern(grep), timestamps, as_json)
     try:
-        call(lambda client: _logs(client, task, wanted, tail, following))
+        call(lambda client: _logs(client, task, rank, wanted, tail, following))
     except KeyboardInterrupt:
         if following:
             output.note(output.dim("no longer following; the task goes on"))
@@ -120,9 +131,61 @@ def _pattern(written: str | None) -> re.Pattern[str] | None:
 
 
 async def _logs(
-    client: Client, selector: str, wanted: Wanted, tail: int | None, following: bool
+    client: Client,
+    selector: str,
+    rank: str | None,
+    wanted: Wanted,
+    tail: int | None,
+    following: bool,
 ) -> None:
-    task = await client.get(await resolve(client, selector))
+    named = await client.get(await resolve(client, selector))
+    members = [await member(client, named, one) for one in chosen_ranks(named, rank)]
+    if len(members) == 1:
+        await _logs_of_one(client, members[0], wanted, tail, following)
+    else:
+        await _logs_of_all(client, members, wanted, tail, following)
+
+
+async def _logs_of_all(
+    client: Client, members: list[Task], wanted: Wanted, tail: int | None, following: bool
+) -> None:
+    """The lines of all members together, by the time at which they were written."""
+    shown = [replace(wanted, rank=rank, nodes=len(members)) for rank in range(len(members))]
+    firsts = [last_number(one) for one in members]
+    if following and not all(isinstance(one.state, Ended) for one in members):
+
+        def tell(rank: int, item: Item) -> None:
+            if not isinstance(item, Said) or not isinstance(item.record, Log):
+                return
+            for line in lines_of(item.record):
+                if line.attempt >= firsts[rank] and shown[rank].takes(line, item.attempt):
+                    print(shown[rank].text(line), flush=True)
+
+        ended = await follow_members(client, members, tell)
+        if not wanted.as_json:
+            for text in member_lines(ended):
+                output.note(output.dim(text))
+        return
+    lines = [
+        (line.at, rank, line)
+        for rank, one in enumerate(members)
+        async for line in _stored_lines(
+            client, one, replace(shown[rank], attempt=wanted.attempt or firsts[rank])
+        )
+    ]
+    lines.sort(key=lambda one: one[:2])
+    for _, rank, line in lines if tail is None else lines[max(0, len(lines) - tail) :]:
+        print(shown[rank].text(line))
+
+
+def last_number(task: Task) -> int:
+    """The number of the task's last attempt; 1 before there is one."""
+    return task.attempts[-1].number if task.attempts else 1
+
+
+async def _logs_of_one(
+    client: Client, task: Task, wanted: Wanted, tail: int | None, following: bool
+) -> None:
     numbers = [attempt.number for attempt in task.attempts]
     if wanted.attempt is not None and wanted.attempt not in numbers and not following:
         raise NotFound(
@@ -130,12 +193,12 @@ async def _logs(
             why=f"it has {len(numbers)}",
             fix=f"evq show {task.id}",
         )
-    last = numbers[-1] if numbers else 1
+    last = last_number(task)
     if following and not isinstance(task.state, Ended):
         await _follow(client, task, wanted, last, tail)
         return
     if wanted.attempt is None:
-        wanted = msgspec.structs.replace(wanted, attempt=last)
+        wanted = replace(wanted, attempt=last)
     lines = _stored_lines(client, task, wanted)
     shown = await _print(lines, wanted, tail)
     if not shown and not wanted.as_json:
@@ -206,7 +269,7 @@ async def _follow(client: Client, task: Task, wanted: Wanted, first: int, tail: 
     """From the attempt `first` on, and every one after it; `tail` cuts what is there already."""
     skip = 0
     if tail is not None:
-        now = msgspec.structs.replace(wanted, attempt=wanted.attempt or first)
+        now = replace(wanted, attempt=wanted.attempt or first)
         skip = max(0, await _count(_stored_lines(client, task, now)) - tail)
     async with aclosing(follow(client.bus, await newborn(client.bus, task.origin))) as items:
         async for item in items:

@@ -44,6 +44,7 @@ Row = Mapping[str, Any]
     "-n", "limit", type=click.IntRange(min=1), default=LIMIT, metavar="N", help="At most N.  [20]"
 )
 @click.option("--all", "everything", is_flag=True, help="All there are.")
+@click.option("--ranks", is_flag=True, help="Each rank of a gang on a line of its own.")
 @json_option
 def ls(
     states: tuple[str, ...],
@@ -51,9 +52,10 @@ def ls(
     mine: bool,
     limit: int,
     everything: bool,
+    ranks: bool,
     as_json: bool,
 ) -> None:
-    """List tasks, the newest first.
+    """List tasks, the newest first. A gang is one line, that of its rank 0.
 
     \b
     Examples:
@@ -65,11 +67,12 @@ def ls(
     params |= {"states": list(states)} if states else {}
     params |= {"queue": queue} if queue else {}
     params |= {"user": user_name()} if mine else {}
+    params |= {"ranks": True} if ranks else {}
     rows = call(lambda client: _rows(client, Named("tasks", params)))
     if as_json:
         output.say_json(rows)
     elif rows:
-        _print(rows)
+        _print(rows, ranks)
         if len(rows) == limit and not everything and output.on_terminal():
             output.note(output.dim(f"the newest {limit}; evq ls --all shows all there are"))
     else:
@@ -80,7 +83,14 @@ async def _rows(client: Client, question: Named) -> list[dict[str, Any]]:
     return [row async for row in client.rows(question)]
 
 
-def _print(rows: list[dict[str, Any]]) -> None:
+def _ranks(row: Row, apart: bool) -> str:
+    """How many ranks stand behind a line, or which one it is."""
+    if row.get("gang") is None:
+        return ""
+    return f" [{row['gang_rank']}]" if apart else f" ×{row['nodes']}"
+
+
+def _print(rows: list[dict[str, Any]], ranks: bool) -> None:
     columns = [
         Column("TASK", style=output.bold),
         Column("STATE", style=colored),
@@ -98,7 +108,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
             (
                 row["task"],
                 marked(row["state"]),
-                row["name"],
+                row["name"] + _ranks(row, ranks),
                 row["queue"],
                 age(timestamp(row["enqueued"])),
                 span(row["wait_seconds"]),

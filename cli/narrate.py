@@ -57,6 +57,10 @@ def _words(event: events.Event) -> str:
             return f"aborted before it ran: {reason}"
         case events.Requeued(reason):
             return f"put back into its queue: {reason}"
+        case events.Assembled():
+            return f"its gang is complete, rank 0 is at {event.address}:{event.port}"
+        case events.Disbanded():
+            return f"its gang ends: {event.evidence}" + ("; all run again" if event.again else "")
         case events.Awaited(by):
             return f"awaited by {', '.join(by)}"
         case events.DependenciesEnded(ends):

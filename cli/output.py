@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import click
 import msgspec
@@ -56,6 +56,12 @@ def stdout_dim() -> Callable[[str], str]:
     """`dim` if stdout takes colours, for what is printed without Click, line by line."""
     colors = sys.stdout.isatty() if THIS_RUN.colors is None else THIS_RUN.colors
     return dim if colors else str
+
+
+def fitting(text: str, file: TextIO) -> str:
+    """Styled `text`, its colours left out if `file` takes none."""
+    colors = file.isatty() if THIS_RUN.colors is None else THIS_RUN.colors
+    return text if colors else click.unstyle(text)
 
 
 def on_terminal() -> bool:

@@ -24,6 +24,7 @@ MEANINGS = {
     Cause.DRAINED: "its agent was stopped",
     Cause.DEPENDENCY: "a task that it awaited ended in another way than it was to",
     Cause.INFRASTRUCTURE: "its agent could not do its part",
+    Cause.GANG: "another rank of its gang ended without success",
 }
 """Each cause in a sentence."""
 
@@ -44,6 +45,11 @@ def remedies(task: Task) -> list[tuple[str, str]]:
         return found
     if state.cause in _OF_THE_MACHINE:
         return [(f"evq retry {task.id}", "run it again; it was not its own fault")]
+    if state.cause is Cause.GANG:
+        return [
+            (f"evq logs {task.id} --rank all", "what all ranks wrote"),
+            (f"evq retry {task.id}", "run all ranks again"),
+        ]
     if state.cause in _OF_SET_UP:
         found.append((f"evq logs {task.id} --setup", "all that the set-up wrote"))
     if task.spec.keep != 0:

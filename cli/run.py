@@ -12,6 +12,8 @@ import click
 
 from ..core import events
 from ..core.events import Envelope, Log, Metric, Progress
+from ..core.gang import decisive
+from ..core.handle import load_gang
 from ..core.sdk.snapshot import Snapshot
 from ..core.spec import Spec
 from ..core.state import Attempt, Ended, Task
@@ -29,6 +31,7 @@ from .enqueue import (
 )
 from .failure import INTERRUPTED
 from .follow import Happened, Said, follow, newborn
+from .gang import follow_members, member_lines, rank_label
 from .narrate import narrate, phase_text
 from .remedy import failed
 from .render import colored, end_text, marked, span
@@ -87,6 +90,8 @@ async def _run(
     warn_of_dependency(done)
     warn_of_service(done)
     task = await newborn(client.bus, done.receipt.seq)
+    if spec.nodes > 1:
+        return await _watch_gang(client, task)
     show = Show()
     async with aclosing(follow(client.bus, task)) as items:
         async for item in items:
@@ -94,6 +99,18 @@ async def _run(
             task = item.task if isinstance(item, Happened) else task
     show.end(task)
     return task
+
+
+async def _watch_gang(client: Client, gang: Task) -> Task:
+    """The member whose end is that of all, when all have ended."""
+    members = await load_gang(client.bus.log, gang)
+    shows = [Show(rank_label(rank, len(members))) for rank in range(len(members))]
+    ended = await follow_members(client, members, lambda rank, item: shows[rank].tell(item))
+    for line in member_lines(ended):
+        output.note(output.dim(f"  {line}"))
+    last = decisive(ended)
+    Show().end(last)
+    return last
 
 
 def _detached(task: str) -> None:
@@ -106,7 +123,9 @@ def _detached(task: str) -> None:
 class Show:
     """Tells a task's story on this terminal: its output, and around it what happens."""
 
-    def __init__(self) -> None:
+    def __init__(self, label: str = "") -> None:
+        """`label` stands before each line, to tell it from those of others."""
+        self._label = label
         self._line = StatusLine()
         self._metrics: dict[str, float] = {}
         self._progress = ""
@@ -157,17 +176,19 @@ class Show:
 
     def _step(self, text: str) -> None:
         self._line.clear()
-        output.note(output.dim(f"  ▸ {text}" if output.can_print("▸") else f"  > {text}"))
+        mark = "▸" if output.can_print("▸") else ">"
+        output.note(self._label + output.dim(f"  {mark} {text}"))
 
     def _lines(self, record: Log) -> None:
         self._line.clear()
+        out, err = (output.fitting(self._label, file) for file in (sys.stdout, sys.stderr))
         for letter, text in zip(record.stream, record.text, strict=True):
             if letter == "o":
-                sys.stdout.write(text + "\n")
+                sys.stdout.write(f"{out}{text}\n")
             elif letter == "e":
-                sys.stderr.write(text + "\n")
+                sys.stderr.write(f"{err}{text}\n")
             else:
-                output.note(output.dim(f"    {text}"))
+                output.note(self._label + output.dim(f"    {text}"))
         sys.stdout.flush()
 
     def end(self, task: Task) -> None:

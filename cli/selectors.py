@@ -9,19 +9,27 @@ from typing import TYPE_CHECKING
 from ..core.errors import NotFound, ProjectorAway, UsageError
 from ..core.questions import Named, Sql
 from ..core.sdk.author import user_name
+from .gang import chosen_ranks, member
 from .recent import recent
 from .session import settings
 
 if TYPE_CHECKING:
     from ..core.sdk.client import Client
 
+_RANK = re.compile(r"(.+)/(\d{1,4})\Z")
 _BACK = re.compile(r"@(?:~(\d+))?\Z")
 
-FORMS = "an id, its first letters, @ for the last task you enqueued, @~1 for the one before it"
+FORMS = (
+    "an id, its first letters, @ for the last task you enqueued, @~1 for the one before it, and "
+    "behind any of them /1 for rank 1 of a gang"
+)
 
 
 async def resolve(client: Client, selector: str) -> str:
     """The whole id of the task that `selector` names. Raises `NotFound` or `UsageError`."""
+    if ranked := _RANK.match(selector):
+        gang = await client.get(await resolve(client, ranked[1]))
+        return (await member(client, gang, chosen_ranks(gang, ranked[2])[0])).id
     back = _BACK.match(selector)
     if back:
         return await _enqueued(client, int(back[1] or 0))

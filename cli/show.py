@@ -9,6 +9,7 @@ import click
 from ..core import parameters
 from ..core.dependencies import pending
 from ..core.errors import ProjectorAway
+from ..core.handle import load_gang
 from ..core.questions import Named
 from ..core.spec import Limits, Spec
 from ..core.state import Attempt, Claimed, Ended, Held, Queued, Running, Task
@@ -18,6 +19,7 @@ from .after import after_text
 from .completion import complete_task
 from .difference import shown
 from .document import masked, seconds_run, task_facts
+from .gang import gang_facts, member_lines
 from .logs import last_lines
 from .narrate import phase_text
 from .options import json_option
@@ -46,12 +48,18 @@ def show(task: str, as_json: bool) -> None:
       evq show k3f9
       evq show @~1 --json | jq .attempts[0].environment.packages
     """
-    found, metrics, lines = call(lambda client: _ask(client, task))
+    found, members, metrics, lines = call(lambda client: _ask(client, task))
     if as_json:
-        output.say_json(task_facts(found) | {"metrics": metrics, "last_lines": lines})
+        more = {"metrics": metrics, "last_lines": lines}
+        output.say_json(task_facts(found) | {"gang": members and gang_facts(members)} | more)
         return
     for line in page(found):
         output.say(line)
+    if members:
+        output.say()
+        output.say(output.bold(f"gang of {len(members)}"))
+        for line in member_lines(members):
+            output.say(f"  {line}")
     if metrics:
         output.say()
         _show_metrics(metrics)
@@ -63,17 +71,21 @@ def show(task: str, as_json: bool) -> None:
     output.say(dim(next_commands(found)))
 
 
-async def _ask(client: Client, selector: str) -> tuple[Task, Metrics | None, list[str]]:
-    """The task, its metrics if a projector answers, and its last lines if it failed."""
+async def _ask(
+    client: Client, selector: str
+) -> tuple[Task, list[Task] | None, Metrics | None, list[str]]:
+    """The task, the members of its gang if it has one, its metrics if a projector answers, and its
+    last lines if it failed."""
     task = await client.get(await resolve(client, selector))
+    members = await load_gang(client.bus.log, task) if task.spec.gang else None
     if not task.attempts:
-        return task, [], []
+        return task, members, [], []
     lines = await last_lines(client, task, LAST_LINES) if failed(task) else []
     try:
         rows = [row async for row in client.rows(Named("metrics", {"task": task.id}))]
     except ProjectorAway:
-        return task, None, lines
-    return task, rows, lines
+        return task, members, None, lines
+    return task, members, rows, lines
 
 
 def page(task: Task) -> list[str]:

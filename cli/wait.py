@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ..core import units
-from ..core.handle import absorb
+from ..core.gang import decisive
+from ..core.handle import absorb, load_gang
 from ..core.state import Ended, Task
 from ..core.subjects import lifecycle
 from . import output
@@ -42,10 +43,11 @@ def wait(tasks: tuple[str, ...], timeout: str | None, as_json: bool) -> None:
       evq wait k3f9 m0ab --timeout 2h
     """
     patience = units.seconds(timeout) if timeout else None
-    found = call(lambda client: _wait(client, tasks or ("@",), patience, not as_json))
+    gangs = call(lambda client: _wait(client, tasks or ("@",), patience, not as_json))
+    found = [decisive(members) for members in gangs]
     if as_json:
         output.say_json([brief_facts(task) for task in found])
-    late = [task for task in found if not isinstance(task.state, Ended)]
+    late = [task for members in gangs for task in members if not isinstance(task.state, Ended)]
     if late and not as_json:
         names = ", ".join(f"{task.id} ({task.name_of_state})" for task in late)
         output.note(f"not ended in {timeout}: {names}")
@@ -55,41 +57,51 @@ def wait(tasks: tuple[str, ...], timeout: str | None, as_json: bool) -> None:
 
 async def _wait(
     client: Client, selectors: tuple[str, ...], patience: float | None, tell: bool
-) -> list[Task]:
-    """The tasks when all have ended, or as they are when the time is over."""
-    ids = await resolve_all(client, selectors)
-    tasks = {one: await client.get(one) for one in ids}
-    for task in tasks.values():
-        _tell(task, tell)
+) -> list[list[Task]]:
+    """The tasks, each with the others of its gang, when all have ended, or as they are when the
+    time is over."""
+    named = [await client.get(one) for one in await resolve_all(client, selectors)]
+    found = [await load_gang(client.bus.log, one) for one in named]
+    gangs = list({members[0].id: members for members in found}.values())
     try:
         async with asyncio.timeout(patience):
-            await _watch(client, tasks, tell)
+            await _watch(client, gangs, tell)
     except TimeoutError:
         pass
-    return list(tasks.values())
+    return gangs
 
 
-async def _watch(client: Client, tasks: dict[str, Task], tell: bool) -> None:
-    waiting = {name for name, task in tasks.items() if not isinstance(task.state, Ended)}
+async def _watch(client: Client, gangs: list[list[Task]], tell: bool) -> None:
+    """Fold what happens to the tasks until all have ended. A member of a gang that has ended may
+    run again as long as another has not."""
+    waiting = {members[0].id: members for members in gangs if not _over(members, tell)}
     if not waiting:
         return
-    start = min(max(tasks[name].seq, tasks[name].origin) for name in waiting) + 1
-    filters = [lifecycle(tasks[name].spec.queue, name) for name in waiting]
+    tasks = [one for members in waiting.values() for one in members]
+    places = {
+        one.id: (first, rank)
+        for first, members in waiting.items()
+        for rank, one in enumerate(members)
+    }
+    start = min(max(one.seq, one.origin) for one in tasks) + 1
+    filters = [lifecycle(one.spec.queue, one.id) for one in tasks]
     async with client.bus.log.follow(start, filters) as batches:
         async for batch in batches:
             for stored in batch:
-                name = stored.subject.rpartition(".")[2]
-                if name not in waiting or stored.seq <= tasks[name].seq:
-                    continue
-                tasks[name] = absorb(tasks[name], stored)
-                if isinstance(tasks[name].state, Ended):
-                    waiting.discard(name)
-                    _tell(tasks[name], tell)
+                first, rank = places[stored.subject.rpartition(".")[2]]
+                members = waiting.get(first)
+                if members and stored.seq > members[rank].seq:
+                    members[rank] = absorb(members[rank], stored)
+                    if _over(members, tell):
+                        del waiting[first]
             if not waiting:
                 return
 
 
-def _tell(task: Task, tell: bool) -> None:
-    if tell and isinstance(task.state, Ended):
-        for line in ending(task):
+def _over(members: list[Task], tell: bool) -> bool:
+    """Whether all of them have ended; if so, say how."""
+    over = all(isinstance(one.state, Ended) for one in members)
+    if over and tell:
+        for line in ending(decisive(members)):
             output.say(line)
+    return over

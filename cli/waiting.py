@@ -16,6 +16,7 @@ from ..core.queues import QueueState
 from ..core.resources import NO_SLOT, Offer, Request, delays, lacks, parse_size, request_of
 from ..core.state import Queued, Task
 from .forecast import Before, Forecast, History, forecast
+from .gang import gang_shortage
 from .limit import limit_text
 from .output import count_of
 from .render import age, span
@@ -28,6 +29,7 @@ Cause = Literal[
     "agents_closed",
     "dependency",
     "limit",
+    "gang",
     "reserved",
     "behind",
     "no_room",
@@ -61,6 +63,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     history: History | None
     now: int
     permits: Permits
+    members: Sequence[Task] = ()
+    """The members of its gang by rank, if it has one."""
 
 
 class View(msgspec.Struct, frozen=True):
@@ -146,6 +150,8 @@ def closed(agent: AgentPresence) -> str:
     """Why an agent takes no task at all now; empty if it does."""
     if agent.draining:
         return "is being stopped and takes nothing more"
+    if agent.drained:
+        return f"is {agent.drained}  (evq resume {agent.agent})"
     if agent.paused:
         return f"has paused: {agent.paused}"
     return ""
@@ -219,6 +225,8 @@ def _cause(facts: Facts, views: Sequence[View]) -> tuple[Cause, str]:
         return "agents_closed", text
     if lack := facts.permits.lacks(task.spec.user):
         return "limit", f"limit: {lack}  (evq queue {queue})"
+    if short := gang_shortage(task, facts.agents):
+        return "gang", short
     return _in_line(facts, taking)
 
 

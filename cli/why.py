@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..core.errors import ProjectorAway
+from ..core.handle import load_gang
 from ..core.presence import AgentPresence
 from ..core.questions import Named
 from ..core.state import Claimed, Ended, Held, Queued, Running, Task
@@ -17,6 +18,7 @@ from .completion import complete_task
 from .document import brief_facts
 from .forecast import Before, Forecast, History
 from .forecast import Held as HeldSlot
+from .gang import gang_reasons
 from .logs import last_lines
 from .options import json_option
 from .remedy import LAST_LINES, explanation, failed, remedies
@@ -45,6 +47,9 @@ def why(task: str, as_json: bool) -> None:
     found = facts.task
     waits = _verdict(facts, dependencies)
     reasons = waits.reasons if waits else holder_reasons(found, facts.agents)
+    for ok, text in gang_reasons(facts.members, facts.agents):
+        if not waits or text != waits.text:
+            reasons = (*reasons, Reason(ok, text))
     if as_json:
         output.say_json(
             brief_facts(found)
@@ -101,6 +106,7 @@ async def ask(client: Client, selector: str) -> tuple[Facts, list[Dependency], l
         history=history,
         permits=(await client.tally(task.place.queue)).permits,
         now=now(),
+        members=await load_gang(client.bus.log, task) if task.spec.gang else [],
     )
     return facts, await dependencies_of(client, task), lines
 

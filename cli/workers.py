@@ -154,18 +154,21 @@ def _why(agent: AgentPresence) -> str:
 
 def _say_agents(agents: Sequence[AgentPresence], loads: Loads) -> None:
     with_gpus = any(agent.offer.devices for agent in agents)
+    busy_for = [_busy_for(agent, agents, loads) for agent in agents]
+    with_load, with_busy = loads is not None, any(busy_for)
     columns = [
         Column("AGENT", style=output.bold),
         Column("HOST", soft=True),
         Column("STATE", style=_tinted),
         Column("TASKS", right=True),
         *([Column("GPUS", right=True)] * with_gpus),
-        *([Column("WAITING", right=True), Column("BUSY FOR", right=True)] * (loads is not None)),
+        *([Column("WAITING", right=True)] * with_load),
+        *([Column("BUSY FOR", right=True)] * with_busy),
         Column("UP", right=True),
         Column("QUEUES", soft=True),
     ]
     rows: list[tuple[object, ...]] = []
-    for one in agents:
+    for one, seconds in zip(agents, busy_for, strict=True):
         devices = one.offer.devices
         free = sum(device.takes(None) for device in devices)
         rows.append(
@@ -175,12 +178,13 @@ def _say_agents(agents: Sequence[AgentPresence], loads: Loads) -> None:
                 state_of(one),
                 f"{len(one.claims)}/{one.slots}",
                 *([f"{len(devices) - free}/{len(devices)}" if devices else ""] * with_gpus),
-                *(() if loads is None else (waiting(one, loads), _busy_for(one, agents, loads))),
+                *(() if loads is None else (waiting(one, loads),)),
+                *([seconds] * with_busy),
                 age(one.since) if one.since else "",
                 ", ".join(one.queues),
             )
         )
-        nothing = [""] * (with_gpus + 2 * (loads is not None))
+        nothing = [""] * (with_gpus + with_load + with_busy)
         rows += [
             (
                 one.sub_agent(task),

@@ -88,12 +88,17 @@ def _option(words: Sequence[str], at: int) -> Argument | None:
     return Argument(name, "flag", word, (), at, at + 1)
 
 
+def _is_option(word: str) -> bool:
+    """Whether the word, standing alone, would be read as an option; a bare `-` is a file's name."""
+    return word.startswith("-") and len(word) > 1 and not is_number(word)
+
+
 def _values(words: Sequence[str], at: int) -> tuple[str, ...]:
     """The words from `at` on that are values: all numbers, or all text."""
     found: list[str] = []
     for word in words[at:]:
         number = is_number(word)
-        if (word.startswith("-") and len(word) > 1 and not number) or _key(word, 0):
+        if _is_option(word) or _key(word, 0):
             break
         if found and number != is_number(found[0]):
             break
@@ -126,7 +131,7 @@ def written(argument: Argument, values: Sequence[str]) -> tuple[str, ...]:
     """The words of `argument` with other values."""
     match argument.form:
         case "apart" | "flag":
-            if len(values) == 1 and values[0].startswith("-") and not is_number(values[0]):
+            if len(values) == 1 and _is_option(values[0]):
                 return (f"{argument.head}={values[0]}",)  # alone it would be another option
             return (argument.head, *values)
         case "negation":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from . import events, state
@@ -84,10 +86,16 @@ class Finish(msgspec.Struct, frozen=True):
 
 
 class GiveBack(msgspec.Struct, frozen=True):
-    """An agent that is being stopped gives the task to the others."""
+    """An agent that is being stopped gives the task to the others.
+
+    With the cause `gang` it does so because the other members of its gang are not there; the
+    task waits for `delay` seconds then.
+    """
 
     holder: Holder
     why: str
+    cause: Cause = Cause.DRAINED
+    delay: float = 0.0
 
 
 class DeclareLost(msgspec.Struct, frozen=True):
@@ -121,6 +129,24 @@ class Requeue(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Assemble(msgspec.Struct, frozen=True):
+    """Rank 0's agent sees all members of the gang gathered: they start now, or it is refused."""
+
+    address: str
+    port: int
+
+
+class Disband(msgspec.Struct, frozen=True):
+    """The member of the gang of this rank ended, so that this one must end, too; see `gang`."""
+
+    rank: int
+    evidence: str
+    outcome: Outcome
+    again: bool
+    delay: float
+    spent: Literal["retries", "losses"] | None
+
+
 class Move(msgspec.Struct, frozen=True):
     """Somebody wants a task that waits to stand elsewhere; without a `rank`, at the end."""
 
@@ -149,6 +175,8 @@ Command = (
     | Requeue
     | Await
     | EndDependencies
+    | Assemble
+    | Disband
     | Move
     | Dequeue
 )

@@ -18,7 +18,7 @@ from .settings import SETTINGS, Settings, variable
 _LOGINS = (("token",), ("user", "password"), ("creds",), ("nkey",))
 
 NOT_OF_A_PROJECT = frozenset(
-    {"nats_server", "pass_env", "secrets_env", "secrets_file"}
+    {"nats_server", "pass_env", "secrets_env", "secrets_file", "address"}
     | {"docker_args", "docker_allow", "extra_ca", "git_credentials", "git_ssh"}
 )
 """The settings that a checkout of somebody else's code must not choose."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from . import events, state
 from .commands import Abort as Abort
+from .commands import Assemble as Assemble
 from .commands import Await as Await
 from .commands import BeginPhase as BeginPhase
 from .commands import Claim as Claim
 from .commands import Command as Command
 from .commands import DeclareLost as DeclareLost
 from .commands import Dequeue as Dequeue
+from .commands import Disband as Disband
 from .commands import EndDependencies as EndDependencies
 from .commands import EndPhase as EndPhase
 from .commands import Finish as Finish
@@ -25,7 +27,8 @@ from .commands import Start as Start
 from .commands import TellEnvironment as TellEnvironment
 from .dependencies import pending
 from .errors import Conflict
-from .events import Cause, Launch, Outcome
+from .events import Cause, Launch, Outcome, Usage
+from .gather import has_gathered
 from .retry import delay_after
 from .state import Attempt, Task
 
@@ -97,6 +100,10 @@ def decide(task: Task, command: Command) -> events.Lifecycle:
             return _await(task, by)
         case EndDependencies(ends):
             return _end_dependencies(task, ends)
+        case Assemble(address, port):
+            return _assemble(task, address, port)
+        case Disband():
+            return _disband(task, command)
         case Move():
             return _move(task, command)
         case Dequeue(reason):
@@ -164,6 +171,9 @@ def _finish(task: Task, command: Finish) -> events.Lifecycle:
     attempt = _held(task, command.holder)
     launch = _untold(attempt, command.launch)
     outcome, cause = command.outcome, command.cause
+    disband = _disband_of(task, attempt)
+    if disband and (disband.again or outcome is not Outcome.COMPLETED):
+        return _disbanded(attempt, disband, command.exit_code, command.usage, launch)
     if task.abort and outcome is not Outcome.COMPLETED:
         outcome, cause = Outcome.ABORTED, Cause.ABORT
     if outcome in RETRIABLE and cause is Cause.INFRASTRUCTURE:
@@ -198,9 +208,48 @@ def _finish(task: Task, command: Finish) -> events.Lifecycle:
 
 def _give_back(task: Task, command: GiveBack) -> events.Lifecycle:
     attempt = _held(task, command.holder)
+    if disband := _disband_of(task, attempt):
+        return _disbanded(attempt, disband)
     if task.abort:
         return _abort_ended(attempt, task.abort, command.why)
-    return events.Lost(attempt=attempt.number, cause=Cause.DRAINED, why=command.why)
+    if command.cause is Cause.GANG and attempt.assembled:
+        raise Rejected(f"the gang of task {task.id} is there: it starts")
+    return events.Lost(
+        attempt=attempt.number, cause=command.cause, why=command.why, delay=command.delay
+    )
+
+
+def _disband_of(task: Task, attempt: Attempt) -> state.Disband | None:
+    """How the attempt ends because its gang broke. What is to be aborted does not run again."""
+    disband = attempt.disband
+    return None if disband and disband.again and task.abort else disband
+
+
+def _disbanded(
+    attempt: Attempt,
+    disband: state.Disband,
+    exit_code: int | None = None,
+    usage: Usage | None = None,
+    launch: Launch | None = None,
+) -> events.Lifecycle:
+    """The end of an attempt whose gang broke; the budget for it was taken when it did."""
+    if disband.again:
+        return events.Lost(
+            attempt=attempt.number,
+            cause=Cause.GANG,
+            why=disband.evidence,
+            launch=launch,
+            delay=disband.delay,
+        )
+    return events.Finished(
+        attempt=attempt.number,
+        outcome=disband.outcome,
+        exit_code=exit_code,
+        cause=Cause.GANG,
+        evidence=disband.evidence,
+        usage=usage,
+        launch=launch,
+    )
 
 
 def _abort_ended(attempt: Attempt, abort: state.AbortWish, why: str) -> events.Lifecycle:
@@ -218,6 +267,8 @@ def _declare_lost(task: Task, command: DeclareLost) -> events.Lifecycle:
     attempt = task.live
     if attempt is None or attempt.number != command.attempt:
         raise Rejected(f"attempt {command.attempt} of task {task.id} is not live")
+    if disband := _disband_of(task, attempt):
+        return _disbanded(attempt, disband)
     if task.abort:
         return _abort_ended(attempt, task.abort, command.why)
     if task.losses >= task.spec.losses:
@@ -268,6 +319,29 @@ def _end_dependencies(task: Task, ends: tuple[events.DependencyEnd, ...]) -> eve
     if not news or not isinstance(task.state, state.Held):
         raise Rejected(f"task {task.id} does not wait for that")
     return events.DependenciesEnded(news)
+
+
+def _assemble(task: Task, address: str, port: int) -> events.Lifecycle:
+    if not task.live or not has_gathered(task):
+        raise Rejected(f"task {task.id} does not wait for its gang")
+    return events.Assembled(attempt=task.live.number, address=address, port=port)
+
+
+def _disband(task: Task, command: Disband) -> events.Lifecycle:
+    match task.state:
+        case state.Ended(outcome=outcome) if outcome is not Outcome.COMPLETED or not command.again:
+            raise Rejected(f"task {task.id} has ended already", why=f"it {outcome.phrase}")
+        case state.Held():
+            raise Rejected(f"task {task.id} waits for other tasks")
+        case state.Queued() | state.Claimed() | state.Running() | state.Ended():
+            return events.Disbanded(
+                rank=command.rank,
+                evidence=command.evidence,
+                outcome=command.outcome,
+                again=command.again,
+                delay=command.delay,
+                spent=command.spent,
+            )
 
 
 def _move(task: Task, command: Move) -> events.Lifecycle:

@@ -175,12 +175,14 @@ class Retry(
 class Lost(
     msgspec.Struct, frozen=True, tag_field="kind", tag="lost", omit_defaults=True, kw_only=True
 ):
-    """The attempt's agent went silent or gave the task back; the task waits again."""
+    """The attempt's agent went silent or gave the task back; the task waits again, for `delay`
+    seconds at least."""
 
     attempt: int
     cause: Cause
     why: str
     launch: Launch | None = None
+    delay: float = 0.0
 
 
 class AbortRequested(msgspec.Struct, frozen=True, tag_field="kind", tag="abort_requested"):
@@ -220,6 +222,36 @@ class DependenciesEnded(msgspec.Struct, frozen=True, tag_field="kind", tag="depe
     ends: tuple[DependencyEnd, ...]
 
 
+class Assembled(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="assembled", omit_defaults=True, kw_only=True
+):
+    """All members of a gang are ready at once, and each starts its command now.
+
+    It is written to all of them or to none. `address` and `port` are where rank 0 can be reached.
+    """
+
+    attempt: int
+    address: str
+    port: int
+
+
+class Disbanded(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="disbanded", omit_defaults=True, kw_only=True
+):
+    """Another member of the gang, the one of this `rank`, ended without success: so must this one.
+
+    It is written to all others together with that end. With `again` all of them run once more,
+    after `delay` seconds at the earliest, which takes one off the budget that `spent` names.
+    """
+
+    rank: int
+    evidence: str
+    outcome: Outcome = Outcome.FAILED
+    again: bool = False
+    delay: float = 0.0
+    spent: Literal["retries", "losses"] | None = None
+
+
 class Moved(
     msgspec.Struct, frozen=True, tag_field="kind", tag="moved", omit_defaults=True, kw_only=True
 ):
@@ -252,6 +284,8 @@ Lifecycle = (
     | Requeued
     | Awaited
     | DependenciesEnded
+    | Assembled
+    | Disbanded
     | Moved
     | Dequeued
 )

@@ -16,6 +16,9 @@ from .events import Launch, Outcome
 from .state import Attempt, Task
 from .wire import Unknown
 
+FREE = frozenset({events.Cause.DRAINED, events.Cause.GANG})
+"""Causes of a loss that take nothing off the budget: nobody's agent is suspected."""
+
 LONGEST_PHASE = 1e9
 """Seconds; whatever stands in the log, a fold must not fail on it."""
 
@@ -62,6 +65,10 @@ def evolve(task: Task, seq: int, at: int, by: str, event: events.Lifecycle | Unk
             return replace(task, seq=seq, awaited_by=(*task.awaited_by, *others))
         case events.DependenciesEnded(ends):
             return _dependencies_ended(task, seq, at, ends)
+        case events.Assembled():
+            return _assembled(task, seq, at, event)
+        case events.Disbanded():
+            return _disbanded(task, seq, at, event)
         case events.Moved():
             return _moved(task, seq, event)
         case events.Dequeued(reason):
@@ -168,10 +175,48 @@ def _lost(task: Task, seq: int, at: int, event: events.Lost) -> Task:
     past = _end(task, event, end)
     if past is None:
         return replace(task, seq=seq)
-    spent = 0 if event.cause is events.Cause.DRAINED else 1
-    return replace(
-        task, seq=seq, state=state.Queued(at), past=past, losses=task.losses + spent, abort=None
+    spent = 0 if event.cause in FREE else 1
+    queued = state.Queued(at, event.delay, seq if event.delay else 0)
+    return replace(task, seq=seq, state=queued, past=past, losses=task.losses + spent, abort=None)
+
+
+def _assembled(task: Task, seq: int, at: int, event: events.Assembled) -> Task:
+    attempt = _live(task, event.attempt)
+    if attempt is None:
+        return replace(task, seq=seq)
+    *before, gather = attempt.phases or [None]
+    if gather and gather.seconds is None:
+        # The step needs no end of its own, which would keep the command waiting.
+        seconds = max(0.0, (at - gather.began) / 1e6)
+        done = replace(gather, seconds=seconds, detail=f"{event.address}:{event.port}")
+        attempt = replace(attempt, phases=(*before, done))
+    assembled = state.Assembly(at, event.address, event.port)
+    return _with_attempt(task, seq, replace(attempt, assembled=assembled))
+
+
+def _disbanded(task: Task, seq: int, at: int, event: events.Disbanded) -> Task:
+    task = replace(
+        task,
+        seq=seq,
+        failures=task.failures + (event.spent == "retries"),
+        losses=task.losses + (event.spent == "losses"),
     )
+    match task.state:
+        case state.Claimed(attempt) | state.Running(attempt):
+            wish = state.Disband(at, event.evidence, event.outcome, event.again, event.delay)
+            return _with_attempt(task, seq, replace(attempt, disband=wish))
+        case state.Queued() if event.again:
+            return replace(task, state=state.Queued(at, event.delay, seq))
+        case state.Ended() if event.again:
+            # Its hint follows the event, as that of one that is requeued.
+            place = replace(task.place, rank=float(seq + 1), hint=seq + 1)
+            return replace(task, state=state.Queued(at, event.delay, seq), moved=place)
+        case state.Queued():
+            cause = events.Cause.GANG
+            ended = state.Ended(at, event.outcome, 0, cause, event.evidence, None)
+            return replace(task, state=ended, former=None)
+        case state.Held() | state.Ended():
+            return task
 
 
 def _dependencies_ended(

@@ -5,22 +5,24 @@ It knows ports only. Time and ids come in by `Author`, because the heart has nei
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Protocol, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
-from . import subjects, wire
+from . import gang, subjects, wire
 from .decide import Command, decide
 from .dependents import Word, word_of_end
 from .errors import NotFound
-from .events import Again, Enqueued, Envelope, Event, Lifecycle
+from .events import Again, Enqueued, Envelope, Event, Lifecycle, Moved
 from .evolve import create, evolve
 from .granting import permit_entries
-from .ports import BusAway, Entry, Log, Stored, WrongSequence
+from .ports import BusAway, Calls, Entry, Log, Stored, WrongSequence
 from .queues import QueueEvent, QueueState, evolve_queue
+from .resources import request_of
 from .state import Ended, Task
 from .wire import Broken, Unknown
 
@@ -34,10 +36,12 @@ class Author(Protocol):
 
 
 class Written(msgspec.Struct, frozen=True):
-    """An event that is in the log now, and the task after it."""
+    """An event that is in the log now, and the task after it; `others` are those members of its
+    gang for whom it meant an event, too, after that."""
 
     task: Task
     event: Lifecycle
+    others: tuple[Task, ...] = ()
 
 
 def from_hint(stored: Stored) -> tuple[str, Task | None, int]:
@@ -142,9 +146,13 @@ async def handle(
     If somebody was faster, the task is folded anew and the decision made again, until it stands
     in the log or is `Rejected`. When the server is away, `patience` waits for it, or raises to
     give up; without it `BusAway` is raised, and whether the event was stored is unknown.
+
+    What concerns a whole gang is written to all its members or to none.
     """
     while True:
         event = decide(task, command)
+        if task.spec.gang and gang.concerns_all(task, event):
+            return await _handle_together(log, author, task, command, patience)
         envelope = author.envelope(event)
         entry = Entry(
             subjects.lifecycle(task.spec.queue, task.id),
@@ -169,6 +177,125 @@ async def handle(
         if not word.whole:
             await tell_the_rest(log, author, after, patience)
         return Written(evolve(task, seq, envelope.at, envelope.by, event), event)
+
+
+async def tell_holders(calls: Calls, tasks: Iterable[Task]) -> None:
+    """Have the agents that hold these tasks look at the log now. They look anyway, only later."""
+    with suppress(BusAway):
+        for task in tasks:
+            if task.live:
+                await calls.tell(subjects.commands(task.live.agent), task.id.encode())
+
+
+async def load_gang(log: Log, task: Task) -> list[Task]:
+    """All members of the task's gang by rank, as of now; the others are read after the task itself.
+    A task without a gang is alone.
+
+    Whoever writes a batch leaves out members that have ended. They come back only by a batch that
+    is written to all, and so to `task`, whose expectation fails then, if it was read first.
+    """
+    if task.spec.gang is None:
+        return [await refresh(log, task)]
+    mine = task.spec.gang.rank
+    members = {mine: await load(log, task.origin)}
+    for rank in range(task.spec.nodes):
+        if rank != mine:
+            members[rank] = await load(log, gang.member_origin(task, rank))
+    return [members[rank] for rank in range(task.spec.nodes)]
+
+
+async def _handle_together(
+    log: Log,
+    author: Author,
+    task: Task,
+    command: Command,
+    patience: Callable[[BusAway], Awaitable[None]] | None,
+) -> Written:
+    """`handle` for a member of a gang whose others must hear of it in the same moment."""
+    assert task.spec.gang is not None
+    rank = task.spec.gang.rank
+    sent: set[str] = set()
+    while True:
+        members = await _patiently(partial(load_gang, log, task), patience)
+        if sent and (event := await _patiently(partial(_found, log, task, sent), patience)):
+            return Written(members[rank], event, _without(members, rank))
+        decided = gang.decide_all(members, rank, command)
+        envelopes = {one: author.envelope(event) for one, event in decided.items()}
+        look = partial(_batch, log, author, members, envelopes)
+        entries, ends = await _patiently(look, patience)
+        sent.add(envelopes[rank].id)
+        try:
+            last = await log.append_all(entries)
+        except WrongSequence:
+            continue
+        except BusAway as away:
+            # Stored or not: its id will tell. A batch cannot be sent again as a message can.
+            if patience is None:
+                raise
+            await patience(away)
+            continue
+        seqs = {entry.subject: last - n for n, entry in enumerate(reversed(entries))}
+        for one, event in decided.items():
+            seq, envelope = seqs[_lifecycle(members[one])], envelopes[one]
+            members[one] = evolve(members[one], seq, envelope.at, envelope.by, event)
+        for one in ends:
+            await tell_the_rest(log, author, members[one], patience)
+        told = tuple(members[one] for one in decided if one != rank)
+        return Written(members[rank], decided[rank], told)
+
+
+async def _batch(
+    log: Log, author: Author, members: Sequence[Task], envelopes: Mapping[int, Envelope]
+) -> tuple[list[Entry], list[int]]:
+    """All that is stored with these events of members, and of whose ends not all could be told
+    in one batch."""
+    entries: list[Entry] = []
+    further: list[Entry] = []
+    rest: list[int] = []
+    for rank, envelope in envelopes.items():
+        task, event = members[rank], envelope.event
+        assert isinstance(event, Lifecycle)
+        entries += _entries(author, task, envelope)
+        after = evolve(task, task.seq + 1, envelope.at, envelope.by, event)
+        further += await permit_entries(log, author, task, after)
+        if task.state != after.state and isinstance(after.state, Ended) and after.awaited_by:
+            # Several members' ends may be awaited by the same task: they are told one by one.
+            rest.append(rank)
+    return [*entries, *further], rest
+
+
+def _lifecycle(task: Task) -> str:
+    return subjects.lifecycle(task.spec.queue, task.id)
+
+
+def _entries(author: Author, task: Task, envelope: Envelope) -> list[Entry]:
+    """The event and, if it gives the task a new place in a queue, the hint that leads there."""
+    event = envelope.event
+    assert isinstance(event, Lifecycle)
+    entries = [Entry(_lifecycle(task), wire.encode(envelope), envelope.id, expect=task.seq)]
+    # The fold takes the next sequence for the hint's, so that it must follow at once.
+    place = evolve(task, task.seq + 1, envelope.at, envelope.by, event).place
+    if place.hint == task.seq + 2:
+        rank = event.rank if isinstance(event, Moved) else None
+        again = author.envelope(Again(task.id, task.origin, rank))
+        size, express = request_of(task.spec).size, rank is not None
+        level = subjects.Level(place.queue, place.priority, size, express)
+        entries.append(Entry(subjects.hint(level, task.id), wire.encode(again), again.id))
+    return entries
+
+
+async def _found(log: Log, task: Task, ids: Collection[str]) -> Lifecycle | None:
+    """The event with one of these ids, if it is in the task's life."""
+    for stored in await log.history(_lifecycle(task), task.seq):
+        message = wire.decode(stored.data)
+        if isinstance(message, Envelope) and message.id in ids:
+            assert isinstance(message.event, Lifecycle)
+            return message.event
+    return None
+
+
+def _without(members: Sequence[Task], rank: int) -> tuple[Task, ...]:
+    return tuple(member for other, member in enumerate(members) if other != rank)
 
 
 async def tell_the_rest(

@@ -46,3 +46,5 @@ class Cause(StrEnum):
     """A task that it awaited ended in another way than it was to."""
     INFRASTRUCTURE = "infrastructure"
     """The agent could not do its part, for example for want of disk space."""
+    GANG = "gang"
+    """Another member of its gang ended without success, or not all of them came together."""

@@ -34,6 +34,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     lease: float = 10.0
     grace: float = 30.0
     keep: float = 7200.0
+    gather: float = 60.0
+    address: str | None = None
     on_disconnect: Literal["freeze", "run", "stop"] = "freeze"
     pass_env: tuple[str, ...] = ()
     secrets_env: tuple[str, ...] = ()
@@ -276,6 +278,14 @@ SETTINGS: Mapping[str, Setting] = {
     "lease": _period("how long an agent may be silent before its task runs elsewhere", 0.5),
     "grace": _period("from SIGTERM to SIGKILL when a task is told to end", 0.0),
     "keep": _period("how long the folder of a failed attempt stays; 0 is not at all", 0.0),
+    "gather": _period(
+        "how long a gang waits for room for all its ranks before agents keep places for it", 1.0
+    ),
+    "address": _word(
+        "an address or a name",
+        "where the other ranks of a gang reach this agent's machine; without it, that of its "
+        "interface towards the server",
+    ),
     "on_disconnect": _choice(
         "what a task does while its agent cannot reach the server", "freeze", "run", "stop"
     ),

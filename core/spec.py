@@ -32,7 +32,8 @@ LEAST_CPUS = 0.01
 """The kernel does not count smaller shares of a processor."""
 
 MOST_GPUS = 1024
-MOST_NODES = 1000
+MOST_NODES = 256
+"""What concerns all of a gang is one atomic batch, which has room for 1000 messages."""
 LONGEST_PROJECT = 100
 
 MOST_AWAITED = 200
@@ -126,6 +127,14 @@ class After(msgspec.Struct, frozen=True, omit_defaults=True):
     on: On = "ok"
 
 
+class Gang(msgspec.Struct, frozen=True):
+    """The place of a task among those that run together or not at all. `id` is the task of rank 0,
+    which stands for all; the ranks go up to one less than the spec's `nodes`."""
+
+    id: str
+    rank: int
+
+
 class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Everything an agent needs to know to run a task.
 
@@ -137,7 +146,8 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `keep` is how many seconds the folder of a failed attempt stays; null leaves it to the agent.
     `secrets` are names, never values: `NAME`, or `VARIABLE=NAME`; see `secret_names`.
     `gpus` is how many it has for itself, or with `gpu_memory` (bytes on each) shares with others;
-    `needs` are labels that the agent must have, `nodes` on how many machines it runs at once.
+    `needs` are labels that the agent must have, `nodes` on how many machines it runs at once:
+    each of these is a task of its own then, with its place in `gang`.
     `after` are the tasks that it waits for before it stands in its queue.
     `fair` is true where the queue is shared out evenly among users.
     """
@@ -171,6 +181,7 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     gpu_memory: int | None = None
     needs: dict[str, str] = {}
     nodes: int = 1
+    gang: Gang | None = None
     project: str = ""
     after: tuple[After, ...] = ()
     fair: bool = False

@@ -44,6 +44,27 @@ class End(msgspec.Struct, frozen=True):
     usage: Usage | None
 
 
+class Assembly(msgspec.Struct, frozen=True):
+    """Where rank 0 of a gang whose members started together can be reached."""
+
+    at: int
+    address: str
+    port: int
+
+
+class Disband(msgspec.Struct, frozen=True):
+    """Another member of the gang ended without success: this attempt must end, too.
+
+    With `again` its task waits for the next attempt then, else it ends with this `outcome`.
+    """
+
+    at: int
+    evidence: str
+    outcome: Outcome
+    again: bool
+    delay: float
+
+
 class Attempt(msgspec.Struct, frozen=True):
     """One try by one agent. `claim` is its fencing token, `hint` the message that led to it,
     `gpus` the ids of what it has of its machine's, `permit` the queue of which it holds one."""
@@ -63,6 +84,8 @@ class Attempt(msgspec.Struct, frozen=True):
     environment: EnvironmentRecord | None = None
     launch: Launch | None = None
     end: End | None = None
+    assembled: Assembly | None = None
+    disband: Disband | None = None
 
     @property
     def commit(self) -> str | None:

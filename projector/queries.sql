@@ -10,18 +10,26 @@ SELECT task, name, queue, state, enqueued FROM _tasks
 WHERE $user::VARCHAR IS NULL OR "user" = $user
 ORDER BY origin DESC LIMIT least($limit, 10000) OFFSET $offset;
 
--- name: tasks(states=null, queue=null, user=null, limit=100, offset=0)
+-- name: tasks(states=null, queue=null, user=null, ranks=false, limit=100, offset=0)
 WITH chosen AS (
     SELECT * FROM tasks
-    WHERE ($states::VARCHAR[] IS NULL OR list_contains($states, state))
+    WHERE ($ranks OR coalesce(gang_rank, 0) = 0)
+        AND ($states::VARCHAR[] IS NULL OR list_contains($states, state))
         AND ($queue::VARCHAR IS NULL OR queue = $queue)
         AND ($user::VARCHAR IS NULL OR "user" = $user)
     ORDER BY origin DESC LIMIT least($limit, 10000) OFFSET $offset),
 said AS (
     SELECT task, string_agg(name || '=' || format('{:.4g}', value), ' ' ORDER BY name) AS metrics
-    FROM metric_latest WHERE task IN (SELECT task FROM chosen) GROUP BY task)
-SELECT chosen.* EXCLUDE (params, evidence), evidence[:200] AS evidence, metrics
-FROM chosen LEFT JOIN said USING (task) ORDER BY origin DESC;
+    FROM metric_latest WHERE task IN (SELECT task FROM chosen) GROUP BY task),
+-- The end of a gang is that of the member which ended by its own doing.
+decisive AS (
+    SELECT gang, arg_min(cause, gang_rank) AS own_cause, arg_min(exit_code, gang_rank) AS own_code
+    FROM _tasks WHERE gang IN (SELECT gang FROM chosen) AND cause <> 'gang' GROUP BY gang)
+SELECT chosen.* EXCLUDE (params, evidence) REPLACE (
+        CASE WHEN $ranks THEN cause ELSE coalesce(own_cause, cause) END AS cause,
+        CASE WHEN $ranks OR own_cause IS NULL THEN exit_code ELSE own_code END AS exit_code),
+    evidence[:200] AS evidence, metrics
+FROM chosen LEFT JOIN said USING (task) LEFT JOIN decisive USING (gang) ORDER BY origin DESC;
 
 -- name: show(task)
 SELECT t.fold, CASE WHEN t.state = 'queued' THEN 1 + (

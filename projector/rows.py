@@ -56,6 +56,8 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
     gpus: int
     gpu_memory: int | None
     nodes: int
+    gang: str | None
+    gang_rank: int | None
     dependencies: str | None
     attempts: int
     failures: int
@@ -228,6 +230,8 @@ def task_row(task: Task) -> TaskRow:
         gpus=request_of(spec).gpus,
         gpu_memory=spec.gpu_memory,
         nodes=spec.nodes,
+        gang=spec.gang.id if spec.gang else None,
+        gang_rank=spec.gang.rank if spec.gang else None,
         dependencies=_dependencies(task),
         attempts=len(attempts),
         failures=task.failures,

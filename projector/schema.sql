@@ -14,7 +14,8 @@ CREATE TABLE IF NOT EXISTS _tasks (
     rank DOUBLE, size VARCHAR, state VARCHAR, submitter VARCHAR, "user" VARCHAR, host VARCHAR, tags VARCHAR[], params JSON,
     entry VARCHAR, "commit" VARCHAR, branch VARCHAR, snapshot VARCHAR, key VARCHAR,
     parent VARCHAR, retries INTEGER, timeout DOUBLE, project VARCHAR, gpus INTEGER,
-    gpu_memory BIGINT, nodes INTEGER, dependencies JSON, attempts INTEGER, failures INTEGER,
+    gpu_memory BIGINT, nodes INTEGER, gang VARCHAR, gang_rank INTEGER, dependencies JSON,
+    attempts INTEGER, failures INTEGER,
     losses INTEGER, agent VARCHAR, claim BIGINT, since TIMESTAMP, delay DOUBLE,
     enqueued TIMESTAMP, first_claimed TIMESTAMP, claimed TIMESTAMP, started TIMESTAMP,
     ended TIMESTAMP, exit_code BIGINT, outcome VARCHAR, cause VARCHAR, evidence VARCHAR,
@@ -87,7 +88,7 @@ CREATE OR REPLACE MACRO _ago(days) AS
 CREATE OR REPLACE VIEW tasks AS
 SELECT t.task, t.name, t.queue, t.priority, t.state, t."user", t.host, t.tags, t.params, t.entry,
     t."commit", t.branch, t.snapshot, t.key, t.parent, t.retries, t.timeout, t.project, t.gpus,
-    t.gpu_memory, t.nodes, t.attempts,
+    t.gpu_memory, t.nodes, t.gang, t.gang_rank, t.attempts,
     t.failures, t.losses, t.agent, t.enqueued, t.claimed, t.started, t.ended,
     _seconds(t.enqueued, coalesce(t.first_claimed, t.ended, _now())) AS wait_seconds,
     _seconds(t.started, coalesce(t.ended, _now())) AS run_seconds,

@@ -81,6 +81,12 @@ class Bus:
         self.on_error: Callable[[Exception], None] | None = None
 
     @property
+    def server(self) -> tuple[str, int] | None:
+        """Host and port of the server that the connection leads to."""
+        url = self.client.connected_url
+        return (url.hostname, url.port or 4222) if url and url.hostname else None
+
+    @property
     def connected(self) -> bool:
         """Whether the connection stands, as far as we know."""
         return self.client.is_connected

@@ -158,18 +158,6 @@ class Stream:
             raise BusAway(f"the server answered {answer} for {request}")
         return message
 
-    async def _direct_many(self, subject: str, after: int) -> tuple[list[Stored], bool]:
-        """The next messages on `subject`, and whether there are more behind them."""
-        request = {"seq": after + 1, "next_by_subj": subject, "batch": HISTORY_MESSAGES}
-        messages, end = await self._requests.request_many(
-            f"$JS.API.DIRECT.GET.{self.name}", msgspec.json.encode(request)
-        )
-        answer = status(end)
-        if answer not in ("204", "404"):
-            raise BusAway(f"the server answered {answer} for {request}")
-        more = (end.headers or {}).get("Nats-Num-Pending", "0") != "0"
-        return [stored for message in messages if (stored := _stored(message))], more
-
     async def _next(self, subject: str, after: int) -> Msg | None:
         return await self._direct({"seq": after + 1, "next_by_subj": subject})
 
@@ -192,12 +180,18 @@ class Stream:
     async def history(self, subject: str, after: int = 0) -> list[Stored]:
         """The messages on `subject` after a sequence."""
         found: list[Stored] = []
-        while True:
-            some, more = await self._direct_many(subject, after)
-            found += some
-            if not more:
-                return found
-            after = found[-1].seq
+        more = True
+        while more:
+            request = {"seq": after + 1, "next_by_subj": subject, "batch": HISTORY_MESSAGES}
+            messages, end = await self._requests.request_many(
+                f"$JS.API.DIRECT.GET.{self.name}", msgspec.json.encode(request)
+            )
+            if status(end) not in ("204", "404"):
+                raise BusAway(f"the server answered {status(end)} for {request}")
+            found += filter(None, map(_stored, messages))
+            after = found[-1].seq if found else after
+            more = (end.headers or {}).get("Nats-Num-Pending", "0") != "0"
+        return found
 
     async def info(self) -> StreamInfo:
         """What the server says of the stream."""

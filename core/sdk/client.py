@@ -17,9 +17,10 @@ from .. import subjects, wire
 from ..bus.connect import Bus, Login, connect
 from ..decide import Abort, Dequeue, Move, Requeue, decide
 from ..errors import Conflict, NotFound, UsageError
-from ..events import AbortRequested, Again, AgentOrder, Enqueued
+from ..events import Again, AgentOrder, Enqueued
+from ..gang import named_members
 from ..granting import Tally, load_tally, tally_entry
-from ..handle import find, handle, load_queue, load_queues, refresh
+from ..handle import find, handle, load_queue, load_queues, refresh, tell_holders
 from ..ids import TASK_ID_LENGTH, check_name, is_task_id, is_task_prefix, task_id_for_key
 from ..permits import Permit, Permits
 from ..ports import BusAway, Entry, WrongSequence
@@ -59,31 +60,40 @@ class Client:
     # --- enqueue ------------------------------------------------------------------------------
 
     async def enqueue(self, spec: Spec) -> Receipt:
-        """Enqueue one task. When this returns, the server has it on disk."""
+        """Enqueue one task. When this returns, the server has it on disk.
+
+        One for several nodes is a gang: the receipt is that of its rank 0, which stands for all.
+        """
         spec = await self._shared(check_spec(spec))
         task = task_id_for_key(spec.key) if spec.key else new_task_id()
         level = Level.of(spec)
         await self._ensure(level)
         if spec.key and (known := await self._known(task)):
             return known
-        entry = self._entry(level, task, spec)
+        members = named_members(spec, task) if spec.nodes > 1 else [(task, spec)]
+        entries = [self._entry(level, name, one) for name, one in members]
         try:
             if spec.after:
-                return Receipt(task, await self._store_awaiting([(task, spec)], [entry]), True)
-            seq = await self._append(entry)
+                return Receipt(task, await self._store_awaiting(members, entries), True)
+            if len(entries) > 1:
+                return Receipt(task, await self._append_all(entries) - len(entries) + 1, True)
+            seq = await self._append(entries[0])
             # All who enqueue one key at once share the message's id, and each is told it is there.
-            new = not spec.key or await self._is_ours(seq, entry)
+            new = not spec.key or await self._is_ours(seq, entries[0])
             return Receipt(task, seq, new)
         except WrongSequence:
             known = await self._known(task)
             if known is None:
                 raise Conflict(f"task id {task} is taken", fix="enqueue again") from None
-            return known
+            # Without a key nobody else can know the id: it was stored, and only the answer lost.
+            return Receipt(task, known.seq, not spec.key)
 
     async def enqueue_many(self, specs: Sequence[Spec]) -> list[Receipt]:
         """Enqueue many tasks in a few atomic batches; keys are not allowed here."""
         if any(spec.key for spec in specs):
             raise UsageError("a batch of tasks cannot carry idempotency keys")
+        if any(spec.nodes > 1 for spec in specs):
+            raise UsageError("a gang is enqueued on its own", fix="enqueue it by `enqueue`")
         wanted = [await self._shared(check_spec(spec)) for spec in specs]
         for level in {Level.of(spec) for spec in wanted}:
             await self._ensure(level)
@@ -220,16 +230,13 @@ class Client:
         return await find(self.bus.log, task)
 
     async def abort(self, task: str, reason: str) -> Task:
-        """End a task: at once if it waits, by a word to its agent if it runs."""
+        """End a task: at once if it waits, by a word to its agent if it runs. A gang ends whole."""
         written = await handle(self.bus.log, self.author, await self.get(task), Abort(reason))
-        live = written.task.live
-        if isinstance(written.event, AbortRequested) and live:
-            # The log is the truth and is looked at anyway; this word only makes it sooner.
-            await self.bus.calls.tell(subjects.commands(live.agent), task.encode())
+        await tell_holders(self.bus.calls, (written.task, *written.others))
         return written.task
 
     async def retry(self, task: str, reason: str) -> Task:
-        """Put a task that has ended back into its queue, with fresh budgets."""
+        """Put a task that has ended back into its queue, with fresh budgets; a gang whole."""
         return await self._put_in_line(await self.get(task), Requeue(reason))
 
     async def move(self, task: str, move: Move) -> Task:
@@ -252,6 +259,8 @@ class Client:
             await self._ensure(Level(place.queue, place.priority, size))
             level = Level(place.queue, place.priority, size, express=rank is not None)
             await self._ensure(level)
+            if known.spec.gang:
+                return (await handle(self.bus.log, self.author, known, command)).task
             again = self.author.envelope(Again(known.id, known.origin, rank))
             subject = subjects.lifecycle(known.spec.queue, known.id)
             entries = [

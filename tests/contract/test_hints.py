@@ -281,16 +281,22 @@ async def test_what_is_wanted_still_is_not_withdrawn(bus: Any, queues: Any) -> N
     assert (await idle).task == "t1"
 
 
+async def _turns(count: int) -> None:
+    """Let everybody else go on a little."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
 async def test_nothing_is_lost_between_a_task_and_a_withdrawal(
     bus: Any, queues: Any, peer: Any, ack_wait: float
 ) -> None:
     """Whoever is sent it, somebody has it long before the server would hand it out again."""
     for number in range(60):
         idle = asyncio.ensure_future(queues.take_first([LOW], LONG))
-        await asyncio.sleep(0.001 * (number % 3))
+        await _turns(number % 3)
         await queues.wake()
         putting = asyncio.ensure_future(put(peer, LOW, f"t{number}"))
-        await asyncio.sleep(0.0003 * (number % 5))
+        await _turns(number % 7)
         await queues.withdraw(lambda _: False)
         delivery = await idle
         if delivery is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -18,10 +18,11 @@ from evq.core import decide, events, queues, state, subjects, wire
 from evq.core.decide import Holder
 from evq.core.events import Cause, Envelope, Outcome
 from evq.core.evolve import create
+from evq.core.gather import GATHER
 from evq.core.handle import absorb
 from evq.core.permits import Permit, Permits
 from evq.core.ports import Stored
-from evq.core.spec import After, Code, Command, Module, Script, Spec
+from evq.core.spec import After, Code, Command, Gang, Module, Script, Spec
 from evq.core.state import Task
 
 FOLDER = Path(__file__).parent
@@ -178,6 +179,17 @@ class Story:
         self._recorder.put(subjects.hint(level, self.task.id), again, "ada@lab")
         return self
 
+    def gather(self) -> Story:
+        return self.do(decide.BeginPhase(self.holder, GATHER))
+
+    def assemble(self) -> Story:
+        return self.do(decide.Assemble("10.0.0.7", 29500))
+
+    def disband(self, again: bool) -> Story:
+        spent: Literal["retries"] | None = "retries" if again else None
+        delay = 1.0 if again else 0.0
+        return self.do(decide.Disband(1, "rank 1 failed", Outcome.FAILED, again, delay, spent))
+
     def dequeue(self) -> Story:
         return self.do(decide.Dequeue("not now"), "ada@lab")
 
@@ -221,6 +233,14 @@ def record() -> list[Line]:
     story("moved0000001").move(1.5).claim().start().finish(Outcome.COMPLETED)
     story("moved0000002", retries=1).claim().fail().move(None).claim("w2")
     story("dequeued0001").dequeue()
+    gang = {"nodes": 2, "gang": Gang("gang00000001", 0)}
+    story("gang00000001", **gang, retries=1).claim().gather().assemble().start().disband(
+        again=True
+    ).finish(Outcome.FAILED, -15, Cause.GANG)
+    story("gang00000002", **gang).claim().gather().assemble().start().disband(again=False).finish(
+        Outcome.FAILED, -15, Cause.GANG
+    )
+    story("gang00000003", **gang).disband(again=False)
     story("dequeued0002").claim().start().fail().requeue().move(0.25).dequeue()
     story("timedout0001", timeout=60.0, grace=5.0).claim().start().finish(
         Outcome.TIMED_OUT, -9, Cause.TIME

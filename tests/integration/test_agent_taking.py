@@ -137,7 +137,8 @@ async def test_a_starving_task_gets_its_room(queue, start_agent):
             await asyncio.gather(*(queue.ended(task) for task in tasks[:1]))
 
     floods = [asyncio.ensure_future(flood()) for _ in range(2)]
-    await asyncio.sleep(0.3)
+    while len(await claims(queue)) < 2:
+        await queue.run("true")
     wide = await queue.enqueue("true", limits=Limits(cpus=2))
     await queue.ended(wide)
     halt = True

@@ -25,6 +25,7 @@ from evq.core.handle import from_hint, load
 from evq.core.ports import Delivery, Stored
 from evq.core.presence import AgentPresence, RunningTask, encode_presence, presence_key
 from evq.core.resources import Offer
+from evq.core.sdk.author import Author
 from evq.core.sdk.client import Client
 from evq.core.spec import Command, Limits, Spec
 
@@ -54,6 +55,11 @@ def played(story: Coroutine[Any, Any, T]) -> T:
     """What the story gives, in no time."""
     with asyncio.Runner(loop_factory=JumpingLoop) as runner:
         return runner.run(story)
+
+
+async def later(seconds: float) -> None:
+    """Let so much of a story's time pass."""
+    await asyncio.sleep(seconds)
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -137,6 +143,7 @@ class Simulated:
         )
         self.room = Room(offer, pool)
         means: Any = SimpleNamespace(
+            author=Author(name),
             bus=self._bus,
             config=self._config,
             instance=f"i-{name}",

@@ -45,6 +45,8 @@ SET: dict[str, tuple[object, object]] = {
     "lease": (20.0, 20.0),
     "grace": (5.0, 5.0),
     "keep": (0.0, 0.0),
+    "gather": (30.0, 30.0),
+    "address": ("10.0.0.7", "10.0.0.7"),
     "on_disconnect": ("stop", "stop"),
     "log_bytes": (1, 1),
     "spool_bytes": (2, 2),

@@ -94,6 +94,8 @@ COMMANDS: dict[str, commands.Command] = {
     "requeue": commands.Requeue("again"),
     "await": commands.Await(("t2",)),
     "hear": commands.EndDependencies((events.DependencyEnd("t0", Outcome.COMPLETED),)),
+    "assemble": commands.Assemble("10.0.0.1", 29500),
+    "disband": commands.Disband(1, "rank 1 failed", Outcome.FAILED, False, 0.0, None),
     "move": commands.Move("other", 7, 0.5, "urgent"),
     "dequeue": commands.Dequeue("not now"),
 }
@@ -117,6 +119,8 @@ requeue         no       no       no               no               no         r
 await           awaited  awaited  awaited          awaited          awaited    no
 hear            dependencies_ended no no            no               no         no
 move            no       moved    no               no               no         no
+assemble        no       no       no               no               no         no
+disband         no       disbanded disbanded       disbanded        disbanded  no
 dequeue         no       dequeued no               no               no         no
 """
 

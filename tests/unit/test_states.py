@@ -14,6 +14,7 @@ from evq.core import events, state
 from evq.core.decide import Holder, Rejected, decide
 from evq.core.events import Cause, Launch, Outcome
 from evq.core.evolve import create, evolve
+from evq.core.gather import GATHER, has_gathered
 from evq.core.spec import After, Command, Spec
 from evq.core.state import Task
 
@@ -43,6 +44,14 @@ def every_command(task: Task) -> list[commands.Command]:
         commands.DeclareLost(number, "silent"),
         commands.Abort("enough"),
         commands.Requeue("again"),
+        commands.BeginPhase(holder, GATHER),
+        commands.Assemble("10.0.0.1", 29500),
+        *(
+            commands.Disband(1, "rank 1 ended", outcome, again, 0.0, None)
+            for outcome, again in itertools.product(
+                (Outcome.FAILED, Outcome.TIMED_OUT), (False, True)
+            )
+        ),
         commands.Await(("t2",)),
         *(
             commands.EndDependencies((events.DependencyEnd(name, outcome),))
@@ -55,9 +64,11 @@ def every_command(task: Task) -> list[commands.Command]:
 
 def outline(task: Task) -> tuple[object, ...]:
     """What of a task decides about its future; two tasks of one outline need not both be tried."""
+    live = task.live
+    gang = live and (has_gathered(task), live.assembled is not None, live.disband)
     former = task.former and task.former.state.outcome
     wish = task.abort is not None
-    return (task.name_of_state, task.failures, task.losses, wish, former, len(task.ends))
+    return (task.name_of_state, task.failures, task.losses, wish, former, len(task.ends), gang)
 
 
 def edges_in_code() -> set[Edge]:

@@ -7,7 +7,7 @@ import random
 from collections import Counter
 
 import pytest
-from fleet import Fleet, played
+from fleet import Fleet, later, played
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -71,7 +71,7 @@ async def _flood(fleet: Fleet, seconds: float, rate: float, chance: random.Rando
     end = loop.time() + seconds
     while loop.time() < end:
         await fleet.enqueue(chance.uniform(0.5, 1.5), cpus=1, name="small")
-        await asyncio.sleep(1 / rate)
+        await later(1 / rate)
 
 
 def test_without_patience_a_big_task_starves():
@@ -81,7 +81,7 @@ def test_without_patience_a_big_task_starves():
         fleet, chance = Fleet(), random.Random(1)
         fleet.agent(cpus=8, slots=16, patience=patience)
         flood = asyncio.ensure_future(_flood(fleet, 100, 12, chance))
-        await asyncio.sleep(10)
+        await later(10)
         big = await fleet.enqueue(1, cpus=8, name="big")
         await flood
         await fleet.until_done()
@@ -100,12 +100,12 @@ def test_a_fleet_keeps_room_on_one_agent_and_works_on_the_others(seed):
         fleet, chance = Fleet(), random.Random(seed)
         agents = [fleet.agent(cpus=8, slots=16, patience=PATIENCE) for _ in range(4)]
         flood = asyncio.ensure_future(_flood(fleet, 120, 40, chance))
-        await asyncio.sleep(10)
+        await later(10)
         for _ in range(3):
             await fleet.enqueue(2, cpus=8, name="big")
         most, idle = 0, 0.0
         while not flood.done():
-            await asyncio.sleep(0.1)
+            await later(0.1)
             reserving = [agent for agent in agents if agent.taker.lookout.reserved]
             most = max(most, len(reserving))
             if reserving:
@@ -129,13 +129,13 @@ def test_what_needs_nothing_of_the_reserved_room_goes_on():
         fleet, chance = Fleet(), random.Random(3)
         agent = fleet.agent(cpus=8, slots=32, patience=PATIENCE)
         flood = asyncio.ensure_future(_flood(fleet, 30, 12, chance))
-        await asyncio.sleep(5)
+        await later(5)
         await fleet.enqueue(1, cpus=8, name="big")
         while not agent.taker.lookout.reserved:
-            await asyncio.sleep(0.05)
+            await later(0.05)
         free = [await fleet.enqueue(0.1, name="light") for _ in range(3)]
         begun = len(fleet.runs)
-        await asyncio.sleep(0.01)
+        await later(0.01)
         assert [run.task for run in fleet.runs[begun:]] == free
         assert agent.taker.lookout.reserved
         await flood
@@ -150,17 +150,17 @@ def test_the_reservation_ends_with_its_task():
         fleet, chance = Fleet(), random.Random(4)
         agent = fleet.agent(cpus=8, slots=16, patience=PATIENCE)
         flood = asyncio.ensure_future(_flood(fleet, 40, 12, chance))
-        await asyncio.sleep(5)
+        await later(5)
         big = await fleet.enqueue(1, cpus=8, name="big")
         while not agent.taker.lookout.reserved:
-            await asyncio.sleep(0.05)
+            await later(0.05)
         assert big in agent.taker.lookout.reserved
         (passed,) = agent.taker.lookout.passed
         assert passed.task == big
         assert passed.times > 10
         assert passed.lacks[0].startswith("8 CPUs, has")
         await fleet.client.abort(big, "not wanted any more")
-        await asyncio.sleep(agent.taker.lookout.pause * 1.1)
+        await later(agent.taker.lookout.pause * 1.1)
         assert not agent.taker.lookout.reserved
         assert not agent.taker.lookout.passed
         assert not [name for name in await fleet.client.bus.presence.all() if "reser" in name]
@@ -176,12 +176,12 @@ def test_a_more_urgent_task_goes_before_the_reservation():
         fleet, chance = Fleet(), random.Random(5)
         agent = fleet.agent(cpus=8, slots=16, patience=PATIENCE)
         flood = asyncio.ensure_future(_flood(fleet, 30, 12, chance))
-        await asyncio.sleep(5)
+        await later(5)
         await fleet.enqueue(1, cpus=8, name="big")
         while not agent.taker.lookout.reserved or agent.room.free.cpus < 1:
-            await asyncio.sleep(0.05)
+            await later(0.05)
         urgent = await fleet.enqueue(0.1, cpus=1, name="urgent", priority=9)
-        await asyncio.sleep(0.001)
+        await later(0.001)
         assert fleet.runs[-1].task == urgent
         assert agent.taker.lookout.reserved
         await flood
@@ -244,7 +244,7 @@ def test_who_has_long_tasks_running_waits_in_a_fair_queue():
             await fleet.enqueue(20, user="ann", fair=True)
             await fleet.enqueue(1, user="bob", fair=True)
         fleet.agent(slots=6)
-        await asyncio.sleep(15)
+        await later(15)
         running = Counter(run.user for run in fleet.runs if run.user == "ann" or run.began > 14)
         await fleet.stop()
         assert running["ann"] == 3

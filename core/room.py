@@ -1,0 +1,101 @@
+"""Whether there is room for all of a gang at once, by what the agents say of themselves.
+
+A gang that holds some places while it waits for others keeps them from everybody else, and two
+that do so may wait for each other for ever. So a member is taken only if all find room, an old
+gang excepted, and a younger gang gives way to an older one. See docs/decisions/0021.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from .gather import Gathering
+from .presence import AgentPresence
+from .resources import Offer, Request, lacks, parse_size
+
+
+def places(request: Request, offer: Offer) -> int:
+    """How many tasks with this request fit into the offer side by side."""
+    count = 0
+    most = _gpu_places(request, offer)
+    while count < most and not lacks(request, offer):
+        count += 1
+        offer = offer.without(request)
+    return count
+
+
+def _gpu_places(request: Request, offer: Offer) -> int:
+    """How many of them the GPUs are enough for."""
+    if not request.gpus:
+        return offer.slots
+    share = request.gpu_memory
+    free = [device for device in offer.devices if device.takes(share)]
+    if share is None:
+        return len(free) // request.gpus
+    return sum(device.free_memory // share for device in free) // request.gpus
+
+
+def largest(gang: Gathering, agents: Iterable[AgentPresence]) -> int:
+    """How many members could run at once if the agents that serve its queue had nothing else."""
+    request = parse_size(gang.size)
+    return sum(places(request, one.offer) for one in agents if gang.queue in one.queues)
+
+
+def free(gang: Gathering, agents: Iterable[AgentPresence]) -> int:
+    """For how many members there is room now."""
+    request = parse_size(gang.size)
+    serving = (one for one in agents if one.takes and gang.queue in one.queues)
+    return sum(places(request, one.free) for one in serving)
+
+
+def older_gangs(gang: Gathering, agents: Sequence[AgentPresence]) -> dict[str, Gathering]:
+    """Gangs that gather, too, and go first, by their ids."""
+    seen = (one for agent in agents for one in agent.gathering)
+    return {one.gang: one for one in seen if one.gang != gang.gang and one.age < gang.age}
+
+
+def missing(gang: Gathering, agents: Iterable[AgentPresence]) -> int:
+    """How many members of a gang no agent has."""
+    there = {one.rank for agent in agents for one in agent.gathering if one.gang == gang.gang}
+    return gang.nodes - len(there)
+
+
+def too_large(gang: Gathering, agents: Sequence[AgentPresence]) -> str:
+    """Why the gang cannot run whatever else ends; empty if it can."""
+    most = largest(gang, agents)
+    if most >= gang.nodes:
+        return ""
+    return (
+        f"its gang needs {gang.nodes} places at once, and the agents that serve {gang.queue} "
+        f"have {most} for it"
+    )
+
+
+def no_room(gang: Gathering, agents: Sequence[AgentPresence]) -> str:
+    """Why not all members find room now; empty if they do.
+
+    What older gangs that gather still need is theirs.
+    """
+    wanted = missing(gang, agents)
+    room = free(gang, agents)
+    older = [
+        one
+        for one in older_gangs(gang, agents).values()
+        if any({one.queue, gang.queue} <= set(agent.queues) for agent in agents)
+    ]
+    kept = sum(missing(one, agents) for one in older)
+    if room - kept >= wanted:
+        return ""
+    words = f"{wanted} members of its gang wait for room, and there is room for {max(room, 0)}"
+    if kept:
+        words += f", which gang {min(older, key=lambda one: one.age).gang} needs, as it is older"
+    return words
+
+
+def must_give_way(gang: Gathering, me: AgentPresence, agents: Sequence[AgentPresence]) -> str:
+    """Why this agent's member leaves its place to an older gang; empty if it does not."""
+    for other in sorted(older_gangs(gang, agents).values(), key=lambda one: one.age):
+        here = other.queue in me.queues and not lacks(parse_size(other.size), me.offer)
+        if here and free(other, agents) < missing(other, agents):
+            return f"gang {other.gang} is older, and may need this place"
+    return ""

@@ -1,0 +1,33 @@
+"""What `evq up` brings beside the server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evq.cli import serve
+from evq.cli.embedded import Door
+
+
+@pytest.mark.parametrize(
+    ("more", "names"),
+    [
+        ({}, ["projector", "agent", "services"]),
+        ({"services": False}, ["projector", "agent"]),
+        ({"agent": False}, ["projector"]),
+        ({"projector": False}, ["agent", "services"]),
+        ({"queues": ("default", "services")}, ["projector", "agent"]),
+    ],
+)
+def test_what_runs_beside_the_server(
+    tmp_path: Path, more: dict[str, Any], names: list[str]
+) -> None:
+    plan = serve.Plan(store=tmp_path, **more)
+    found = serve.members(plan, Door("127.0.0.1", 4222, "token"))
+    assert [process.name for process in found] == names
+    # Nobody waits for services when all is brought up.
+    late = [process for process in found if not process.awaited]
+    assert [process.name for process in late] == [name for name in names if name == "services"]
+    assert all(process.argv[-2:] == ("--services", "--no-wait") for process in late)
