@@ -106,7 +106,7 @@ def gpus(as_json: bool) -> None:
       evq gpus --json | jq '[.[] | select(.state == "free")] | length'
     """
     agents, _ = call(_fleet)
-    found = [(agent, device) for agent in agents for device in agent.offer.devices]
+    found = [(agent, device) for agent in agents for device in agent.free.devices]
     if as_json:
         output.say_json(
             [{"agent": agent.agent, "host": agent.host, **device_facts(agent, device)}
@@ -153,7 +153,7 @@ def _why(agent: AgentPresence) -> str:
 
 
 def _say_agents(agents: Sequence[AgentPresence], loads: Loads) -> None:
-    with_gpus = any(agent.offer.devices for agent in agents)
+    with_gpus = any(agent.free.devices for agent in agents)
     busy_for = [_busy_for(agent, agents, loads) for agent in agents]
     with_load, with_busy = loads is not None, any(busy_for)
     columns = [
@@ -169,7 +169,7 @@ def _say_agents(agents: Sequence[AgentPresence], loads: Loads) -> None:
     ]
     rows: list[tuple[object, ...]] = []
     for one, seconds in zip(agents, busy_for, strict=True):
-        devices = one.offer.devices
+        devices = one.free.devices
         free = sum(device.takes(None) for device in devices)
         rows.append(
             (
@@ -211,7 +211,7 @@ def _busy_for(agent: AgentPresence, agents: Sequence[AgentPresence], loads: Load
 
 
 def _drained_gpus(agent: AgentPresence) -> str:
-    numbers = {device.id: str(device.index) for device in agent.offer.devices}
+    numbers = {device.id: str(device.index) for device in agent.free.devices}
     return "; ".join(
         f"GPU {','.join(numbers.get(gpu, gpu) for gpu in drain.gpus)} {drain}"
         for drain in agent.drains
@@ -227,9 +227,9 @@ def _say_agent(agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loa
     if agent.running:
         output.say()
         _say_tasks(agent)
-    if agent.offer.devices:
+    if agent.free.devices:
         output.say()
-        _say_gpus([(agent, device) for device in agent.offer.devices], with_agent=False)
+        _say_gpus([(agent, device) for device in agent.free.devices], with_agent=False)
 
 
 def _lines(
@@ -273,7 +273,7 @@ def _say_tasks(agent: AgentPresence) -> None:
         *([Column("GPUS")] * with_gpus),
         Column("QUEUE", soft=True),
     ]
-    numbers = {device.id: device.index for device in agent.offer.devices}
+    numbers = {device.id: device.index for device in agent.free.devices}
     rows = [
         (
             one.task,
@@ -362,7 +362,7 @@ def facts(agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loads) -
         "waiting": None if loads is None else waiting(agent, loads),
         "busy_seconds": None if seconds is None else round(seconds, 1),
         "tasks": [_task_facts(agent, one) for one in agent.running],
-        "gpus": [device_facts(agent, device) for device in agent.offer.devices],
+        "gpus": [device_facts(agent, device) for device in agent.free.devices],
     }
 
 
