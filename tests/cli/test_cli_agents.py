@@ -14,7 +14,6 @@ from evq.core.ports import Entry
 from evq.core.presence import RunningTask
 from evq.core.resources import Device, Offer
 from evq.core.sdk.author import Author, now
-from evq.projector.samples.columns import MACHINE
 
 GIB = 2**30
 DRAIN = Drain("ann@head", now(), "new driver")
@@ -49,21 +48,16 @@ async def said(bus: Bus, agent: str = "laptop") -> list[Any]:
 async def test_how_busy_they_are(evq: Any, played: Any, projector: Any) -> None:
     await played.appear("gpu", claims=(7,), running=(running(),), offer=offer(), free=offer())
     load = {"queue": "gpu", "queued": 4, "median_seconds": 10_800.0}
-    seen = {"agent": "laptop", "ts": "2026-05-29T12:00:00.000000Z", "trouble": "no driver"}
-    machine = seen | dict.fromkeys(MACHINE.figures)
-    answers = {"workload": [load], "machine": [machine], "machine_gpus": []}
-    async with projector(answers):
+    async with projector({"workload": [load]}):
         lines = (await evq("workers")).out.splitlines()
         (facts,) = (await evq("workers", "--json")).json
         told = (await evq("worker", "laptop")).out
-        sample = (await evq("worker", "laptop", "--json")).json["sample"]
     assert lines[1].split()[2:6] == ["busy", "1/2", "4", "7h00m"]
     # Two hours and half a minute are left of what runs, and 4 times 3 hours wait; on two slots.
     assert facts["waiting"] == 4 and 25_200 < facts["busy_seconds"] <= 25_215
     assert "gpu (4 wait)" in told and "about 7h00m" in told
     assert "8 of 8 CPUs, 64GiB of 64GiB of memory" in told
     assert "k3f9m0ab7c2d  train.py  ann" in told
-    assert "trouble   no driver" in told and sample == machine | {"gpus": []}
 
 
 async def test_what_is_not_known_is_left_out(evq: Any, played: Any) -> None:
@@ -72,8 +66,7 @@ async def test_what_is_not_known_is_left_out(evq: Any, played: Any) -> None:
     assert "WAITING" not in head and "GPUS" not in head and "BUSY FOR" not in head
     (facts,) = (await evq("workers", "--json")).json
     assert (facts["waiting"], facts["busy_seconds"]) == (None, None)
-    told = (await evq("worker", "laptop")).out
-    assert "labels" not in told and "machine" not in told
+    assert "labels" not in (await evq("worker", "laptop")).out
 
 
 async def test_services_are_sub_agents(evq: Any, played: Any) -> None:
@@ -94,7 +87,7 @@ async def test_every_gpu_and_who_has_it(evq: Any, played: Any) -> None:
     drains = (Drain("ann@head", now(), "fan", ("GPU-ddd",)),)
     await played.appear(
         *("gpu",), claims=(7,), running=(running(gpus=("GPU-aaa",)),), drains=drains,
-        offer=offer(*GPUS, labels={"gpu": "h100"}),
+        offer=offer(*GPUS, labels={"gpu": "h100"}), free=offer(*GPUS),
     )  # fmt: skip
     found = (await evq("gpus", "--json")).json
     assert [(one["index"], one["state"], one["why"]) for one in found] == [
@@ -155,7 +148,7 @@ async def test_drain_is_an_event_with_who_and_why(evq: Any, bus: Bus, played: An
 
 async def test_gpus_are_named_by_number_and_kept_by_id(evq: Any, bus: Bus, played: Any) -> None:
     drains = (Drain("ann@head", now(), "", ("GPU-bbb", "GPU-ddd")),)
-    await played.appear("gpu", offer=offer(*GPUS), drains=drains)
+    await played.appear("gpu", offer=offer(*GPUS), free=offer(*GPUS), drains=drains)
     await evq("drain", "laptop", "--gpus", "1,GPU-ddd")
     assert (await said(bus))[-1][1] == DrainRequested("laptop", "", ("GPU-bbb", "GPU-ddd"))
     wrong = await evq("drain", "laptop", "--gpus", "4")
@@ -216,3 +209,37 @@ async def test_a_gpu_task_for_services_is_warned_about(evq: Any, played: Any) ->
     )
     light = await evq("enqueue", "-q", "services", "--no-code", "--", "true")
     assert "is for services" not in light.err
+
+
+async def test_what_machines_do_as_far_as_it_is_known(
+    evq: Any, played: Any, projector: Any
+) -> None:
+    def figure(value: float) -> dict[str, float]:
+        return {"mean": value, "max": value, "last": value}
+
+    machine = {
+        "ts": "2026-03-02T08:00:00Z", "agent": "laptop", "instance": "laptop-1",
+        "cpu": figure(93.0), "load": figure(2.5), "temperature": None, "memory": figure(8 * GIB),
+        "memory_total": 64 * GIB, "disk": figure(90 * GIB), "disk_total": 100 * GIB, "trouble": "",
+    }  # fmt: skip
+    gpu = {
+        "agent": "laptop", "gpu": "GPU-aaa", "memory": figure(71 * GIB), "power": figure(380.0),
+        "utilisation": figure(97.0), "temperature": figure(64.0), "outside": figure(0.0),
+    }  # fmt: skip
+    task = {"task": "k3f9m0ab7c2d", "attempt": 1, "cpu": figure(112.0), "memory": figure(2 * GIB)}
+    await played.appear(
+        *("gpu",), claims=(7,), running=(running(gpus=("GPU-aaa",)),), offer=offer(*GPUS)
+    )
+    answers = {"machine": [machine], "machine_gpus": [gpu], "machine_tasks": [task]}
+    async with projector({"workload": [], **answers}):
+        lines = (await evq("workers")).out.splitlines()
+        told = (await evq("worker", "laptop")).out
+        gpus = (await evq("gpus")).out.splitlines()
+        (facts,) = (await evq("workers", "--json")).json
+    assert lines[1].split()[3:7] == ["1/2", "3/4", "93%", "12%"]
+    assert "CPU 93%, load 2.5, memory 8GiB of 64GiB, disk 90GiB of 100GiB" in told
+    assert "59m  112%  2GiB     0  0" in told
+    assert gpus[1].split()[3:8] == ["80GiB", "71GiB", "97%", "64°", "380W"]
+    assert facts["machine"]["cpu"] == 93.0 and facts["machine"]["temperature"] is None
+    assert facts["tasks"][0]["use"]["memory"] == 2 * GIB
+    assert facts["gpus"][0]["use"]["power"] == 380.0 and facts["gpus"][1]["use"] is None
