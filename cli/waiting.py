@@ -341,6 +341,8 @@ def _start(facts: Facts, views: Sequence[View], cause: Cause) -> tuple[Forecast 
     """When it starts, or why that is not known."""
     if cause in ("queue_paused", "no_agent", "no_machine", "agents_closed"):
         return None, "somebody has to do something first"
+    if cause == "gang":
+        return None, "all its ranks have to find room at once"
     if facts.history is None or facts.position is None:
         return None, "no projector answers, which knows the past"
     if len(facts.before) >= FAR:
