@@ -1,50 +1,29 @@
-"""`evq workers`, `evq worker NAME`, `evq gpus`: the agents that are there now, and what they do.
+"""`evq workers` and `evq worker NAME`: the agents that are there now, and what they do.
 
-All of it is asked of the server itself. Only what waits, and for how long an agent will be busy,
-comes from a projector; without one it is left out.
+Who is there is asked of the server itself. What waits, how long an agent will be busy, and what its
+machine does come from a projector; without one they are left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import click
-import msgspec
 
-from ..core.errors import NotFound, ProjectorAway
+from ..core.errors import NotFound
 from ..core.ids import check_name
 from ..core.presence import AgentPresence, RunningTask
-from ..core.questions import Named
-from ..core.resources import Device
 from ..core.units import size_text
-from ..core.workload import QueueLoad, busy_seconds, waiting
-from . import output
+from ..core.workload import busy_seconds, waiting
+from . import figures, output
 from .completion import complete_agent
+from .figures import Figures, Loads, fleet, mean, part, percent, size
+from .gpus import device_facts, say_gpus
 from .options import json_option
 from .output import Column
-from .render import age, iso, now, span
+from .render import age, colored, iso, now, span
 from .session import call
-
-if TYPE_CHECKING:
-    from ..core.sdk.client import Client
-
-_TINTS = {
-    "busy": "blue",
-    "running": "blue",
-    "shared": "blue",
-    "idle": "green",
-    "free": "green",
-    "paused": "yellow",
-    "draining": "yellow",
-    "drained": "yellow",
-    "stopping": "yellow",
-    "foreign": "magenta",
-    "broken": "red",
-}
-
-Loads = Mapping[str, QueueLoad] | None
-"""By queue; None while no projector answers."""
 
 
 @click.command()
@@ -60,11 +39,11 @@ def workers(as_json: bool) -> None:
       evq workers
       evq workers --json | jq -r '.[] | select(.state == "idle").host'
     """
-    agents, loads = call(_fleet)
+    agents, loads, used = call(fleet)
     if as_json:
-        output.say_json([facts(one, agents, loads) for one in agents])
+        output.say_json([facts(one, agents, loads, used) for one in agents])
     elif agents:
-        _say_agents(agents, loads)
+        _say_agents(agents, loads, used)
     else:
         output.note("no agent is there; evq agent starts one on this machine")
 
@@ -81,7 +60,7 @@ def worker(agent: str, as_json: bool) -> None:
       evq worker gpu-01 --json | jq '.tasks[].task'
     """
     check_name(agent, "agent")
-    agents, loads = call(_fleet)
+    agents, loads, used = call(fleet)
     found = next((one for one in agents if one.agent == agent), None)
     if found is None:
         raise NotFound(
@@ -90,8 +69,9 @@ def worker(agent: str, as_json: bool) -> None:
             fix=f"evq sql \"select * from agents where agent = '{agent}'\" has what is past",
         )
     if as_json:
-        output.say_json(facts(found, agents, loads))
+        output.say_json(facts(found, agents, loads, used))
     else:
+<<<<<<< HEAD
         _say_agent(found, agents, loads)
 
 
@@ -126,6 +106,9 @@ async def _fleet(client: Client) -> tuple[list[AgentPresence], Loads]:
     except ProjectorAway:
         return agents, None
     return agents, {row["queue"]: msgspec.convert(row, QueueLoad) for row in rows}
+=======
+        _say_agent(found, agents, loads, used)
+>>>>>>> main
 
 
 # --- in words -----------------------------------------------------------------------------------
@@ -143,25 +126,28 @@ def state_of(agent: AgentPresence) -> str:
     return "busy" if busy else "idle"
 
 
-def _tinted(state: str) -> str:
-    return click.style(state, fg=_TINTS.get(state))
-
-
 def _why(agent: AgentPresence) -> str:
     """Why it takes nothing, if somebody or something keeps it from that."""
     return str(agent.drained or agent.paused)
 
 
+<<<<<<< HEAD
 def _say_agents(agents: Sequence[AgentPresence], loads: Loads) -> None:
     with_gpus = any(agent.free.devices for agent in agents)
+=======
+def _say_agents(agents: Sequence[AgentPresence], loads: Loads, used: Figures) -> None:
+    with_gpus = any(agent.devices for agent in agents)
+>>>>>>> main
     busy_for = [_busy_for(agent, agents, loads) for agent in agents]
     with_load, with_busy = loads is not None, any(busy_for)
+    with_use = any(used.machine(agent) for agent in agents)
     columns = [
         Column("AGENT", style=output.bold),
         Column("HOST", soft=True),
-        Column("STATE", style=_tinted),
+        Column("STATE", style=colored),
         Column("TASKS", right=True),
         *([Column("GPUS", right=True)] * with_gpus),
+        *([Column("CPU", right=True), Column("MEM", right=True)] * with_use),
         *([Column("WAITING", right=True)] * with_load),
         *([Column("BUSY FOR", right=True)] * with_busy),
         Column("UP", right=True),
@@ -169,7 +155,11 @@ def _say_agents(agents: Sequence[AgentPresence], loads: Loads) -> None:
     ]
     rows: list[tuple[object, ...]] = []
     for one, seconds in zip(agents, busy_for, strict=True):
+<<<<<<< HEAD
         devices = one.free.devices
+=======
+        devices = one.devices
+>>>>>>> main
         free = sum(device.takes(None) for device in devices)
         rows.append(
             (
@@ -178,20 +168,23 @@ def _say_agents(agents: Sequence[AgentPresence], loads: Loads) -> None:
                 state_of(one),
                 f"{len(one.claims)}/{one.slots}",
                 *([f"{len(devices) - free}/{len(devices)}" if devices else ""] * with_gpus),
+                *(_machine_use(used, one) * with_use),
                 *(() if loads is None else (waiting(one, loads),)),
                 *([seconds] * with_busy),
                 age(one.since) if one.since else "",
                 ", ".join(one.queues),
             )
         )
-        nothing = [""] * (with_gpus + with_load + with_busy)
+        before, after = [""] * with_gpus, [""] * (with_load + with_busy)
         rows += [
             (
                 one.sub_agent(task),
                 one.host,
                 "running",
                 task.task,
-                *nothing,
+                *before,
+                *(_task_use(used, task) * with_use),
+                *after,
                 age(task.since),
                 task.queue,
             )
@@ -211,7 +204,11 @@ def _busy_for(agent: AgentPresence, agents: Sequence[AgentPresence], loads: Load
 
 
 def _drained_gpus(agent: AgentPresence) -> str:
+<<<<<<< HEAD
     numbers = {device.id: str(device.index) for device in agent.free.devices}
+=======
+    numbers = {device.id: str(device.index) for device in agent.devices}
+>>>>>>> main
     return "; ".join(
         f"GPU {','.join(numbers.get(gpu, gpu) for gpu in drain.gpus)} {drain}"
         for drain in agent.drains
@@ -219,24 +216,43 @@ def _drained_gpus(agent: AgentPresence) -> str:
     )
 
 
-def _say_agent(agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loads) -> None:
+def _machine_use(used: Figures, agent: AgentPresence) -> tuple[str, str]:
+    machine = used.machine(agent)
+    return percent(mean(machine, "cpu")), percent(part(machine, "memory"))
+
+
+def _task_use(used: Figures, running: RunningTask) -> tuple[str, str]:
+    task = used.task(running)
+    return percent(mean(task, "cpu")), size(mean(task, "memory"))
+
+
+def _say_agent(
+    agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loads, used: Figures
+) -> None:
     up = f", up {age(agent.since)}" if agent.since else ""
     output.say(f"agent {output.bold(agent.agent)} on {agent.host} (pid {agent.pid}){up}")
-    for title, text in _lines(agent, agents, loads):
+    for title, text in _lines(agent, agents, loads, used):
         output.say(f"  {output.dim(f'{title:<9}')} {text}")
     if agent.running:
         output.say()
+<<<<<<< HEAD
         _say_tasks(agent)
     if agent.free.devices:
         output.say()
         _say_gpus([(agent, device) for device in agent.free.devices], with_agent=False)
+=======
+        _say_tasks(agent, used)
+    if agent.devices:
+        output.say()
+        say_gpus([(agent, device) for device in agent.devices], used, with_agent=False)
+>>>>>>> main
 
 
 def _lines(
-    agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loads
+    agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loads, used: Figures
 ) -> Iterable[tuple[str, str]]:
     why = _why(agent)
-    yield "state", _tinted(state_of(agent)) + (f"  {why}" if why else "")
+    yield "state", colored(state_of(agent)) + (f"  {why}" if why else "")
     if agent.drained_gpus:
         yield "drained", _drained_gpus(agent)
     yield (
@@ -249,6 +265,8 @@ def _lines(
         yield "busy for", f"about {text}, by what the tasks of its queues took lately"
     if agent.reserved:
         yield "reserved", agent.reserved
+    if machine := used.machine(agent):
+        yield "machine", figures.machine_text(machine)
     offer, free = agent.offer, agent.free
     if offer.cpus:
         has = f"{free.cpus:g} of {offer.cpus:g} CPUs, {size_text(max(0, free.memory))} of "
@@ -262,24 +280,31 @@ def _queue(name: str, loads: Loads) -> str:
     return f"{name} ({load.queued} wait)" if load and load.queued else name
 
 
-def _say_tasks(agent: AgentPresence) -> None:
+def _say_tasks(agent: AgentPresence, used: Figures) -> None:
     with_gpus = any(one.gpus for one in agent.running)
+    with_use = any(used.task(one) for one in agent.running)
     columns = [
         Column("TASK"),
         Column("NAME", soft=True, style=output.bold),
         Column("USER", soft=True),
         Column("FOR", right=True),
+        *([Column("CPU", right=True), Column("MEM", right=True)] * with_use),
         Column("SLOT", right=True),
         *([Column("GPUS")] * with_gpus),
         Column("QUEUE", soft=True),
     ]
+<<<<<<< HEAD
     numbers = {device.id: device.index for device in agent.free.devices}
+=======
+    numbers = {device.id: device.index for device in agent.devices}
+>>>>>>> main
     rows = [
         (
             one.task,
             agent.sub_agent(one) if agent.services else one.name,
             one.user,
             age(one.since),
+            *(_task_use(used, one) * with_use),
             one.slot,
             *([",".join(str(numbers.get(gpu, gpu)) for gpu in one.gpus)] * with_gpus),
             one.queue,
@@ -289,55 +314,12 @@ def _say_tasks(agent: AgentPresence) -> None:
     output.say_table(columns, rows)
 
 
-def _say_gpus(found: Sequence[tuple[AgentPresence, Device]], *, with_agent: bool) -> None:
-    columns = [
-        *([Column("AGENT", style=output.bold)] * with_agent),
-        Column("GPU", right=True),
-        Column("NAME", soft=True),
-        Column("MEMORY", right=True),
-        Column("STATE", style=_tinted),
-        Column("BY", soft=True),
-    ]
-    rows = [
-        (
-            *([agent.agent] * with_agent),
-            device.index,
-            device.name,
-            size_text(device.memory) if device.memory else "",
-            _device_state(agent, device),
-            _device_by(agent, device),
-        )
-        for agent, device in found
-    ]
-    output.say_table(columns, rows)
-
-
-def _device_state(agent: AgentPresence, device: Device) -> str:
-    if device.broken:
-        return "broken"
-    if device.foreign:
-        return "foreign"
-    if _users(agent, device):
-        return "running" if device.held else "shared"
-    return "drained" if device.drained or device.id in agent.drained_gpus else "free"
-
-
-def _device_by(agent: AgentPresence, device: Device) -> str:
-    tasks = ", ".join(
-        " ".join(filter(None, (one.task, one.user, one.name))) for one in _users(agent, device)
-    )
-    drains = [str(drain) for drain in agent.drains if device.id in drain.gpus]
-    return "; ".join(filter(None, (device.broken, device.foreign, tasks, *drains)))
-
-
-def _users(agent: AgentPresence, device: Device) -> list[RunningTask]:
-    return [one for one in agent.running if device.id in one.gpus]
-
-
 # --- as JSON ------------------------------------------------------------------------------------
 
 
-def facts(agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loads) -> dict[str, Any]:
+def facts(
+    agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loads, used: Figures
+) -> dict[str, Any]:
     """An agent as `evq workers --json` has it; docs/cli.md says what the fields mean."""
     seconds = None if loads is None else busy_seconds(agent, agents, loads, now())
     drain = agent.drained
@@ -361,12 +343,18 @@ def facts(agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loads) -
         "memory": {"all": agent.offer.memory, "free": agent.free.memory},
         "waiting": None if loads is None else waiting(agent, loads),
         "busy_seconds": None if seconds is None else round(seconds, 1),
+<<<<<<< HEAD
         "tasks": [_task_facts(agent, one) for one in agent.running],
         "gpus": [device_facts(agent, device) for device in agent.free.devices],
+=======
+        "machine": figures.machine_facts(used.machine(agent)),
+        "tasks": [_task_facts(agent, one, used) for one in agent.running],
+        "gpus": [device_facts(agent, device, used) for device in agent.devices],
+>>>>>>> main
     }
 
 
-def _task_facts(agent: AgentPresence, one: RunningTask) -> dict[str, Any]:
+def _task_facts(agent: AgentPresence, one: RunningTask, used: Figures) -> dict[str, Any]:
     return {
         "task": one.task,
         "attempt": one.attempt,
@@ -377,18 +365,5 @@ def _task_facts(agent: AgentPresence, one: RunningTask) -> dict[str, Any]:
         "since": iso(one.since),
         "gpus": one.gpus,
         "sub_agent": agent.sub_agent(one) if agent.services else None,
-    }
-
-
-def device_facts(agent: AgentPresence, device: Device) -> dict[str, Any]:
-    """A GPU: what it is, its state, and the tasks that have it."""
-    return {
-        "index": device.index,
-        "id": device.id,
-        "name": device.name,
-        "memory": device.memory,
-        "free_memory": device.free_memory,
-        "state": _device_state(agent, device),
-        "why": _device_by(agent, device),
-        "tasks": [one.task for one in _users(agent, device)],
+        "use": figures.use_facts(used.task(one), "cpu", "memory", "gpu", "gpu_memory"),
     }
