@@ -71,44 +71,7 @@ def worker(agent: str, as_json: bool) -> None:
     if as_json:
         output.say_json(facts(found, agents, loads, used))
     else:
-<<<<<<< HEAD
-        _say_agent(found, agents, loads)
-
-
-@click.command()
-@json_option
-def gpus(as_json: bool) -> None:
-    """Print every GPU of the agents that are there, who has it, and which nobody can have.
-
-    \b
-    Examples:
-      evq gpus
-      evq gpus --json | jq '[.[] | select(.state == "free")] | length'
-    """
-    agents, _ = call(_fleet)
-    found = [(agent, device) for agent in agents for device in agent.free.devices]
-    if as_json:
-        output.say_json(
-            [{"agent": agent.agent, "host": agent.host, **device_facts(agent, device)}
-             for agent, device in found]
-        )  # fmt: skip
-    elif found:
-        _say_gpus(found, with_agent=True)
-    else:
-        output.note("no agent that is there has a GPU")
-
-
-async def _fleet(client: Client) -> tuple[list[AgentPresence], Loads]:
-    """The agents that are there, and what is known of their queues."""
-    agents = await client.agents()
-    try:
-        rows = [row async for row in client.rows(Named("workload"))]
-    except ProjectorAway:
-        return agents, None
-    return agents, {row["queue"]: msgspec.convert(row, QueueLoad) for row in rows}
-=======
         _say_agent(found, agents, loads, used)
->>>>>>> main
 
 
 # --- in words -----------------------------------------------------------------------------------
@@ -131,71 +94,50 @@ def _why(agent: AgentPresence) -> str:
     return str(agent.drained or agent.paused)
 
 
-<<<<<<< HEAD
-def _say_agents(agents: Sequence[AgentPresence], loads: Loads) -> None:
-    with_gpus = any(agent.free.devices for agent in agents)
-=======
 def _say_agents(agents: Sequence[AgentPresence], loads: Loads, used: Figures) -> None:
-    with_gpus = any(agent.devices for agent in agents)
->>>>>>> main
-    busy_for = [_busy_for(agent, agents, loads) for agent in agents]
-    with_load, with_busy = loads is not None, any(busy_for)
-    with_use = any(used.machine(agent) for agent in agents)
     columns = [
         Column("AGENT", style=output.bold),
         Column("HOST", soft=True),
         Column("STATE", style=colored),
-        Column("TASKS", right=True),
-        *([Column("GPUS", right=True)] * with_gpus),
-        *([Column("CPU", right=True), Column("MEM", right=True)] * with_use),
-        *([Column("WAITING", right=True)] * with_load),
-        *([Column("BUSY FOR", right=True)] * with_busy),
+        *(Column(name, right=True) for name in ("TASKS", "GPUS", "CPU", "MEM", "WAITING")),
+        Column("BUSY FOR", right=True),
         Column("UP", right=True),
         Column("QUEUES", soft=True),
     ]
-    rows: list[tuple[object, ...]] = []
-    for one, seconds in zip(agents, busy_for, strict=True):
-<<<<<<< HEAD
-        devices = one.free.devices
-=======
-        devices = one.devices
->>>>>>> main
-        free = sum(device.takes(None) for device in devices)
-        rows.append(
-            (
-                one.agent,
-                one.host,
-                state_of(one),
-                f"{len(one.claims)}/{one.slots}",
-                *([f"{len(devices) - free}/{len(devices)}" if devices else ""] * with_gpus),
-                *(_machine_use(used, one) * with_use),
-                *(() if loads is None else (waiting(one, loads),)),
-                *([seconds] * with_busy),
-                age(one.since) if one.since else "",
-                ", ".join(one.queues),
-            )
-        )
-        before, after = [""] * with_gpus, [""] * (with_load + with_busy)
-        rows += [
-            (
-                one.sub_agent(task),
-                one.host,
-                "running",
-                task.task,
-                *before,
-                *(_task_use(used, task) * with_use),
-                *after,
-                age(task.since),
-                task.queue,
-            )
-            for task in one.running * one.services
-        ]
-    output.say_table(columns, rows)
+    rows: list[Sequence[object]] = []
     for one in agents:
-        if why := _why(one):
+        rows.append(_agent_cells(one, agents, loads, used))
+        rows += [_sub_agent_cells(one, task, used) for task in one.running * one.services]
+    output.say_known(columns, rows)
+    for one in agents:
+        if why := _why(one) or _drained_gpus(one):
             output.say(output.dim(f"{one.agent}: {why}"))
-        elif one.drained_gpus:
-            output.say(output.dim(f"{one.agent}: {_drained_gpus(one)}"))
+
+
+def _agent_cells(
+    one: AgentPresence, agents: Sequence[AgentPresence], loads: Loads, used: Figures
+) -> Sequence[object]:
+    devices = one.devices
+    taken = sum(not device.takes(None) for device in devices)
+    machine = used.machine(one)
+    return (
+        one.agent,
+        one.host,
+        state_of(one),
+        f"{len(one.claims)}/{one.slots}",
+        f"{taken}/{len(devices)}" if devices else "",
+        percent(mean(machine, "cpu")),
+        percent(part(machine, "memory")),
+        None if loads is None else waiting(one, loads),
+        _busy_for(one, agents, loads),
+        age(one.since) if one.since else "",
+        ", ".join(one.queues),
+    )
+
+
+def _sub_agent_cells(one: AgentPresence, task: RunningTask, used: Figures) -> Sequence[object]:
+    name, use = one.sub_agent(task), _task_use(used, task)
+    return name, one.host, "running", task.task, "", *use, "", "", age(task.since), task.queue
 
 
 def _busy_for(agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loads) -> str:
@@ -204,21 +146,12 @@ def _busy_for(agent: AgentPresence, agents: Sequence[AgentPresence], loads: Load
 
 
 def _drained_gpus(agent: AgentPresence) -> str:
-<<<<<<< HEAD
-    numbers = {device.id: str(device.index) for device in agent.free.devices}
-=======
     numbers = {device.id: str(device.index) for device in agent.devices}
->>>>>>> main
     return "; ".join(
         f"GPU {','.join(numbers.get(gpu, gpu) for gpu in drain.gpus)} {drain}"
         for drain in agent.drains
         if drain.gpus
     )
-
-
-def _machine_use(used: Figures, agent: AgentPresence) -> tuple[str, str]:
-    machine = used.machine(agent)
-    return percent(mean(machine, "cpu")), percent(part(machine, "memory"))
 
 
 def _task_use(used: Figures, running: RunningTask) -> tuple[str, str]:
@@ -235,17 +168,10 @@ def _say_agent(
         output.say(f"  {output.dim(f'{title:<9}')} {text}")
     if agent.running:
         output.say()
-<<<<<<< HEAD
-        _say_tasks(agent)
-    if agent.free.devices:
-        output.say()
-        _say_gpus([(agent, device) for device in agent.free.devices], with_agent=False)
-=======
         _say_tasks(agent, used)
     if agent.devices:
         output.say()
-        say_gpus([(agent, device) for device in agent.devices], used, with_agent=False)
->>>>>>> main
+        say_gpus([(agent, device) for device in agent.devices], used)
 
 
 def _lines(
@@ -281,37 +207,29 @@ def _queue(name: str, loads: Loads) -> str:
 
 
 def _say_tasks(agent: AgentPresence, used: Figures) -> None:
-    with_gpus = any(one.gpus for one in agent.running)
-    with_use = any(used.task(one) for one in agent.running)
     columns = [
         Column("TASK"),
         Column("NAME", soft=True, style=output.bold),
         Column("USER", soft=True),
-        Column("FOR", right=True),
-        *([Column("CPU", right=True), Column("MEM", right=True)] * with_use),
-        Column("SLOT", right=True),
-        *([Column("GPUS")] * with_gpus),
+        *(Column(name, right=True) for name in ("FOR", "CPU", "MEM", "SLOT")),
+        Column("GPUS"),
         Column("QUEUE", soft=True),
     ]
-<<<<<<< HEAD
-    numbers = {device.id: device.index for device in agent.free.devices}
-=======
     numbers = {device.id: device.index for device in agent.devices}
->>>>>>> main
     rows = [
         (
             one.task,
             agent.sub_agent(one) if agent.services else one.name,
             one.user,
             age(one.since),
-            *(_task_use(used, one) * with_use),
+            *_task_use(used, one),
             one.slot,
-            *([",".join(str(numbers.get(gpu, gpu)) for gpu in one.gpus)] * with_gpus),
+            ",".join(str(numbers.get(gpu, gpu)) for gpu in one.gpus),
             one.queue,
         )
         for one in sorted(agent.running, key=lambda one: one.slot)
     ]
-    output.say_table(columns, rows)
+    output.say_known(columns, rows)
 
 
 # --- as JSON ------------------------------------------------------------------------------------
@@ -343,14 +261,9 @@ def facts(
         "memory": {"all": agent.offer.memory, "free": agent.free.memory},
         "waiting": None if loads is None else waiting(agent, loads),
         "busy_seconds": None if seconds is None else round(seconds, 1),
-<<<<<<< HEAD
-        "tasks": [_task_facts(agent, one) for one in agent.running],
-        "gpus": [device_facts(agent, device) for device in agent.free.devices],
-=======
         "machine": figures.machine_facts(used.machine(agent)),
         "tasks": [_task_facts(agent, one, used) for one in agent.running],
         "gpus": [device_facts(agent, device, used) for device in agent.devices],
->>>>>>> main
     }
 
 
