@@ -42,32 +42,30 @@ def gpus(as_json: bool) -> None:
 
 
 def say_gpus(
-    found: Sequence[tuple[AgentPresence, Device]], used: Figures, *, with_agent: bool
+    found: Sequence[tuple[AgentPresence, Device]], used: Figures, *, with_agent: bool = False
 ) -> None:
     """Print GPUs and who has them."""
-    with_use = any(used.gpu(agent, device) for agent, device in found)
     columns = [
-        *([Column("AGENT", style=output.bold)] * with_agent),
+        Column("AGENT", style=output.bold),
         Column("GPU", right=True),
         Column("NAME", soft=True),
-        Column("MEMORY", right=True),
-        *([Column(title, right=True) for title in ("USED", "UTIL", "TEMP", "POWER")] * with_use),
+        *(Column(title, right=True) for title in ("MEMORY", "USED", "UTIL", "TEMP", "POWER")),
         Column("STATE", style=colored),
         Column("BY", soft=True),
     ]
     rows = [
         (
-            *([agent.agent] * with_agent),
+            agent.agent if with_agent else "",
             device.index,
             device.name,
             size_text(device.memory) if device.memory else "",
-            *(_device_use(used, agent, device) * with_use),
+            *_device_use(used, agent, device),
             _device_state(agent, device),
             _device_by(agent, device),
         )
         for agent, device in found
     ]
-    output.say_table(columns, rows)
+    output.say_known(columns, rows)
 
 
 def _device_use(used: Figures, agent: AgentPresence, device: Device) -> tuple[str, ...]:
