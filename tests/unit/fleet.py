@@ -144,6 +144,7 @@ class Simulated:
         self.room = Room(offer, pool)
         means: Any = SimpleNamespace(
             bus=self._bus,
+            author=Author(name),
             config=self._config,
             instance=f"i-{name}",
             keeper=SimpleNamespace(fresh=True),
