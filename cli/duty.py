@@ -164,10 +164,10 @@ async def _target(
 
 
 def _gpu(agent: AgentPresence, word: str) -> str:
-    for device in agent.offer.devices:
+    for device in agent.devices:
         if word in (str(device.index), device.id):
             return device.id
-    has = ", ".join(str(device.index) for device in agent.offer.devices)
+    has = ", ".join(str(device.index) for device in agent.devices)
     raise UsageError(
         f"agent {agent.agent} has no GPU {word}",
         why=f"it has {has}" if has else "it has none",
@@ -240,16 +240,18 @@ def _report(
             | {"tasks": busy}
         )
         return
-    what = (
-        f"{len(gpus)} GPUs of agent {output.bold(agent)}" if gpus else f"agent {output.bold(agent)}"
-    )
+    many = len(gpus) > 1
+    what = f"agent {output.bold(agent)}"
+    if gpus and there:
+        numbers = [str(device.index) for device in there.devices if device.id in gpus]
+        what = f"GPU{'s' * many} {','.join(numbers)} of {what}"
     if not drained:
         output.say(f"{what} may take tasks again" + ("" if there else ", when it is there"))
         return
     if there is None:
         output.say(f"{what} is not there now; it will be drained when it starts")
     elif busy:
-        output.say(f"{what} drains: {_tasks(busy)} to go")
+        output.say(f"{what} drain{'' if many else 's'}: {_tasks(busy)} to go")
     else:
-        output.say(f"{what} is drained: nothing runs there")
+        output.say(f"{what} {'are' if many else 'is'} drained: nothing runs there")
     output.note(output.dim(f"evq resume {agent}   when it may work again"))

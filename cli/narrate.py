@@ -114,6 +114,8 @@ def _words(event: events.Event) -> str:
 def _drained(order: events.DrainRequested | events.ResumeRequested) -> str:
     if not order.gpus:
         return f"agent {order.agent} is"
+    if len(order.gpus) == 1:
+        return f"a GPU of agent {order.agent} is"
     return f"{len(order.gpus)} GPUs of agent {order.agent} are"
 
 

@@ -112,6 +112,12 @@ def say_table(
     return widths
 
 
+def say_known(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
+    """Print rows without the columns in which nothing is known of any of them."""
+    kept = [n for n in range(len(columns)) if any(row[n] not in ("", None) for row in rows)]
+    say_table([columns[n] for n in kept], [[row[n] for n in kept] for row in rows])
+
+
 def _widths(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
     widths = [
         max([width(column.title), *(width(row[number]) for row in cells)])

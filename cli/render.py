@@ -22,6 +22,16 @@ _COLORS = {
     "timed_out": "red",
     "aborted": "yellow",
     "lost": "yellow",
+    "busy": "blue",
+    "shared": "blue",
+    "idle": "green",
+    "free": "green",
+    "paused": "yellow",
+    "draining": "yellow",
+    "drained": "yellow",
+    "stopping": "yellow",
+    "foreign": "magenta",
+    "broken": "red",
 }
 _MARKS = {
     "held": "◌",

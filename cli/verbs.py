@@ -34,7 +34,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "queue": ("queue:queue", "One queue: look at it, pause it, empty it …"),
         "workers": ("workers:workers", "The agents that are there, and what they do."),
         "worker": ("workers:worker", "All about one agent: its tasks, queues, machine."),
-        "gpus": ("workers:gpus", "The GPUs there are, and who has them."),
+        "gpus": ("gpus:gpus", "The GPUs there are, and who has them."),
         "drain": ("duty:drain", "Let an agent, or GPUs of it, take nothing more."),
         "resume": ("duty:resume", "Let a drained agent take tasks again."),
         "stop": ("duty:stop", "End an agent after its tasks, or now."),

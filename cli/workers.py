@@ -1,50 +1,29 @@
-"""`evq workers`, `evq worker NAME`, `evq gpus`: the agents that are there now, and what they do.
+"""`evq workers` and `evq worker NAME`: the agents that are there now, and what they do.
 
-All of it is asked of the server itself. Only what waits, and for how long an agent will be busy,
-comes from a projector; without one it is left out.
+Who is there is asked of the server itself. What waits, how long an agent will be busy, and what its
+machine does come from a projector; without one they are left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import click
-import msgspec
 
-from ..core.errors import NotFound, ProjectorAway
+from ..core.errors import NotFound
 from ..core.ids import check_name
 from ..core.presence import AgentPresence, RunningTask
-from ..core.questions import Named
-from ..core.resources import Device
 from ..core.units import size_text
-from ..core.workload import QueueLoad, busy_seconds, waiting
-from . import output
+from ..core.workload import busy_seconds, waiting
+from . import figures, output
 from .completion import complete_agent
+from .figures import Figures, Loads, fleet, mean, part, percent, size
+from .gpus import device_facts, say_gpus
 from .options import json_option
 from .output import Column
-from .render import age, iso, now, span
+from .render import age, colored, iso, now, span
 from .session import call
-
-if TYPE_CHECKING:
-    from ..core.sdk.client import Client
-
-_TINTS = {
-    "busy": "blue",
-    "running": "blue",
-    "shared": "blue",
-    "idle": "green",
-    "free": "green",
-    "paused": "yellow",
-    "draining": "yellow",
-    "drained": "yellow",
-    "stopping": "yellow",
-    "foreign": "magenta",
-    "broken": "red",
-}
-
-Loads = Mapping[str, QueueLoad] | None
-"""By queue; None while no projector answers."""
 
 
 @click.command()
@@ -60,11 +39,11 @@ def workers(as_json: bool) -> None:
       evq workers
       evq workers --json | jq -r '.[] | select(.state == "idle").host'
     """
-    agents, loads = call(_fleet)
+    agents, loads, used = call(fleet)
     if as_json:
-        output.say_json([facts(one, agents, loads) for one in agents])
+        output.say_json([facts(one, agents, loads, used) for one in agents])
     elif agents:
-        _say_agents(agents, loads)
+        _say_agents(agents, loads, used)
     else:
         output.note("no agent is there; evq agent starts one on this machine")
 
@@ -81,7 +60,7 @@ def worker(agent: str, as_json: bool) -> None:
       evq worker gpu-01 --json | jq '.tasks[].task'
     """
     check_name(agent, "agent")
-    agents, loads = call(_fleet)
+    agents, loads, used = call(fleet)
     found = next((one for one in agents if one.agent == agent), None)
     if found is None:
         raise NotFound(
@@ -90,42 +69,9 @@ def worker(agent: str, as_json: bool) -> None:
             fix=f"evq sql \"select * from agents where agent = '{agent}'\" has what is past",
         )
     if as_json:
-        output.say_json(facts(found, agents, loads))
+        output.say_json(facts(found, agents, loads, used))
     else:
-        _say_agent(found, agents, loads)
-
-
-@click.command()
-@json_option
-def gpus(as_json: bool) -> None:
-    """Print every GPU of the agents that are there, who has it, and which nobody can have.
-
-    \b
-    Examples:
-      evq gpus
-      evq gpus --json | jq '[.[] | select(.state == "free")] | length'
-    """
-    agents, _ = call(_fleet)
-    found = [(agent, device) for agent in agents for device in agent.offer.devices]
-    if as_json:
-        output.say_json(
-            [{"agent": agent.agent, "host": agent.host, **device_facts(agent, device)}
-             for agent, device in found]
-        )  # fmt: skip
-    elif found:
-        _say_gpus(found, with_agent=True)
-    else:
-        output.note("no agent that is there has a GPU")
-
-
-async def _fleet(client: Client) -> tuple[list[AgentPresence], Loads]:
-    """The agents that are there, and what is known of their queues."""
-    agents = await client.agents()
-    try:
-        rows = [row async for row in client.rows(Named("workload"))]
-    except ProjectorAway:
-        return agents, None
-    return agents, {row["queue"]: msgspec.convert(row, QueueLoad) for row in rows}
+        _say_agent(found, agents, loads, used)
 
 
 # --- in words -----------------------------------------------------------------------------------
@@ -143,66 +89,55 @@ def state_of(agent: AgentPresence) -> str:
     return "busy" if busy else "idle"
 
 
-def _tinted(state: str) -> str:
-    return click.style(state, fg=_TINTS.get(state))
-
-
 def _why(agent: AgentPresence) -> str:
     """Why it takes nothing, if somebody or something keeps it from that."""
     return str(agent.drained or agent.paused)
 
 
-def _say_agents(agents: Sequence[AgentPresence], loads: Loads) -> None:
-    with_gpus = any(agent.offer.devices for agent in agents)
-    busy_for = [_busy_for(agent, agents, loads) for agent in agents]
-    with_load, with_busy = loads is not None, any(busy_for)
+def _say_agents(agents: Sequence[AgentPresence], loads: Loads, used: Figures) -> None:
     columns = [
         Column("AGENT", style=output.bold),
         Column("HOST", soft=True),
-        Column("STATE", style=_tinted),
-        Column("TASKS", right=True),
-        *([Column("GPUS", right=True)] * with_gpus),
-        *([Column("WAITING", right=True)] * with_load),
-        *([Column("BUSY FOR", right=True)] * with_busy),
+        Column("STATE", style=colored),
+        *(Column(name, right=True) for name in ("TASKS", "GPUS", "CPU", "MEM", "WAITING")),
+        Column("BUSY FOR", right=True),
         Column("UP", right=True),
         Column("QUEUES", soft=True),
     ]
-    rows: list[tuple[object, ...]] = []
-    for one, seconds in zip(agents, busy_for, strict=True):
-        devices = one.offer.devices
-        free = sum(device.takes(None) for device in devices)
-        rows.append(
-            (
-                one.agent,
-                one.host,
-                state_of(one),
-                f"{len(one.claims)}/{one.slots}",
-                *([f"{len(devices) - free}/{len(devices)}" if devices else ""] * with_gpus),
-                *(() if loads is None else (waiting(one, loads),)),
-                *([seconds] * with_busy),
-                age(one.since) if one.since else "",
-                ", ".join(one.queues),
-            )
-        )
-        nothing = [""] * (with_gpus + with_load + with_busy)
-        rows += [
-            (
-                one.sub_agent(task),
-                one.host,
-                "running",
-                task.task,
-                *nothing,
-                age(task.since),
-                task.queue,
-            )
-            for task in one.running * one.services
-        ]
-    output.say_table(columns, rows)
+    rows: list[Sequence[object]] = []
     for one in agents:
-        if why := _why(one):
+        rows.append(_agent_cells(one, agents, loads, used))
+        rows += [_sub_agent_cells(one, task, used) for task in one.running * one.services]
+    output.say_known(columns, rows)
+    for one in agents:
+        if why := _why(one) or _drained_gpus(one):
             output.say(output.dim(f"{one.agent}: {why}"))
-        elif one.drained_gpus:
-            output.say(output.dim(f"{one.agent}: {_drained_gpus(one)}"))
+
+
+def _agent_cells(
+    one: AgentPresence, agents: Sequence[AgentPresence], loads: Loads, used: Figures
+) -> Sequence[object]:
+    devices = one.devices
+    taken = sum(not device.takes(None) for device in devices)
+    machine = used.machine(one)
+    return (
+        one.agent,
+        one.host,
+        state_of(one),
+        f"{len(one.claims)}/{one.slots}",
+        f"{taken}/{len(devices)}" if devices else "",
+        percent(mean(machine, "cpu")),
+        percent(part(machine, "memory")),
+        None if loads is None else waiting(one, loads),
+        _busy_for(one, agents, loads),
+        age(one.since) if one.since else "",
+        ", ".join(one.queues),
+    )
+
+
+def _sub_agent_cells(one: AgentPresence, task: RunningTask, used: Figures) -> Sequence[object]:
+    name, use = one.sub_agent(task), _task_use(used, task)
+    return name, one.host, "running", task.task, "", *use, "", "", age(task.since), task.queue
 
 
 def _busy_for(agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loads) -> str:
@@ -211,7 +146,7 @@ def _busy_for(agent: AgentPresence, agents: Sequence[AgentPresence], loads: Load
 
 
 def _drained_gpus(agent: AgentPresence) -> str:
-    numbers = {device.id: str(device.index) for device in agent.offer.devices}
+    numbers = {device.id: str(device.index) for device in agent.devices}
     return "; ".join(
         f"GPU {','.join(numbers.get(gpu, gpu) for gpu in drain.gpus)} {drain}"
         for drain in agent.drains
@@ -219,24 +154,31 @@ def _drained_gpus(agent: AgentPresence) -> str:
     )
 
 
-def _say_agent(agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loads) -> None:
+def _task_use(used: Figures, running: RunningTask) -> tuple[str, str]:
+    task = used.task(running)
+    return percent(mean(task, "cpu")), size(mean(task, "memory"))
+
+
+def _say_agent(
+    agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loads, used: Figures
+) -> None:
     up = f", up {age(agent.since)}" if agent.since else ""
     output.say(f"agent {output.bold(agent.agent)} on {agent.host} (pid {agent.pid}){up}")
-    for title, text in _lines(agent, agents, loads):
+    for title, text in _lines(agent, agents, loads, used):
         output.say(f"  {output.dim(f'{title:<9}')} {text}")
     if agent.running:
         output.say()
-        _say_tasks(agent)
-    if agent.offer.devices:
+        _say_tasks(agent, used)
+    if agent.devices:
         output.say()
-        _say_gpus([(agent, device) for device in agent.offer.devices], with_agent=False)
+        say_gpus([(agent, device) for device in agent.devices], used)
 
 
 def _lines(
-    agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loads
+    agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loads, used: Figures
 ) -> Iterable[tuple[str, str]]:
     why = _why(agent)
-    yield "state", _tinted(state_of(agent)) + (f"  {why}" if why else "")
+    yield "state", colored(state_of(agent)) + (f"  {why}" if why else "")
     if agent.drained_gpus:
         yield "drained", _drained_gpus(agent)
     yield (
@@ -249,6 +191,8 @@ def _lines(
         yield "busy for", f"about {text}, by what the tasks of its queues took lately"
     if agent.reserved:
         yield "reserved", agent.reserved
+    if machine := used.machine(agent):
+        yield "machine", figures.machine_text(machine)
     offer, free = agent.offer, agent.free
     if offer.cpus:
         has = f"{free.cpus:g} of {offer.cpus:g} CPUs, {size_text(max(0, free.memory))} of "
@@ -262,82 +206,38 @@ def _queue(name: str, loads: Loads) -> str:
     return f"{name} ({load.queued} wait)" if load and load.queued else name
 
 
-def _say_tasks(agent: AgentPresence) -> None:
-    with_gpus = any(one.gpus for one in agent.running)
+def _say_tasks(agent: AgentPresence, used: Figures) -> None:
     columns = [
         Column("TASK"),
         Column("NAME", soft=True, style=output.bold),
         Column("USER", soft=True),
-        Column("FOR", right=True),
-        Column("SLOT", right=True),
-        *([Column("GPUS")] * with_gpus),
+        *(Column(name, right=True) for name in ("FOR", "CPU", "MEM", "SLOT")),
+        Column("GPUS"),
         Column("QUEUE", soft=True),
     ]
-    numbers = {device.id: device.index for device in agent.offer.devices}
+    numbers = {device.id: device.index for device in agent.devices}
     rows = [
         (
             one.task,
             agent.sub_agent(one) if agent.services else one.name,
             one.user,
             age(one.since),
+            *_task_use(used, one),
             one.slot,
-            *([",".join(str(numbers.get(gpu, gpu)) for gpu in one.gpus)] * with_gpus),
+            ",".join(str(numbers.get(gpu, gpu)) for gpu in one.gpus),
             one.queue,
         )
         for one in sorted(agent.running, key=lambda one: one.slot)
     ]
-    output.say_table(columns, rows)
-
-
-def _say_gpus(found: Sequence[tuple[AgentPresence, Device]], *, with_agent: bool) -> None:
-    columns = [
-        *([Column("AGENT", style=output.bold)] * with_agent),
-        Column("GPU", right=True),
-        Column("NAME", soft=True),
-        Column("MEMORY", right=True),
-        Column("STATE", style=_tinted),
-        Column("BY", soft=True),
-    ]
-    rows = [
-        (
-            *([agent.agent] * with_agent),
-            device.index,
-            device.name,
-            size_text(device.memory) if device.memory else "",
-            _device_state(agent, device),
-            _device_by(agent, device),
-        )
-        for agent, device in found
-    ]
-    output.say_table(columns, rows)
-
-
-def _device_state(agent: AgentPresence, device: Device) -> str:
-    if device.broken:
-        return "broken"
-    if device.foreign:
-        return "foreign"
-    if _users(agent, device):
-        return "running" if device.held else "shared"
-    return "drained" if device.drained or device.id in agent.drained_gpus else "free"
-
-
-def _device_by(agent: AgentPresence, device: Device) -> str:
-    tasks = ", ".join(
-        " ".join(filter(None, (one.task, one.user, one.name))) for one in _users(agent, device)
-    )
-    drains = [str(drain) for drain in agent.drains if device.id in drain.gpus]
-    return "; ".join(filter(None, (device.broken, device.foreign, tasks, *drains)))
-
-
-def _users(agent: AgentPresence, device: Device) -> list[RunningTask]:
-    return [one for one in agent.running if device.id in one.gpus]
+    output.say_known(columns, rows)
 
 
 # --- as JSON ------------------------------------------------------------------------------------
 
 
-def facts(agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loads) -> dict[str, Any]:
+def facts(
+    agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loads, used: Figures
+) -> dict[str, Any]:
     """An agent as `evq workers --json` has it; docs/cli.md says what the fields mean."""
     seconds = None if loads is None else busy_seconds(agent, agents, loads, now())
     drain = agent.drained
@@ -361,12 +261,13 @@ def facts(agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loads) -
         "memory": {"all": agent.offer.memory, "free": agent.free.memory},
         "waiting": None if loads is None else waiting(agent, loads),
         "busy_seconds": None if seconds is None else round(seconds, 1),
-        "tasks": [_task_facts(agent, one) for one in agent.running],
-        "gpus": [device_facts(agent, device) for device in agent.offer.devices],
+        "machine": figures.machine_facts(used.machine(agent)),
+        "tasks": [_task_facts(agent, one, used) for one in agent.running],
+        "gpus": [device_facts(agent, device, used) for device in agent.devices],
     }
 
 
-def _task_facts(agent: AgentPresence, one: RunningTask) -> dict[str, Any]:
+def _task_facts(agent: AgentPresence, one: RunningTask, used: Figures) -> dict[str, Any]:
     return {
         "task": one.task,
         "attempt": one.attempt,
@@ -377,18 +278,5 @@ def _task_facts(agent: AgentPresence, one: RunningTask) -> dict[str, Any]:
         "since": iso(one.since),
         "gpus": one.gpus,
         "sub_agent": agent.sub_agent(one) if agent.services else None,
-    }
-
-
-def device_facts(agent: AgentPresence, device: Device) -> dict[str, Any]:
-    """A GPU: what it is, its state, and the tasks that have it."""
-    return {
-        "index": device.index,
-        "id": device.id,
-        "name": device.name,
-        "memory": device.memory,
-        "free_memory": device.free_memory,
-        "state": _device_state(agent, device),
-        "why": _device_by(agent, device),
-        "tasks": [one.task for one in _users(agent, device)],
+        "use": figures.use_facts(used.task(one), "cpu", "memory", "gpu", "gpu_memory"),
     }

@@ -6,7 +6,7 @@ import msgspec
 
 from .gather import Gathering
 from .orders import Drain, Drains, drained_gpus, whole
-from .resources import NOTHING, Offer, Request
+from .resources import NOTHING, Device, Offer, Request
 from .served import GpuCount, wanted
 
 
@@ -82,6 +82,11 @@ class AgentPresence(msgspec.Struct, frozen=True, kw_only=True):
     def drained(self) -> Drain | None:
         """Who took it out of use, if somebody did; its running tasks go on."""
         return whole(self.drains)
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """Its GPUs as they are now."""
+        return self.free.devices or self.offer.devices
 
     @property
     def drained_gpus(self) -> tuple[str, ...]:

@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 LOOK_EVERY = 0.25
 """Seconds between two looks at whether a holder renews its name."""
 
+SPARE = 2.0
+"""Seconds that a name may outlive its lease: the server counts whole ones."""
+
 
 def home_mark(folder: Path) -> str:
     """What tells an agent's folder from another of the same path on another machine."""
@@ -67,15 +70,15 @@ class Identity:
         while True:
             last = await self._bus.presence.last(self._config.name)
             holder = decode_holder(last.data) if last else None
-            if holder is None or self._was_us(holder):
+            silent = holder is not None and self._clock() - since > holder.lease + SPARE
+            if holder is None or silent or self._was_us(holder):
                 if await self._write(last.seq if last else 0):
                     return
                 continue
-            assert last is not None
             if first is None:
                 first = last
                 log.info("%s had the name %s; does it live?", _who(holder), holder.agent)
-            if last.seq != first.seq or self._clock() - since > holder.lease + 2:
+            if last != first:
                 raise taken(holder)
             await asyncio.sleep(LOOK_EVERY)
 

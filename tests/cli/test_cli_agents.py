@@ -87,7 +87,7 @@ async def test_every_gpu_and_who_has_it(evq: Any, played: Any) -> None:
     drains = (Drain("ann@head", now(), "fan", ("GPU-ddd",)),)
     await played.appear(
         *("gpu",), claims=(7,), running=(running(gpus=("GPU-aaa",)),), drains=drains,
-        offer=offer(*GPUS, labels={"gpu": "h100"}),
+        offer=offer(*GPUS, labels={"gpu": "h100"}), free=offer(*GPUS),
     )  # fmt: skip
     found = (await evq("gpus", "--json")).json
     assert [(one["index"], one["state"], one["why"]) for one in found] == [
@@ -148,7 +148,7 @@ async def test_drain_is_an_event_with_who_and_why(evq: Any, bus: Bus, played: An
 
 async def test_gpus_are_named_by_number_and_kept_by_id(evq: Any, bus: Bus, played: Any) -> None:
     drains = (Drain("ann@head", now(), "", ("GPU-bbb", "GPU-ddd")),)
-    await played.appear("gpu", offer=offer(*GPUS), drains=drains)
+    await played.appear("gpu", offer=offer(*GPUS), free=offer(*GPUS), drains=drains)
     await evq("drain", "laptop", "--gpus", "1,GPU-ddd")
     assert (await said(bus))[-1][1] == DrainRequested("laptop", "", ("GPU-bbb", "GPU-ddd"))
     wrong = await evq("drain", "laptop", "--gpus", "4")
@@ -209,3 +209,37 @@ async def test_a_gpu_task_for_services_is_warned_about(evq: Any, played: Any) ->
     )
     light = await evq("enqueue", "-q", "services", "--no-code", "--", "true")
     assert "is for services" not in light.err
+
+
+async def test_what_machines_do_as_far_as_it_is_known(
+    evq: Any, played: Any, projector: Any
+) -> None:
+    def figure(value: float) -> dict[str, float]:
+        return {"mean": value, "max": value, "last": value}
+
+    machine = {
+        "ts": "2026-03-02T08:00:00Z", "agent": "laptop", "instance": "laptop-1",
+        "cpu": figure(93.0), "load": figure(2.5), "temperature": None, "memory": figure(8 * GIB),
+        "memory_total": 64 * GIB, "disk": figure(90 * GIB), "disk_total": 100 * GIB, "trouble": "",
+    }  # fmt: skip
+    gpu = {
+        "agent": "laptop", "gpu": "GPU-aaa", "memory": figure(71 * GIB), "power": figure(380.0),
+        "utilisation": figure(97.0), "temperature": figure(64.0), "outside": figure(0.0),
+    }  # fmt: skip
+    task = {"task": "k3f9m0ab7c2d", "attempt": 1, "cpu": figure(112.0), "memory": figure(2 * GIB)}
+    await played.appear(
+        *("gpu",), claims=(7,), running=(running(gpus=("GPU-aaa",)),), offer=offer(*GPUS)
+    )
+    answers = {"machine": [machine], "machine_gpus": [gpu], "machine_tasks": [task]}
+    async with projector({"workload": [], **answers}):
+        lines = (await evq("workers")).out.splitlines()
+        told = (await evq("worker", "laptop")).out
+        gpus = (await evq("gpus")).out.splitlines()
+        (facts,) = (await evq("workers", "--json")).json
+    assert lines[1].split()[3:7] == ["1/2", "3/4", "93%", "12%"]
+    assert "CPU 93%, load 2.5, memory 8GiB of 64GiB, disk 90GiB of 100GiB" in told
+    assert "59m  112%  2GiB     0  0" in told
+    assert gpus[1].split()[3:8] == ["80GiB", "71GiB", "97%", "64°", "380W"]
+    assert facts["machine"]["cpu"] == 93.0 and facts["machine"]["temperature"] is None
+    assert facts["tasks"][0]["use"]["memory"] == 2 * GIB
+    assert facts["gpus"][0]["use"]["power"] == 380.0 and facts["gpus"][1]["use"] is None

@@ -198,7 +198,7 @@ class Told:
 
 def confinement(cgroups: Cgroups, rule: str, limits: Limits) -> Confinement:
     """That of an attempt on an agent with these cgroups and this setting."""
-    config = SimpleNamespace(limits=rule, max_timeout=None)
+    config = SimpleNamespace(limits=rule, max_timeout=None, services=False)
     means: Any = SimpleNamespace(cgroups=cgroups, config=config)
     spec = Spec(entry=Command(("true",)), name="test", queue="q", limits=limits)
     return Confinement(means, spec, "task-1")

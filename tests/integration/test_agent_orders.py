@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from evq.core.bus.connect import connect
@@ -13,6 +15,7 @@ from evq.core.events import (
     AgentDraining,
     AgentPaused,
     AgentResumed,
+    Claimed,
     DrainRequested,
     Lost,
     ResumeRequested,
@@ -68,6 +71,31 @@ async def test_it_stays_drained_over_a_restart(queue: Any, start_agent: Any) -> 
     await queue.ended(task)
     second.terminate()
     assert await second.over() == 0
+
+
+async def test_drained_gpus_are_given_to_nobody_until_they_are_resumed(
+    queue: Any, start_agent: Any, tmp_path: Path
+) -> None:
+    gpus = [{"id": f"GPU-{number}", "name": "A100", "memory": 80 * 2**30} for number in (0, 1)]
+    readings = tmp_path / "gpus.json"
+    readings.write_bytes(msgspec.json.encode({"gpus": gpus}))
+    options = ("--gpu-readings", str(readings), "--slots", "2")
+    agent = start_agent([queue], *options).ready()
+    await queue.client.order(DrainRequested(agent.name, "fan", ("GPU-0",)))
+    agent.terminate()
+    assert await agent.over() == 0
+    # What was ordered holds from the first moment on.
+    agent = start_agent([queue], *options, name=agent.name).ready()
+    first = await queue.enqueue("sh", "-c", "exec sleep 60", gpus=1)
+    second = await queue.enqueue("true", gpus=1)
+    assert (await queue.event(first, Claimed)).gpus == ("GPU-1",)
+    there = await present(queue.client, agent.name)
+    assert there.takes and there.drained_gpus == ("GPU-0",)
+    assert await queue.envelopes(second) == []
+    await queue.client.order(ResumeRequested(agent.name, "", ("GPU-0",)))
+    ended = await queue.ended(second)
+    assert ended.attempts[0].gpus == ("GPU-0",)
+    await queue.client.abort(first, "enough")
 
 
 async def test_one_that_was_drained_before_it_ever_was_there(queue: Any, start_agent: Any) -> None:

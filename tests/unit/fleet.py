@@ -143,6 +143,7 @@ class Simulated:
         )
         self.room = Room(offer, pool)
         means: Any = SimpleNamespace(
+            author=Author(name),
             bus=self._bus,
             author=Author(name),
             config=self._config,
