@@ -145,7 +145,6 @@ class Simulated:
         means: Any = SimpleNamespace(
             author=Author(name),
             bus=self._bus,
-            author=Author(name),
             config=self._config,
             instance=f"i-{name}",
             keeper=SimpleNamespace(fresh=True),
