@@ -37,8 +37,7 @@ from . import endings, launch, notebook, writing
 from .endings import Ending
 from .execution import Execution
 from .gang.gather import Gather, Withdrawn
-from .gpus import visible
-from .gpus.pool import Assignment
+from .gpus.pool import ANY, Assignment
 from .left import Left
 from .limits.confinement import Confinement
 from .means import Means
@@ -67,21 +66,15 @@ class Attempt:
     """A claimed task on its way through one slot."""
 
     def __init__(
-        self,
-        means: Means,
-        task: Task,
-        delivery: Delivery,
-        channel: Channel,
-        assignment: Assignment | None = None,
+        self, means: Means, task: Task, delivery: Delivery, channel: Channel, gpus: Assignment = ANY
     ) -> None:
-        """Without an `assignment` the task may use any GPU of the machine."""
         live = task.live
         assert live is not None
         self.task = task
         self.claim = live.claim
         self.slot, self.gpus, self.since = live.slot, live.gpus, live.claimed
         self.holder = Holder(means.instance, live.number)
-        self.assignment = assignment
+        self.assignment = gpus
         self._means = means
         self._delivery = delivery
         self._channel = channel
@@ -171,9 +164,7 @@ class Attempt:
             self._channel.path,
             ready.place,
             self._secrets,
-        )
-        if self.assignment and self._means.pool.hides:
-            variables |= visible.variables(self.assignment.gpus, self.assignment.gpu_memory)
+        ) | self._means.pool.variables(self.assignment)
         began = time.monotonic()
         pid = await execution.spawn(command, cwd=launch.folder(spec, tree), env=variables)
         self._confinement.started(pid)
@@ -256,7 +247,7 @@ class Attempt:
                 )
             else:
                 await writing.all_said(means.outbox, self._recorder, partial(self._keep, end))
-                await self.settle(await self.write(end, keep_result=True))
+                await self.settle(await self.write(end))
         except Rejected as error:
             log.info("task %s: the end was refused: %s", self.task.id, error)
         finally:
@@ -271,9 +262,9 @@ class Attempt:
 
     # --- writing ------------------------------------------------------------------------------
 
-    async def write(self, command: Command, keep_result: bool = False) -> events.Lifecycle:
+    async def write(self, command: Command) -> events.Lifecycle:
         """Carry a command out on the task; waits for the server as long as it takes."""
-        keep = partial(self._keep, command) if keep_result else lambda: None
+        keep = partial(self._keep, command)
         written = await writing.write(self._means, self.task, command, keep)
         self.task = written.task
         if written.task.abort:
@@ -340,7 +331,7 @@ class Attempt:
         """From now on a supervisor hears of the lease, and of the attempt's end."""
         self._supervisors += (supervisor,)
         supervisor.on_frozen = self._froze
-        if self.assignment and self.assignment.held:
+        if self.assignment.held:
             supervisor.hold(self.assignment.held.descriptor)
         self.renew(self._means.keeper.deadline)
 

@@ -76,8 +76,8 @@ F = TypeVar("F", bound="Foreground")
 class Foreground(Attempt):
     """An attempt that tells its steps on stderr."""
 
-    async def write(self, command: Command, keep_result: bool = False) -> events.Lifecycle:
-        event = await super().write(command, keep_result)
+    async def write(self, command: Command) -> events.Lifecycle:
+        event = await super().write(command)
         if isinstance(event, events.Phase) and event.seconds is not None:
             cached = " (cached)" if event.cached else ""
             print(f"  {event.name} {event.seconds:.1f}s{cached} {event.detail}", file=sys.stderr)

@@ -38,7 +38,7 @@ class Steps(Protocol):
 
     task: Task
     holder: Holder
-    assignment: Assignment | None
+    assignment: Assignment
 
     def phase(self, name: str) -> AbstractAsyncContextManager[launch.PhaseNotes]:
         """A step of set-up: its begin and its end are events."""

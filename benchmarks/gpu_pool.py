@@ -40,7 +40,7 @@ from scene import Scene
 from evq.core.events import Claimed, Finished, Lost, Outcome
 from evq.core.ports import Stored
 from evq.core.questions import Named
-from evq.core.subjects import LIFECYCLE_STREAM, TELEMETRY_STREAM
+from evq.core.subjects import LIFECYCLE_STREAM, SAMPLES_STREAM, TELEMETRY_STREAM
 from evq.projector.answers import parameters_for
 from evq.projector.projection import Batch, Projection
 from evq.projector.store import Database
@@ -143,8 +143,8 @@ class PoolSoak:
 def overlaps(stored: list[Stored], home: Path) -> tuple[int, int]:
     """How many rows the view of claims has, and the question for overlaps. It is SQL."""
     database = Database(home / "judge.duckdb")
-    database.start(LIFECYCLE_STREAM, "now")
-    database.start(TELEMETRY_STREAM, "now")
+    for stream in (LIFECYCLE_STREAM, TELEMETRY_STREAM, SAMPLES_STREAM):
+        database.start(stream, "now")
     Projection(database).apply(Batch(stored))
     sql, given = parameters_for(Named("gpu_overlaps", {"days": 1}))
     found = database.answer(sql, given).rows

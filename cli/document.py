@@ -56,7 +56,7 @@ def spec_facts(spec: Spec) -> dict[str, Any]:
         "gpu_memory": spec.gpu_memory,
         "needs": spec.needs,
         "nodes": spec.nodes,
-        "rank": spec.gang and spec.gang.rank,
+        "gang_rank": spec.gang and spec.gang.rank,
         "project": spec.project,
         "after": spec.after,
         "key": spec.key,

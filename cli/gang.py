@@ -13,9 +13,10 @@ from ..core.errors import UsageError
 from ..core.gang import decisive, member_origin
 from ..core.gather import gathering, has_gathered
 from ..core.handle import load
+from ..core.permits import Permits
 from ..core.presence import AgentPresence
 from ..core.resources import request_of
-from ..core.room import no_room, places, too_large
+from ..core.room import no_room, over_limit, places, too_large
 from ..core.spec import Spec
 from ..core.state import Attempt, Ended, Queued, Task
 from .document import exit_status
@@ -135,7 +136,7 @@ def gang_warnings(spec: Spec, agents: Sequence[AgentPresence]) -> list[str]:
 
 
 def gang_reasons(
-    members: Sequence[Task], agents: Sequence[AgentPresence]
+    members: Sequence[Task], agents: Sequence[AgentPresence], permits: Permits
 ) -> list[tuple[bool, str]]:
     """What a gang that has not started waits for, and whether each fact is as it should be."""
     if not any(map(gathering, members)):
@@ -144,7 +145,7 @@ def gang_reasons(
     gathered = [rank for rank, one in enumerate(members) if has_gathered(one)]
     setting_up = [rank for rank in range(len(members)) if rank not in {*waiting, *gathered}]
     found = []
-    if waiting and (short := gang_shortage(members[waiting[0]], agents)):
+    if waiting and (short := gang_shortage(members[waiting[0]], agents, permits)):
         found.append((False, short))
     for ranks, what in (
         (gathered, "has gathered and waits for the others"),
@@ -157,10 +158,12 @@ def gang_reasons(
     return found
 
 
-def gang_shortage(task: Task, agents: Sequence[AgentPresence]) -> str:
+def gang_shortage(task: Task, agents: Sequence[AgentPresence], permits: Permits) -> str:
     """Why a member that waits is not taken for want of room for all; empty if that is not why."""
     seen = gathering(task)
-    return (too_large(seen, agents) or no_room(seen, agents)) if seen else ""
+    if seen is None:
+        return ""
+    return over_limit(seen, permits) or too_large(seen, agents) or no_room(seen, agents)
 
 
 def _on(attempt: Attempt | None) -> str:

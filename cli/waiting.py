@@ -225,7 +225,7 @@ def _cause(facts: Facts, views: Sequence[View]) -> tuple[Cause, str]:
         return "agents_closed", text
     if lack := facts.permits.lacks(task.spec.user):
         return "limit", f"limit: {lack}  (evq queue {queue})"
-    if short := gang_shortage(task, facts.agents):
+    if short := gang_shortage(task, facts.agents, facts.permits):
         return "gang", short
     return _in_line(facts, taking)
 

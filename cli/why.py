@@ -47,7 +47,7 @@ def why(task: str, as_json: bool) -> None:
     found = facts.task
     waits = _verdict(facts, dependencies)
     reasons = waits.reasons if waits else holder_reasons(found, facts.agents)
-    for ok, text in gang_reasons(facts.members, facts.agents):
+    for ok, text in gang_reasons(facts.members, facts.agents, facts.permits):
         if not waits or text != waits.text:
             reasons = (*reasons, Reason(ok, text))
     if as_json:

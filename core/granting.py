@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,7 +13,7 @@ from .errors import Conflict
 from .events import Envelope
 from .permits import Permit, Permits
 from .ports import Entry, Log, Stored
-from .state import Task
+from .state import Attempt, Task
 
 if TYPE_CHECKING:
     from .handle import Author
@@ -51,22 +51,48 @@ def tally_entry(author: Author, tally: Tally, after: Permits) -> Entry:
     return Entry(subjects.permits(after.queue), data, envelope.id, expect=tally.seq)
 
 
-async def permit_entries(log: Log, author: Author, before: Task, after: Task) -> list[Entry]:
-    """What goes with an event that makes an attempt live, or ends one. Raises `NoPermit`."""
-    began = after.live if before.live is None else None
-    ended = before.live if after.live is None else None
-    if began and began.permit:
-        tally = await load_tally(log, began.permit)
-        if lack := tally.permits.lacks(after.spec.user):
-            raise NoPermit(f"task {after.id} has to wait: {lack}")
-        permit = Permit(after.id, after.spec.user, began.agent, began.instance)
-        taken = tally.permits.taken(permit, f"task {after.id} is claimed")
-        return [tally_entry(author, tally, taken)]
-    if ended and ended.permit:
-        # An end must stand; a permit that only a newer evq can return is found by one later.
-        with suppress(Conflict):
-            return await returning(log, author, ended.permit, after.id)
-    return []
+async def permit_entries(
+    log: Log, author: Author, changes: Iterable[tuple[Task, Task]]
+) -> list[Entry]:
+    """What goes with events that make attempts live, or end them, given as each task before and
+    after: one entry for each queue that they concern. Raises `NoPermit`."""
+    tallies: dict[str, Tally] = {}
+    found: dict[str, Permits] = {}
+    for before, after in changes:
+        queue = _queue_concerned(before, after)
+        if not queue:
+            continue
+        if queue not in tallies:
+            try:
+                tallies[queue] = await load_tally(log, queue)
+            except Conflict:
+                if after.live:
+                    raise
+                continue  # an end must stand; whoever can read the tally returns the permit later
+        permits = found.get(queue, tallies[queue].permits)
+        if after.live:
+            found[queue] = _with_claim(permits, after, after.live)
+        elif permits.holds(after.id):
+            found[queue] = permits.returned(after.id, f"attempt of task {after.id} ended")
+    return [tally_entry(author, tallies[queue], permits) for queue, permits in found.items()]
+
+
+def _queue_concerned(before: Task, after: Task) -> str:
+    """The queue of which a permit is taken or returned; empty if none is."""
+    match before.live, after.live:
+        case None, Attempt(permit=queue):
+            return queue
+        case Attempt(permit=queue), None:
+            return queue
+        case _:
+            return ""
+
+
+def _with_claim(permits: Permits, task: Task, live: Attempt) -> Permits:
+    if lack := permits.lacks(task.spec.user):
+        raise NoPermit(f"task {task.id} has to wait: {lack}")
+    permit = Permit(task.id, task.spec.user, live.agent, live.instance)
+    return permits.taken(permit, f"task {task.id} is claimed")
 
 
 async def returning(log: Log, author: Author, queue: str, task: str) -> list[Entry]:

@@ -162,7 +162,8 @@ async def handle(
         )
         after = evolve(task, task.seq + 1, envelope.at, envelope.by, event)
         word = await _patiently(partial(_word_of_end, log, author, after), patience)
-        permits = await _patiently(partial(permit_entries, log, author, task, after), patience)
+        taken = partial(permit_entries, log, author, [(task, after)])
+        permits = await _patiently(taken, patience)
         entries = [entry, *permits, *word.entries]
         try:
             # Repeated until its outcome is known: an id or an expectation makes that harmless.
@@ -250,18 +251,20 @@ async def _batch(
     """All that is stored with these events of members, and of whose ends not all could be told
     in one batch."""
     entries: list[Entry] = []
-    further: list[Entry] = []
-    rest: list[int] = []
+    changes: list[tuple[Task, Task]] = []
+    word = Word(author, partial(find, log))
+    ends: list[int] = []
     for rank, envelope in envelopes.items():
         task, event = members[rank], envelope.event
         assert isinstance(event, Lifecycle)
         entries += _entries(author, task, envelope)
         after = evolve(task, task.seq + 1, envelope.at, envelope.by, event)
-        further += await permit_entries(log, author, task, after)
-        if task.state != after.state and isinstance(after.state, Ended) and after.awaited_by:
-            # Several members' ends may be awaited by the same task: they are told one by one.
-            rest.append(rank)
-    return [*entries, *further], rest
+        changes.append((task, after))
+        if isinstance(after.state, Ended) and after.awaited_by:
+            await word.tell_all(after)
+            ends.append(rank)
+    permits = await permit_entries(log, author, changes)
+    return [*entries, *permits, *word.entries], [] if word.whole else ends
 
 
 def _lifecycle(task: Task) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from .gather import Gathering
+from .permits import Permits
 from .presence import AgentPresence
 from .resources import Offer, Request, lacks, parse_size
 
@@ -37,15 +38,19 @@ def _gpu_places(request: Request, offer: Offer) -> int:
 
 def largest(gang: Gathering, agents: Iterable[AgentPresence]) -> int:
     """How many members could run at once if the agents that serve its queue had nothing else."""
-    request = parse_size(gang.size)
-    return sum(places(request, one.offer) for one in agents if gang.queue in one.queues)
+    serving = (one for one in agents if gang.queue in one.queues)
+    return sum(places(_request(gang, one), one.offer) for one in serving)
 
 
 def free(gang: Gathering, agents: Iterable[AgentPresence]) -> int:
     """For how many members there is room now."""
-    request = parse_size(gang.size)
     serving = (one for one in agents if one.takes and gang.queue in one.queues)
-    return sum(places(request, one.free) for one in serving)
+    return sum(places(_request(gang, one), one.free) for one in serving)
+
+
+def _request(gang: Gathering, agent: AgentPresence) -> Request:
+    """What a member wants on this agent, whose queue may give each task some GPUs."""
+    return agent.request(parse_size(gang.size), gang.queue)
 
 
 def older_gangs(gang: Gathering, agents: Sequence[AgentPresence]) -> dict[str, Gathering]:
@@ -68,6 +73,16 @@ def too_large(gang: Gathering, agents: Sequence[AgentPresence]) -> str:
     return (
         f"its gang needs {gang.nodes} places at once, and the agents that serve {gang.queue} "
         f"have {most} for it"
+    )
+
+
+def over_limit(gang: Gathering, permits: Permits) -> str:
+    """Why the limit of the gang's queue lets it never run; empty if it does."""
+    limits = [one for one in (permits.most, permits.per_user) if one is not None]
+    if not limits or min(limits) >= gang.nodes:
+        return ""
+    return (
+        f"its gang needs {gang.nodes} places at once, and queue {gang.queue} lets {min(limits)} run"
     )
 
 
@@ -95,7 +110,7 @@ def no_room(gang: Gathering, agents: Sequence[AgentPresence]) -> str:
 def must_give_way(gang: Gathering, me: AgentPresence, agents: Sequence[AgentPresence]) -> str:
     """Why this agent's member leaves its place to an older gang; empty if it does not."""
     for other in sorted(older_gangs(gang, agents).values(), key=lambda one: one.age):
-        here = other.queue in me.queues and not lacks(parse_size(other.size), me.offer)
+        here = other.queue in me.queues and not lacks(_request(other, me), me.offer)
         if here and free(other, agents) < missing(other, agents):
             return f"gang {other.gang} is older, and may need this place"
     return ""

@@ -160,6 +160,7 @@ SELECT
     (SELECT count(*) FROM _events) AS events,
     (SELECT count(*) FROM _metrics) AS metrics,
     (SELECT count(*) FROM _logs) AS log_lines,
+    (SELECT count(*) FROM _machine_samples) AS samples,
     (SELECT count(*) FROM _dead_letters) AS dead_letters,
     (SELECT max(stream || ' ' || seq || ': ' || error) FROM _dead_letters
         WHERE seen = (SELECT max(seen) FROM _dead_letters)) AS last_dead_letter,

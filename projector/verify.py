@@ -85,7 +85,8 @@ async def _check_streams(bus: Bus, positions: dict[str, Position]) -> None:
 
 async def _messages(stream: Stream, last: int) -> AsyncIterator[Stored]:
     """The messages of a stream up to `last`."""
-    if (await stream.info()).state.first_seq > last:
+    # A stream that never had a message begins at 0, and so does what was read of it.
+    if last == 0 or (await stream.info()).state.first_seq > last:
         return
     async with stream.follow(1) as batches:
         async for batch in batches:

@@ -26,8 +26,7 @@ from ..config import Config
 from ..environments.base import Recipe
 from ..environments.locks import Hold, hold
 from ..execution import Execution
-from ..gpus import visible
-from ..gpus.pool import Assignment
+from ..gpus.pool import ANY, Assignment
 from ..means import Means
 from ..place import Place
 from ..reporting.telemetry import Recorder
@@ -103,16 +102,14 @@ class Lodging:
         work: Path,
         socket: Path,
         recorder: Recorder,
-        assignment: Assignment | None = None,
+        assignment: Assignment = ANY,
     ) -> None:
-        """`work` is the attempt's folder, `socket` where the task says metrics; without an
-        `assignment` the container has the GPUs that its arguments name."""
+        """`work` is the attempt's folder, `socket` where the task says metrics."""
         assert task.live is not None
         self._means = means
         self._task = task
         self._arguments = limited(arguments(wish, means.config), means.config.limits_of(task.spec))
-        if assignment and means.pool.hides:
-            self._arguments = visible.arguments(self._arguments, assignment.gpus)
+        self._arguments = means.pool.arguments(self._arguments, assignment)
         self._name = wish.image
         self._work = work
         self._socket = socket

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 
 from ...core.bus.connect import Bus
 from ...core.gather import Gathering, gathering
+from ...core.granting import load_tally
 from ...core.presence import AgentPresence, decode_presence
-from ...core.room import no_room, too_large
+from ...core.room import no_room, over_limit, too_large
 from ...core.state import Task
 from ..config import Config
 from . import patience
@@ -52,9 +53,10 @@ class Admission:
         if seen is None:
             return 0.0
         self._considered[task.id] = seen
+        permits = (await load_tally(self._bus.log, seen.queue)).permits
         agents = await all_agents(self._bus, self._presence)
         waited = await self._bus.log.age(patience.waits_since(task))
-        if too_large(seen, agents):
+        if too_large(seen, agents) or over_limit(seen, permits):
             return jittered(patience.put_off(waited))
         if no_room(seen, agents) and not patience.is_old(waited, self._gather):
             return jittered(patience.put_off(waited))

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from ...core.container import Arguments
 from ...core.resources import Device, Request
 from ...core.served import GpuCount, wanted
 from ..machine.gpu_watch import GpuWatch
+from . import visible
 from .assign import assign
 from .ledger import Busy, Claim, Held, Ledger, Left
 from .port import Gpu, Gpus, Reading
@@ -31,11 +33,15 @@ LOOK_EVERY = 1.0
 
 @dataclass(frozen=True)
 class Assignment:
-    """What one attempt has: `gpus`, of each `gpu_memory` bytes, or all if that is None."""
+    """What one attempt has: `gpus`, of each `gpu_memory` bytes, or all if that is None.
+
+    `only` says that it must not use any others of the machine.
+    """
 
     gpus: tuple[Gpu, ...] = ()
     gpu_memory: int | None = None
     held: Held | None = None
+    only: bool = True
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -49,6 +55,7 @@ class Assignment:
 
 
 NOTHING = Assignment()
+ANY = Assignment(only=False)
 
 
 class Pool:
@@ -71,7 +78,7 @@ class Pool:
         self.chosen = tuple(chosen)
         self.left: list[Left] = []
         """Claims of dead attempts that the log may still show as live."""
-        self._hides = bool(port.devices())
+        self._there = bool(port.devices())
         self._watch = GpuWatch(port, LOOK_EVERY)
         self._ledger = ledger
         self._agent = agent
@@ -102,10 +109,17 @@ class Pool:
             for device in self._devices
         )
 
-    @property
-    def hides(self) -> bool:
-        """Whether this machine has GPUs, so that tasks must be told which are theirs."""
-        return self._hides
+    def variables(self, assignment: Assignment) -> dict[str, str]:
+        """The variables by which a task sees its GPUs only; none where there are no GPUs."""
+        if not (self._there and assignment.only):
+            return {}
+        return visible.variables(assignment.gpus, assignment.gpu_memory)
+
+    def arguments(self, said: Arguments, assignment: Assignment) -> Arguments:
+        """What is `said` of a task's container, with the task's GPUs only."""
+        if not (self._there and assignment.only):
+            return said
+        return visible.arguments(said, assignment.gpus)
 
     def wanted(self, request: Request, queue: str) -> Request:
         """What a task needs here at least: its own request, or its queue's count."""

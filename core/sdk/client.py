@@ -7,7 +7,7 @@ async with open_client(Login(server="nats://127.0.0.1:4222")) as client:
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,10 +19,10 @@ from ..decide import Abort, Dequeue, Move, Requeue, decide
 from ..errors import Conflict, NotFound, UsageError
 from ..events import Again, AgentOrder, Enqueued
 from ..gang import named_members
-from ..granting import Tally, load_tally, tally_entry
+from ..granting import Tally, load_tally
 from ..handle import find, handle, load_queue, load_queues, refresh, tell_holders
 from ..ids import TASK_ID_LENGTH, check_name, is_task_id, is_task_prefix, task_id_for_key
-from ..permits import Permit, Permits
+from ..permits import Permits
 from ..ports import BusAway, Entry, WrongSequence
 from ..presence import AgentPresence, decode_presence
 from ..questions import Head, Named, Sql
@@ -33,6 +33,7 @@ from ..state import Task
 from ..subjects import Level
 from .author import Author, new_task_id
 from .awaiting import words_for
+from .limiting import limit_queue
 
 ANSWER_SECONDS = 35.0
 BATCH = 500
@@ -98,8 +99,7 @@ class Client:
         for level in {Level.of(spec) for spec in wanted}:
             await self._ensure(level)
         receipts: list[Receipt] = []
-        for start in range(0, len(wanted), BATCH):
-            part = wanted[start : start + BATCH]
+        for part in _parts(wanted):
             tasks = [new_task_id() for _ in part]
             entries = [
                 self._entry(Level.of(spec), task, spec)
@@ -325,43 +325,8 @@ class Client:
 
         What runs goes on, and counts.
         """
-        check_name(queue, "queue")
-        while True:
-            try:
-                before = await self.tally(queue)
-            except BusAway:
-                # As in `_ensure`.
-                await self.bus.prepare()
-                before = await self.tally(queue)
-            known = before.permits
-            untold = [one for one in await self._running(queue) if not known.holds(one.task)]
-            after = Permits(
-                queue=queue,
-                reason=reason,
-                most=most,
-                per_user=per_user,
-                held=(*known.held, *untold),
-            )
-            try:
-                await self.bus.log.append(tally_entry(self.author, before, after))
-            except WrongSequence:
-                continue
-            return known, after
-
-    async def _running(self, queue: str) -> list[Permit]:
-        """What is live in the queue now, as permits."""
-        listed = [
-            task.task
-            for agent in await self.agents()
-            for task in agent.running
-            if task.queue == queue
-        ]
-        tasks = [await self.get(task) for task in dict.fromkeys(listed)]
-        return [
-            Permit(task.id, task.spec.user, task.live.agent, task.live.instance)
-            for task in tasks
-            if task.live
-        ]
+        wanted = Permits(queue=queue, reason=reason, most=most, per_user=per_user)
+        return await limit_queue(self, wanted)
 
     # --- questions ----------------------------------------------------------------------------
 
@@ -391,6 +356,21 @@ class Client:
                 continue
             for row in part:
                 yield dict(zip(names, row, strict=True))
+
+
+def _parts(specs: Sequence[Spec]) -> Iterator[list[Spec]]:
+    """The specs in batches: each task is a message, and so is the word to each that it awaits."""
+    part: list[Spec] = []
+    size = 0
+    for spec in specs:
+        cost = 1 + (1 + len(spec.after) if spec.after else 0)
+        if part and size + cost > BATCH:
+            yield part
+            part, size = [], 0
+        part.append(spec)
+        size += cost
+    if part:
+        yield part
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from .columns import HOUR, KINDS, MACHINE, MINUTE, gathered
 from .write import last_mark
 
 KEEP_SECONDS = 2 * 86_400.0
-LOOK_SECONDS = 10.0
+LOOK_SECONDS = 5.0
 STEP_SECONDS = {MINUTE: 50.0, HOUR: 600.0}
 """The least time between two steps: a machine whose clock is slow has an old minute always."""
 
@@ -39,7 +39,7 @@ class Housekeeping:
         for unit in (MINUTE, HOUR):
             if here >= self._next[unit] and roll_up(self._database, unit, today):
                 self._next[unit] = here + STEP_SECONDS[unit]
-        if here >= self._drop_at:
+        if here >= self._drop_at and last_mark(self._database, MINUTE):
             self._drop_at = here + DROP_SECONDS
             drop(self._database, today - self._keep)
 

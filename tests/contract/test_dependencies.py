@@ -15,7 +15,7 @@ from evq.core import subjects, wire
 from evq.core.decide import Abort, Claim, Finish, Holder, Rejected
 from evq.core.errors import NotFound, UsageError
 from evq.core.events import Again, Cause, DependenciesEnded, Envelope, Outcome
-from evq.core.handle import find, handle
+from evq.core.handle import find, handle, load_gang
 from evq.core.ports import BusAway, Entry
 from evq.core.sdk.author import Author
 from evq.core.sdk.client import Client
@@ -346,3 +346,26 @@ async def test_an_abort_of_what_is_awaited_is_told_by_the_client(stage: Stage) -
     written = await handle(stage.bus.log, AUTHOR, await stage.client.get(first), Abort("no"))
     assert isinstance(written.task.state, Ended)
     assert await stage.state(second) == "queued"
+
+
+async def test_the_abort_of_a_gang_is_told_in_its_batch(stage: Stage) -> None:
+    gang = await stage.enqueue(nodes=3)
+    members = [member.id for member in await load_gang(stage.bus.log, await stage.client.get(gang))]
+    after = await stage.enqueue(*(After(member, "any") for member in members))
+    before = await stage.bus.log.last_seq()
+    await stage.client.abort(gang, "never mind")
+    assert await stage.state(after) == "queued"
+    kinds = await stage.kinds(after)
+    assert kinds == ["dependencies_ended"] * 3
+    # An event for each member and each word of it, and one queue message.
+    assert await stage.bus.log.last_seq() == before + 7
+
+
+async def test_a_gang_that_waits_is_let_go_as_a_whole(stage: Stage) -> None:
+    first = await stage.enqueue()
+    gang = await stage.enqueue(After(first), nodes=3)
+    members = await load_gang(stage.bus.log, await stage.client.get(gang))
+    assert [one.name_of_state for one in members] == ["held"] * 3
+    await stage.end(first)
+    members = await load_gang(stage.bus.log, await stage.client.get(gang))
+    assert [one.name_of_state for one in members] == ["queued"] * 3

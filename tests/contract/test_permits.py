@@ -13,7 +13,7 @@ from evq.core import subjects, wire
 from evq.core.decide import Abort, Claim, DeclareLost, Finish, GiveBack, Holder, NoPermit
 from evq.core.errors import Conflict
 from evq.core.events import Claimed, Envelope, Finished, Lost, Outcome, Retry
-from evq.core.handle import handle
+from evq.core.handle import handle, load_gang
 from evq.core.ports import BusAway, Entry
 from evq.core.presence import AgentPresence, RunningTask, encode_presence
 from evq.core.resources import Request, user_token
@@ -350,3 +350,20 @@ async def test_an_end_stands_though_the_limit_cannot_be_read(stage: Stage) -> No
     data = b'{"id":"x","at":1,"by":"b","v":9,"event":{"kind":"permits","queue":"q"}}'
     await stage.bus.log.append(Entry(subjects.permits("q"), data, "x"))
     assert (await stage.ends(task)).name_of_state == "completed"
+
+
+async def test_each_member_of_a_gang_holds_a_permit(stage: Stage) -> None:
+    await stage.limit(3)
+    receipt = await stage.client.enqueue(
+        Spec(entry=Command(("true",)), name="t", queue="q", nodes=3)
+    )
+    members = await load_gang(stage.bus.log, await stage.client.get(receipt.task))
+    for number, member in enumerate(members):
+        await stage.claim(member.id, f"i{number}")
+    assert await stage.held() == [member.id for member in members]
+    (late,) = await stage.enqueue()
+    with pytest.raises(NoPermit):
+        await stage.claim(late)
+    for member in members:
+        await stage.ends(member.id, Outcome.FAILED)
+    assert await stage.held() == []

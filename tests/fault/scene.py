@@ -216,6 +216,14 @@ class Scene:
         own = (e.event for s, e in self._rows if s.subject.endswith(f".{task}"))
         return [event for event in own if not isinstance(event, Enqueued | Again)]  # type: ignore[misc]
 
+    def sequences(self, task: str, kind: type[Any]) -> list[int]:
+        """Where in the log the task's events of that kind stand so far."""
+        return [
+            stored.seq
+            for stored, envelope in self._rows
+            if stored.subject.endswith(f".{task}") and isinstance(envelope.event, kind)
+        ]
+
     def kinds(self, task: str) -> list[str]:
         """The kinds of the task's events so far, with the attempt's number where there is one."""
         return [

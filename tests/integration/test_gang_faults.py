@@ -36,8 +36,8 @@ async def test_an_agent_killed_while_its_member_gathers(
 ) -> None:
     script, opened = last_of_three
     agents = {}
-    for _ in range(3):
-        agent = start_agent([queue], "--slots", "2", *LEASE).ready()
+    for _ in range(4):
+        agent = start_agent([queue], "--slots", "1", *LEASE).ready()
         agents[agent.name] = agent
     gang = await enqueue(queue, "true", nodes=3, setup=script)
     first, second = await gathering(gang, until)
@@ -82,8 +82,8 @@ async def test_an_agent_that_is_stopped_while_its_member_gathers(
     """Another agent takes the member's place; the others go on waiting, and it costs nobody."""
     script, opened = last_of_three
     agents = {}
-    for _ in range(3):
-        agent = start_agent([queue], "--slots", "2", *LEASE).ready()
+    for _ in range(4):
+        agent = start_agent([queue], "--slots", "1", *LEASE).ready()
         agents[agent.name] = agent
     gang = await enqueue(queue, "true", nodes=3, setup=script)
     first, second = await gathering(gang, until)

@@ -185,7 +185,7 @@ def test_how_much_of_an_agent_was_used(history: History) -> None:
 
 
 def test_depth_over_time(history: History) -> None:
-    found = history.ask("queue_depth", hours=1, points=360)
+    found = history.ask("queue_depth", hours=2, points=720)
     by_queue: dict[str, list[int]] = {}
     for row in found:
         by_queue.setdefault(row["queue"], []).append(row["depth"])
