@@ -253,7 +253,7 @@ async def equipped(
             cgroups=cgroups,
             memory=memory,
             caretaker=Caretaker(config, memory, kept),
-            watch=MachineWatch(bus, config, instance, pool.port),
+            watch=MachineWatch(bus, config, instance, pool.port, pool.chosen),
             pool=pool,
             diary=diary,
         )

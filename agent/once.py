@@ -35,7 +35,7 @@ from ..core.handle import find, handle
 from ..core.ports import Delivery, Entry
 from ..core.sdk.author import host_name, now
 from ..core.sdk.client import Client
-from ..core.spec import Repo
+from ..core.spec import Repo, Spec
 from ..core.state import Task
 from ..core.subjects import Level
 from ..core.wire import decode_telemetry, encode
@@ -157,7 +157,7 @@ async def apart(login: Login, task_id: str) -> AsyncIterator[tuple[Bus, Task]]:
         memory = MemoryBus(MemoryServer())
         bus = cast(Bus, memory)
         bus.objects = real.objects
-        spec = replace(known.spec, retries=0, losses=0, after=(), repo=_repo_as_it_ran(known))
+        spec = replace(alone(known.spec), retries=0, losses=0, repo=_repo_as_it_ran(known))
         level = Level.of(spec)
         envelope = events.Envelope(
             id=secrets.token_hex(10), at=now(), by=known.by, event=Enqueued(known.id, spec)
@@ -165,6 +165,11 @@ async def apart(login: Login, task_id: str) -> AsyncIterator[tuple[Bus, Task]]:
         entry = Entry(subjects.hint(level, known.id), encode(envelope), envelope.id)
         await bus.log.append(entry)
         yield bus, await find(bus.log, known.id)
+
+
+def alone(spec: Spec) -> Spec:
+    """The spec without the others that its task waits for: those before it, those of its gang."""
+    return replace(spec, after=(), gang=None, nodes=1)
 
 
 def _repo_as_it_ran(task: Task) -> Repo | None:
@@ -181,6 +186,12 @@ async def real(login: Login, task_id: str) -> AsyncIterator[tuple[Bus, Task]]:
         client = Client(bus)
         task = await client.get(task_id)
         match task.state:
+            case state.Queued() if task.spec.gang:
+                raise Conflict(
+                    f"task {task.id} is a rank of a gang",
+                    why=f"it does not run without its {task.spec.nodes - 1} others",
+                    fix=f"evq why {task.id}, or evq repro {task.id} to try this rank here alone",
+                )
             case state.Queued():
                 pass
             case state.Held():
@@ -197,7 +208,7 @@ async def real(login: Login, task_id: str) -> AsyncIterator[tuple[Bus, Task]]:
                 )
             case state.Ended():
                 queue = f"exec-{host_name()}"[:64]
-                spec = replace(task.spec, parent=task.id, key=None, after=(), queue=queue)
+                spec = replace(alone(task.spec), parent=task.id, key=None, queue=queue)
                 task = await client.get((await client.enqueue(spec)).task)
                 print(f"it has ended: task {task.id} is the same again", file=sys.stderr)
         yield bus, task

@@ -118,7 +118,7 @@ async def watching(bus: Bus, folder: Path, case: Case) -> AsyncIterator[None]:
         yield
         return
     config = Config(queues=("q",), state=folder, cache=folder, name=case.name)
-    watch = MachineWatch(bus, config, case.name, case.gpus)
+    watch = MachineWatch(bus, config, case.name, case.gpus, case.gpus.devices())
     for claim, pid in enumerate(case.pids, 1):
         watch.started(claim, f"task{claim:08}", 1, pid)
     working = asyncio.create_task(watch.run())

@@ -230,7 +230,7 @@ async def _clone(
     client: Client, selector: str, wish: Wish, dry_run: bool
 ) -> tuple[Plan, Submission | None]:
     source = await client.get(await resolve(client, selector))
-    spec = replace(source.spec, parent=source.id)
+    spec = replace(source.spec, parent=source.id, gang=None)
     if wish.after:
         words = [] if wish.after == (NONE,) else wish.after
         spec = replace(spec, after=await resolve_after(client, words))

@@ -241,10 +241,12 @@ def limit(name: str, most: str, per_user: int | None, reason: str, as_json: bool
 
 @queue.command()
 @name_argument
-@click.option("--fair/--by-age", default=None, help="Evenly among users, or the oldest first.")
+@click.option(
+    "--fair/--by-age", default=True, help="Evenly among users, or the oldest first.  [--fair]"
+)
 @reason_option
 @json_option
-def share(name: str, fair: bool | None, reason: str, as_json: bool) -> None:
+def share(name: str, fair: bool, reason: str, as_json: bool) -> None:
     """Say how a queue is shared out among its users.
 
     In a fair queue the next task is that of the user who has least of the queue running, on all
@@ -255,17 +257,8 @@ def share(name: str, fair: bool | None, reason: str, as_json: bool) -> None:
       evq queue share gpu --fair
       evq queue share gpu --by-age
     """
-
-    async def work(client: Client) -> tuple[QueueState, QueueState]:
-        known = await client.queue(name)
-        event = QueueRuled(
-            name,
-            reason or "evq queue share",
-            known.fair if fair is None else fair,
-        )
-        return await client.change_queue(event)
-
-    before, after = call(work)
+    event = QueueRuled(name, reason or "evq queue share", fair)
+    before, after = call(lambda client: client.change_queue(event))
     text = rules_text(after) or "by age alone"
     _report(after, f"queue {output.bold(name)} is shared out {text}", [_share(before)], as_json)
 

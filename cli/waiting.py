@@ -254,6 +254,10 @@ def _in_line(facts: Facts, taking: Sequence[View]) -> tuple[Cause, str]:
         return "behind", text + ("goes" if len(ahead) == 1 else "go") + " before it"
     if all(view.kept and not view.lacks for view in taking):
         return "reserved", f"the room that it needs is kept for {taking[0].kept}"
+    keeping = [view for view in taking if view.passed and view.passed.reserved]
+    if keeping and keeping[0].passed and keeping[0].passed.task == facts.task.id:
+        name = keeping[0].agent.agent
+        return "no_room", f"no agent has room for it yet; {name} keeps what becomes free for it"
     return "no_room", "no agent has room for it now"
 
 

@@ -61,7 +61,7 @@ class Permits(
             return f"{len(self.held)} of {self.most} of queue {self.queue} run"
         if self.per_user is not None and user in self.full_users:
             count = sum(permit.user == user for permit in self.held)
-            return f"{count} of {self.per_user} of {user or 'nobody'} in queue {self.queue} run"
+            return f"{count} of {self.per_user} of user {user} in queue {self.queue} run"
         return ""
 
     def holds(self, task: str) -> bool:

@@ -153,7 +153,20 @@ def check_change(queue: QueueState, event: QueueEvent) -> None:
             )
         case QueueDeleted() if queue.deleted:
             raise Conflict(f"queue {name} is deleted already", why=f"by {queue.by}: {queue.reason}")
-        case QueueCreated() | QueueDescribed() | QueuePaused() | QueueResumed() | QueueDeleted():
+        case QueueRuled(fair=fair) if fair == queue.fair:
+            raise Conflict(
+                f"queue {name} is shared out {rules_text(queue) or 'by age'} already",
+                why="nothing would change",
+                fix=f"evq queue {name}",
+            )
+        case (
+            QueueCreated()
+            | QueueDescribed()
+            | QueuePaused()
+            | QueueResumed()
+            | QueueDeleted()
+            | QueueRuled()
+        ):
             return
 
 

@@ -86,6 +86,19 @@ def over_limit(gang: Gathering, permits: Permits) -> str:
     )
 
 
+def few_permits(
+    gang: Gathering, permits: Permits, user: str, agents: Iterable[AgentPresence]
+) -> str:
+    """Why the queue's limit does not let all members run now that no agent has yet, one that is
+    about to be claimed among them; empty if it does."""
+    mine = sum(one.user == user for one in permits.held)
+    pairs = ((permits.most, len(permits.held)), (permits.per_user, mine))
+    left = min((most - held for most, held in pairs if most is not None), default=None)
+    if left is None or left > missing(gang, agents):
+        return ""
+    return f"the limit of queue {gang.queue} lets {left} more run, too few for its gang"
+
+
 def no_room(gang: Gathering, agents: Sequence[AgentPresence]) -> str:
     """Why not all members find room now; empty if they do.
 

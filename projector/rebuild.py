@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..core.bus.connect import Bus
+from ..core.subjects import SAMPLES_STREAM, TELEMETRY_STREAM
 from .follow import Follower, Rhythm, Say, following
 from .samples.roll_up import KEEP_SECONDS
 from .samples.write import take_over
@@ -80,8 +81,10 @@ def _take_over(database: Database, path: Path, said: int, seen: int, say: Say) -
         say(f"the old database cannot be read, and nothing is taken over from it: {error}")
         return False
     try:
-        if _same_streams(database):
+        streams = _same_streams(database)
+        if TELEMETRY_STREAM in streams:
             _copy_telemetry(database, said, say)
+        if SAMPLES_STREAM in streams:
             with database.transaction():
                 take_over(database, seen)
     except Failed as error:
@@ -89,9 +92,11 @@ def _take_over(database: Database, path: Path, said: int, seen: int, say: Say) -
     return True
 
 
-def _same_streams(database: Database) -> bool:
-    question = "SELECT stream, created FROM {}_positions ORDER BY stream"
-    return database.rows(question.format("")) == database.rows(question.format("old."))
+def _same_streams(database: Database) -> set[str]:
+    """The streams that the old database was made from, unless one of them is another now."""
+    question = "SELECT stream, created FROM {}_positions"
+    old, new = (dict(database.rows(question.format(place))) for place in ("old.", ""))
+    return set(old) if old.items() <= new.items() else set()
 
 
 def _copy_telemetry(database: Database, first: int, say: Say) -> None:

@@ -9,7 +9,7 @@ from ...core.bus.connect import Bus
 from ...core.gather import Gathering, gathering
 from ...core.granting import load_tally
 from ...core.presence import AgentPresence, decode_presence
-from ...core.room import no_room, over_limit, too_large
+from ...core.room import few_permits, no_room, over_limit, too_large
 from ...core.state import Task
 from ..config import Config
 from . import patience
@@ -58,7 +58,8 @@ class Admission:
         waited = await self._bus.log.age(patience.waits_since(task))
         if too_large(seen, agents) or over_limit(seen, permits):
             return jittered(patience.put_off(waited))
-        if no_room(seen, agents) and not patience.is_old(waited, self._gather):
+        short = no_room(seen, agents) or few_permits(seen, permits, task.spec.user, agents)
+        if short and not patience.is_old(waited, self._gather):
             return jittered(patience.put_off(waited))
         return 0.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Collection
 
 from ..gpus.port import Gpu, Gpus, Reading
 
@@ -12,16 +13,21 @@ STALE_SECONDS = 10.0
 
 
 class GpuWatch:
-    """The newest readings of all GPUs."""
+    """The newest readings of GPUs."""
 
-    def __init__(self, gpus: Gpus, every: float) -> None:
-        """Look every so many seconds, from `start` on."""
+    def __init__(self, gpus: Gpus, every: float, chosen: Collection[Gpu] | None = None) -> None:
+        """Look every so many seconds, from `start` on, at all GPUs or at those `chosen` and those
+        that they are parts of: another agent on this machine tells of its own."""
         self._gpus = gpus
         self._every = every
         self._stop = threading.Event()
         self._newest: tuple[float, tuple[Reading, ...]] | None = None
         self._began = time.monotonic()
-        self.devices: tuple[Gpu, ...] = gpus.devices()
+        devices = gpus.devices()
+        ours = {
+            id for gpu in (devices if chosen is None else chosen) for id in (gpu.id, gpu.parent)
+        }
+        self.devices = tuple(gpu for gpu in devices if gpu.id in ours)
 
     def start(self) -> None:
         """Begin to look, unless there is nothing to look at."""
@@ -35,7 +41,8 @@ class GpuWatch:
     def _run(self) -> None:
         while not self._stop.wait(self._every):
             began = time.monotonic()
-            readings = self._gpus.read()
+            ours = {gpu.id for gpu in self.devices}
+            readings = tuple(one for one in self._gpus.read() if one.id in ours)
             self._newest = (began, readings)
 
     def newest(self) -> tuple[Reading, ...]:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from ...core.bus.connect import Bus
 from ...core.bus.requests import ApiError
@@ -22,7 +22,7 @@ from ...core.sdk.author import now
 from ...core.subjects import samples
 from ...core.wire import encode_sample
 from ..config import Config
-from ..gpus.port import Gpus
+from ..gpus.port import Gpu, Gpus
 from .gpu_watch import GpuWatch
 from .host import Host
 from .share import Share
@@ -37,11 +37,15 @@ LEAST_SECONDS = 1.0
 class MachineWatch:
     """One per agent. Does nothing until `run`, and nothing at all if reports are off."""
 
-    def __init__(self, bus: Bus, config: Config, instance: str, gpus: Gpus) -> None:
+    def __init__(
+        self, bus: Bus, config: Config, instance: str, gpus: Gpus, chosen: Collection[Gpu]
+    ) -> None:
+        """`chosen` are the GPUs that are this agent's."""
         self._bus = bus
         self._config = config
         self._instance = instance
         self._gpus = gpus
+        self._chosen = tuple(chosen)
         self._shares: dict[int, Share] = {}
         self._hurry = False
         self._stop = threading.Event()
@@ -96,7 +100,7 @@ class MachineWatch:
     # --- in the thread ------------------------------------------------------------------------
 
     def _look_on(self, loop: asyncio.AbstractEventLoop) -> None:
-        gpus = GpuWatch(self._gpus, self._config.sample_every)
+        gpus = GpuWatch(self._gpus, self._config.sample_every, self._chosen)
         gpus.start()
         try:
             for sample in self._samples(gpus):

@@ -48,15 +48,18 @@ class Lookout:
         room: Room,
         order: Order,
         clock: Callable[[], float],
+        is_open: Callable[[Level], bool],
         changed: Callable[[], Awaitable[None]],
     ) -> None:
-        """`changed` is called when a reservation begins or ends."""
+        """`is_open` tells whether a level's tasks may be taken at all now; `changed` is called when
+        a reservation begins or ends."""
         self._bus = means.bus
         self._me = presence_key(means.config.name, means.instance)
         self._patience = means.config.patience
         self._room = room
         self._order = order
         self._clock = clock
+        self._is_open = is_open
         self._changed = changed
         self._passed_levels: set[Level] = set()
         """Those that something was begun past since the last look."""
@@ -161,19 +164,24 @@ class Lookout:
             await self._reserve()
 
     async def _look_at(self, level: Level, times: int) -> None:
-        head = await self._head(level)
+        head = await self._head(level) if self._might_run(level) else None
         known = self._passed.get(level)
-        if head is None:
-            self._passed.pop(level, None)
-        elif known is None or known.task != head.task:
-            self._passed[level] = Passed(level, head.task, rank(head), self._clock(), times)
-        if head is None and level == self._reserved:
+        if head and known and known.task == head.task:
+            return
+        if level == self._reserved:
             await self.give_up()
+        self._passed.pop(level, None)
+        if head:
+            self._passed[level] = Passed(level, head.task, rank(head), self._clock(), times)
+
+    def _might_run(self, level: Level) -> bool:
+        """Whether only room is missing for the level's tasks."""
+        return self._is_open(level) and not lacks(self._room.request(level), self._room.offer)
 
     async def _head(self, level: Level) -> Delivery | None:
         """The first task that waits in the level; it is handed back at once.
 
-        A message of a task that has ended is put aside: nobody else would do so while none fits.
+        A message that is of no use any more is put aside: nobody else would do so while none fits.
         """
         while found := await self._bus.hints.take(level, 1):
             delivery = found[0]
@@ -186,7 +194,7 @@ class Lookout:
             except BusAway:
                 await delivery.later(0)
                 raise
-            if isinstance(task.state, state.Ended):
+            if isinstance(task.state, state.Ended) or delivery.seq < task.place.hint:
                 await delivery.done()
                 continue
             await delivery.later(0)
@@ -202,8 +210,6 @@ class Lookout:
             return
         agents = await self._agents()
         for one in starving:
-            if lacks(self._room.request(one.level), self._room.offer):
-                continue  # it changed: a GPU may be lost
             first = nearest(one.level, agents)
             late = self._clock() - one.since >= LAST_RESORT * self._patience
             if (late or first in (None, self._me)) and await self._begin(one.level):

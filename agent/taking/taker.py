@@ -51,7 +51,7 @@ class Taker:
             means.bus, means.author, means.config.queues, means.config.lease, clock
         )
         self._shares = Shares(means.bus, means.instance, room, clock)
-        self.lookout = Lookout(means, room, self._order, clock, self.look_again)
+        self.lookout = Lookout(means, room, self._order, clock, self._is_open, self.look_again)
         self._levels: set[Level] = set()
         self._demanding: set[Level] = set()
         """The levels whose tasks want more than a slot."""
@@ -124,9 +124,12 @@ class Taker:
 
     # --- taking ---------------------------------------------------------------------------------
 
+    def _is_open(self, level: Level) -> bool:
+        """Whether tasks of a level may be taken, if they fit."""
+        return not (self._closed or self._pauses.on(level.queue)) and self.limits.open(level)
+
     def _may_take(self, level: Level) -> bool:
-        free = self._room.fits(level) and not self._pauses.on(level.queue)
-        return free and self.limits.open(level)
+        return self._room.fits(level) and self._is_open(level)
 
     def _may_begin(self, level: Level) -> bool:
         return self._may_take(level) and not self.lookout.blocks(level)
@@ -176,9 +179,8 @@ class Taker:
 
     async def _take(self, delivery: Delivery) -> None:
         level = delivery.level
-        closed = self._closed or self._pauses.on(level.queue) or self._waits(delivery)
-        closed = closed or not self.limits.open(level)
-        holding = None if closed else self._room.hold(level, delivery.task, delivery.seq)
+        may_begin = self._is_open(level) and not self._waits(delivery)
+        holding = self._room.hold(level, delivery.task, delivery.seq) if may_begin else None
         if holding is None:
             await delivery.later(0)
             return
@@ -204,4 +206,4 @@ class Taker:
         withdrawal.add_done_callback(self._withdrawals.discard)
 
     def _is_wanted(self, level: Level) -> bool:
-        return not self._closed and self._may_begin(level)
+        return self._may_begin(level)

@@ -5,16 +5,33 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from .. import subjects, wire
 from ..decide import Await, EndDependencies, decide
 from ..dependencies import ends_of, wrong_end
 from ..events import Enqueued, Lifecycle
 from ..evolve import create, evolve
+from ..gang import member_id
 from ..handle import find
 from ..ports import Entry, Log
-from ..spec import Spec
+from ..spec import After, Spec
 from ..state import Ended, Task
 from .author import Author
+
+
+async def whole_gangs(log: Log, spec: Spec) -> Spec:
+    """The spec, awaiting all members of a gang where one is named. A failure is awaited of that one
+    alone: the others may have completed before. Raises `NotFound`."""
+    after: list[After] = []
+    for one in spec.after:
+        awaited = (await find(log, one.task)).spec
+        if awaited.gang is None or one.on == "failed":
+            after.append(one)
+        else:
+            ids = (member_id(awaited.gang.id, rank) for rank in range(awaited.nodes))
+            after += [After(name, one.on) for name in ids]
+    return replace(spec, after=tuple(dict.fromkeys(after)))
 
 
 async def words_for(log: Log, author: Author, tasks: Sequence[tuple[str, Spec]]) -> list[Entry]:

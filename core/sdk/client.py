@@ -32,7 +32,7 @@ from ..spec import Spec, check_spec
 from ..state import Task
 from ..subjects import Level
 from .author import Author, new_task_id
-from .awaiting import words_for
+from .awaiting import whole_gangs, words_for
 from .limiting import limit_queue
 
 ANSWER_SECONDS = 35.0
@@ -71,6 +71,7 @@ class Client:
         await self._ensure(level)
         if spec.key and (known := await self._known(task)):
             return known
+        spec = await whole_gangs(self.bus.log, spec)
         members = named_members(spec, task) if spec.nodes > 1 else [(task, spec)]
         entries = [self._entry(level, name, one) for name, one in members]
         try:
@@ -99,7 +100,7 @@ class Client:
         for level in {Level.of(spec) for spec in wanted}:
             await self._ensure(level)
         receipts: list[Receipt] = []
-        for part in _parts(wanted):
+        for part in _parts([await whole_gangs(self.bus.log, spec) for spec in wanted]):
             tasks = [new_task_id() for _ in part]
             entries = [
                 self._entry(Level.of(spec), task, spec)

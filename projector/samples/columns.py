@@ -137,38 +137,49 @@ def _in_full(kind: Kind, source: str) -> str:
 
 def gathered(kind: Kind, unit: str, source: str) -> str:
     """A query for the rows of `source` summed up by `unit`, as they are stored."""
+    return _gathered(kind, f"(SELECT {_by(unit, kind)} FROM {source})")
+
+
+def _gathered(kind: Kind, source: str) -> str:
     words = [
         "max(seq) AS seq",
-        f"date_trunc('{unit}', ts) AS ts",
+        "ts",
         *kind.keys,
         "sum(seconds) AS seconds",
         "sum(readings)::BIGINT AS readings",
         *(f'max("{name}") AS "{name}"' for name in kind.facts),
         *(f'_gather("{name}", readings, seq) AS "{name}"' for name in kind.figures),
     ]
-    return (
-        f"SELECT {', '.join(words)} FROM {source}"
-        f" GROUP BY date_trunc('{unit}', ts), {', '.join(kind.keys)}"
+    return f"SELECT {', '.join(words)} FROM {source} GROUP BY ts, {', '.join(kind.keys)}"
+
+
+def _by(unit: str | None, kind: Kind) -> str:
+    """Its columns that can be summed up, with the time that `unit` began."""
+    columns = (name for name in stored(kind) if name not in kind.extras)
+    return ", ".join(
+        f"date_trunc('{unit}', ts) AS ts" if unit and name == "ts" else f'"{name}"'
+        for name in columns
     )
 
 
 def _summed_up(kind: Kind, unit: str) -> str:
     """What was summed up, with what came since. Rows of one time are put together here: a step
-    of summing up may end in the middle of a minute."""
-    columns = ", ".join(f'"{name}"' for name in stored(kind) if name not in kind.extras)
-    tables = {kind.samples: MINUTE} if unit == MINUTE else {}
+    of summing up may end in the middle of a minute.
+
+    Times that are stored stay as they are, so that a query for some of them finds them by zones.
+    """
+    tables = {kind.samples: MINUTE}
     if unit == HOUR:
-        tables = {kind.rolled(MINUTE): HOUR, kind.samples: MINUTE}
-    fresh = "".join(
-        f" UNION ALL SELECT {columns} FROM {table}"
+        tables[kind.rolled(MINUTE)] = HOUR
+    rows = f"SELECT {_by(None, kind)} FROM {kind.rolled(unit)}" + "".join(
+        f" UNION ALL SELECT {_by(unit, kind)} FROM {table}"
         f" WHERE seq > (SELECT max(seq) FROM _rolled WHERE unit = '{mark}')"
         for table, mark in tables.items()
     )
-    rows = f"(SELECT {columns} FROM {kind.rolled(unit)}{fresh})"
     facts = (_times(f'"{name}"', by, name) for name, (_, by) in kind.facts.items())
     figures = (_scaled(f'"{name}"', by, name) for name, by in kind.figures.items())
     words = ["ts", *kind.keys, "seconds", "readings", *facts, *figures]
-    return f"SELECT {', '.join(words)} FROM ({gathered(kind, unit, rows)})"
+    return f"SELECT {', '.join(words)} FROM ({_gathered(kind, f'({rows})')})"
 
 
 def _times(value: str, by: int, name: str) -> str:

@@ -70,7 +70,11 @@ def take_over(database: Database, first: int) -> None:
     database.execute(
         "INSERT INTO _latest_samples BY NAME FROM old._latest_samples WHERE seq < $1", [first]
     )
-    minutes = "SELECT max(seq) FROM old._rolled WHERE unit = 'minute' AND seq < $1"
+    database.execute(
+        "INSERT INTO _dead_letters BY NAME FROM old._dead_letters WHERE stream = $1 AND seq < $2",
+        [SAMPLES_STREAM, first],
+    )
+    minutes = "SELECT coalesce(max(seq), 0) FROM old._rolled WHERE unit = 'minute' AND seq < $1"
     mark = int(database.rows(minutes, [first])[0][0])
     database.execute("INSERT INTO _rolled FROM old._rolled WHERE seq <= $1 AND seq > 0", [mark])
     for unit in (MINUTE, HOUR):

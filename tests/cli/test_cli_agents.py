@@ -87,7 +87,7 @@ async def test_every_gpu_and_who_has_it(evq: Any, played: Any) -> None:
     drains = (Drain("ann@head", now(), "fan", ("GPU-ddd",)),)
     await played.appear(
         *("gpu",), claims=(7,), running=(running(gpus=("GPU-aaa",)),), drains=drains,
-        offer=offer(*GPUS, labels={"gpu": "h100"}),
+        offer=offer(*GPUS, labels={"gpu": "h100"}), free=offer(*GPUS),
     )  # fmt: skip
     found = (await evq("gpus", "--json")).json
     assert [(one["index"], one["state"], one["why"]) for one in found] == [
@@ -148,7 +148,7 @@ async def test_drain_is_an_event_with_who_and_why(evq: Any, bus: Bus, played: An
 
 async def test_gpus_are_named_by_number_and_kept_by_id(evq: Any, bus: Bus, played: Any) -> None:
     drains = (Drain("ann@head", now(), "", ("GPU-bbb", "GPU-ddd")),)
-    await played.appear("gpu", offer=offer(*GPUS), drains=drains)
+    await played.appear("gpu", offer=offer(*GPUS), free=offer(*GPUS), drains=drains)
     await evq("drain", "laptop", "--gpus", "1,GPU-ddd")
     assert (await said(bus))[-1][1] == DrainRequested("laptop", "", ("GPU-bbb", "GPU-ddd"))
     wrong = await evq("drain", "laptop", "--gpus", "4")

@@ -169,6 +169,24 @@ async def test_wrong_use(evq: Any, words: list[str], said: str) -> None:
     assert done.status == 2 and said in done.err and "Traceback" not in done.err
 
 
+async def test_a_queue_is_shared_out_and_back(evq: Any) -> None:
+    shared = await evq("queue", "share", "gpu", "--fair", "--reason", "we are many")
+    assert "queue gpu is shared out evenly among users" in shared.out
+    again = await evq("queue", "share", "gpu", "--fair")
+    assert again.status == 5 and "evenly among users already" in again.err
+    assert "shared    evenly among users" in (await evq("queue", "gpu")).out
+    await evq("enqueue", "-q", "gpu", "--no-code", "--", "true")
+    (listed,) = (await evq("queues", "--json")).json
+    assert listed["fair"] is True
+    # The task waits in its user's own lane from now on.
+    (enqueued,) = (
+        line for line in (await evq("events", "--json")).out.splitlines() if "enqueued" in line
+    )
+    assert '"fair":true' in enqueued
+    await undo(evq, shared.out)
+    assert (await evq("queues", "--json")).json[0]["fair"] is False
+
+
 async def test_without_a_projector(evq: Any, waiting: list[str]) -> None:
     """What needs no place in line is done; the rest says what is missing."""
     assert (await evq("queue", "pause", "gpu")).status == 0

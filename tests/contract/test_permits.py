@@ -122,7 +122,7 @@ async def test_each_user_has_a_limit_of_their_own(stage: Stage) -> None:
     await stage.limit(3, per_user=1)
     anns, bobs = await stage.enqueue(2, user="ann"), await stage.enqueue(2, user="bob")
     await stage.claim(anns[0])
-    with pytest.raises(NoPermit, match="1 of 1 of ann in queue q run"):
+    with pytest.raises(NoPermit, match="1 of 1 of user ann in queue q run"):
         await stage.claim(anns[1])
     await stage.claim(bobs[0])
     assert (await stage.client.tally("q")).permits.full_users == {"ann", "bob"}

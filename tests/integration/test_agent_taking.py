@@ -126,21 +126,32 @@ async def test_a_fair_queue_has_each_user_in_a_lane(queue, start_agent, gate):
     assert order == [first, bob[0], ann[0], bob[1], ann[1], ann[2], ann[3]]
 
 
-async def test_a_starving_task_gets_its_room(queue, start_agent):
-    """Small tasks come without end; a wide one that waits for two processors at once runs."""
-    agent = start_agent([queue], "--cpus", "2", "--slots", "4", "--patience", "0.5").ready()
-    halt = False
-
-    async def flood():
-        while not halt:
-            tasks = [await queue.enqueue("sleep", "0.1", limits=Limits(cpus=1)) for _ in range(3)]
-            await asyncio.gather(*(queue.ended(task) for task in tasks[:1]))
-
-    floods = [asyncio.ensure_future(flood()) for _ in range(2)]
-    while len(await claims(queue)) < 2:
-        await queue.run("true")
+async def test_a_task_that_was_passed_by_gets_its_room(queue, start_agent, gates, until):
+    agent = start_agent([queue], "--cpus", "2", "--slots", "4", "--patience", "0.3").ready()
+    one = Limits(cpus=1)
+    places = gates(3)
+    running = [await queue.enqueue("sh", "-c", place.wait, limits=one) for place in places[:2]]
+    await places[0].reached()
+    await places[1].reached()
     wide = await queue.enqueue("true", limits=Limits(cpus=2))
-    await queue.ended(wide)
-    halt = True
-    await asyncio.gather(*floods)
+    running.append(await queue.enqueue("sh", "-c", places[2].wait, limits=one))
+    places[0].open()
+    # It goes past the wide one, for which there is no room.
+    await places[2].reached()
+
+    async def reserved():
+        agents = await queue.client.agents()
+        return any(wide in one.reserved for one in agents if one.agent == agent.name)
+
+    await until(reserved)
+    later = await queue.enqueue("true", limits=one)
+    places[1].open()
+    await queue.ended(running[1])
+    # Half of the room is free now, and kept; who needs nothing of it begins.
+    await queue.run("true")
+    assert {task for _, task in await claims(queue)}.isdisjoint({wide, later})
+    places[2].open()
+    await asyncio.gather(*(queue.ended(task) for task in (*running, wide, later)))
+    order = [task for _, task in await claims(queue)]
+    assert order.index(wide) < order.index(later)
     assert f"keeps room for task {wide} of queue {queue.name}" in agent.said

@@ -11,7 +11,8 @@ from evq.core.decide import Abort, Rejected
 from evq.core.events import Assembled, Cause, Claimed, Finished, Outcome, Retry, Started
 from evq.core.gang import decisive
 from evq.core.handle import handle
-from evq.core.state import Queued
+from evq.core.spec import After
+from evq.core.state import Ended, Held, Queued
 
 MEET = """
 import os, socket, time
@@ -181,3 +182,41 @@ async def test_one_key_is_one_gang(queue) -> None:
     again = await enqueue(queue, "true", nodes=2, key=queue.name)
     assert first.ids == again.ids
     assert len(await queue.client.bus.log.history(f"evq.q.{queue.name}.>")) == 2
+
+
+async def test_what_awaits_a_gang_awaits_all_its_ranks(served, tmp_path) -> None:
+    go = tmp_path / "go"
+    code = f"test $RANK = 0 && exit; while ! test -e {go}; do sleep 0.02; done"
+    gang = await enqueue(served, "sh", "-c", code, nodes=2)
+    single = await served.enqueue("true", after=(After(gang.id),))
+    other = await enqueue(served, "true", nodes=2, after=(After(gang.id),))
+    await served.event(gang.ids[0], Finished)
+    assert isinstance((await served.client.get(single)).state, Held)
+    assert [type(task.state) for task in await other.tasks()] == [Held, Held]
+    go.touch()
+    assert (await served.ended(single)).name_of_state == "completed"
+    assert [task.name_of_state for task in await other.ended()] == ["completed"] * 2
+
+
+async def test_what_awaits_a_gang_that_fails_never_runs(served, until) -> None:
+    gang = await enqueue(served, "sh", "-c", "sleep 0.2; exit $RANK", nodes=2)
+    other = await enqueue(served, "true", nodes=2, after=(After(gang.id),))
+
+    async def over() -> bool:
+        return all(isinstance(task.state, Ended) for task in await other.tasks())
+
+    await until(over)
+    for task in await other.tasks():
+        assert (task.state.outcome, task.state.cause) == (Outcome.ABORTED, Cause.DEPENDENCY)
+
+
+async def test_a_gang_in_a_queue_whose_limit_is_too_low(served) -> None:
+    await served.client.limit_queue(served.name, 1, None, "one at a time")
+    try:
+        gang = await enqueue(served, "true", nodes=2)
+        assert (await served.run("true")).name_of_state == "completed"
+        assert await gang.history() == []
+        await served.client.limit_queue(served.name, 2, None, "two at a time")
+        assert [task.name_of_state for task in await gang.ended()] == ["completed"] * 2
+    finally:
+        await served.client.limit_queue(served.name, None, None, "as before")

@@ -102,6 +102,8 @@ def test_a_pause_says_who_and_why_until_it_is_over() -> None:
         ([QueuePaused("q", "night")], QueuePaused("q", "r"), "paused already"),
         ([], QueueResumed("q", "r"), "not paused"),
         ([QueueDeleted("q", "r")], QueueDeleted("q", "r"), "deleted already"),
+        ([QueueRuled("q", "r", fair=True)], QueueRuled("q", "r", fair=True), "among users already"),
+        ([], QueueRuled("q", "r"), "by age already"),
     ],
 )
 def test_what_makes_no_sense(history: list[QueueEvent], event: QueueEvent, words: str) -> None:

@@ -11,6 +11,8 @@ from fleet import Fleet, later, played
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evq.core.queues import QueuePaused
+
 PATIENCE = 5.0
 
 
@@ -166,6 +168,29 @@ def test_the_reservation_ends_with_its_task():
         assert not [name for name in await fleet.client.bus.presence.all() if "reser" in name]
         await flood
         await fleet.until_done(len(fleet.enqueued) - 1)
+        await fleet.stop()
+
+    played(story())
+
+
+@pytest.mark.parametrize("how", ["the agent pauses", "its queue is paused"])
+def test_no_room_is_kept_for_what_cannot_be_taken(how):
+    async def story():
+        fleet, chance = Fleet(), random.Random(8)
+        agent = fleet.agent(cpus=8, slots=16, patience=PATIENCE)
+        flood = asyncio.ensure_future(_flood(fleet, 25, 12, chance))
+        await later(5)
+        await fleet.enqueue(1, cpus=8, name="big")
+        while not agent.taker.lookout.reserved:
+            await later(0.05)
+        if how == "the agent pauses":
+            agent.taker.paused = True
+            await agent.taker.look_again()
+        else:
+            await fleet.client.change_queue(QueuePaused("a", "for a test"))
+        await later(agent.taker.lookout.pause * 1.1)
+        assert not agent.taker.lookout.reserved
+        flood.cancel()
         await fleet.stop()
 
     played(story())

@@ -71,7 +71,7 @@ def test_as_many_run_as_may():
     each = Permits(queue="q", reason="", per_user=2, held=held)
     assert asked(task(user="bob"), agent(), permits=each).cause == "about_to_start"
     found = asked(task(user="ann"), agent(), permits=each)
-    assert found.text.startswith("limit: 2 of 2 of ann in queue q run")
+    assert found.text.startswith("limit: 2 of 2 of user ann in queue q run")
 
 
 def test_tasks_that_it_awaits_have_not_ended():

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,11 @@ from evq.core.samples import Sample
 class Place:
     """A watch on a bus in memory, and what it says."""
 
-    def __init__(self, folder: Path, gpus: Gpus, **settings: Any) -> None:
+    def __init__(
+        self, folder: Path, gpus: Gpus, chosen: Collection[Gpu] | None = None, **settings: Any
+    ) -> None:
+        """`chosen` are the agent's GPUs; all, if none are named."""
+        chosen = gpus.devices() if chosen is None else chosen
         self.bus = MemoryBus(MemoryServer())
         config = Config(
             queues=("q",),
@@ -37,7 +41,7 @@ class Place:
             name="w",
             **{"sample_every": 0.02, "report_every": 0.1} | settings,
         )
-        self.watch = MachineWatch(self.bus, config, "i", gpus)  # type: ignore[arg-type]
+        self.watch = MachineWatch(self.bus, config, "i", gpus, chosen)  # type: ignore[arg-type]
 
     async def said(self) -> list[Sample]:
         found = []
@@ -203,6 +207,19 @@ async def test_a_gpu_that_is_lost_is_told_of(tmp_path: Path, until: Until) -> No
         assert sample.gpus
         trouble = sample.gpus.trouble
         assert trouble[0] == "" and trouble[1].startswith("lost")
+
+
+async def test_only_the_agents_own_gpus_are_told_of(tmp_path: Path, until: Until) -> None:
+    file = tmp_path / "gpus.json"
+    gpus = [{"id": "GPU-0"}, {"id": "GPU-1"}, {"id": "MIG-1", "parent": "GPU-1"}]
+    file.write_text(json.dumps({"gpus": gpus}))
+    port = RecordedGpus(file)
+    place = Place(tmp_path, port, [gpu for gpu in port.devices() if gpu.id == "MIG-1"])
+    async with place.running():
+        sample = await first_that(
+            place, until, lambda sample: bool(sample.gpus and not any(sample.gpus.trouble))
+        )
+    assert sample.gpus and sample.gpus.id == ("GPU-1", "MIG-1")
 
 
 async def test_a_broken_driver_is_told_of(tmp_path: Path, until: Until) -> None:
