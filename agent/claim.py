@@ -42,8 +42,8 @@ class Permitting(Protocol):
         """Whether a task of the queue needs a permit."""
         ...
 
-    async def look(self, queue: str) -> bool:
-        """Learn of the queue's permits anew; whether another user might get one now."""
+    async def look(self, queue: str, user: str) -> bool:
+        """Learn of the queue's permits anew; whether this user can get none though others can."""
         ...
 
 
@@ -127,7 +127,8 @@ class Claimer:
                         assignment.confirm(written.task.seq)
                         return written.task
                     except NoPermit:
-                        await delivery.later(await self._until_permit(delivery.level.queue))
+                        pause = await self._until_permit(delivery.level.queue, task.spec.user)
+                        await delivery.later(pause)
                         return None
                     except Rejected as error:
                         fresh = await self._patiently(lambda: refresh(self._bus.log, task))  # noqa: B023
@@ -148,14 +149,14 @@ class Claimer:
         """The queue, if a task needs a permit to be live there."""
         return queue if self.limits and self.limits.limited(queue) else ""
 
-    async def _until_permit(self, queue: str) -> float:
+    async def _until_permit(self, queue: str, user: str) -> float:
         """Seconds until it makes sense to hand out a hint again whose task got no permit.
 
         The queue is not looked into as long as it is full. But one user's tasks would be handed
         out again and again while those of others could run.
         """
         assert self.limits is not None
-        others_may = await self._patiently(partial(self.limits.look, queue))
+        others_may = await self._patiently(partial(self.limits.look, queue, user))
         return USER_PAUSE if others_may else 0.0
 
     async def _rest(self, failure: int, delay: float) -> float:

@@ -69,14 +69,14 @@ class Limits:
         known = self._of(queue)
         return known is not None and known.limited
 
-    async def look(self, queue: str) -> bool:
-        """Learn of the queue's permits anew; whether another user might get one now.
+    async def look(self, queue: str, user: str) -> bool:
+        """Learn of the queue's permits anew; whether this user can get none though others can.
 
         Raises `BusAway`.
         """
         self._saw(queue, await self._load(queue))
         known = self._of(queue)
-        return known is not None and not known.full
+        return known is not None and not known.full and user in known.full_users
 
     def _of(self, queue: str) -> Permits | None:
         tally = self._tallies.get(queue)
@@ -179,25 +179,29 @@ class Limits:
                 await self._bus.wait(away)
 
     async def look_after_holders(self) -> None:
-        """Return the permits of attempts that nobody has named for a lease.
+        """Return the permits of attempts that nobody has named for a lease, where one is wanted.
 
         Whoever takes over a silent agent's task returns its permit, too; but a queue that is full
         of silent attempts is not looked into. What `claim` knows by the hint's redelivery is here
         known by a lease of our own clock.
         """
-        held = [
-            (name, permit) for name, tally in self._tallies.items() for permit in tally.permits.held
-        ]
-        self._silent = {permit: self._silent.get(permit, self._clock()) for _, permit in held}
-        for name, permit in held:
-            if await self._is_listed(permit) or self._clock() - self._bus.since < self._lease:
-                del self._silent[permit]
-            elif self._clock() - self._silent[permit] >= self._lease:
-                await self._settle(name, permit)
+        known = [tally.permits for tally in self._tallies.values()]
+        held = [(one.queue, p) for one in known if one.full or one.full_users for p in one.held]
+        listed = await self._listed() if held else frozenset()
+        now, before = self._clock(), self._silent
+        self._silent = {
+            permit: before.get(permit, now)
+            for _, permit in held
+            if (permit.instance, permit.task) not in listed and now - self._bus.since >= self._lease
+        }
+        for queue, permit in held:
+            if now - self._silent.get(permit, now) >= self._lease:
+                await self._settle(queue, permit)
 
-    async def _is_listed(self, permit: Permit) -> bool:
-        holder = await self._holder(permit)
-        return holder is not None and any(one.task == permit.task for one in holder.running)
+    async def _listed(self) -> frozenset[tuple[str, str]]:
+        """The instances that are there, each with a task that it says to run."""
+        agents = map(decode_presence, (await self._bus.presence.all()).values())
+        return frozenset((one.instance, run.task) for one in agents if one for run in one.running)
 
     async def _holder(self, permit: Permit) -> AgentPresence | None:
         key = presence_key(permit.agent, permit.instance)

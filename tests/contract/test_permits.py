@@ -206,7 +206,7 @@ async def test_what_runs_when_the_limit_is_set_counts(stage: Stage) -> None:
     with pytest.raises(NoPermit):
         await stage.claim(late)
     limits = Limits(stage.bus, AUTHOR, ["q"], LEASE, lambda: 0.0)
-    await limits.look("q")
+    await limits.look("q", "")
     await limits.ended(await stage.ends(tasks[0]))
     await stage.claim(late)
     assert await stage.held() == [tasks[1], late]
@@ -221,7 +221,7 @@ async def test_permits_of_a_silent_agent_are_returned_after_a_lease(stage: Stage
     await stage.bus.presence.put(presence_key("a", "living"), presence("living", living), 60)
     stage.bus.since = 0.0
     limits = Limits(stage.bus, AUTHOR, ["q"], LEASE, lambda: now)
-    await limits.look("q")
+    await limits.look("q", "")
     for seconds in (0, LEASE / 2):
         now = 1000.0 + seconds
         await limits.look_after_holders()
@@ -239,7 +239,7 @@ async def test_after_a_restart_of_the_server_everybody_gets_a_lease(stage: Stage
     (task,) = await stage.enqueue()
     await stage.claim(task, "dead")
     limits = Limits(stage.bus, AUTHOR, ["q"], LEASE, lambda: now)
-    await limits.look("q")
+    await limits.look("q", "")
     for seconds in (0, LEASE / 2, LEASE - 1):
         stage.bus.since = 1000.0
         now = 1000.0 + seconds
@@ -263,7 +263,7 @@ async def test_one_who_names_the_claim_though_not_the_task_holds_it(stage: Stage
     assert word
     await stage.bus.presence.put(presence_key("a", "exec"), encode_presence(plain), 60)
     limits = Limits(stage.bus, AUTHOR, ["q"], LEASE, lambda: now)
-    await limits.look("q")
+    await limits.look("q", "")
     for seconds in (0, 2 * LEASE):
         now = 1000.0 + seconds
         await limits.look_after_holders()
@@ -277,10 +277,11 @@ async def test_a_level_is_open_as_long_as_there_is_a_permit_for_it(stage: Stage)
     await stage.limit(2, per_user=1)
     (task,) = await stage.enqueue(user="ann")
     await stage.claim(task)
-    assert await limits.look("q")
+    assert await limits.look("q", "ann")
+    assert not await limits.look("q", "bob")
     assert limits.open(plain) and not limits.open(anns) and limits.limited("q")
     await stage.limit(1)
-    assert not await limits.look("q")
+    assert not await limits.look("q", "ann")
     assert not limits.open(plain)
     assert limits.open(Level("another", 5))
 
@@ -339,7 +340,7 @@ async def test_what_cannot_be_read_lets_nobody_in(stage: Stage) -> None:
     with pytest.raises(Conflict, match="cannot be read"):
         await stage.claim(task)
     limits = Limits(stage.bus, AUTHOR, ["q"], LEASE, lambda: 0.0)
-    await limits.look("q")
+    await limits.look("q", "")
     assert not limits.open(Level("q", 5))
 
 
