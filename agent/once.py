@@ -44,6 +44,7 @@ from .attempt import Attempt
 from .config import Config
 from .containers.image import KEPT, Content
 from .containers.lodging import asked
+from .gang.variables import ALONE
 from .gpus.find import open_pool
 from .main import answer, equipped, named, read_login
 from .means import Means
@@ -169,7 +170,8 @@ async def apart(login: Login, task_id: str) -> AsyncIterator[tuple[Bus, Task]]:
 
 def alone(spec: Spec) -> Spec:
     """The spec without the others that its task waits for: those before it, those of its gang."""
-    return replace(spec, after=(), gang=None, nodes=1)
+    variables = ALONE | spec.variables if spec.gang else spec.variables
+    return replace(spec, after=(), gang=None, nodes=1, variables=variables)
 
 
 def _repo_as_it_ran(task: Task) -> Repo | None:

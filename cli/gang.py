@@ -30,6 +30,10 @@ COLORS = ("cyan", "magenta", "green", "yellow", "blue")
 """For the ranks' labels, in turn."""
 
 
+FEW = 4
+"""Ranks that are named one by one."""
+
+
 def rank_label(rank: int, nodes: int) -> str:
     """What stands before a line of one rank, among those of others."""
     width = len(str(nodes - 1))
@@ -149,12 +153,12 @@ def gang_reasons(
         found.append((False, short))
     for ranks, what in (
         (gathered, "has gathered and waits for the others"),
-        (setting_up, "is set up by its agent"),
-        (waiting, "waits for an agent"),
+        (setting_up, "is set up"),
     ):
         for rank in ranks:
-            agent = members[rank].live
-            found.append((rank not in waiting, f"rank {rank} {what}{_on(agent)}"))
+            found.append((True, f"rank {rank} {what}{_on(members[rank].live)}"))
+    if waiting:
+        found.append((False, f"{ranks_text(waiting)} still to be taken by an agent"))
     return found
 
 
@@ -164,6 +168,15 @@ def gang_shortage(task: Task, agents: Sequence[AgentPresence], permits: Permits)
     if seen is None:
         return ""
     return over_limit(seen, permits) or too_large(seen, agents) or no_room(seen, agents)
+
+
+def ranks_text(ranks: Sequence[int]) -> str:
+    """`rank 2`, `ranks 0, 2 and 3`, or how many if they are many."""
+    if len(ranks) == 1:
+        return f"rank {ranks[0]}"
+    if len(ranks) > FEW:
+        return f"{len(ranks)} ranks"
+    return f"ranks {', '.join(map(str, ranks[:-1]))} and {ranks[-1]}"
 
 
 def _on(attempt: Attempt | None) -> str:

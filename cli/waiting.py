@@ -5,6 +5,7 @@ Everything is decided here from what was asked before, so that each situation ca
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
@@ -286,10 +287,24 @@ def _others_first(view: View, queue: str) -> bool:
 def _place(facts: Facts) -> list[Reason]:
     if facts.position is None:
         return []
-    place = facts.task.place
-    return [
-        Reason(facts.position == 1, f"it stands at place {facts.position} of queue {place.queue}")
-    ]
+    queue = facts.task.place.queue
+    place = Reason(facts.position == 1, f"it stands at place {facts.position} of queue {queue}")
+    return [place, *_turns(facts)]
+
+
+def _turns(facts: Facts) -> list[Reason]:
+    """Who has how much of a queue that is shared out evenly: whoever has least is next."""
+    if not facts.queue.fair:
+        return []
+    queue, user = facts.task.place.queue, facts.task.spec.user
+    share = Counter({user: 0})
+    for agent in facts.agents:
+        for task in agent.running:
+            if task.queue == queue:
+                share[task.user] += max(1, len(task.gpus))
+    least = share[user] == min(share.values())
+    running = ", ".join(f"{name or 'nobody'} {count}" for name, count in sorted(share.items()))
+    return [Reason(least, f"queue {queue} is shared out evenly among users; running: {running}")]
 
 
 def _limit(facts: Facts) -> list[Reason]:
@@ -326,6 +341,8 @@ def _start(facts: Facts, views: Sequence[View], cause: Cause) -> tuple[Forecast 
     """When it starts, or why that is not known."""
     if cause in ("queue_paused", "no_agent", "no_machine", "agents_closed"):
         return None, "somebody has to do something first"
+    if cause == "gang":
+        return None, "all its ranks have to find room at once"
     if facts.history is None or facts.position is None:
         return None, "no projector answers, which knows the past"
     if len(facts.before) >= FAR:

@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from ...core.state import Task
 
+ALONE = {
+    "MASTER_ADDR": "127.0.0.1",
+    "MASTER_PORT": "29500",
+    "RANK": "0",
+    "WORLD_SIZE": "1",
+    "NODE_RANK": "0",
+    "LOCAL_RANK": "0",
+    "LOCAL_WORLD_SIZE": "1",
+}
+"""What a member is told that is tried without the others: the words of a gang of one."""
+
 
 def gang_variables(task: Task) -> dict[str, str]:
     """The variables of a member whose gang is complete; none for any other task.

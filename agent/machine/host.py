@@ -85,15 +85,16 @@ class Host:
 def _counts(chosen: frozenset[str]) -> dict[str, int]:
     """What was read, written, received and sent since boot, in bytes."""
     counts: dict[str, int] = {}
-    if disks := psutil.disk_io_counters():
-        counts = {"disk_read": disks.read_bytes, "disk_write": disks.write_bytes}
-    nets = psutil.net_io_counters(pernic=True)
-    ours = [count for name, count in nets.items() if name in chosen]
-    return {
-        **counts,
-        "net_in": sum(count.bytes_recv for count in ours),
-        "net_out": sum(count.bytes_sent for count in ours),
-    }
+    # Some containers hide one or the other.
+    with suppress(OSError, NotImplementedError):
+        if disks := psutil.disk_io_counters():
+            counts |= {"disk_read": disks.read_bytes, "disk_write": disks.write_bytes}
+    with suppress(OSError):
+        nets = psutil.net_io_counters(pernic=True)
+        ours = [count for name, count in nets.items() if name in chosen]
+        counts["net_in"] = sum(count.bytes_recv for count in ours)
+        counts["net_out"] = sum(count.bytes_sent for count in ours)
+    return counts
 
 
 def interfaces(net: Path = Path("/sys/class/net")) -> frozenset[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from evq.cli.after import Dependency, held_verdict
 from evq.cli.forecast import Before, Held, History
-from evq.cli.waiting import Facts, Verdict, verdict
+from evq.cli.waiting import Facts, Reason, Verdict, verdict
 from evq.core.permits import Permit, Permits
 from evq.core.presence import AgentPresence, PassedBy, RunningTask
 from evq.core.queues import Pause, QueueState
@@ -185,6 +185,19 @@ def test_an_agent_may_serve_others_first():
     )
     found = asked(task(), agent(queues=("first", "q"), order="round-robin"))
     assert found.cause == "about_to_start"
+
+
+def test_a_fair_queue_says_who_has_how_much_of_it():
+    has = tuple(
+        RunningTask(task=f"t{n}", attempt=1, name="n", user=user, slot=n, since=NOW, queue="q")
+        for n, user in enumerate(("ann", "ann", "bob"))
+    )
+    state, busy = QueueState("q", fair=True), agent(slots=3, busy=3, running=has)
+    found = asked(task(user="ann", fair=True), busy, queue=state)
+    text = "queue q is shared out evenly among users; running: ann 2, bob 1"
+    assert Reason(False, text) in found.reasons
+    found = asked(task(user="cyd", fair=True), busy, queue=state)
+    assert Reason(True, f"{text}, cyd 0") in found.reasons
 
 
 def test_it_is_next():

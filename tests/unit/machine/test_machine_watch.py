@@ -241,6 +241,20 @@ def test_rates_begin_with_the_second_look(tmp_path: Path) -> None:
     assert all(value is not None and value >= 0 for value in map(second.get, rates))
 
 
+def test_a_container_may_hide_disks_and_networks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hidden(**more: object) -> None:
+        raise NotImplementedError("no /proc/diskstats") if not more else PermissionError(13, "no")
+
+    monkeypatch.setattr(host.psutil, "disk_io_counters", hidden)
+    monkeypatch.setattr(host.psutil, "net_io_counters", hidden)
+    looked = Host((tmp_path,))
+    looked.read()
+    seen = looked.read().values
+    assert seen["memory"] and not {"disk_read", "net_in"} & seen.keys()
+
+
 def test_only_interfaces_that_lead_out_are_counted(tmp_path: Path) -> None:
     for name in ("lo", "eth0", "docker0", "veth1"):
         (tmp_path / name).mkdir()
