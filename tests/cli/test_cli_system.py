@@ -128,7 +128,8 @@ async def test_the_agent_is_started_with_its_settings_and_no_secret_in_its_argum
 
 async def test_the_projector_is_started_on_its_store(evq: Any, tmp_path: Path) -> None:
     argv, login = await becomes(evq, tmp_path, "projector", "--store", "here", "--rebuild")
-    assert argv[3:] == ["evq.projector", "--store", str(evq.cwd / "here"), "--rebuild"]
+    kept = ["--keep-samples", "172800"]
+    assert argv[3:] == ["evq.projector", "--store", str(evq.cwd / "here"), *kept, "--rebuild"]
     assert login["token"] == "test"
 
 
