@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,12 @@ async def why(
         process.wait()
 
 
+async def says_that_it_has(client: Any, agent: str, task: str) -> bool:
+    """Whether an agent has said by now that it has the task, which takes it a moment."""
+    agents = [one for one in await client.agents() if one.agent == agent]
+    return any(live.task == task for one in agents for live in one.running)
+
+
 async def test_a_paused_queue(why, queue, start_agent):
     await queue.client.change_queue(QueuePaused(queue.name, "the disks are moved"))
     start_agent([queue]).ready()
@@ -90,12 +97,13 @@ async def test_a_label_is_missing(why, queue, other_queue, start_agent):
     ]
 
 
-async def test_behind_others(why, queue, start_agent, gate):
+async def test_behind_others(why, queue, start_agent, gate, until):
     agent = start_agent([queue]).ready()
     for _ in range(6):
         await queue.run("true")
     first = await queue.enqueue("sh", "-c", gate.wait)
     await gate.reached()
+    await until(partial(says_that_it_has, queue.client, agent.name, first))
     second, third = await queue.enqueue("true"), await queue.enqueue("true")
     found = await why(third)
     assert (found["waits_for"], found["position"]) == ("behind", 2)

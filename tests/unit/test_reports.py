@@ -22,21 +22,22 @@ from evq.projector.store import Database
 
 DOCS = Path(__file__).parents[2] / "docs" / "views.md"
 SPEC = Spec(entry=Command(("train",)), name="train", queue="q", user="ann", project="p", gpus=2)
-START = now() - 3600 * 1_000_000
-"""An hour ago: reports look back from now."""
+HOUR = 3600 * 1_000_000
 
 
 class History:
-    """Writes events at given seconds after `START`, and asks."""
+    """Writes events at given seconds after a moment an hour ago, and asks: reports look back from
+    now."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._projection = Projection(database)
         self._messages: list[Stored] = []
+        self._start = now() - HOUR
 
     def say(self, second: float, subject: str, event: events.Event) -> None:
         seq = len(self._messages) + 1
-        envelope = Envelope(id=f"e{seq}", at=START + round(second * 1e6), by="x", event=event)
+        envelope = Envelope(id=f"e{seq}", at=self._start + round(second * 1e6), by="x", event=event)
         self._messages.append(Stored(seq, subject, wire.encode(envelope)))
 
     def enqueue(self, second: float, task: str, spec: Spec = SPEC) -> None:
