@@ -57,13 +57,12 @@ class Agent:
             ),
             means.pool,
         )
-        self._taker = Taker(means, self._room, self._begin)
         self._attempts: dict[str, Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._duty = Duty(means.config.name, means.instance)
         self._duty.on_stop = self._stop
         self._duty.on_lost = self._tell_again
-        self._taker.over = self._duty.stopping
+        self._taker = Taker(means, self._room, self._duty.stopping, self._begin)
         self._hours = Hours(means.config)
         self._duty.on_drained_gpus = self._drain_gpus
         self._told = ""
@@ -86,7 +85,7 @@ class Agent:
     def _presence(self, claims: tuple[int, ...]) -> AgentPresence:
         return self._means.presence(
             claims,
-            draining=self._taker.over.is_set(),
+            draining=self._duty.stopping.is_set(),
             since=self._since,
             paused=self._paused,
             drains=self._duty.drains,
@@ -197,7 +196,7 @@ class Agent:
         self._taker.stop()
 
     async def _until_draining(self) -> None:
-        await self._taker.over.wait()
+        await self._duty.stopping.wait()
 
     def give_back(self) -> None:
         """End the running attempts, too, so that other agents can run their tasks."""

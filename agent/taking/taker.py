@@ -34,10 +34,14 @@ class Taker:
     """Hands each hint to `begin`, with what its task will hold of the machine."""
 
     def __init__(
-        self, means: Means, room: Room, begin: Callable[[Delivery, Holding], None]
+        self,
+        means: Means,
+        room: Room,
+        over: asyncio.Event,
+        begin: Callable[[Delivery, Holding], None],
     ) -> None:
-        self.over = asyncio.Event()
-        """Set for good when nothing more is to be taken."""
+        """`over` is set for good when nothing more is to be taken."""
+        self._over = over
         self.paused = False
         """Whether nothing is taken for the moment."""
         self._means = means
@@ -65,14 +69,14 @@ class Taker:
 
     async def run(self) -> None:
         """Take hints until it is over."""
-        await first_of(self._pauses.known.wait(), self.over.wait())
-        await first_of(self.limits.known.wait(), self.over.wait())
-        while not self.over.is_set():
+        await first_of(self._pauses.known.wait(), self._over.wait())
+        await first_of(self.limits.known.wait(), self._over.wait())
+        while not self._over.is_set():
             if not self._room.slots or self.paused:
                 self._freed.clear()
                 await self._freed.wait()
                 continue
-            await first_of(self._means.bus.standing.wait(), self.over.wait())
+            await first_of(self._means.bus.standing.wait(), self._over.wait())
             if not self._means.keeper.fresh:
                 # Whoever could not renew its lease lately must not begin anything.
                 self._means.keeper.nudge()
@@ -83,7 +87,7 @@ class Taker:
                     await self._take(delivery)
             except BusAway as away:
                 log.info("no hints: %s", away)
-                await first_of(self._means.bus.wait(away), self.over.wait())
+                await first_of(self._means.bus.wait(away), self._over.wait())
 
     async def watch_levels(self) -> None:
         """Learn of the levels of our queues without end."""
@@ -114,13 +118,13 @@ class Taker:
 
     def stop(self) -> None:
         """Take nothing more."""
-        self.over.set()
+        self._over.set()
         self._freed.set()
         self._withdraw_soon()
 
     @property
     def _closed(self) -> bool:
-        return self.over.is_set() or self.paused
+        return self._over.is_set() or self.paused
 
     # --- taking ---------------------------------------------------------------------------------
 

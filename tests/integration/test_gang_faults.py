@@ -27,6 +27,10 @@ def last_of_three(tmp_path):
     return SCRIPT.format(folder=tmp_path), tmp_path / "open"
 
 
+def by_name(agents):
+    return {agent.name: agent for agent in (agent.ready() for agent in agents)}
+
+
 def of(history, kind, rank=None):
     return [event for one, _, event in history if isinstance(event, kind) and rank in (None, one)]
 
@@ -35,10 +39,7 @@ async def test_an_agent_killed_while_its_member_gathers(
     queue, start_agent, last_of_three, until
 ) -> None:
     script, opened = last_of_three
-    agents = {}
-    for _ in range(4):
-        agent = start_agent([queue], "--slots", "1", *LEASE).ready()
-        agents[agent.name] = agent
+    agents = by_name(start_agent([queue], "--slots", "1", *LEASE) for _ in range(4))
     gang = await enqueue(queue, "true", nodes=3, setup=script)
     first, second = await gathering(gang, until)
     victim = (await gang.tasks())[first].live.agent
@@ -59,10 +60,7 @@ async def test_an_agent_killed_while_its_member_gathers(
 
 
 async def test_an_agent_killed_while_the_gang_runs(queue, start_agent) -> None:
-    agents = {}
-    for _ in range(3):
-        agent = start_agent([queue], *LEASE).ready()
-        agents[agent.name] = agent
+    agents = by_name(start_agent([queue], *LEASE) for _ in range(3))
     code = "echo here; test $EVQ_ATTEMPT = 2 || sleep 1000"
     gang = await enqueue(queue, "sh", "-c", code, nodes=2, losses=1)
     for task in gang.ids:
@@ -81,10 +79,7 @@ async def test_an_agent_that_is_stopped_while_its_member_gathers(
 ) -> None:
     """Another agent takes the member's place; the others go on waiting, and it costs nobody."""
     script, opened = last_of_three
-    agents = {}
-    for _ in range(4):
-        agent = start_agent([queue], "--slots", "1", *LEASE).ready()
-        agents[agent.name] = agent
+    agents = by_name(start_agent([queue], "--slots", "1", *LEASE) for _ in range(4))
     gang = await enqueue(queue, "true", nodes=3, setup=script)
     first, second = await gathering(gang, until)
     agent = agents[(await gang.tasks())[first].live.agent]

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +57,13 @@ async def why(
         process.wait()
 
 
-async def says_that_it_has(client: Any, agent: str, task: str) -> bool:
-    """Whether an agent has said by now that it has the task, which takes it a moment."""
-    agents = [one for one in await client.agents() if one.agent == agent]
-    return any(live.task == task for one in agents for live in one.running)
+def has(agent: Any, task: str) -> bool:
+    return any(live.task == task for live in agent.running)
+
+
+async def says(client: Any, agent: str, what: Callable[[Any], object]) -> bool:
+    """Whether an agent's own word of itself is so by now; it takes a moment to say it."""
+    return any(one.agent == agent and what(one) for one in await client.agents())
 
 
 async def test_a_paused_queue(why, queue, start_agent):
@@ -103,7 +105,7 @@ async def test_behind_others(why, queue, start_agent, gate, until):
         await queue.run("true")
     first = await queue.enqueue("sh", "-c", gate.wait)
     await gate.reached()
-    await until(partial(says_that_it_has, queue.client, agent.name, first))
+    await until(lambda: says(queue.client, agent.name, lambda one: has(one, first)))
     second, third = await queue.enqueue("true"), await queue.enqueue("true")
     found = await why(third)
     assert (found["waits_for"], found["position"]) == ("behind", 2)
@@ -122,12 +124,7 @@ async def test_behind_others(why, queue, start_agent, gate, until):
 async def test_a_drained_worker(why, queue, start_agent, until):
     agent = start_agent([queue]).ready()
     await queue.client.order(DrainRequested(agent.name, "a new driver"))
-
-    async def drained():
-        agents = await queue.client.agents()
-        return any(one.agent == agent.name and one.drained for one in agents)
-
-    await until(drained)
+    await until(lambda: says(queue.client, agent.name, lambda one: one.drained))
     found = await why(await queue.enqueue("true"))
     assert found["waits_for"] == "agents_closed"
     assert f"agent {agent.name} could run it, but it is drained by" in found["because"]
@@ -170,12 +167,7 @@ async def test_a_limit(why, queue, start_agent, gate):
 async def test_a_schedule_window(why, queue, start_agent, until):
     day = (datetime.now() + timedelta(days=3)).strftime("%a").lower()
     agent = start_agent([queue], "--schedule", day, "--time-zone", "UTC").ready()
-
-    async def closed():
-        agents = await queue.client.agents()
-        return any(one.agent == agent.name and one.paused for one in agents)
-
-    await until(closed)
+    await until(lambda: says(queue.client, agent.name, lambda one: one.paused))
     found = await why(await queue.enqueue("true"))
     assert found["waits_for"] == "agents_closed"
     assert "but it has paused: outside its schedule until" in found["because"]
@@ -183,11 +175,7 @@ async def test_a_schedule_window(why, queue, start_agent, until):
 
 async def test_about_to_start(why, queue, start_agent, until):
     agent = start_agent([queue], "--lease", "60").ready()
-
-    async def there():
-        return any(one.agent == agent.name for one in await queue.client.agents())
-
-    await until(there)
+    await until(lambda: says(queue.client, agent.name, lambda one: True))
     # It would take the task within a millisecond.
     agent.process.send_signal(signal.SIGSTOP)
     try:

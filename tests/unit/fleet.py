@@ -149,7 +149,7 @@ class Simulated:
             instance=f"i-{name}",
             keeper=SimpleNamespace(fresh=True),
         )
-        self.taker = Taker(means, self.room, self._begin)
+        self.taker = Taker(means, self.room, asyncio.Event(), self._begin)
         self._running: dict[str, tuple[asyncio.Future[None], RunningTask]] = {}
         parts = (
             self.taker.run(),
