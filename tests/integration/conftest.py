@@ -307,6 +307,14 @@ def start_agent(nats_server: Any, tmp_path: Path) -> Iterator[Callable[..., Agen
         agent.close()
 
 
+@pytest.fixture
+async def apart(own_nats_server: Any, queue: Any) -> AsyncIterator[Any]:
+    """A queue on a server that the test may kill."""
+    async with connect(own_nats_server.login, "test", patience=30) as bus:
+        await bus.prepare()
+        yield type(queue)(Client(bus), "q")
+
+
 @pytest.fixture(scope="module")
 def shared_agent(
     nats_server: Any, tmp_path_factory: pytest.TempPathFactory

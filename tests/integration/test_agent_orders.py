@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from evq.core.bus.connect import connect
 from evq.core.events import (
     AgentDown,
     AgentDraining,
@@ -22,7 +20,6 @@ from evq.core.events import (
     Started,
     StopRequested,
 )
-from evq.core.sdk.client import Client
 
 
 async def present(client: Any, name: str) -> Any:
@@ -142,14 +139,6 @@ async def test_after_the_drain_s_timeout_tasks_are_given_back(queue: Any, start_
 
 
 # --- without a server ---------------------------------------------------------------------------
-
-
-@pytest.fixture
-async def apart(own_nats_server: Any, queue: Any) -> AsyncIterator[Any]:
-    """A queue on a server that the test may kill."""
-    async with connect(own_nats_server.login, "test", patience=30) as bus:
-        await bus.prepare()
-        yield type(queue)(Client(bus), "q")
 
 
 @pytest.fixture
