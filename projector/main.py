@@ -15,6 +15,7 @@ import msgspec
 
 from ..core.bus.connect import Bus, Login, connect
 from ..core.bus.loop import loop_factory
+from ..core.bus.requests import ApiError
 from ..core.bus.waiting import first_of
 from ..core.errors import EvqError, SettingsError, UsageError, report
 from ..core.ports import Stored
@@ -87,7 +88,13 @@ async def _look_after_agents(bus: Bus) -> None:
     async def nothing(stored: Stored) -> None:
         """No event is about a projector."""
 
-    await Neighbours(bus, Author("projector"), "", LEASE, clock).run(nothing)
+    while True:
+        try:
+            await Neighbours(bus, Author("projector"), "", LEASE, clock).run(nothing)
+        except ApiError as refusal:
+            # The follower finds out what is wrong with the stream, and says what to do.
+            _say(f"nobody looks for lost agents: {refusal}")
+        await asyncio.sleep(LEASE)
 
 
 async def _serve(bus: Bus, follower: Follower, path: Path, on_ready: OnReady | None) -> int:

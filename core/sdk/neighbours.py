@@ -15,6 +15,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from ..bus.connect import Bus
+from ..bus.waiting import first_of
 from ..events import AgentDown, AgentLost, AgentNews, Envelope
 from ..handle import Author
 from ..ports import BusAway, Entry, Stored, WrongSequence
@@ -55,7 +56,7 @@ class Neighbours:
 
     async def run(self, of_us: Callable[[Stored], Awaitable[None]]) -> None:
         """Listen and look without end; `of_us` hears every event about the agent itself."""
-        await asyncio.gather(self._listen(of_us), self._look_now_and_then())
+        await first_of(self._listen(of_us), self._look_now_and_then())
 
     async def _listen(self, of_us: Callable[[Stored], Awaitable[None]]) -> None:
         ours = agent_events(self._name)
