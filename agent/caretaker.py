@@ -15,10 +15,10 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from ..core.units import size_text
+from .attempts.kept import Kept
 from .caches.report import Report
 from .config import Config
 from .disk import Room, tightest
-from .kept import Kept
 from .limits.memory import MemoryWatch
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from typing import Literal
 import msgspec
 
 from ..core import units
-from ..core.served import GpuCount
-from ..core.services import LIMITS, with_limits
+from ..core.fleet.served import GpuCount
+from ..core.fleet.services import LIMITS, with_limits
 from ..core.spec import Limits, Spec
 from .sources.credentials import Protocol
 

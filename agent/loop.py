@@ -16,16 +16,16 @@ from ..core.events import (
     AgentResumed,
     AgentUp,
 )
+from ..core.fleet.presence import AgentPresence, RunningTask
+from ..core.fleet.resources import Offer, request_of
 from ..core.ports import BusAway, Delivery, Entry
-from ..core.presence import AgentPresence, RunningTask
-from ..core.resources import Offer, request_of
 from ..core.sdk.author import now
 from ..core.sdk.neighbours import Neighbours
 from ..core.sdk.ready import tell_ready
 from ..core.subjects import agent_events, commands
 from ..core.wire import encode
-from .attempt import Attempt
-from .claim import Claimer
+from .attempts.attempt import Attempt
+from .attempts.claim import Claimer
 from .duty.duty import Duty
 from .duty.hours import Hours
 from .duty.identity import Identity

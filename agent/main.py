@@ -36,14 +36,16 @@ from ..core.sdk import notebook as notebook_sdk
 from ..core.sdk import task as task_sdk
 from ..core.sdk.author import Author, host_name
 from . import probe
+from .attempts.kept import Kept
+from .attempts.lease import LeaseKeeper
+from .attempts.results import Results
+from .attempts.variables import passwords, setup_variables
 from .caretaker import Caretaker
 from .config import Config
 from .containers.lodging import sweep
 from .gpus.find import open_pool
 from .gpus.pool import Pool
 from .instances.diary import RUNS, Diary
-from .kept import Kept
-from .lease import LeaseKeeper
 from .limits.cgroups import Cgroups
 from .limits.memory import MemoryWatch
 from .loop import Agent
@@ -54,12 +56,10 @@ from .reporting.channel import Channel
 from .reporting.outbox import Outbox
 from .reporting.redactor import Redactor
 from .reporting.spool import Spool
-from .results import Results
 from .secret_sources import SecretSources
 from .sources.credentials import credentials
 from .supervision.forkserver import Forkserver
 from .trust import trusted_file
-from .variables import passwords, setup_variables
 
 log = logging.getLogger("evq.agent")
 

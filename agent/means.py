@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from ..core.bus.connect import Bus
+from ..core.fleet.presence import AgentPresence
 from ..core.handle import Author
-from ..core.presence import AgentPresence
+from .attempts.kept import Kept
+from .attempts.lease import LeaseKeeper
+from .attempts.results import Results
 from .caretaker import Caretaker
 from .config import Config
 from .gpus.pool import Pool
 from .instances.diary import Diary
-from .kept import Kept
-from .lease import LeaseKeeper
 from .limits.cgroups import Cgroups
 from .limits.memory import MemoryWatch
 from .machine.watch import MachineWatch
 from .reporting.outbox import Outbox
 from .reporting.redactor import Redactor
-from .results import Results
 from .secret_sources import SecretSources
 from .supervision.forkserver import Forkserver
 

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from ..core.errors import UsageError
+from ..core.fleet.served import GpuCount, read_queues
+from ..core.fleet.services import parse_limits
 from ..core.ids import check_name
-from ..core.served import GpuCount, read_queues
-from ..core.services import parse_limits
 from .config import Config, parse_kinds
 
 NAMES = {"state": "state-dir", "cache": "cache-dir", "labels": "label"}

@@ -19,8 +19,8 @@ from typing import Protocol, TypeVar
 
 from ..core.errors import SecretFailed, SettingsError
 from ..core.spec import Spec, secret_names
+from .attempts.variables import chosen, matches
 from .reporting.secret_forms import MIN_LENGTH
-from .variables import chosen, matches
 
 _T = TypeVar("_T")
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..core.errors import EnvironmentFailed, SpawnFailed
-from .command import Completed, Run
+from .attempts.command import Completed, Run
 
 LOCK_SECONDS = 300
 """How long apt waits for another one that is at work in the same system."""

@@ -23,7 +23,7 @@ import ground
 from evq.agent.config import Config
 from evq.core import subjects, wire
 from evq.core.bus.connect import Bus, connect
-from evq.core.samples import Figure, Gpus, Machine, Processes, Sample, Shares
+from evq.core.fleet.samples import Figure, Gpus, Machine, Processes, Sample, Shares
 from evq.projector import main as projector
 from evq.projector.samples.columns import HOUR, KINDS, MINUTE
 from evq.projector.samples.roll_up import drop, roll_up

@@ -17,8 +17,8 @@ import uvloop
 from ground import agent, agents, client, folder, line, server
 
 from evq.core.events import Envelope, Finished, Started
+from evq.core.fleet.services import LIMITS, QUEUE
 from evq.core.sdk.client import Client
-from evq.core.services import LIMITS, QUEUE
 from evq.core.spec import Command, Limits, Spec
 from evq.core.subjects import lifecycle
 from evq.core.wire import decode

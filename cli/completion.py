@@ -82,8 +82,8 @@ def _offer(found: dict[str, str], incomplete: str) -> list[CompletionItem]:
 
 
 def _enqueued_here() -> list[str]:
-    from .recent import recent
     from .session import settings
+    from .tasks.recent import recent
 
     try:
         return recent(settings().server or "")[:OFFERED]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from ..core.errors import NotFound, ProjectorAway, UsageError
 from ..core.questions import Named, Sql
 from ..core.sdk.author import user_name
-from .gang import chosen_ranks, member
-from .recent import recent
 from .session import settings
+from .submit.gang import chosen_ranks, member
+from .tasks.recent import recent
 
 if TYPE_CHECKING:
     from ..core.sdk.client import Client

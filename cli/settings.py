@@ -32,7 +32,7 @@ from ..core.configuration import (
 )
 from ..core.errors import SettingsError
 from ..core.settings import PATHS, SETTINGS, variable
-from .store import Store
+from .stack.store import Store
 
 _CONTEXT_NAMES = {
     "url": "server",

@@ -25,10 +25,10 @@ from .commands import Move as Move
 from .commands import Requeue as Requeue
 from .commands import Start as Start
 from .commands import TellEnvironment as TellEnvironment
-from .dependencies import pending
 from .errors import Conflict
 from .events import Cause, Launch, Outcome, Usage
-from .gather import has_gathered
+from .gangs.dependencies import pending
+from .gangs.gather import has_gathered
 from .retry import delay_after
 from .state import Attempt, Task
 

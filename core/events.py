@@ -12,22 +12,22 @@ from typing import Literal
 
 import msgspec
 
-from .agents import AgentDown as AgentDown
-from .agents import AgentDraining as AgentDraining
-from .agents import AgentEvent as AgentEvent
-from .agents import AgentLost as AgentLost
-from .agents import AgentNews as AgentNews
-from .agents import AgentOrder as AgentOrder
-from .agents import AgentPaused as AgentPaused
-from .agents import AgentResumed as AgentResumed
-from .agents import AgentUp as AgentUp
-from .agents import DrainRequested as DrainRequested
-from .agents import ResumeRequested as ResumeRequested
-from .agents import StopRequested as StopRequested
+from .fleet.agents import AgentDown as AgentDown
+from .fleet.agents import AgentDraining as AgentDraining
+from .fleet.agents import AgentEvent as AgentEvent
+from .fleet.agents import AgentLost as AgentLost
+from .fleet.agents import AgentNews as AgentNews
+from .fleet.agents import AgentOrder as AgentOrder
+from .fleet.agents import AgentPaused as AgentPaused
+from .fleet.agents import AgentResumed as AgentResumed
+from .fleet.agents import AgentUp as AgentUp
+from .fleet.agents import DrainRequested as DrainRequested
+from .fleet.agents import ResumeRequested as ResumeRequested
+from .fleet.agents import StopRequested as StopRequested
 from .outcomes import Cause as Cause
 from .outcomes import Outcome as Outcome
-from .permits import Permits
-from .queues import QueueEvent
+from .queueing.permits import Permits
+from .queueing.queues import QueueEvent
 from .spec import Spec
 
 

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from . import dependencies, events, state
+from . import events, state
 from .events import Launch, Outcome
+from .gangs import dependencies
 from .state import Attempt, Task
 from .wire import Unknown
 

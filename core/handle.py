@@ -13,16 +13,17 @@ from typing import Protocol, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from . import gang, subjects, wire
+from . import subjects, wire
 from .decide import Command, decide
-from .dependents import Word, word_of_end
 from .errors import NotFound
 from .events import Again, Enqueued, Envelope, Event, Lifecycle, Moved
 from .evolve import create, evolve
-from .granting import permit_entries
+from .fleet.resources import request_of
+from .gangs import gang
+from .gangs.dependents import Word, word_of_end
 from .ports import BusAway, Calls, Entry, Log, Stored, WrongSequence
-from .queues import QueueEvent, QueueState, evolve_queue
-from .resources import request_of
+from .queueing.granting import permit_entries
+from .queueing.queues import QueueEvent, QueueState, evolve_queue
 from .state import Ended, Task
 from .wire import Broken, Unknown
 

@@ -11,8 +11,8 @@ import msgspec
 from .addresses import check_address
 from .container import check_image, check_packages, check_setup, read_arguments
 from .errors import UsageError
+from .fleet.labels import check_labels
 from .ids import check_name, is_task_id
-from .labels import check_labels
 from .remotes import Repo as Repo
 from .remotes import check_repo
 from .units import size_text

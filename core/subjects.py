@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .resources import NOTHING, Request, parse_size, request_of
+from .fleet.resources import NOTHING, Request, parse_size, request_of
 from .spec import Spec
 
 LIFECYCLE_STREAM = "EVQ"

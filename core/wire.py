@@ -15,7 +15,7 @@ from __future__ import annotations
 import msgspec
 
 from .events import Envelope, Event, Telemetry
-from .samples import Sample
+from .fleet.samples import Sample
 
 VERSION = 1
 

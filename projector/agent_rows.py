@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ..core import events
-from ..core.orders import Drains, drained_gpus, obey, whole
+from ..core.queueing.orders import Drains, drained_gpus, obey, whole
 from .rows import time
 
 

@@ -25,9 +25,9 @@ from ..core.events import (
 )
 from ..core.evolve import create, evolve
 from ..core.handle import absorb_queue
-from ..core.permits import Permits
 from ..core.ports import Stored
-from ..core.queues import QueueEvent, QueueState
+from ..core.queueing.permits import Permits
+from ..core.queueing.queues import QueueEvent, QueueState
 from ..core.state import Attempt, Task
 from ..core.subjects import (
     LIFECYCLE_STREAM,

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from ..core.events import Package
 from ..core.ports import Stored
-from ..core.queues import QueueState
+from ..core.queueing.queues import QueueState
 from ..core.state import Ended, Task
 from ..core.subjects import LIFECYCLE_STREAM, SAMPLES_STREAM, TELEMETRY_STREAM
 from .agent_rows import AgentRow

@@ -13,9 +13,9 @@ import msgspec
 
 from ..core import events, parameters
 from ..core.events import Package
-from ..core.permits import Permits
-from ..core.queues import QueueState
-from ..core.resources import request_of
+from ..core.fleet.resources import request_of
+from ..core.queueing.permits import Permits
+from ..core.queueing.queues import QueueState
 from ..core.spec import argv_text
 from ..core.state import Attempt, Ended, Queued, Task
 

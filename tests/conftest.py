@@ -26,7 +26,7 @@ import waiting
 from waiting import LOOK_EVERY, PATIENCE
 from wire import Wire
 
-from evq.cli import embedded
+from evq.cli.stack import embedded
 from evq.core.bus.connect import Bus, Login, connect
 from evq.core.bus.requests import ApiError
 

@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from evq.agent.command import Completed
+from evq.agent.attempts.command import Completed
 from evq.agent.sources.workdir import checkout
 
 PERSON = {

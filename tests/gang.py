@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from evq.core.events import Aborted, Finished, Phase
-from evq.core.gang import member_id
+from evq.core.gangs.gang import member_id
 from evq.core.handle import load_gang
 from evq.core.state import Ended
 from evq.core.subjects import lifecycle

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from githost import HttpHost, git
 
-from evq.agent.command import Completed
+from evq.agent.attempts.command import Completed
 from evq.agent.sources.credentials import Credentials
 from evq.agent.sources.remote import Remote
 from evq.core.spec import Repo

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from evq.core import subjects, wire
+from evq.core.fleet.samples import Figure, Gpus, Machine, Processes, Sample, Shares
 from evq.core.ports import Stored
-from evq.core.samples import Figure, Gpus, Machine, Processes, Sample, Shares
 
 NOON = 1_780_056_000_000_000
 """2026-05-29T12:00:00Z, in microseconds."""

@@ -17,8 +17,8 @@ from pathlib import Path
 import msgspec
 
 from ...core.errors import ContainerFailed
+from ..attempts.place import Place
 from ..environments.base import Environment
-from ..place import Place
 from .engine import Engine
 from .runtime import ROOM, Interpreter
 

@@ -11,7 +11,7 @@ import uv
 from packaging.version import Version
 
 from ...core.errors import EnvironmentFailed, SpawnFailed
-from ..command import Completed, Run
+from ..attempts.command import Completed, Run
 
 _GLIBC = re.compile(r"^ldd \(.*\) (\d+\.\d+)", re.MULTILINE)
 

@@ -22,13 +22,13 @@ from ...core.errors import ContainerFailed
 from ...core.spec import Container as Asked
 from ...core.spec import Limits, Spec
 from ...core.state import Task
+from ..attempts.execution import Execution
+from ..attempts.place import Place
 from ..config import Config
 from ..environments.base import Recipe
 from ..environments.locks import Hold, hold
-from ..execution import Execution
 from ..gpus.pool import ANY, Assignment
 from ..means import Means
-from ..place import Place
 from ..reporting.telemetry import Recorder
 from ..supervision.refusal import MachineFailed
 from . import engine as engines

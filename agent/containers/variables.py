@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from ..attempts.variables import matches
 from ..config import Config
 from ..environments.variables import IMAGE
 from ..trust import trust_variables
-from ..variables import matches
 from .engine import Image
 from .runtime import AUTHORITIES
 

@@ -17,8 +17,8 @@ from ...core.events import (
     ResumeRequested,
     StopRequested,
 )
-from ...core.orders import Drains, drained_gpus, obey, whole
 from ...core.ports import Log, Stored
+from ...core.queueing.orders import Drains, drained_gpus, obey, whole
 from ...core.subjects import agent_events
 from ...core.wire import decode
 

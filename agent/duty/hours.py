@@ -10,7 +10,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from ...core.errors import UsageError
-from ...core.schedule import parse_schedule
+from ...core.fleet.schedule import parse_schedule
 from ..config import Config
 
 LOOK_EVERY = 30.0

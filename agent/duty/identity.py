@@ -17,8 +17,8 @@ from pathlib import Path
 
 from ...core.bus.connect import Bus
 from ...core.errors import Conflict
+from ...core.fleet.presence import NameHolder, decode_holder, encode_holder
 from ...core.ports import BusAway, Stored, WrongSequence
-from ...core.presence import NameHolder, decode_holder, encode_holder
 from ...core.sdk.author import now
 from ..config import Config
 

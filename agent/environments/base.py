@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from ...core.events import Package
-from ..command import Run
+from ..attempts.command import Run
 from .locks import Hold
 
 Kind = Literal[

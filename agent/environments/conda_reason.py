@@ -6,7 +6,7 @@ import os
 import re
 
 from ...core.errors import EnvironmentFailed
-from ..command import Completed
+from ..attempts.command import Completed
 from .base import Recipe
 from .pip_reason import explain_pip
 from .reasons import failure, last_line, lines_of

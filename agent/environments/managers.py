@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from ..command import Run
+from ..attempts.command import Run
 from .base import Environment, Manager, Recipe, Site, Toolbox
 from .conda import Conda
 from .none import Nothing

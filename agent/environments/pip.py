@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ..command import Completed
+from ..attempts.command import Completed
 from .base import Environment, Recipe, Site
 from .building import find_or_build
 from .pip_reason import explain_pip, explain_venv, lacks_ensurepip

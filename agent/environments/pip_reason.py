@@ -6,7 +6,7 @@ import itertools
 import re
 
 from ...core.errors import EnvironmentFailed
-from ..command import Completed
+from ..attempts.command import Completed
 from .base import Recipe
 from .reasons import failure, last_line, lines_of
 

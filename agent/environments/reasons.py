@@ -6,7 +6,7 @@ import re
 
 from ...core.addresses import masked
 from ...core.errors import EnvironmentFailed
-from ..command import Completed
+from ..attempts.command import Completed
 
 _NO_TLS = re.compile(
     r"lib(?:ssl|crypto)\.so\S*: cannot open shared object|No module named '_ssl'"

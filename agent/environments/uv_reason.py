@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ...core.errors import EnvironmentFailed
-from ..command import Completed
+from ..attempts.command import Completed
 from .base import Recipe
 from .reasons import failure, last_line
 

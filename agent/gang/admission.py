@@ -6,10 +6,10 @@ import random
 from collections.abc import Callable, Iterable
 
 from ...core.bus.connect import Bus
-from ...core.gather import Gathering, gathering
-from ...core.granting import load_tally
-from ...core.presence import AgentPresence, decode_presence
-from ...core.room import few_permits, no_room, over_limit, too_large
+from ...core.fleet.presence import AgentPresence, decode_presence
+from ...core.gangs.gather import Gathering, gathering
+from ...core.queueing.granting import load_tally
+from ...core.queueing.room import few_permits, no_room, over_limit, too_large
 from ...core.state import Task
 from ..config import Config
 from . import patience

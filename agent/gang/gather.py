@@ -21,11 +21,11 @@ from ...core.decide import (
     Rejected,
 )
 from ...core.events import Cause, Lifecycle
-from ...core.gather import GATHER, gathering, has_gathered
+from ...core.fleet.presence import AgentPresence
+from ...core.gangs.gather import GATHER, gathering, has_gathered
 from ...core.handle import absorb, load_gang
 from ...core.ports import BusAway
-from ...core.presence import AgentPresence
-from ...core.room import must_give_way, no_room, too_large
+from ...core.queueing.room import must_give_way, no_room, too_large
 from ...core.state import Task
 from ..means import Means
 from . import patience

@@ -8,7 +8,7 @@ for half of that. So it comes to run in the end, and never idles more than its s
 
 from __future__ import annotations
 
-from ...core.gather import withdrawals
+from ...core.gangs.gather import withdrawals
 from ...core.state import Task
 
 SHARE = 0.25

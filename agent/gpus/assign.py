@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from ...core.resources import Device
+from ...core.fleet.resources import Device
 
 
 def assign(

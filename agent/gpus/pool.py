@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from ...core.container import Arguments
-from ...core.resources import Device, Request
-from ...core.served import GpuCount, wanted
+from ...core.fleet.resources import Device, Request
+from ...core.fleet.served import GpuCount, wanted
 from ..machine.gpu_watch import GpuWatch
 from . import visible
 from .assign import assign

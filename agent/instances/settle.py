@@ -13,9 +13,9 @@ from pathlib import Path
 from ...core.bus.connect import Bus
 from ...core.decide import DeclareLost, Rejected
 from ...core.errors import NotFound
+from ...core.fleet.presence import presence_key
 from ...core.handle import Author, from_hint, handle, load, refresh
 from ...core.ports import BusAway
-from ...core.presence import presence_key
 from ...core.state import Queued, Task
 from ..gpus.ledger import Left
 from .diary import Former, former

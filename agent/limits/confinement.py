@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ...core.services import with_limits
+from ...core.fleet.services import with_limits
 from ...core.spec import Limits, Spec
 from ..means import Means
 from ..supervision.forkserver import Supervisor

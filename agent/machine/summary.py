@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from ...core.samples import Figure, Figures, Gpus, Machine, Processes, Sample, Shares
+from ...core.fleet.samples import Figure, Figures, Gpus, Machine, Processes, Sample, Shares
 from ..gpus.port import Gpu, GpuProcess, Reading
 from .host import MEBI, HostReading
 from .share import Share, ShareReading

@@ -16,8 +16,8 @@ from collections.abc import Collection, Iterator
 from ...core.bus.connect import Bus
 from ...core.bus.requests import ApiError
 from ...core.errors import ServerFull
+from ...core.fleet.samples import Sample
 from ...core.ports import BusAway
-from ...core.samples import Sample
 from ...core.sdk.author import now
 from ...core.subjects import samples
 from ...core.wire import encode_sample

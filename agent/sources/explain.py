@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from ...core.errors import CodeFailed
 from ...core.remotes import Address
-from ..command import Completed
+from ..attempts.command import Completed
 from .credentials import TOKEN
 
 _HOST_KEY = re.compile(r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED")

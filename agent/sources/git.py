@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ...core.errors import CodeFailed
 from ...core.sdk.git import QUIET
-from ..command import Completed, Run
+from ..attempts.command import Completed, Run
 
 SAFE = (
     *QUIET,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ...core.errors import CodeFailed, UsageError
 from ...core.remotes import Address, parse_address
-from ..command import Run
+from ..attempts.command import Run
 from . import bounds
 from .credentials import Credentials
 from .explain import explain

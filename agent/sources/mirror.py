@@ -20,7 +20,7 @@ from pathlib import Path
 from ...core.errors import CodeFailed
 from ...core.sdk.git import REF, is_object_id, is_sha256, make_repository
 from ...core.spec import Repo
-from ..command import Completed, Run
+from ..attempts.command import Completed, Run
 from ..environments.locks import hold
 from . import bounds
 from .credentials import Access

@@ -12,7 +12,7 @@ from ...core.errors import CodeFailed, UsageError
 from ...core.remotes import Address, check_repo
 from ...core.sdk.git import is_sha256, make_repository
 from ...core.spec import Repo
-from ..command import Run
+from ..attempts.command import Run
 from . import lfs
 from .credentials import Credentials
 from .git import read_tree

@@ -22,7 +22,7 @@ import msgspec
 
 from ...core.errors import CodeFailed, EvqError
 from ...core.sdk.git import REF, is_object_id, is_sha256, make_repository
-from ..command import Run
+from ..attempts.command import Run
 from .bounds import check_bounds
 from .git import LOCAL, damaged, link_packs, read_tree, run_git
 

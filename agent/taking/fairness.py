@@ -15,8 +15,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from ...core.bus.connect import Bus
-from ...core.presence import AgentPresence, decode_presence
-from ...core.resources import user_token
+from ...core.fleet.presence import AgentPresence, decode_presence
+from ...core.fleet.resources import user_token
 from ...core.subjects import Level
 from .room import Room
 

@@ -13,12 +13,12 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from ...core.bus.connect import Bus
 from ...core.decide import DeclareLost, Rejected
 from ...core.errors import Conflict, NotFound
-from ...core.granting import Tally, load_tally, read_tally, returning, tally_entry
+from ...core.fleet.presence import AgentPresence, decode_presence, presence_key
+from ...core.fleet.resources import user_token
 from ...core.handle import Author, find, handle
-from ...core.permits import Permit, Permits
 from ...core.ports import BusAway, Stored, WrongSequence
-from ...core.presence import AgentPresence, decode_presence, presence_key
-from ...core.resources import user_token
+from ...core.queueing.granting import Tally, load_tally, read_tally, returning, tally_entry
+from ...core.queueing.permits import Permit, Permits
 from ...core.state import Attempt, Task
 from ...core.subjects import Level, parse_permits, permits
 

@@ -15,10 +15,10 @@ from msgspec.structs import replace
 
 from ...core import state
 from ...core.errors import NotFound
+from ...core.fleet.presence import AgentPresence, PassedBy, decode_presence, presence_key
+from ...core.fleet.resources import delays, lacks
 from ...core.handle import from_hint, load
 from ...core.ports import BusAway, Delivery, Stored, WrongSequence
-from ...core.presence import AgentPresence, PassedBy, decode_presence, presence_key
-from ...core.resources import delays, lacks
 from ...core.sdk.author import now
 from ...core.subjects import Level
 from ..means import Means

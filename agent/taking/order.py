@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from ...core import queue_order
+from ...core.queueing import queue_order
 from ...core.subjects import Level
 
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from ...core.bus.connect import Bus
 from ...core.handle import absorb_queue, load_queue
 from ...core.ports import BusAway
-from ...core.queues import QueueState
+from ...core.queueing.queues import QueueState
 from ...core.subjects import parse_queue_events, queue_events
 
 log = logging.getLogger(__name__)

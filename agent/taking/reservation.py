@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from ...core.presence import AgentPresence
-from ...core.resources import Offer, Request, gpus_for, lacks
+from ...core.fleet.presence import AgentPresence
+from ...core.fleet.resources import Offer, Request, gpus_for, lacks
 from ...core.subjects import Level
 
 LAST_RESORT = 2

@@ -8,7 +8,7 @@ from functools import reduce
 
 import msgspec
 
-from ...core.resources import Offer, Request, lacks
+from ...core.fleet.resources import Offer, Request, lacks
 from ...core.subjects import Level
 from ..gpus.pool import Assignment, Pool
 

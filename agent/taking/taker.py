@@ -9,8 +9,8 @@ from itertools import groupby
 from typing import Any
 
 from ...core.bus.waiting import first_of
+from ...core.fleet.resources import Request
 from ...core.ports import BusAway, Delivery
-from ...core.resources import Request
 from ...core.subjects import Level
 from ..means import Means
 from .fairness import Shares

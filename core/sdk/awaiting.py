@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from .. import subjects, wire
 from ..decide import Await, EndDependencies, decide
-from ..dependencies import ends_of, wrong_end
 from ..events import Enqueued, Lifecycle
 from ..evolve import create, evolve
-from ..gang import member_id
+from ..gangs.dependencies import ends_of, wrong_end
+from ..gangs.gang import member_id
 from ..handle import find
 from ..ports import Entry, Log
 from ..spec import After, Spec

@@ -18,16 +18,16 @@ from ..bus.connect import Bus, Login, connect
 from ..decide import Abort, Dequeue, Move, Requeue, decide
 from ..errors import Conflict, NotFound, UsageError
 from ..events import Again, AgentOrder, Enqueued
-from ..gang import named_members
-from ..granting import Tally, load_tally
+from ..fleet.presence import AgentPresence, decode_presence
+from ..fleet.resources import request_of
+from ..gangs.gang import named_members
 from ..handle import find, handle, load_queue, load_queues, refresh, tell_holders
 from ..ids import TASK_ID_LENGTH, check_name, is_task_id, is_task_prefix, task_id_for_key
-from ..permits import Permits
 from ..ports import BusAway, Entry, WrongSequence
-from ..presence import AgentPresence, decode_presence
 from ..questions import Head, Named, Sql
-from ..queues import QueueEvent, QueueState, check_change, evolve_queue
-from ..resources import request_of
+from ..queueing.granting import Tally, load_tally
+from ..queueing.permits import Permits
+from ..queueing.queues import QueueEvent, QueueState, check_change, evolve_queue
 from ..spec import Spec, check_spec
 from ..state import Task
 from ..subjects import Level

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from ..granting import tally_entry
 from ..ids import check_name
-from ..permits import Permit, Permits
 from ..ports import BusAway, WrongSequence
+from ..queueing.granting import tally_entry
+from ..queueing.permits import Permit, Permits
 
 if TYPE_CHECKING:
     from .client import Client

@@ -13,8 +13,8 @@ import msgspec
 
 from ..decide import Move
 from ..errors import EvqError, NotFound, ProjectorAway, UsageError
-from ..line import Standing, spots_between
 from ..questions import Named
+from ..queueing.line import Standing, spots_between
 from ..state import Task
 from .client import Client
 

@@ -17,9 +17,9 @@ from collections.abc import Awaitable, Callable
 from ..bus.connect import Bus
 from ..bus.waiting import first_of
 from ..events import AgentDown, AgentLost, AgentNews, Envelope
+from ..fleet.presence import presence_key
 from ..handle import Author
 from ..ports import BusAway, Entry, Stored, WrongSequence
-from ..presence import presence_key
 from ..subjects import agent_events
 from ..wire import decode, encode
 

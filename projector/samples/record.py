@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import msgspec
 
 from ...core import wire
+from ...core.fleet.samples import Sample, uneven
 from ...core.ports import Stored
-from ...core.samples import Sample, uneven
 from ...core.subjects import SAMPLES_STREAM, parse_samples
 from ...core.wire import Broken
 from ..fold import Strange, dead_letter

@@ -18,10 +18,10 @@ import pytest
 from evq.core import decide, wire
 from evq.core.bus.connect import Bus
 from evq.core.events import Launch, Log, Outcome
+from evq.core.fleet.presence import AgentPresence, RunningTask, encode_presence
+from evq.core.fleet.resources import Offer
 from evq.core.handle import find, handle
-from evq.core.presence import AgentPresence, RunningTask, encode_presence
 from evq.core.questions import Column, Head
-from evq.core.resources import Offer
 from evq.core.sdk.author import Author, now
 from evq.core.spec import Script, Spec
 from evq.core.state import Queued, Task

@@ -9,10 +9,10 @@ import pytest
 from evq.core import subjects, wire
 from evq.core.bus.connect import Bus
 from evq.core.events import AgentUp, DrainRequested, ResumeRequested, StopRequested
-from evq.core.orders import Drain
+from evq.core.fleet.presence import RunningTask
+from evq.core.fleet.resources import Device, Offer
 from evq.core.ports import Entry
-from evq.core.presence import RunningTask
-from evq.core.resources import Device, Offer
+from evq.core.queueing.orders import Drain
 from evq.core.sdk.author import Author, now
 
 GIB = 2**30

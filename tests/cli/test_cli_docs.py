@@ -11,9 +11,10 @@ from typing import Any
 import click
 import pytest
 
-from evq.cli import document, up
 from evq.cli.main import cli
 from evq.cli.options import global_options
+from evq.cli.stack import up
+from evq.cli.tasks import document
 from evq.cli.verbs import SECTIONS
 from evq.core import errors
 from evq.core.errors import EvqError

@@ -7,9 +7,9 @@ from typing import Any
 from evq.core import decide
 from evq.core.bus.connect import Bus
 from evq.core.events import Cause, Outcome
-from evq.core.gang import member_id
-from evq.core.gather import GATHER
-from evq.core.resources import Offer
+from evq.core.fleet.resources import Offer
+from evq.core.gangs.gang import member_id
+from evq.core.gangs.gather import GATHER
 from evq.core.state import Task
 
 

@@ -35,8 +35,8 @@ async def test_help_loads_nothing_but_click(lone_evq: Any) -> None:
         "import sys\nfrom evq.cli.main import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
-        "print(sorted({'nats','rich','duckdb','msgspec','asyncio','evq.cli.run'} & {*sys.modules}),"
-        " file=sys.stderr)"
+        "print(sorted({'nats','rich','duckdb','msgspec','asyncio','evq.cli.submit.run'}"
+        " & {*sys.modules}), file=sys.stderr)"
     )
     argv = [lone_evq.argv()[0], "-c", program]
     done = await asyncio.to_thread(

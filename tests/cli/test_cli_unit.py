@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from evq.cli.agent import agent
+from evq.cli.fleet.agent import agent
 from evq.cli.options import THIS_RUN
 from evq.cli.session import configuration
 

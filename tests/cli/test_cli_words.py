@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from evq.cli import output
-from evq.cli.narrate import narrate
-from evq.cli.render import age, code_text, end_text, iso, now, span, timestamp
+from evq.cli.tasks.narrate import narrate
+from evq.cli.tasks.render import age, code_text, end_text, iso, now, span, timestamp
 from evq.core import events
 from evq.core.events import Cause, Envelope, Outcome
 from evq.core.spec import Code

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from evq.agent.claim import Claimer
+from evq.agent.attempts.claim import Claimer
 from evq.agent.config import Config
 from evq.core import handle as handling
 from evq.core import subjects, wire

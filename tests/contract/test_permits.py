@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from evq.agent.claim import presence_key
+from evq.agent.attempts.claim import presence_key
 from evq.agent.taking.limits import Limits
 from evq.core import subjects, wire
 from evq.core.decide import Abort, Claim, DeclareLost, Finish, GiveBack, Holder, NoPermit
 from evq.core.errors import Conflict
 from evq.core.events import Claimed, Envelope, Finished, Lost, Outcome, Retry
+from evq.core.fleet.presence import AgentPresence, RunningTask, encode_presence
+from evq.core.fleet.resources import Request, user_token
 from evq.core.handle import handle, load_gang
 from evq.core.ports import BusAway, Entry
-from evq.core.presence import AgentPresence, RunningTask, encode_presence
-from evq.core.resources import Request, user_token
 from evq.core.sdk.author import Author
 from evq.core.sdk.client import Client
 from evq.core.spec import Command, Spec

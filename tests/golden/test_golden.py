@@ -14,14 +14,15 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
-from evq.core import decide, events, queues, state, subjects, wire
+from evq.core import decide, events, state, subjects, wire
 from evq.core.decide import Holder
 from evq.core.events import Cause, Envelope, Outcome
 from evq.core.evolve import create
-from evq.core.gather import GATHER
+from evq.core.gangs.gather import GATHER
 from evq.core.handle import absorb
-from evq.core.permits import Permit, Permits
 from evq.core.ports import Stored
+from evq.core.queueing import queues
+from evq.core.queueing.permits import Permit, Permits
 from evq.core.spec import After, Code, Command, Gang, Module, Script, Spec
 from evq.core.state import Task
 

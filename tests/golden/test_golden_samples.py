@@ -20,8 +20,8 @@ if __name__ == "__main__":
 from sampled import sample, stored
 
 from evq.core import wire
+from evq.core.fleet.samples import Machine, Sample
 from evq.core.ports import Stored
-from evq.core.samples import Machine, Sample
 from evq.core.subjects import SAMPLES_STREAM
 from evq.projector.samples.columns import KINDS
 from evq.projector.samples.record import sort_samples

@@ -16,7 +16,7 @@ import pytest
 from githost import HttpHost, git
 from hostile.trees import CASES, Case, Ground
 
-from evq.agent.command import Completed
+from evq.agent.attempts.command import Completed
 from evq.agent.sources import bounds
 from evq.agent.sources.credentials import Credentials
 from evq.agent.sources.remote import Remote

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from githost import git
 
-from evq.agent.command import Completed
+from evq.agent.attempts.command import Completed
 from evq.agent.sources.credentials import Credentials
 from evq.agent.sources.remote import Remote
 from evq.agent.sources.workdir import checkout

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from evq.core.events import AgentUp, Claimed, Outcome
-from evq.core.presence import decode_presence
+from evq.core.fleet.presence import decode_presence
 
 GIB = 2**30
 TELL = 'echo "$CUDA_VISIBLE_DEVICES $NVIDIA_VISIBLE_DEVICES $CUDA_DEVICE_ORDER $EVQ_GPU_MEMORY"'

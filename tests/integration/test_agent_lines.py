@@ -11,7 +11,7 @@ import pytest
 
 from evq.core.decide import Move, Rejected
 from evq.core.events import Claimed, Finished
-from evq.core.queues import QueuePaused, QueueResumed
+from evq.core.queueing.queues import QueuePaused, QueueResumed
 from evq.core.spec import Command, Spec
 from evq.core.state import Ended
 from evq.core.subjects import LIFECYCLE_STREAM, Level

@@ -11,7 +11,7 @@ import pytest
 
 from evq.agent.limits.cgroups import Cgroups
 from evq.core import wire
-from evq.core.samples import Sample
+from evq.core.fleet.samples import Sample
 from evq.core.spec import Limits
 
 MEBI = 2**20

@@ -12,7 +12,7 @@ import pytest
 
 from evq.agent.gpus.nvml import open_nvml
 from evq.core.events import Claimed, Outcome
-from evq.core.presence import decode_presence
+from evq.core.fleet.presence import decode_presence
 
 COMPUTE = """
 import ctypes

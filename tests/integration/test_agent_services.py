@@ -11,10 +11,10 @@ import pytest
 
 from evq.agent.config import Config
 from evq.agent.limits.cgroups import Cgroups
-from evq.core import services
 from evq.core.errors import UsageError
 from evq.core.events import AgentUp, Cause, Started
-from evq.core.services import LIMITS, parse_limits, unfit, with_limits
+from evq.core.fleet import services
+from evq.core.fleet.services import LIMITS, parse_limits, unfit, with_limits
 from evq.core.spec import Command, Limits, Spec
 
 MIB = 2**20

@@ -9,7 +9,7 @@ import pytest
 
 from evq.core import wire
 from evq.core.events import Claimed
-from evq.core.queues import QueueRuled
+from evq.core.queueing.queues import QueueRuled
 from evq.core.spec import Command, Limits, Spec
 
 TASKS = 60

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from evq.agent import caretaker
+from evq.agent.attempts.kept import Kept
 from evq.agent.caretaker import Caretaker
 from evq.agent.config import Config
 from evq.agent.environments.cache import Cache, Made
-from evq.agent.kept import Kept
 from evq.agent.limits.memory import MemoryWatch
 
 SIZE = 8192

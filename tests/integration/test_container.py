@@ -300,7 +300,7 @@ async def test_a_killed_first_process_costs_an_attempt(queue, start_agent, until
 
 def look(task: str, *words: str) -> str:
     """What `evq shell` runs, with one command."""
-    argv = [sys.executable, "-P", "-m", "evq.agent.shell", "--task", task, *words]
+    argv = [sys.executable, "-P", "-m", "evq.agent.attempts.shell", "--task", task, *words]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout

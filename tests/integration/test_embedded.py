@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from evq.cli import embedded
-from evq.cli.embedded import Address, Door, greeting
+from evq.cli.stack import embedded
+from evq.cli.stack.embedded import Address, Door, greeting
 from evq.core.errors import Conflict, ServerTooOld, SettingsError, UsageError
 
 SECONDS = 20.0

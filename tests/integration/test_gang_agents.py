@@ -9,7 +9,7 @@ from gang import enqueue
 
 from evq.core.decide import Abort, Rejected
 from evq.core.events import Assembled, Cause, Claimed, Finished, Outcome, Retry, Started
-from evq.core.gang import decisive
+from evq.core.gangs.gang import decisive
 from evq.core.handle import handle
 from evq.core.spec import After
 from evq.core.state import Ended, Held, Queued

@@ -11,7 +11,7 @@ from typing import Any
 import nkeys
 import pytest
 
-from evq.cli import embedded
+from evq.cli.stack import embedded
 from evq.core.bus.connect import Login, connect
 from evq.core.errors import Denied, Unreachable
 

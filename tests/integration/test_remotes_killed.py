@@ -17,7 +17,7 @@ HALVES = {
 ONE_CHECKOUT = """
 import asyncio, sys
 from pathlib import Path
-from evq.agent.command import Completed
+from evq.agent.attempts.command import Completed
 from evq.agent.sources.credentials import Credentials
 from evq.agent.sources.remote import Remote
 from evq.core.spec import Repo

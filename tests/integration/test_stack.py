@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from evq.cli.identity import Identity, born
-from evq.cli.stack import (
+from evq.cli.stack.identity import Identity, born
+from evq.cli.stack.stack import (
     LONGEST_PAUSE,
     ROTATE_BYTES,
     Process,
@@ -24,7 +24,7 @@ from evq.cli.stack import (
     pause_after,
     rotate,
 )
-from evq.cli.store import check_disk, filesystem
+from evq.cli.stack.store import check_disk, filesystem
 from evq.core.errors import UsageError
 
 SECONDS = 20.0

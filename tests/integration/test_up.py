@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from evq.cli import up
-from evq.cli.embedded import Door, Tls, greeting
-from evq.cli.identity import Identity, born
 from evq.cli.settings import load
-from evq.cli.store import Store, Up
+from evq.cli.stack import up
+from evq.cli.stack.embedded import Door, Tls, greeting
+from evq.cli.stack.identity import Identity, born
+from evq.cli.stack.store import Store, Up
 from evq.core.errors import (
     AlreadyUp,
     Conflict,
@@ -60,8 +60,8 @@ UPPER = """
 import sys
 from pathlib import Path
 from evq.cli import serve
-from evq.cli.embedded import Address
-from evq.cli.stack import Process
+from evq.cli.stack.embedded import Address
+from evq.cli.stack.stack import Process
 
 store, stand_in, pipe = map(Path, sys.argv[1:])
 

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from evq.core.events import DrainRequested, Retry
-from evq.core.queues import QueuePaused
+from evq.core.queueing.queues import QueuePaused
 from evq.core.spec import After, Limits
 
 READY = "the projector answers"

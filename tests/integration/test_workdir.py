@@ -10,7 +10,7 @@ import sys
 import pytest
 from stopping import GIT_THAT_STOPS
 
-from evq.agent.command import Completed
+from evq.agent.attempts.command import Completed
 from evq.agent.sources.workdir import checkout, has, prune, remove
 from evq.core.errors import CodeFailed
 from evq.core.sdk.snapshot import take
@@ -132,7 +132,7 @@ ONE_CHECKOUT = """
 import asyncio, sys
 from pathlib import Path
 from subprocess import DEVNULL
-from evq.agent.command import Completed
+from evq.agent.attempts.command import Completed
 from evq.agent.sources.workdir import checkout
 
 async def run(argv, *, cwd, env):

@@ -21,10 +21,10 @@ from evq.agent.gpus.port import NoGpus
 from evq.agent.taking.room import Holding, Room
 from evq.agent.taking.taker import Taker
 from evq.core.bus.memory import MemoryBus, MemoryServer
+from evq.core.fleet.presence import AgentPresence, RunningTask, encode_presence, presence_key
+from evq.core.fleet.resources import Offer
 from evq.core.handle import from_hint, load
 from evq.core.ports import Delivery, Stored
-from evq.core.presence import AgentPresence, RunningTask, encode_presence, presence_key
-from evq.core.resources import Offer
 from evq.core.sdk.author import Author
 from evq.core.sdk.client import Client
 from evq.core.spec import Command, Limits, Spec

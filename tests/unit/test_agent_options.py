@@ -9,9 +9,9 @@ import pytest
 
 from evq.agent.config import Config
 from evq.agent.options import parse
-from evq.cli.agent import words_of
+from evq.cli.fleet.agent import words_of
 from evq.core.errors import UsageError
-from evq.core.served import GpuCount
+from evq.core.fleet.served import GpuCount
 from evq.core.settings import Settings
 
 LEAST = ("--queues", "a", "--state-dir", "/s", "--cache-dir", "/c")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from evq.agent.claim import Claimer
+from evq.agent.attempts.claim import Claimer
 from evq.agent.config import Config
 from evq.core import state
 from evq.core.bus.memory import MemoryBus, MemoryServer

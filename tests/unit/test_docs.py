@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from evq.agent import variables
+from evq.agent.attempts import variables
 from evq.core import subjects
 from evq.core.bus.connect import _streams
 from evq.core.events import Cause, Envelope, Event, Outcome, Telemetry
-from evq.core.samples import Gpus, Machine, Processes, Sample, Shares
+from evq.core.fleet.samples import Gpus, Machine, Processes, Sample, Shares
 from evq.core.spec import Spec
 
 ROOT = Path(__file__).parents[2]

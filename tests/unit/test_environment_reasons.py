@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evq.agent.command import Completed
+from evq.agent.attempts.command import Completed
 from evq.agent.environments import Recipe
 from evq.agent.environments.conda_reason import explain_conda
 from evq.agent.environments.pip_reason import explain_pip, explain_venv

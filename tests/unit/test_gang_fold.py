@@ -19,8 +19,8 @@ from evq.core.bus.memory import MemoryBus, MemoryServer
 from evq.core.decide import ClaimLost, Holder, Rejected
 from evq.core.events import Cause, Envelope, Launch, Outcome
 from evq.core.evolve import create, evolve
-from evq.core.gang import concerns_all, decide_all, decisive, member_id, named_members
-from evq.core.gather import GATHER, has_gathered
+from evq.core.gangs.gang import concerns_all, decide_all, decisive, member_id, named_members
+from evq.core.gangs.gather import GATHER, has_gathered
 from evq.core.handle import absorb, handle, load, load_gang
 from evq.core.ports import BusAway, Entry, WrongSequence
 from evq.core.sdk.author import Author

@@ -13,11 +13,11 @@ from msgspec.structs import replace
 from evq.agent.gang import patience
 from evq.core.events import Cause, Enqueued
 from evq.core.evolve import create
-from evq.core.gather import Gathering, gathering
-from evq.core.permits import Permit, Permits
-from evq.core.presence import AgentPresence
-from evq.core.resources import Device, Offer, Request
-from evq.core.room import (
+from evq.core.fleet.presence import AgentPresence
+from evq.core.fleet.resources import Device, Offer, Request
+from evq.core.gangs.gather import Gathering, gathering
+from evq.core.queueing.permits import Permit, Permits
+from evq.core.queueing.room import (
     few_permits,
     free,
     missing,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evq.agent.claim import Claimer
+from evq.agent.attempts.claim import Claimer
 from evq.agent.config import Config
 from evq.agent.gpus.ledger import Claim, Left
 from evq.agent.gpus.pool import Assignment

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from evq.agent import kept
+from evq.agent.attempts import kept
+from evq.agent.attempts.kept import Kept, Manifest, manifest_of, read_manifest
 from evq.agent.environments.locks import try_hold
-from evq.agent.kept import Kept, Manifest, manifest_of, read_manifest
 
 
 class Clock:

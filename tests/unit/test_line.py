@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evq.core.line import Spot, Standing, spots_between
+from evq.core.queueing.line import Spot, Standing, spots_between
 
 standings = st.builds(
     Standing,

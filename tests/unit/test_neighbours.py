@@ -8,8 +8,8 @@ import pytest
 
 from evq.core.bus.memory import MemoryBus, MemoryServer
 from evq.core.events import AgentDown, AgentDraining, AgentLost, AgentUp, Envelope
+from evq.core.fleet.presence import presence_key
 from evq.core.ports import Entry
-from evq.core.presence import presence_key
 from evq.core.sdk.author import Author
 from evq.core.sdk.neighbours import Neighbours
 from evq.core.subjects import agent_events

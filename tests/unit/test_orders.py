@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evq.core.events import DrainRequested, ResumeRequested
-from evq.core.orders import Drain, Drains, drained_gpus, obey, whole
+from evq.core.queueing.orders import Drain, Drains, drained_gpus, obey, whole
 
 GPUS = st.lists(st.sampled_from("abcd"), unique=True, max_size=4).map(tuple)
 ORDERS = st.lists(st.tuples(st.sampled_from((DrainRequested, ResumeRequested)), GPUS), max_size=12)

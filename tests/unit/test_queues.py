@@ -12,7 +12,7 @@ from evq.core.errors import Conflict
 from evq.core.events import Envelope
 from evq.core.handle import absorb_queue
 from evq.core.ports import Stored
-from evq.core.queues import (
+from evq.core.queueing.queues import (
     Pause,
     QueueCreated,
     QueueDeleted,

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evq.agent.taking.reservation import nearest, only_waits_for_slot
-from evq.core.presence import AgentPresence
-from evq.core.resources import Device, Offer, Request, delays
+from evq.core.fleet.presence import AgentPresence
+from evq.core.fleet.resources import Device, Offer, Request, delays
 from evq.core.subjects import Level
 
 GIB = 2**30

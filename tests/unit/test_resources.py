@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from evq.core.resources import MEBI, Device, Offer, Request, lacks, parse_size, request_of
+from evq.core.fleet.resources import MEBI, Device, Offer, Request, lacks, parse_size, request_of
 from evq.core.spec import Command, Limits, Spec
 from evq.core.subjects import Level
 

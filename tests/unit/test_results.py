@@ -2,7 +2,7 @@
 
 import pytest
 
-from evq.agent.results import Result, Results
+from evq.agent.attempts.results import Result, Results
 from evq.core import state
 from evq.core.bus.memory import MemoryBus, MemoryServer
 from evq.core.decide import Claim, DeclareLost, Finish, Holder

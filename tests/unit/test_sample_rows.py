@@ -12,8 +12,8 @@ import pytest
 from sampled import NOON, SECOND, figure, sample, stored
 
 from evq.core import wire
+from evq.core.fleet.samples import Gpus, Machine, Processes, Sample, Shares
 from evq.core.ports import Stored
-from evq.core.samples import Gpus, Machine, Processes, Sample, Shares
 from evq.core.subjects import LIFECYCLE_STREAM, SAMPLES_STREAM, TELEMETRY_STREAM
 from evq.core.wire import Broken
 from evq.projector.projection import Batch, Projection

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evq.core.errors import UsageError
-from evq.core.schedule import DAYS, Schedule, parse_schedule
+from evq.core.fleet.schedule import DAYS, Schedule, parse_schedule
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ZONES = st.sampled_from(

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from evq.cli import serve
-from evq.cli.embedded import Door
+from evq.cli.stack import serve
+from evq.cli.stack.embedded import Door
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from evq.core import events, state
 from evq.core.decide import Holder, Rejected, decide
 from evq.core.events import Cause, Launch, Outcome
 from evq.core.evolve import create, evolve
-from evq.core.gather import GATHER, has_gathered
+from evq.core.gangs.gather import GATHER, has_gathered
 from evq.core.spec import After, Command, Spec
 from evq.core.state import Task
 

@@ -11,7 +11,7 @@ from fleet import Fleet, later, played
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evq.core.queues import QueuePaused
+from evq.core.queueing.queues import QueuePaused
 
 PATIENCE = 5.0
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from evq.agent import variables
-from evq.agent.variables import passwords, setup_variables, task_variables
+from evq.agent.attempts import variables
+from evq.agent.attempts.variables import passwords, setup_variables, task_variables
 
 AGENT = {
     "PATH": "/bin",

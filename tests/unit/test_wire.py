@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evq.core import agents, events, permits, queues, wire
+from evq.core import events, wire
 from evq.core.events import Envelope, Event, Telemetry
+from evq.core.fleet import agents
+from evq.core.queueing import permits, queues
 from evq.core.wire import Broken, Unknown
 
 # JSON has no NaN, no infinity and no lone surrogate; whoever writes does not have them either.

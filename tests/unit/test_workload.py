@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from evq.core.presence import AgentPresence, RunningTask
-from evq.core.workload import QueueLoad, busy_seconds, waiting
+from evq.core.fleet.presence import AgentPresence, RunningTask
+from evq.core.queueing.workload import QueueLoad, busy_seconds, waiting
 
 NOW = 1_000_000_000
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import uv
 
-from evq.agent.command import Completed
+from evq.agent.attempts.command import Completed
 from evq.agent.environments import Environment, Request, detect, prepare
 
 OLD_SIX = "six==1.16.0"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from place import OLD_SIX, Place, Runs, versions
 
-from evq.agent.command import Completed
+from evq.agent.attempts.command import Completed
 from evq.agent.environments import Cache, Environment
 from evq.core.errors import EnvironmentFailed
 
@@ -70,7 +70,7 @@ BUILDER = """
 import asyncio, os, subprocess, sys
 from pathlib import Path
 from typing import Any
-from evq.agent.command import Completed
+from evq.agent.attempts.command import Completed
 from evq.agent.environments import Request, detect, prepare
 
 async def run(argv, *, cwd, env):

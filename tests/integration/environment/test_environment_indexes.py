@@ -10,7 +10,7 @@ import pytest
 from index import CANARY, Index
 from place import Place, Runs, versions
 
-from evq.agent.command import Completed
+from evq.agent.attempts.command import Completed
 from evq.agent.environments import Environment, Request, Toolbox, detect, prepare, this_machine
 from evq.core.errors import EnvironmentFailed
 

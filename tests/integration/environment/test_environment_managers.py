@@ -110,7 +110,7 @@ async def test_many_at_once_build_once(place: Place, packages: Index, kit: Kit) 
 BUILDER = """
 import asyncio, os, subprocess, sys
 from pathlib import Path
-from evq.agent.command import Completed
+from evq.agent.attempts.command import Completed
 from evq.agent.environments import Request, detect, prepare
 
 async def run(argv, *, cwd, env):

@@ -119,7 +119,7 @@ def test_packages_for_another_c_library_are_known_by_it(own: Place, tmp_path: Pa
 PREPARE = """
 import asyncio, os, subprocess, sys
 from pathlib import Path
-from evq.agent.command import Completed
+from evq.agent.attempts.command import Completed
 from evq.agent.environments import Request, detect, prepare
 
 async def run(argv, *, cwd, env):

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from evq.cli.move import move as verb
-from evq.cli.move import undo
+from evq.cli.fleet.move import move as verb
+from evq.cli.fleet.move import undo
 from evq.core.errors import NotFound, UsageError
 from evq.core.sdk.moving import Back, Before, End, Front, Mover, Outcome, Step, Where
 from evq.core.spec import Command, Spec

@@ -12,7 +12,7 @@ import pytest
 from sampled import NOON, SECOND, sample
 
 from evq.core import subjects, wire
-from evq.core.samples import Sample
+from evq.core.fleet.samples import Sample
 from evq.projector.samples.columns import HOUR, MINUTE
 from evq.projector.samples.roll_up import roll_up
 

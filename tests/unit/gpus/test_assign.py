@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from evq.agent.gpus.assign import assign
-from evq.core.resources import Device
+from evq.core.fleet.resources import Device
 
 ALL = [Device(f"GPU-{n}", n, memory=80, free_memory=80) for n in range(8)]
 NODES = {device.id: device.index // 4 for device in ALL}

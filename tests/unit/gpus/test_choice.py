@@ -7,8 +7,8 @@ import pytest
 from evq.agent.gpus.choice import choose
 from evq.agent.gpus.port import Gpu
 from evq.core.errors import UsageError
-from evq.core.resources import Request
-from evq.core.served import GpuCount, counts_text, read_queues, wanted
+from evq.core.fleet.resources import Request
+from evq.core.fleet.served import GpuCount, counts_text, read_queues, wanted
 
 GPUS = tuple(
     Gpu(id=f"GPU-{name}", index=n, name="A100", memory=80) for n, name in enumerate("abcd")

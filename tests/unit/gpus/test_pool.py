@@ -16,8 +16,8 @@ import pytest
 from evq.agent.gpus.ledger import Claim, Ledger, Left
 from evq.agent.gpus.pool import NOTHING, Pool
 from evq.agent.gpus.recorded import RecordedGpus
-from evq.core.resources import Request
-from evq.core.served import GpuCount
+from evq.core.fleet.resources import Request
+from evq.core.fleet.served import GpuCount
 
 GIB = 2**30
 

@@ -12,7 +12,7 @@ from evq.agent.machine.host import HostReading
 from evq.agent.machine.share import Share, ShareReading
 from evq.agent.machine.summary import Look, Running, Summary, short
 from evq.core import wire
-from evq.core.samples import Sample, uneven
+from evq.core.fleet.samples import Sample, uneven
 
 MEBI = 2**20
 GPUS = (

@@ -22,7 +22,7 @@ from evq.agent.machine.host import Host
 from evq.agent.machine.watch import MachineWatch
 from evq.core import wire
 from evq.core.bus.memory import MemoryBus, MemoryServer
-from evq.core.samples import Sample
+from evq.core.fleet.samples import Sample
 
 
 class Place:

@@ -1,0 +1,75 @@
+"""What a notebook needs besides its environment: Jupyter to run it, and a place for what came out.
+
+Jupyter's packages are an environment of their own, made once for each Python version and laid
+behind the task's: so nothing is installed into a locked environment, and nothing in it changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import platform
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from ...core.ports import BusAway
+from ...core.sdk.notebook import PATH, output_of
+from .. import environments
+from ..environments.base import Environment, Request
+from ..means import Means
+from ..reporting.redactor import Redactor
+from .command import Run
+
+TOOLS = ("nbclient>=0.10,<1", "ipykernel>=6.29,<8")
+
+
+async def tools(
+    cache: Path, environment: Environment | None, run: Run, base_env: Mapping[str, str]
+) -> Environment:
+    """The environment with Jupyter for the Python of `environment`. Raises `EnvironmentFailed`."""
+    version = (environment and environment.python) or platform.python_version()
+    python = ".".join(version.split(".")[:2])
+    # In an empty folder: no settings of the task's code have a say here.
+    with tempfile.TemporaryDirectory(prefix="evq-tools-") as empty:
+        request = Request(manager="uv", requirements=TOOLS, python=python)
+        recipe = environments.detect(Path(empty), request)
+        return await environments.prepare(
+            recipe,
+            tree=Path(empty),
+            cache=cache,
+            run=run,
+            base_env=base_env,
+        )
+
+
+def variables(tools: Environment) -> dict[str, str]:
+    """What tells the notebook's runner where Jupyter is."""
+    assert tools.path is not None
+    (packages,) = (tools.path / "lib").glob("python*/site-packages")
+    return {PATH: str(packages)}
+
+
+async def keep(means: Means, notebook: Path, redactor: Redactor) -> str | None:
+    """Store the notebook with its outputs, without secrets, under the name that is returned.
+
+    None if it never ran.
+    """
+    written = output_of(notebook)
+    if written.is_symlink() or not written.is_file():
+        return None
+    name = f"notebook-{await asyncio.to_thread(_redact, written, redactor)}"
+    while True:
+        try:
+            await means.bus.objects.put(name, written)
+            return name
+        except BusAway as away:
+            await means.bus.wait(away)
+
+
+def _redact(file: Path, redactor: Redactor) -> str:
+    """Take the secrets out of `file`, and return the digest of what is left."""
+    said = redactor.text(file.read_text(errors="surrogateescape"))
+    data = said.encode(errors="surrogateescape")
+    file.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()

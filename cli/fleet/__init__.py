@@ -1,0 +1,1 @@
+"""Verbs about queues, agents and GPUs, and why a task waits."""

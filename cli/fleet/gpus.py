@@ -1,0 +1,119 @@
+"""`evq gpus`: every GPU of the agents that are there, and who has it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from ...core.fleet.presence import AgentPresence, RunningTask
+from ...core.fleet.resources import Device
+from ...core.units import size_text
+from .. import output
+from ..options import json_option
+from ..output import Column
+from ..session import call
+from ..tasks import figures
+from ..tasks.figures import Figures, fleet, mean, percent, size
+from ..tasks.render import colored
+
+
+@click.command()
+@json_option
+def gpus(as_json: bool) -> None:
+    """Print every GPU of the agents that are there, who has it, and which nobody can have.
+
+    \b
+    Examples:
+      evq gpus
+      evq gpus --json | jq '[.[] | select(.state == "free")] | length'
+    """
+    agents, _, used = call(fleet)
+    found = [(agent, device) for agent in agents for device in agent.devices]
+    if as_json:
+        output.say_json(
+            [{"agent": agent.agent, "host": agent.host, **device_facts(agent, device, used)}
+             for agent, device in found]
+        )  # fmt: skip
+    elif found:
+        say_gpus(found, used, with_agent=True)
+    else:
+        output.note("no agent that is there has a GPU")
+
+
+def say_gpus(
+    found: Sequence[tuple[AgentPresence, Device]], used: Figures, *, with_agent: bool = False
+) -> None:
+    """Print GPUs and who has them."""
+    columns = [
+        Column("AGENT", style=output.bold),
+        Column("GPU", right=True),
+        Column("NAME", soft=True),
+        *(Column(title, right=True) for title in ("MEMORY", "USED", "UTIL", "TEMP", "POWER")),
+        Column("STATE", style=colored),
+        Column("BY", soft=True),
+    ]
+    rows = [
+        (
+            agent.agent if with_agent else "",
+            device.index,
+            device.name,
+            size_text(device.memory) if device.memory else "",
+            *_device_use(used, agent, device),
+            _device_state(agent, device),
+            _device_by(agent, device),
+        )
+        for agent, device in found
+    ]
+    output.say_known(columns, rows)
+
+
+def _device_use(used: Figures, agent: AgentPresence, device: Device) -> tuple[str, ...]:
+    row = used.gpu(agent, device)
+    temperature, power = mean(row, "temperature"), mean(row, "power")
+    return (
+        size(mean(row, "memory")),
+        percent(mean(row, "utilisation")),
+        "" if temperature is None else f"{temperature:.0f}°",
+        "" if power is None else f"{power:.0f}W",
+    )
+
+
+def _device_state(agent: AgentPresence, device: Device) -> str:
+    if device.broken:
+        return "broken"
+    if device.foreign:
+        return "foreign"
+    if _users(agent, device):
+        return "running" if device.held else "shared"
+    return "drained" if device.drained or device.id in agent.drained_gpus else "free"
+
+
+def _device_by(agent: AgentPresence, device: Device) -> str:
+    tasks = ", ".join(
+        " ".join(filter(None, (one.task, one.user, one.name))) for one in _users(agent, device)
+    )
+    drains = [str(drain) for drain in agent.drains if device.id in drain.gpus]
+    return "; ".join(filter(None, (device.broken, device.foreign, tasks, *drains)))
+
+
+def _users(agent: AgentPresence, device: Device) -> list[RunningTask]:
+    return [one for one in agent.running if device.id in one.gpus]
+
+
+def device_facts(agent: AgentPresence, device: Device, used: Figures) -> dict[str, Any]:
+    """A GPU: what it is, its state, and the tasks that have it."""
+    return {
+        "index": device.index,
+        "id": device.id,
+        "name": device.name,
+        "memory": device.memory,
+        "free_memory": device.free_memory,
+        "state": _device_state(agent, device),
+        "why": _device_by(agent, device),
+        "tasks": [one.task for one in _users(agent, device)],
+        "use": figures.use_facts(
+            used.gpu(agent, device), "utilisation", "memory", "temperature", "power", "outside"
+        ),
+    }

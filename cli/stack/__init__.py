@@ -1,0 +1,1 @@
+"""Verbs about the installation: the server, the projector, what is stored."""

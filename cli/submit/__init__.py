@@ -1,0 +1,1 @@
+"""Verbs that put tasks into queues, and what they share."""

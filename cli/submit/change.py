@@ -1,0 +1,153 @@
+"""`evq abort` and `evq retry`: verbs that change tasks which are there."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from ...core.errors import EvqError
+from ...core.state import Task
+from .. import failure, output
+from ..completion import complete_task
+from ..options import dry_run_option, json_option, reason_option, where_option
+from ..selectors import ENDED, LIVE, choose
+from ..session import call
+from ..tasks.document import brief_facts
+from ..tasks.render import colored
+
+if TYPE_CHECKING:
+    from ...core.sdk.client import Client
+
+    Change = Callable[[Client, str], Awaitable[Task]]
+
+
+class Done(msgspec.Struct, frozen=True):
+    """A task after its change, or the error that kept it from changing."""
+
+    task: str
+    now: Task | None = None
+    error: EvqError | None = None
+
+
+@click.command()
+@click.argument("tasks", nargs=-1, shell_complete=complete_task)
+@where_option
+@dry_run_option
+@reason_option
+@json_option
+def abort(
+    tasks: tuple[str, ...], where: str | None, dry_run: bool, reason: str, as_json: bool
+) -> None:
+    """End tasks: at once if they wait, by SIGTERM and later SIGKILL if they run.
+
+    \b
+    Examples:
+      evq abort @
+      evq abort k3f9 m0ab --reason "wrong data"
+      evq abort --where "queue = 'gpu' and name like 'sweep%'" --dry-run
+    """
+    why = reason or "evq abort"
+    found = change_chosen(tasks, where, LIVE, dry_run, lambda c, task: c.abort(task, why))
+    if isinstance(found, list):
+        say_chosen(found, "aborted", as_json)
+    else:
+        report(found, as_json, _abort_words)
+
+
+def _abort_words(task: Task) -> str:
+    if task.live:
+        return f"task {task.id} is told to end; agent {task.live.agent} runs it"
+    return f"task {task.id} {colored('aborted')}"
+
+
+@click.command()
+@click.argument("tasks", nargs=-1, shell_complete=complete_task)
+@where_option
+@dry_run_option
+@reason_option
+@json_option
+def retry(
+    tasks: tuple[str, ...], where: str | None, dry_run: bool, reason: str, as_json: bool
+) -> None:
+    """Run tasks that have ended once more: the same code, the same id, one more attempt.
+
+    \b
+    Examples:
+      evq retry @
+      evq retry k3f9 m0ab --reason "the disk was full"
+      evq retry --where "queue = 'gpu' and cause = 'environment'"
+    """
+    why = reason or "evq retry"
+    found = change_chosen(tasks, where, ENDED, dry_run, lambda c, task: c.retry(task, why))
+    if isinstance(found, list):
+        say_chosen(found, "put back into their queues", as_json)
+    else:
+        report(found, as_json, lambda task: f"task {task.id} {colored('queued')} again")
+
+
+def change_chosen(
+    selectors: Sequence[str],
+    where: str | None,
+    states: Sequence[str],
+    dry_run: bool,
+    change: Change,
+) -> list[str] | tuple[Done, ...]:
+    """Change the tasks that are chosen; or, for a dry run or if there are none, just their ids."""
+
+    async def work(client: Client) -> list[str] | tuple[Done, ...]:
+        chosen = await choose(client, selectors, where, states)
+        if dry_run or not chosen:
+            return chosen
+        return await change_each(client, chosen, change)
+
+    return call(work)
+
+
+def say_chosen(tasks: Sequence[str], verb: str, as_json: bool) -> None:
+    """Say which tasks would be changed."""
+    if as_json:
+        output.say_json([{"task": task} for task in tasks])
+    elif tasks:
+        for task in tasks:
+            output.say(task)
+        output.note(f"{output.count_of(len(tasks), 'task')} would be {verb}")
+    else:
+        output.note("no task is like that")
+
+
+async def change_each(client: Client, tasks: Sequence[str], change: Change) -> tuple[Done, ...]:
+    """Change one task after the other. One that is refused does not keep the others from it."""
+    done = []
+    for task in tasks:
+        try:
+            done.append(Done(task, await change(client, task)))
+        except EvqError as error:
+            done.append(Done(task, error=error))
+    return tuple(done)
+
+
+def report(
+    done: Sequence[Done],
+    as_json: bool,
+    words: Callable[[Task], str],
+    undo: Callable[[Sequence[Task]], str] | None = None,
+) -> None:
+    """Say what became of each, and the command that undoes it; ends with the exit status of the
+    first that was refused."""
+    errors = [one.error for one in done if one.error]
+    changed = [one.now for one in done if one.now]
+    if as_json:
+        back = {} if undo is None else {"undo": [undo(changed)]}
+        output.say_json([brief_facts(task) | back for task in changed])
+    else:
+        for task in changed:
+            output.say(words(task))
+        if undo and changed:
+            output.say(f"  {output.dim('undo')} {undo(changed)}")
+    for error in errors:
+        failure.show(error, as_json=as_json)
+    if errors:
+        raise SystemExit(errors[0].exit_code)

@@ -1,0 +1,1 @@
+"""Verbs that look at tasks: one, many, their logs, what differs."""

@@ -1,0 +1,133 @@
+"""`evq ls`: the tasks, the newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ...core.questions import Named
+from ...core.sdk.author import user_name
+from .. import output
+from ..completion import complete_queue
+from ..options import json_option
+from ..output import Column
+from ..session import call
+from .render import age, colored, end_text, marked, span, timestamp
+
+if TYPE_CHECKING:
+    from ...core.sdk.client import Client
+
+STATES = ("held", "queued", "claimed", "running", "completed", "failed", "aborted", "timed_out")
+LIMIT = 20
+ALL = 1_000_000
+
+Row = Mapping[str, Any]
+
+
+@click.command()
+@click.option(
+    "-s",
+    "--state",
+    "states",
+    type=click.Choice(STATES),
+    multiple=True,
+    metavar="STATE",
+    help=f"Only tasks in this state; may be repeated: {', '.join(STATES)}.",
+)
+@click.option(
+    "-q", "--queue", metavar="NAME", shell_complete=complete_queue, help="Only this queue."
+)
+@click.option("--mine", is_flag=True, help="Only tasks that you enqueued.")
+@click.option(
+    "-n", "limit", type=click.IntRange(min=1), default=LIMIT, metavar="N", help="At most N.  [20]"
+)
+@click.option("--all", "everything", is_flag=True, help="All there are.")
+@click.option("--ranks", is_flag=True, help="Each rank of a gang on a line of its own.")
+@json_option
+def ls(
+    states: tuple[str, ...],
+    queue: str | None,
+    mine: bool,
+    limit: int,
+    everything: bool,
+    ranks: bool,
+    as_json: bool,
+) -> None:
+    """List tasks, the newest first. A gang is one line, that of its rank 0.
+
+    \b
+    Examples:
+      evq ls
+      evq ls --mine -s running -s queued
+      evq ls --all --json | jq -r '.[] | select(.exit_code == 1) | .task'
+    """
+    params: dict[str, Any] = {"limit": ALL if everything else limit}
+    params |= {"states": list(states)} if states else {}
+    params |= {"queue": queue} if queue else {}
+    params |= {"user": user_name()} if mine else {}
+    params |= {"ranks": True} if ranks else {}
+    rows = call(lambda client: _rows(client, Named("tasks", params)))
+    if as_json:
+        output.say_json(rows)
+    elif rows:
+        _print(rows, ranks)
+        if len(rows) == limit and not everything and output.on_terminal():
+            output.note(output.dim(f"the newest {limit}; evq ls --all shows all there are"))
+    else:
+        output.note("no task is like that" if params.keys() - {"limit"} else "no task yet")
+
+
+async def _rows(client: Client, question: Named) -> list[dict[str, Any]]:
+    return [row async for row in client.rows(question)]
+
+
+def _ranks(row: Row, apart: bool) -> str:
+    """How many ranks stand behind a line, or which one it is."""
+    if row.get("gang") is None:
+        return ""
+    return f" [{row['gang_rank']}]" if apart else f" ×{row['nodes']}"
+
+
+def _print(rows: list[dict[str, Any]], ranks: bool) -> None:
+    columns = [
+        Column("TASK", style=output.bold),
+        Column("STATE", style=colored),
+        Column("NAME", soft=True),
+        Column("QUEUE"),
+        Column("AGE", right=True),
+        Column("WAIT", right=True),
+        Column("RUN", right=True),
+        Column("AGENT"),
+        Column("LAST", soft=True, style=output.dim),
+    ]
+    output.say_table(
+        columns,
+        [
+            (
+                row["task"],
+                marked(row["state"]),
+                row["name"] + _ranks(row, ranks),
+                row["queue"],
+                age(timestamp(row["enqueued"])),
+                span(row["wait_seconds"]),
+                span(row["run_seconds"]),
+                row["agent"],
+                last_words(row),
+            )
+            for row in rows
+        ],
+    )
+
+
+def last_words(row: Row) -> str:
+    """Why it ended without success; else how far it is, and its metrics."""
+    if row["cause"]:
+        return end_text(row["exit_code"], row["cause"]).replace("exit status", "exit")
+    metrics = row.get("metrics") or ""
+    if row["state"] != "running" or row.get("progress_done") is None:
+        return metrics
+    total = f"/{row['progress_total']:g}" if row["progress_total"] else ""
+    progress = f"{row['progress_done']:g}{total} {row['progress_text'] or ''}".rstrip()
+    return f"{progress}  {metrics}".rstrip()

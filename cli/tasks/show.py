@@ -1,0 +1,256 @@
+"""`evq show`: everything about a task, folded from the log itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ...core import parameters
+from ...core.errors import ProjectorAway
+from ...core.gangs.dependencies import pending
+from ...core.handle import load_gang
+from ...core.questions import Named
+from ...core.spec import Limits, Spec
+from ...core.state import Attempt, Claimed, Ended, Held, Queued, Running, Task
+from ...core.units import duration_text, size_text
+from .. import output
+from ..completion import complete_task
+from ..options import json_option
+from ..output import Column, dim
+from ..selectors import resolve
+from ..session import call
+from ..submit.after import after_text
+from ..submit.gang import gang_facts, member_lines
+from .difference import shown
+from .document import masked, seconds_run, task_facts
+from .logs import last_lines
+from .narrate import phase_text
+from .remedy import LAST_LINES, explanation, failed
+from .render import age, clock, code_text, colored, end_text, marked, now, repo_text, span
+
+if TYPE_CHECKING:
+    from ...core.sdk.client import Client
+
+Metrics = list[dict[str, Any]]
+LABEL = 10
+
+
+@click.command()
+@click.argument("task", default="@", shell_complete=complete_task)
+@json_option
+def show(task: str, as_json: bool) -> None:
+    """Print everything about a task: by default the last one you enqueued.
+
+    \b
+    Examples:
+      evq show
+      evq show k3f9
+      evq show @~1 --json | jq .attempts[0].environment.packages
+    """
+    found, members, metrics, lines = call(lambda client: _ask(client, task))
+    if as_json:
+        more = {"metrics": metrics, "last_lines": lines}
+        output.say_json(task_facts(found) | {"gang": members and gang_facts(members)} | more)
+        return
+    for line in page(found):
+        output.say(line)
+    if members:
+        output.say()
+        output.say(output.bold(f"gang of {len(members)}"))
+        for line in member_lines(members):
+            output.say(f"  {line}")
+    if metrics:
+        output.say()
+        _show_metrics(metrics)
+    if failed(found):
+        output.say()
+        for line in explanation(found, lines):
+            output.say(line)
+    output.say()
+    output.say(dim(next_commands(found)))
+
+
+async def _ask(
+    client: Client, selector: str
+) -> tuple[Task, list[Task] | None, Metrics | None, list[str]]:
+    """The task, the members of its gang if it has one, its metrics if a projector answers, and its
+    last lines if it failed."""
+    task = await client.get(await resolve(client, selector))
+    members = await load_gang(client.bus.log, task) if task.spec.gang else None
+    if not task.attempts:
+        return task, members, [], []
+    lines = await last_lines(client, task, LAST_LINES) if failed(task) else []
+    try:
+        rows = [row async for row in client.rows(Named("metrics", {"task": task.id}))]
+    except ProjectorAway:
+        return task, members, None, lines
+    return task, members, rows, lines
+
+
+def page(task: Task) -> list[str]:
+    """The task for people, line by line."""
+    spec = task.spec
+    lines = [
+        f"task {output.bold(task.id)}  {spec.name}",
+        _label("state", sentence(task)),
+        _label("asked", f"{age(task.enqueued)} ago by {task.by} ({clock(task.enqueued)})"),
+        _label("queue", f"{task.place.queue}, priority {task.place.priority}"),
+        _label("command", task_facts(task)["command"]),
+    ]
+    if spec.repo:
+        lines.append(_label("code", repo_text(spec.repo)))
+    if spec.code:
+        lines.append(_label("code", code_text(spec.code)))
+        lines.append(_label("", dim(f"snapshot {spec.code.snapshot[:12]}, in {spec.code.folder}")))
+    for name, text in (
+        ("params", _parameters(spec)),
+        ("setenv", _pairs({k: masked(k, v) for k, v in spec.variables.items()})),
+        (
+            "docker",
+            " ".join((spec.container.image, *spec.container.args)) if spec.container else "",
+        ),
+        ("apt", " ".join(spec.apt)),
+        ("secrets", " ".join(spec.secrets)),
+        ("tags", " ".join(spec.tags)),
+        ("limits", _limits(task)),
+        ("after", after_text(task)),
+        ("awaited by", ", ".join(task.awaited_by)),
+        ("clone of", spec.parent or ""),
+        ("key", spec.key or ""),
+    ):
+        if text:
+            lines.append(_label(name, text))
+    for attempt in task.attempts:
+        lines += ["", *attempt_lines(attempt)]
+    return lines
+
+
+def _label(name: str, text: str) -> str:
+    return f"  {dim(name.ljust(LABEL))} {text}"
+
+
+def _pairs(values: dict[str, str]) -> str:
+    return " ".join(f"{name}={value}" for name, value in values.items())
+
+
+def _parameters(spec: Spec) -> str:
+    """All but the environment, which has a line of its own."""
+    values = parameters.values(spec)
+    return _pairs({name: shown(name, value) for name, value in values.items()})
+
+
+def _limits(task: Task) -> str:
+    spec, limits = task.spec, task.spec.limits or Limits()
+    parts = [
+        f"{spec.retries} retries ({task.failures} used)" if spec.retries else "",
+        f"time {duration_text(spec.timeout)}" if spec.timeout else "",
+        f"grace {duration_text(spec.grace)}" if spec.grace else "",
+        f"kept {duration_text(spec.keep)} after a failure" if spec.keep is not None else "",
+        f"memory {size_text(limits.memory)}" if limits.memory else "",
+        f"cpus {limits.cpus:g}" if limits.cpus else "",
+        f"processes {limits.processes}" if limits.processes else "",
+        f"gpus {spec.gpus}" if spec.gpus else "",
+        f"{size_text(spec.gpu_memory)} of a GPU" if spec.gpu_memory else "",
+        ", ".join(f"{name}={value}" for name, value in spec.needs.items()),
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def sentence(task: Task) -> str:
+    """The state in one sentence."""
+    state, word = task.state, colored(marked(task.name_of_state))
+    abort = f"; told to end by {task.abort.by}: {task.abort.reason}" if task.abort else ""
+    match state:
+        case Held(since):
+            others = (
+                "another task has"
+                if len(pending(task)) == 1
+                else f"{len(pending(task))} tasks have"
+            )
+            return f"{word} for {span((now() - since) / 1e6)}, until {others} ended"
+        case Queued(since, delay):
+            again = f", runs again at the earliest {span(delay)} after that" if delay else ""
+            return f"{word} for {span((now() - since) / 1e6)}{again}"
+        case Claimed(attempt):
+            step = attempt.phases[-1].name if attempt.phases else "nothing yet"
+            return f"{word} by {attempt.agent}, which prepares it ({step}){abort}"
+        case Running(attempt):
+            started = attempt.launch.at if attempt.launch else attempt.claimed
+            return f"{word} on {attempt.agent} for {span((now() - started) / 1e6)}{abort}"
+        case Ended():
+            how = end_text(state.exit_code, state.cause)
+            because = ": " + ", ".join(filter(None, dict.fromkeys([how, state.evidence])))
+            return f"{word} {age(state.at)} ago{because if len(because) > 2 else ''}"
+
+
+def _gpus(attempt: Attempt) -> str:
+    memory = attempt.gpu_memory
+    return ", ".join(attempt.gpus) + (f", {size_text(memory)} of each" if memory else "")
+
+
+def attempt_lines(attempt: Attempt) -> list[str]:
+    """One attempt: where, which steps took how long, how it ended."""
+    end, launch, environment = attempt.end, attempt.launch, attempt.environment
+    head = f"attempt {attempt.number} on {attempt.agent}, claimed {clock(attempt.claimed)}"
+    lines = [output.bold(head)]
+    if attempt.gpus:
+        lines.append(_label("gpus", _gpus(attempt)))
+    lines += [
+        _label("", phase_text(one.name, one.seconds, one.cached, one.detail))
+        for one in attempt.phases
+    ]
+    if attempt.commit:
+        lines.append(_label("commit", attempt.commit))
+    if environment:
+        python = f", Python {environment.python}" if environment.python else ""
+        count = f"{len(environment.packages)} packages" if environment.packages else "no packages"
+        lines.append(_label("with", f"{environment.manager}{python}, {count}"))
+        if environment.image:
+            lines.append(_label("in", f"image {environment.image}"))
+    if launch:
+        lines.append(_label("ran", f"{' '.join(launch.argv)}  {dim(f'pid {launch.pid}')}"))
+    if end:
+        how = end_text(end.exit_code, end.cause)
+        word = colored(marked(end.outcome.value if end.outcome else "lost"))
+        took = seconds_run(attempt)
+        after = f" after {span(took)}" if took is not None else ""
+        lines.append(_label("ended", f"{word}{after}{f', {how}' if how else ''}"))
+        if end.evidence and end.evidence != how:
+            lines.append(_label("", end.evidence))
+        if end.usage:
+            used = f"{span(end.usage.wall)} wall, {span(end.usage.cpu)} cpu"
+            memory = f", {size_text(end.usage.max_rss)} at most" if end.usage.max_rss else ""
+            lines.append(_label("used", used + memory))
+    return lines
+
+
+def _show_metrics(metrics: Metrics) -> None:
+    columns = [
+        Column("METRIC", soft=True),
+        *(Column(title, right=True) for title in ("LAST", "STEP", "MIN", "MAX", "POINTS")),
+    ]
+    rows = [
+        (
+            row.get("name"),
+            *(_number(row.get(key)) for key in ("value", "step", "min", "max", "n")),
+        )
+        for row in metrics
+    ]
+    output.say_table(columns, rows)
+
+
+def _number(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def next_commands(task: Task) -> str:
+    """What one may want to do now."""
+    match task.state:
+        case Held() | Queued():
+            verbs: tuple[str, ...] = ("why {}", "abort {}")
+        case Claimed() | Running():
+            verbs = ("logs {} -f", "abort {}")
+        case Ended():
+            verbs = ("logs {}", "retry {}", "clone {}")
+    return "next  " + "   ".join(f"evq {verb.format(task.id)}" for verb in verbs)

@@ -1,0 +1,1 @@
+"""Tasks that depend on each other: gangs, and what is awaited."""

@@ -1,0 +1,1 @@
+"""Queues: their rules, their order, and what limits them."""
