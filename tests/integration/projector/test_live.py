@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
-from evq.core.bus.connect import connect
-from evq.core.decide import Move
-from evq.core.events import Outcome
-from evq.core.fleet.presence import AgentPresence, encode_presence
-from evq.core.fleet.resources import Offer
-from evq.core.queueing.queues import QueuePaused, QueueResumed
 from evq.core.sdk.client import Client
 from evq.core.sdk.live import LiveFleet, live_fleet, live_task
-from evq.core.sdk.live.loading import load_state
-from evq.core.sdk.live.model import Model
 
 PATIENCE = 30.0
 
