@@ -15,6 +15,7 @@ from ...core.queueing.queues import (
     QueueState,
     rules_text,
 )
+from ...core.saved_queries import QueryDeleted, QuerySaved
 from ...core.spec import argv_text
 from ...core.wire import Broken, Unknown
 from ..fleet.limit import limit_text
@@ -102,6 +103,10 @@ def _words(event: events.Event) -> str:
         case QueueRuled(queue=queue, fair=fair):
             rules = rules_text(QueueState(queue, fair=fair)) or "in order of age"
             return f"queue {queue} is shared out {rules}: {event.reason}"
+        case QuerySaved():
+            return f"query @{event.query} saved" + (f": {event.meaning}" * bool(event.meaning))
+        case QueryDeleted():
+            return f"query @{event.query} deleted{because(event.reason)}"
         case events.DrainRequested():
             return f"{_drained(event)} to be drained{because(event.reason)}"
         case events.ResumeRequested():
