@@ -278,6 +278,7 @@ def describe(means: Means) -> AgentUp:
         python=platform.python_version(),
         gpus=tuple(gpu.id for gpu in means.pool.chosen),
         services=config.services,
+        gpu_memory=tuple(gpu.memory for gpu in means.pool.chosen),
     )
 
 

@@ -29,7 +29,9 @@ from ..core.handle import absorb_queue
 from ..core.moments import writable as time
 from ..core.ports import Stored
 from ..core.queueing.permits import Permits
+from ..core.queries import Query
 from ..core.queueing.queues import QueueEvent, QueueState
+from ..core.saved_queries import QueryEvent, QuerySaved, saved_query
 from ..core.state import Attempt, Task
 from ..core.subjects import (
     LIFECYCLE_STREAM,
@@ -37,6 +39,7 @@ from ..core.subjects import (
     parse_hint,
     parse_lifecycle,
     parse_permits,
+    parse_query_events,
     parse_queue_events,
     parse_telemetry,
 )
@@ -64,6 +67,7 @@ class Folded(msgspec.Struct):
     agents: dict[str, AgentRecord] = {}
     queues: dict[str, QueueState] = {}
     permits: dict[str, PermitsRow] = {}
+    queries: dict[str, Query | None] = {}
     events: list[EventRow] = []
     dead: list[DeadLetter] = []
 
@@ -126,6 +130,9 @@ def _fold_one(
         folded.events.append(_event_row(stored, message, None))
     elif queue := parse_permits(subject):
         _fold_permits(folded, message, queue)
+        folded.events.append(_event_row(stored, message, None))
+    elif name := parse_query_events(subject):
+        _fold_query(folded, message, name)
         folded.events.append(_event_row(stored, message, None))
     else:
         raise Strange("no such subject is known")
@@ -201,6 +208,17 @@ def _fold_permits(folded: Folded, message: Envelope | Unknown, queue: str) -> No
     if not isinstance(message.event, Permits):
         raise Strange(f"{_kind(message)} is no event of permits")
     folded.permits[queue] = permits_row(message.at, message.by, message.event)
+
+
+def _fold_query(folded: Folded, message: Envelope | Unknown, name: str) -> None:
+    """Each such event says all there is to say, too; null is a query that is no more."""
+    if isinstance(message, Unknown):
+        return
+    event = message.event
+    if not isinstance(event, QueryEvent):
+        raise Strange(f"{_kind(message)} is no event of a saved query")
+    is_saved = isinstance(event, QuerySaved)
+    folded.queries[name] = saved_query(event, message.by, message.at) if is_saved else None
 
 
 def _kind(message: Envelope | Unknown) -> str:

@@ -23,10 +23,10 @@ import msgspec
 from ..core.errors import Conflict, EvqError
 from .samples.columns import schema as sample_schema
 
-VERSION = 8
+VERSION = 9
 """Raised with every change of the `SCHEMA`; an older file is rebuilt from the log."""
 
-SCHEMA = ("schema.sql", "overviews.sql", "samples.sql")
+SCHEMA = ("macros.sql", "schema.sql", "overviews.sql", "samples.sql")
 
 FILE = "evq.duckdb"
 REBUILD = "evq projector --rebuild"

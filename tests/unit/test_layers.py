@@ -21,6 +21,7 @@ ONLY_IN = {
     "pynvml": ("agent/gpus/nvml.py",),
     "amdsmi": ("agent/gpus/amd.py",),
     "keyring": ("agent/secret_sources.py",),
+    "plotext": ("cli/analytics/plot.py",),
     "click": ("cli/",),
     "rich": ("cli/",),
 }
@@ -99,6 +100,7 @@ def test_the_house_keeps_its_arrows() -> None:
         ("agent/containers/container.py", "from docker.errors import APIError"),
         ("agent/attempts/launch.py", "import keyring"),
         ("core/sdk/client.py", "import click"),
+        ("cli/analytics/sql.py", "import plotext"),
         ("agent/main.py", "from rich.table import Table"),
         ("core/decide.py", "import time"),
         ("core/evolve.py", "from datetime import datetime"),
