@@ -23,7 +23,7 @@ import msgspec
 from ..core.errors import Conflict, EvqError
 from .samples.columns import schema as sample_schema
 
-VERSION = 8
+VERSION = 9
 """Raised with every change of the `SCHEMA`; an older file is rebuilt from the log."""
 
 SCHEMA = ("schema.sql", "overviews.sql", "samples.sql")

@@ -30,12 +30,18 @@ class ProgressWords(msgspec.Struct):
 
 
 class Words(msgspec.Struct):
-    """One line from a task; `at` is microseconds since 1970 by the task's clock."""
+    """One line from a task; `at` is microseconds since 1970 by the task's clock.
+
+    With a `claim` it is for that attempt only: its speaker is no process of the attempt's own.
+    """
 
     at: int | None = None
     step: int | None = None
     metrics: dict[str, Value] | None = None
     progress: ProgressWords | None = None
+    params: dict[str, str] | None = None
+    tags: dict[str, str] | None = None
+    claim: int | None = None
 
 
 _decoder = msgspec.json.Decoder(Words)
