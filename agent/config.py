@@ -96,6 +96,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     disk_floor: str = "auto"
     cache_bytes: int = 100 * 2**30
     cache_kinds: Mapping[str, int] = {}
+    trackers: frozenset[str] = frozenset({"mlflow", "tensorboard"})
     sample_every: float = 0.5
     report_every: float = 10.0
 

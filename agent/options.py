@@ -56,6 +56,7 @@ READERS: Mapping[str, Callable[[str], Any]] = {
     "pass_env": _words,
     "secrets_env": _words,
     "cache_kinds": parse_kinds,
+    "trackers": lambda text: frozenset(_words(text)),
     "labels": _pairs,
     "queue_gpus": _counts,
     "service_limits": parse_limits,

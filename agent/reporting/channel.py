@@ -7,6 +7,7 @@ a slot is given to another attempt, every process of the one before is dead.
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,13 @@ READ_BYTES = 256 * 1024
 
 
 Value = float | Literal["nan", "inf", "-inf"]
+
+
+def plain(number: float) -> Value:
+    """The number as it can stand in JSON."""
+    if math.isfinite(number):
+        return number
+    return "nan" if math.isnan(number) else "inf" if number > 0 else "-inf"
 
 
 class ProgressWords(msgspec.Struct):
