@@ -175,7 +175,7 @@ class Attempt:
         folder = launch.folder(spec, tree)
         began, since = time.monotonic(), time.time()
         pid = await execution.spawn(command, cwd=folder, env=variables)
-        self._tracking.begin(tree, folder, variables, since)
+        self._tracking.begin(ready, folder, variables, since)
         self._confinement.started(pid)
         self._means.watch.started(self.claim, self.task.id, self.holder.attempt, pid)
         self._launch = Launch(now(), pid, tuple(command), self._means.host, str(tree))

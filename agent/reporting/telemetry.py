@@ -101,7 +101,8 @@ class Recorder:
                 text=self.redactor.text(told.text)[:200],
             )
         for kept, said in ((self._params, words.params), (self._tags, words.tags)):
-            kept |= {name: self.redactor.text(value) for name, value in (said or {}).items()}
+            text = self.redactor.text
+            kept |= {text(name): text(value) for name, value in (said or {}).items()}
             self._bytes += sum(len(name) + len(value) for name, value in (said or {}).items())
         if len(self._points) >= FLUSH_POINTS or self._bytes > FLUSH_BYTES:
             self.flush()

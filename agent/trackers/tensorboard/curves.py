@@ -42,6 +42,7 @@ class Source:
     def __init__(self, root: Path, since: float, *, named: bool = False) -> None:
         """`since` is when the command began, in seconds since 1970; `named` says that the user
         named the folder."""
+        root = root.resolve()
         self.finder = Finder(root, since)
         self._prefixes = Prefixes(root, named=named)
         self._series: list[Series] = []
@@ -49,7 +50,8 @@ class Source:
     def read(self, complain: Callable[[str], None]) -> Iterator[Words]:
         """What is new in all files."""
         for path in self.finder.look():
-            self._series.append(_series(path, self._prefixes.of(path.parent)))
+            prefix = self._prefixes.of(path.parent)
+            self._series.append(_series(path, self.finder.root, prefix))
         for one in list(self._series):
             yield from one.read()
             if one.over:
@@ -58,10 +60,10 @@ class Source:
                 complain(f"{where} is not read any further: {one.over}")
 
 
-def _series(path: Path, prefix: str) -> Series:
+def _series(path: Path, root: Path, prefix: str) -> Series:
     from .series import Series  # 50 ms that only tasks with event files pay
 
-    return Series(path, prefix)
+    return Series(path, root, prefix)
 
 
 class Curves:

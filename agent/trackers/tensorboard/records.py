@@ -32,8 +32,10 @@ class Damaged(Exception):
 class EventFile:
     """One file, and how far it was read."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, root: Path) -> None:
+        """A link that leads out of `root` is not followed, wherever in the path it is."""
         self.path = path
+        self._root = root
         self._at = 0
 
     def read(self) -> list[bytes]:
@@ -46,6 +48,8 @@ class EventFile:
         descriptor = os.open(self.path, _OPEN)
         try:
             found = os.fstat(descriptor)
+            if not Path(os.readlink(f"/proc/self/fd/{descriptor}")).is_relative_to(self._root):
+                raise PermissionError(f"a link leads out of {self._root}")
             if not stat.S_ISREG(found.st_mode):
                 return []
             if found.st_size < self._at:
