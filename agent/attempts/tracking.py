@@ -57,10 +57,16 @@ class Tracking:
         named = [folder / path for path in variables.get(FOLDERS, "").split(":") if path]
         if ready.place.variables is not None:
             # What lies elsewhere in a container is not ours to see.
-            named = [path for path in named if path.resolve().is_relative_to(ready.tree)]
+            named = [path for path in named if self._is_inside(path, ready.tree)]
         sources = [Source(path, since, named=True) for path in _outermost(named)]
         sources = sources or [Source(ready.tree, since)]
         self._curves = Curves(sources, self._recorder.heard, self._recorder.say)
+
+    def _is_inside(self, path: Path, tree: Path) -> bool:
+        inside = path.resolve().is_relative_to(tree)
+        if not inside:
+            self._recorder.say(f"{FOLDERS}: {path} leads out of the task's own folder")
+        return inside
 
     def _choice(self, text: str) -> frozenset[str]:
         try:
