@@ -21,6 +21,7 @@ from ..core.events import (
     Log,
     Metric,
     Progress,
+    Remarks,
     Telemetry,
 )
 from ..core.evolve import create, evolve
@@ -274,6 +275,7 @@ class Said(msgspec.Struct):
 
     metrics: list[tuple[object, ...]] = []
     logs: list[tuple[object, ...]] = []
+    remarks: list[tuple[object, ...]] = []
     progress: dict[int, tuple[object, ...]] = {}
     dead: list[DeadLetter] = []
 
@@ -321,6 +323,8 @@ def _sort_one(said: Said, stored: Stored, record: Telemetry | Broken, claims: Cl
         case Log():
             _same_length(record.at, record.stream, record.text)
             said.logs.append(row)
+        case Remarks():
+            said.remarks.append(row)
         case Progress(at=when, done=done, total=total, text=words):
             said.progress[record.claim] = (record.claim, stored.seq, time(when), done, total, words)
 

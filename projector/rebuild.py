@@ -23,6 +23,7 @@ _TELL_SECONDS = 5.0
 _OF_TELEMETRY = {
     "_metrics": "place >> 20 < $1",
     "_logs": "seq < $1",
+    "_remarks": "seq < $1",
     "_progress": "seq < $1",
     "_dead_letters": "stream = 'EVQTEL' AND seq < $1",
 }
