@@ -11,12 +11,11 @@ from typing import Any
 
 import msgspec
 
-from ..core.errors import QueryFailed, UsageError
+from ..core.errors import UsageError
 from ..core.questions import Column, Head, Named, Sql
 from .cells import Cells, ask
 from .follow import Follower
 from .snapshots import Snapshots
-from .store import Answer, Database, Failed, Unfit
 from .values import parts
 
 FILES = ("queries.sql", "machines.sql", "reports.sql")
@@ -90,9 +89,10 @@ class Answers:
 
     async def named(self, data: bytes) -> AsyncIterator[bytes]:
         """The answer to a `Named`: a head, then rows."""
-        sql, parameters = parameters_for(_decode(_named, data))
-        last = await self._follower.catch_up()
-        seq, answer = await self._follower.read(lambda database: _ask(database, sql, parameters))
+        question = _decode(_named, data)
+        sql, parameters = parameters_for(question)
+        last = await (self._follower.catch_up() if question.fresh else self._follower.end())
+        seq, answer = await self._follower.ask(sql, parameters)
         columns = tuple(Column(name, kind) for name, kind in answer.columns)
         yield msgspec.json.encode(Head(columns, seq, max(0, last - seq)))
         for part in parts(answer.rows, [column.type for column in columns]):
@@ -118,12 +118,3 @@ def _decode(decoder: msgspec.json.Decoder[Any], data: bytes) -> Any:
         return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError("the question cannot be read", why=str(error)) from error
-
-
-def _ask(database: Database, sql: str, parameters: dict[str, Any]) -> Answer:
-    try:
-        return database.answer(sql, parameters)
-    except (Failed, *Unfit) as error:
-        raise QueryFailed(
-            "the question cannot be answered", why=str(error).splitlines()[0], fix="evq status"
-        ) from error
