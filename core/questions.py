@@ -17,10 +17,15 @@ CATALOGUE = "catalogue"
 
 
 class Named(msgspec.Struct, frozen=True):
-    """A question that the projector knows by name, with its parameters."""
+    """A question that the projector knows by name, with its parameters.
+
+    Who has just written something wants a `fresh` answer, which waits until all that the streams
+    hold is in the database. Who follows the log from the answer's sequence on needs none.
+    """
 
     name: str
     params: dict[str, Any] = {}
+    fresh: bool = True
 
 
 class Sql(msgspec.Struct, frozen=True):

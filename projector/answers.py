@@ -17,7 +17,6 @@ from .catalogue import questions, reports
 from .cells import Cells, ask
 from .follow import Follower
 from .snapshots import Snapshots
-from .store import Answer, Database, Failed, Unfit
 from .values import parts
 
 _named = msgspec.json.Decoder(Named)
@@ -51,7 +50,7 @@ class Answers:
         if question.name == CATALOGUE:
             answer = self._catalogue()
         elif query := own(question.name):
-            answer = self._own(query.text, values_for(query, question.params))
+            answer = self._own(query.text, values_for(query, question.params), question.fresh)
         else:
             query = await self._saved(question.name)
             answer = self._in_a_cell(Sql(query.text, params=values_for(query, question.params)))
@@ -69,9 +68,11 @@ class Answers:
             async for part in answer:
                 yield part
 
-    async def _own(self, sql: str, parameters: dict[str, Any]) -> AsyncGenerator[bytes]:
-        last = await self._follower.catch_up()
-        seq, answer = await self._follower.read(lambda database: _ask(database, sql, parameters))
+    async def _own(
+        self, sql: str, parameters: dict[str, Any], fresh: bool
+    ) -> AsyncGenerator[bytes]:
+        last = await (self._follower.catch_up() if fresh else self._follower.end())
+        seq, answer = await self._follower.ask(sql, parameters)
         columns = tuple(Column(name, kind) for name, kind in answer.columns)
         yield msgspec.json.encode(Head(columns, seq, max(0, last - seq)))
         for part in parts(answer.rows, [column.type for column in columns]):
@@ -125,12 +126,3 @@ def _decode(decoder: msgspec.json.Decoder[Any], data: bytes) -> Any:
         return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError("the question cannot be read", why=str(error)) from error
-
-
-def _ask(database: Database, sql: str, parameters: dict[str, Any]) -> Answer:
-    try:
-        return database.answer(sql, parameters)
-    except (Failed, *Unfit) as error:
-        raise QueryFailed(
-            "the question cannot be answered", why=str(error).splitlines()[0], fix="evq status"
-        ) from error
