@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from ..core.errors import NotFound, QueryFailed, UsageError
+from ..core.errors import NotFound, UsageError
 from ..core.queries import Query, query_name, values_for
 from ..core.questions import CATALOGUE, Column, Head, Named, Sql
 from . import saved
@@ -78,15 +78,11 @@ class Answers:
         for part in parts(answer.rows, [column.type for column in columns]):
             yield part
 
-    async def position(self, data: bytes) -> AsyncIterator[bytes]:
-        """How far the lifecycle stream is in the database; costs no look into it."""
-        yield msgspec.json.encode(Head((), self._follower.position[0]))
-
     async def _saved(self, name: str) -> Query:
         """The query that a user saved by this name. Raises `NotFound`."""
         wanted = query_name(name)
         await self._follower.catch_up()
-        _, known = await self._follower.read(saved.read)
+        _, known = await self._known()
         for query in known:
             if query.name == wanted:
                 return query
@@ -98,10 +94,15 @@ class Answers:
             fix="evq sql --list",
         )
 
+    async def _known(self) -> tuple[int, list[Query]]:
+        """The queries that users saved, and the sequence at which these are all."""
+        seq, answer = await self._follower.ask(saved.READ, {})
+        return seq, saved.read(answer.rows)
+
     async def _catalogue(self) -> AsyncGenerator[bytes]:
         """The queries that people ask, each as one JSON document: evq's own, then saved ones."""
         last = await self._follower.catch_up()
-        seq, known = await self._follower.read(saved.read)
+        seq, known = await self._known()
         ours = [query for group in reports().values() for query in group.values()]
         rows = [[msgspec.json.encode(query).decode()] for query in (*ours, *known)]
         yield msgspec.json.encode(Head((Column("query", "JSON"),), seq, max(0, last - seq)))

@@ -29,8 +29,8 @@ from ..core.fleet.agent_record import AgentRecord, evolve_agent
 from ..core.handle import absorb_queue
 from ..core.moments import writable as time
 from ..core.ports import Stored
-from ..core.queueing.permits import Permits
 from ..core.queries import Query
+from ..core.queueing.permits import Permits
 from ..core.queueing.queues import QueueEvent, QueueState
 from ..core.saved_queries import QueryEvent, QuerySaved, saved_query
 from ..core.state import Attempt, Task
@@ -218,8 +218,9 @@ def _fold_query(folded: Folded, message: Envelope | Unknown, name: str) -> None:
     event = message.event
     if not isinstance(event, QueryEvent):
         raise Strange(f"{_kind(message)} is no event of a saved query")
-    is_saved = isinstance(event, QuerySaved)
-    folded.queries[name] = saved_query(event, message.by, message.at) if is_saved else None
+    folded.queries[name] = (
+        saved_query(event, message.by, message.at) if isinstance(event, QuerySaved) else None
+    )
 
 
 def _kind(message: Envelope | Unknown) -> str:

@@ -41,7 +41,7 @@ FROM (SELECT *, from_json(record, '{{"first": "BIGINT", "at": ["BIGINT"], "strea
 
 _INSERT_REMARKS = f"""
 INSERT INTO _remarks
-SELECT seq, claim, task, attempt, make_timestamp(least(greatest(r.at, 0), {LATEST_TIME})),
+SELECT seq, claim, task, attempt, make_timestamp(least(greatest(r.at, 0), {LATEST})),
     r.params, r.tags
 FROM (SELECT *, from_json(record, '{{"at": "BIGINT", "params": "MAP(VARCHAR, VARCHAR)",
     "tags": "MAP(VARCHAR, VARCHAR)"}}') AS r FROM appender_data)"""

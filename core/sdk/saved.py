@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 async def all_queries(client: Client) -> list[Query]:
     """Every query that can be asked by name: evq's own by subject, then those that users saved."""
     return [
-        msgspec.json.decode(row["query"], type=Query)
-        async for row in client.rows(Named(CATALOGUE))
+        msgspec.json.decode(row["query"], type=Query) async for row in client.rows(Named(CATALOGUE))
     ]
 
 
