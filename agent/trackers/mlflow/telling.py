@@ -97,7 +97,7 @@ def _in_lines(named: Iterable[tuple[str, T]]) -> Iterator[dict[str, T]]:
     size = 0
     for name, value in named:
         more = len(msgspec.json.encode((name, value)))
-        if name in part or size + more > LINE_BYTES:
+        if part and (name in part or size + more > LINE_BYTES):
             yield part
             part, size = {}, 0
         part[name] = value
