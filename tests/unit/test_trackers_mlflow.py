@@ -68,7 +68,7 @@ def test_longest_words_fit_the_agents_lines() -> None:
     batch = Batch(params=[Pair(str(number), worst) for number in range(3)])
     lines = list(voice.words(run, batch))
     assert [list(line.params or ()) for line in lines] == [["0"], ["1"], ["2"]]
-    many = Batch(metrics=[Metric(f"m{number}", number) for number in range(2000)])
+    many = Batch(metrics=[Metric(f"{number:0100}", number) for number in range(2000)])
     sizes = [len(str(line.metrics)) for line in voice.words(run, many)]
     assert len(sizes) > 1 and max(sizes) < LINE_BYTES * 1.5
 
