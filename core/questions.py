@@ -1,6 +1,7 @@
 """What one may ask a projector, and the parts of its answers.
 
-A question goes to `evqsvc.named` or `evqsvc.sql` as JSON. The first part of an answer is a
+A question goes to `evqsvc.named` or `evqsvc.sql` as JSON; `evqsvc.position` wants none, and its
+answer is a head alone, which says how far the projector is. The first part of an answer is a
 `Head`, each later one a list of rows, a row being a list of values in the head's order.
 """
 

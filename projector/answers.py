@@ -19,8 +19,8 @@ from .snapshots import Snapshots
 from .store import Answer, Database, Failed, Unfit
 from .values import parts
 
-FILES = ("queries.sql", "machines.sql", "reports.sql")
-"""What the verbs ask, and what people ask."""
+FILES = ("queries.sql", "machines.sql", "reports.sql", "live.sql")
+"""What the verbs ask, what people ask, and what live screens begin with."""
 
 _HEADING = re.compile(r"^-- name: (\w+)\((.*)\)$", re.MULTILINE)
 
@@ -97,6 +97,10 @@ class Answers:
         yield msgspec.json.encode(Head(columns, seq, max(0, last - seq)))
         for part in parts(answer.rows, [column.type for column in columns]):
             yield part
+
+    async def position(self, data: bytes) -> AsyncIterator[bytes]:
+        """How far the lifecycle stream is in the database; costs no look into it."""
+        yield msgspec.json.encode(Head((), self._follower.position[0]))
 
     async def sql(self, data: bytes) -> AsyncIterator[bytes]:
         """The answer to an `Sql`: a head, then rows as the cell makes them."""

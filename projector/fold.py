@@ -24,7 +24,9 @@ from ..core.events import (
     Telemetry,
 )
 from ..core.evolve import create, evolve
+from ..core.fleet.agent_record import AgentRecord, evolve_agent
 from ..core.handle import absorb_queue
+from ..core.moments import writable as time
 from ..core.ports import Stored
 from ..core.queueing.permits import Permits
 from ..core.queueing.queues import QueueEvent, QueueState
@@ -39,8 +41,7 @@ from ..core.subjects import (
     parse_telemetry,
 )
 from ..core.wire import Broken, Unknown
-from .agent_rows import AgentRow, agent_row
-from .rows import DeadLetter, EventRow, PermitsRow, permits_row, time
+from .rows import DeadLetter, EventRow, PermitsRow, permits_row
 
 _AGENT_SUBJECT = "evq.x.agent."
 
@@ -60,7 +61,7 @@ class Folded(msgspec.Struct):
     """What a batch of the lifecycle stream makes of what was known before."""
 
     tasks: dict[str, Task] = {}
-    agents: dict[str, AgentRow] = {}
+    agents: dict[str, AgentRecord] = {}
     queues: dict[str, QueueState] = {}
     permits: dict[str, PermitsRow] = {}
     events: list[EventRow] = []
@@ -76,7 +77,7 @@ def task_of(subject: str) -> str | None:
 def fold_lifecycle(
     messages: Iterable[Stored],
     tasks: Mapping[str, Task],
-    agents: Mapping[str, AgentRow],
+    agents: Mapping[str, AgentRecord],
     queues: Mapping[str, QueueState],
     seen: int,
 ) -> Folded:
@@ -100,7 +101,7 @@ def _fold_one(
     stored: Stored,
     message: Envelope | Unknown,
     tasks: Mapping[str, Task],
-    agents: Mapping[str, AgentRow],
+    agents: Mapping[str, AgentRecord],
     queues: Mapping[str, QueueState],
 ) -> None:
     subject = stored.subject
@@ -183,12 +184,12 @@ def _enqueue(
     folded.tasks[name] = create(seq, envelope.at, envelope.by, event)
 
 
-def _fold_agent(folded: Folded, envelope: Envelope, agents: Mapping[str, AgentRow]) -> None:
+def _fold_agent(folded: Folded, envelope: Envelope, agents: Mapping[str, AgentRecord]) -> None:
     event = envelope.event
     if not isinstance(event, AgentEvent):
         raise Strange(f"{_kind(envelope)} is no event of an agent's life")
     before = folded.agents.get(event.agent) or agents.get(event.agent)
-    row = agent_row(before, envelope.at, envelope.by, event)
+    row = evolve_agent(before, envelope.at, envelope.by, event)
     if row:
         folded.agents[event.agent] = row
 

@@ -112,6 +112,7 @@ async def _serve(bus: Bus, follower: Follower, path: Path, on_ready: OnReady | N
         async with (
             bus.calls.serve(question("named"), answers.named),
             bus.calls.serve(question("sql"), answers.sql),
+            bus.calls.serve(question("position"), answers.position),
         ):
             if on_ready:
                 on_ready()

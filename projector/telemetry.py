@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ..core.moments import LATEST
 from ..core.subjects import TELEMETRY_STREAM
 from .fold import Said
-from .rows import LATEST_TIME
 from .store import Database
 
 # A record's columns are taken out of its JSON by DuckDB: that takes half the time of handing
@@ -19,7 +19,7 @@ _RECORD_TYPES = {
 }
 _TIMES = f"""
     make_timestamp(unnest(list_transform(r['at'], lambda t:
-        least(greatest(coalesce(t, 0), 0), {LATEST_TIME}))))"""
+        least(greatest(coalesce(t, 0), 0), {LATEST}))))"""
 
 # A message is at most 1 MiB, so it has fewer than 2^20 points.
 _INSERT_METRICS = f"""

@@ -14,6 +14,7 @@ from ...core.questions import Named
 from ...core.spec import Limits, Spec
 from ...core.state import Attempt, Claimed, Ended, Held, Queued, Running, Task
 from ...core.units import duration_text, size_text
+from ...core.words.narrate import phase_text
 from .. import output
 from ..completion import complete_task
 from ..options import json_option
@@ -25,7 +26,6 @@ from ..submit.gang import gang_facts, member_lines
 from .difference import shown
 from .document import masked, seconds_run, task_facts
 from .logs import last_lines
-from .narrate import phase_text
 from .remedy import LAST_LINES, explanation, failed
 from .render import age, clock, code_text, colored, end_text, marked, now, repo_text, span
 

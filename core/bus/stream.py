@@ -177,6 +177,17 @@ class Stream:
         """The last message on `subject`."""
         return _stored(await self._direct({"last_by_subj": subject}))
 
+    async def latest(self, pattern: str) -> list[Stored]:
+        """The last message on each subject that `pattern` stands for; the server does this for at
+        most 1024 subjects at once."""
+        request = {"multi_last": [pattern], "batch": 10_000}
+        messages, end = await self._requests.request_many(
+            f"$JS.API.DIRECT.GET.{self.name}", msgspec.json.encode(request)
+        )
+        if status(end) not in ("204", "404"):
+            raise BusAway(f"the server answered {status(end)} for {request}")
+        return [stored for stored in map(_stored, messages) if stored]
+
     async def history(self, subject: str, after: int = 0) -> list[Stored]:
         """The messages on `subject` after a sequence."""
         found: list[Stored] = []
