@@ -26,7 +26,8 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            where = f"http://{self.config.host}:{self.config.port}"
+            port = self.servers[0].sockets[0].getsockname()[1]
+            where = f"http://{self.config.host}:{port}/"
             print(f"the dashboard is at {where}", file=sys.stderr, flush=True)
             tell_ready()
 
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run with `--listen HOST:PORT`, the login being the JSON in EVQ_LOGIN; the exit status."""
     parser = argparse.ArgumentParser(prog="evq.projector.web")
     parser.add_argument("--listen", default="127.0.0.1:4280")
+    parser.add_argument("--store", default=".")
     options = parser.parse_args(arguments)
     host, _, port = options.listen.rpartition(":")
     try:
