@@ -80,7 +80,8 @@ class LiveFleet:
     @property
     def ended(self) -> list[LiveTask]:
         """The last tasks that have ended, the latest first."""
-        return [self._model.tasks[name] for name in reversed(self._model.ended)]
+        found = [self._model.tasks[name] for name in self._model.ended]
+        return sorted(found, key=lambda task: (task.since, task.seq), reverse=True)
 
     @property
     def queues(self) -> Mapping[str, LiveQueue]:
@@ -201,9 +202,9 @@ class LiveFleet:
     async def _watch(self) -> None:
         """Look every second how far the log is, whether it is the same, and who answers."""
         while True:
-            before = (self.connected, self.projected is None, self.behind > 0)
+            before = (self.connected, self.projected, self.behind)
             await self._look()
-            if before != (self.connected, self.projected is None, self.behind > 0):
+            if before != (self.connected, self.projected, self.behind):
                 self._notice.tell((), (), ())
             await asyncio.sleep(LOOK_SECONDS)
 
