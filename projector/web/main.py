@@ -15,6 +15,7 @@ import uvicorn
 from ...core.bus.connect import Login
 from ...core.errors import EvqError, SettingsError, report
 from ...core.sdk.client import open_client
+from ...core.sdk.live import live_fleet
 from ...core.sdk.ready import tell_ready
 from .app import make_app
 from .source import Source
@@ -34,10 +35,10 @@ class _Server(uvicorn.Server):
 
 async def run(login: Login, host: str, port: int) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit status. Raises whatever `connect` raises."""
-    async with open_client(login, "evq-ui") as client:
+    async with open_client(login, "evq-ui") as client, live_fleet(client) as fleet:
         server = _Server(
             uvicorn.Config(
-                make_app(Source(client)),
+                make_app(Source(client, fleet)),
                 host=host,
                 port=port,
                 log_level="warning",

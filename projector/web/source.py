@@ -6,6 +6,7 @@ from typing import Any
 
 from ...core.questions import Head, Named, Sql
 from ...core.sdk.client import Client
+from ...core.sdk.live import LiveFleet
 
 
 class Answer:
@@ -19,10 +20,14 @@ class Answer:
 
 
 class Source:
-    """All that the pages ask; one for the process, shared by every open page."""
+    """All that the pages ask; one for the process, shared by every open page.
 
-    def __init__(self, client: Client) -> None:
+    `fleet` is what happens now, without asking anybody; see `following.follow`.
+    """
+
+    def __init__(self, client: Client, fleet: LiveFleet) -> None:
         self.client = client
+        self.fleet = fleet
 
     async def named(self, name: str, **params: Any) -> Answer:
         """The answer to a question that the projector knows by name. Raises `EvqError`."""
