@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import urlencode
 
 import msgspec
 from nicegui import ui
+
+from .style import TOGGLE
 
 RANGES = {3: "3 h", 24: "24 h", 168: "7 d", 720: "30 d"}
 """Hours that curves go back, and their names."""
@@ -60,3 +62,15 @@ def read_address(path: str, query: Mapping[str, str]) -> Address:
         hours=int(hours) if hours in map(str, RANGES) else DAY,
         at=int(at) if at.isascii() and at.isdigit() and len(at) < 18 else None,
     )
+
+
+def add_ranges(address: Address, load: Callable[[], Awaitable[None]]) -> None:
+    """Buttons that choose how far curves go back, and `load` them anew."""
+
+    async def choose(hours: int) -> None:
+        address.hours = hours
+        address.write()
+        await load()
+
+    toggle = ui.toggle(RANGES, value=address.hours).props(TOGGLE).mark("range")
+    toggle.on_value_change(lambda event: choose(event.value))

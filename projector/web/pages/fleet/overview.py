@@ -9,7 +9,7 @@ from nicegui import background_tasks, ui
 from .....core.sdk.live import Changes, LiveEvent
 from ...following import follow
 from ...source import Source
-from .address import RANGES, Address
+from .address import Address, add_ranges
 from .curves import FleetCurves
 from .heat_map import DEFAULT, MEASURES, HeatMap
 from .lately import SHOWN as EVENTS
@@ -18,6 +18,7 @@ from .line import SHOWN, Line
 from .picture import Totals, Worker, shown, totals
 from .present import Present
 from .queues import Queues
+from .style import TOGGLE
 from .tiles import FILTERS, Tiles
 from .words import WaitingWords
 from .workers import Workers
@@ -41,7 +42,7 @@ class Overview:
             address.show = ""
         workers = present.workers()
         self._tiles = Tiles(self._totals(workers), address.show, self._filter)
-        self._ranges()
+        add_ranges(address, lambda: self._curves.load(address.hours))
         self._curves = FleetCurves(source)
         self._add_heat_map(workers)
         self._add_workers(workers)
@@ -58,17 +59,6 @@ class Overview:
 
     # --- its blocks ---------------------------------------------------------------------------
 
-    def _ranges(self) -> None:
-        async def choose(hours: int) -> None:
-            self._address.hours = hours
-            self._address.write()
-            await self._curves.load(hours)
-
-        with ui.row().classes("items-center gap-2"):
-            toggle = ui.toggle(RANGES, value=self._address.hours)
-            toggle.props("dense no-caps unelevated size=sm toggle-color=primary").mark("range")
-            toggle.on_value_change(lambda event: choose(event.value))
-
     def _add_heat_map(self, workers: list[Worker]) -> None:
         with ui.element("div").classes("evq-card") as card:
             with ui.row().classes("w-full items-center gap-3"):
@@ -78,7 +68,7 @@ class Overview:
                 names = {key: measure[0] for key, measure in MEASURES.items()}
                 chosen = self._address.heat if self._address.heat in names else DEFAULT
                 toggle = ui.toggle(names, value=chosen, on_change=lambda e: self._measure(e.value))
-                toggle.props("dense no-caps unelevated size=sm toggle-color=primary")
+                toggle.props(TOGGLE)
             self._heat = HeatMap(workers, chosen)
         self._heat_card = card
         self._show_heat(workers)

@@ -126,6 +126,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     """A task that waits in a queue, at `place` from 1."""
 
     task: str
+    queue: str
     place: int
     name: str
     user: str

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import msgspec
 
@@ -94,7 +95,7 @@ class Present:
             services=presence.services if presence else False,
             running=_running(presence) if presence else (),
             gpus=self._gpus_of(agent),
-            next_task=self._next(presence) if presence else "",
+            next_task=next(_named(self._coming(presence)), "") if presence else "",
             busy_seconds=busy_seconds(presence, there, loads, now()) if presence else None,
             cpu=_mean(machine.cpu),
             load=_mean(machine.load),
@@ -121,18 +122,21 @@ class Present:
         self._gpus[agent.name] = gpus = gpu_rows(agent.presence, agent.sample)
         return gpus
 
-    def _next(self, presence: AgentPresence) -> str:
-        """The first task of its queues, in their order, that it could take when it has room."""
-        if not presence.takes:
-            return ""
-        for queue in presence.queues:
+    def coming(self, name: str, count: int) -> list[Waiting]:
+        """The first tasks that a worker could take, in the order of its queues."""
+        agent = self._fleet.agents.get(name)
+        found = self._coming(agent.presence) if agent and agent.presence else iter(())
+        return [waiting_row(task, self._fleet.position(task) or 0) for task in islice(found, count)]
+
+    def _coming(self, presence: AgentPresence) -> Iterator[LiveTask]:
+        """The tasks of its queues, in their order, that it could take when it has room."""
+        for queue in presence.queues if presence.takes else ():
             known = self._fleet.queues.get(queue)
             if known is None or known.state == "paused":
                 continue
             for task in self._fleet.line(queue, LOOKED_AT):
                 if not lacks(presence.request(parse_size(task.size), queue), presence.offer):
-                    return f"{task.id} {task.name}"
-        return ""
+                    yield task
 
 
 def gpu_rows(presence: AgentPresence, sample: Sample | None) -> tuple[Gpu, ...]:
@@ -168,6 +172,10 @@ def _gpu(presence: AgentPresence, device: Device, columns: Gpus | None, place: i
         temperature=_mean(columns.temperature[place]),
         power=_mean(columns.power[place]),
     )
+
+
+def _named(tasks: Iterable[LiveTask]) -> Iterator[str]:
+    return (f"{task.id} {task.name}" for task in tasks)
 
 
 def _running(presence: AgentPresence) -> tuple[Running, ...]:
@@ -211,6 +219,7 @@ def waiting_row(task: LiveTask, place: int) -> Waiting:
     """A task of the live fleet that waits."""
     return Waiting(
         task=task.id,
+        queue=task.queue,
         place=place,
         name=task.name,
         user=task.user,

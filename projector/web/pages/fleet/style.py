@@ -34,6 +34,9 @@ AXIS = "#8a929c"
 
 GRID_LINE = "rgba(138, 146, 156, 0.25)"
 
+TOGGLE = "dense no-caps unelevated size=sm padding='1px 8px' toggle-color=primary"
+"""How choices of one out of few look."""
+
 SHEET = (
     ":root {"
     + "".join(f"--evq-{name}: {colour};" for name, colour in COLOURS.items())
