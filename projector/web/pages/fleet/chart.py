@@ -13,8 +13,8 @@ from .style import AXIS, GRID_LINE
 LINES = ("#2f81d0", "#e69f00", "#009e73", "#b06fb0", "#d55e00", "#56b4e9", "#8a7f1f", "#9aa5b1")
 """In the order in which lines are given colours."""
 
-_SIZES = """(v) => { let unit = 'K'; v /= 1024;
-    for (const larger of ['M', 'G', 'T']) if (Math.abs(v) >= 1000) { v /= 1024; unit = larger; }
+_SIZES = """(v) => { let unit = 'k'; v /= 1000;
+    for (const larger of ['M', 'G', 'T']) if (Math.abs(v) >= 1000) { v /= 1000; unit = larger; }
     return `${v >= 10 || v === 0 ? Math.round(v) : v.toFixed(1)} ${unit}` }"""
 
 _SPANS = """(v) => v >= 86400 ? `${(v / 86400).toFixed(1)} d`
@@ -46,7 +46,8 @@ class TimeChart:
     ) -> None:
         self._unit = unit
         self._most = most
-        with ui.element("div").classes("evq-card"):
+        self.card = ui.element("div").classes("evq-card")
+        with self.card:
             ui.label(title).classes("evq-head")
             self.element = ui.echart(self._options([])).classes("w-full")
             self.element.style(f"height: {height}px").mark(f"chart-{title}")
@@ -74,7 +75,7 @@ class TimeChart:
             "minInterval": 0 if self._unit else 1,
         }
         if self._most is not None:
-            axis["max"] = self._most
+            axis |= {"max": self._most, "interval": self._most / 4}
         return {
             "animation": False,
             "color": list(LINES),

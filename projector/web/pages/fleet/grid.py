@@ -10,7 +10,7 @@ from nicegui import ui
 Row = Mapping[str, Any]
 """Its keys are ours: a key that begins with a colon would be run by the browser."""
 
-_SHOW_IF_WIDE = "(e) => e.api.setColumnsVisible(%s, e.clientWidth > 700)"
+_SHOW_IF_WIDE = "(e) => e.api.setColumnsVisible(%s, window.innerWidth > 700)"
 
 ROW_PIXELS, HEADER_PIXELS = 28, 30
 

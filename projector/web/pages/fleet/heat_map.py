@@ -21,8 +21,8 @@ MEASURES: dict[str, tuple[str, str, float, Callable[[Gpu], float | None]]] = {
 
 DEFAULT = "use"
 
-SCALE = ("#e4e9ee", "#a8c8e8", "#5a9bd8", "#2160a8", "#0b2a55")
-"""From nothing to all: it gets darker, which any eye sees."""
+STRENGTH = (0.06, 1.0)
+"""From nothing to all, of one colour: any eye sees it, on light and on dark."""
 
 WIDEST = 56
 """Pixels that a worker takes at the most."""
@@ -106,7 +106,7 @@ class HeatMap:
                     "itemWidth": 10,
                     "text": [f"{most:g} {unit}", "0"],
                     "textStyle": {"color": AXIS, "fontSize": 10},
-                    "inRange": {"color": list(SCALE)},
+                    "inRange": {"color": [COLOURS["busy"]], "colorAlpha": list(STRENGTH)},
                     "outOfRange": {"color": ["transparent"]},
                 },
                 "series": _series(cells),

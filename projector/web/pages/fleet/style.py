@@ -25,6 +25,8 @@ SYMBOLS = {
     "lost": "✕",
     "silent": "?",
     "down": "–",
+    "outside": "◆",
+    "offline": "✕",
     "open": "●",
     "deleted": "–",
 }
@@ -79,10 +81,10 @@ SHEET = (
   rgba(138, 146, 156, 0.12) var(--share)); }
 .evq-share.high { background: linear-gradient(to right, rgba(213, 94, 0, 0.45) var(--share),
   rgba(138, 146, 156, 0.12) var(--share)); font-weight: 600; }
-.evq-state.lost, .evq-state.silent { color: var(--evq-offline); font-weight: 600; }
+.evq-state.lost, .evq-state.silent, .evq-state.offline { color: var(--evq-offline); font-weight: 600; }
 .evq-state.busy { color: var(--evq-busy); }
 .evq-state.draining, .evq-state.drained, .evq-state.stopping { color: var(--evq-drained); }
-.evq-state.paused { color: var(--evq-outside); font-weight: 600; }
+.evq-state.paused, .evq-state.outside { color: var(--evq-outside); font-weight: 600; }
 .evq-link { color: #2f81d0; text-decoration: none; }
 .evq-link:hover, .evq-link:focus-visible { text-decoration: underline; }
 .evq-snack { position: fixed; left: 50%; bottom: 16px; transform: translateX(-50%); z-index: 6000;

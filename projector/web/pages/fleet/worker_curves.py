@@ -57,6 +57,7 @@ class WorkerCurves:
         self._network.show([_line(rows, "net_in", "in"), _line(rows, "net_out", "out")])
         self._disk.show([_line(rows, "disk_read", "read"), _line(rows, "disk_write", "written")])
         self._heat.show([_line(rows, "temperature", "machine")])
+        self._heat.card.set_visibility(any(row["temperature"] is not None for row in rows))
 
     def _show_gpus(self, rows: Rows) -> None:
         each = {index: list(some) for index, some in groupby(rows, lambda row: row["index"])}
