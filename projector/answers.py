@@ -19,7 +19,7 @@ from .snapshots import Snapshots
 from .store import Answer, Database, Failed, Unfit
 from .values import parts
 
-FILES = ("queries.sql", "machines.sql", "reports.sql", "live.sql", "fleet.sql")
+FILES = ("queries.sql", "machines.sql", "reports.sql", "live.sql", "over_time.sql")
 """What the verbs ask, what people ask, and what live screens begin with."""
 
 _HEADING = re.compile(r"^-- name: (\w+)\((.*)\)$", re.MULTILINE)
