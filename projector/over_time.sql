@@ -94,13 +94,6 @@ SELECT epoch_ms(ts) AS ms, coalesce(queued, 0) AS queued, coalesce(tasks, 0) AS 
     round(coalesce(longest, 0), 1) AS longest
 FROM clock LEFT JOIN depths USING (ts) LEFT JOIN running USING (ts) ORDER BY ts;
 
--- The attempts that were live, and whose: the past of what presence says now.
--- name: fleet_running()
-SELECT a.agent, a.task, a.attempt, t.name, t."user", t.queue, epoch_us(a.claimed) AS since, a.gpus
-FROM _attempts a JOIN _tasks t USING (task)
-WHERE a.ended IS NULL AND t.state IN ('claimed', 'running') AND a.claim = t.claim
-ORDER BY a.agent, a.slot;
-
 -- name: fleet_ends(days=1)
 SELECT count(*) FILTER (outcome = 'completed') AS completed,
     count(*) FILTER (outcome IN ('failed', 'timed_out')) AS failed,

@@ -244,9 +244,8 @@ class Line:
         background_tasks.create(selected(), name="which tasks to dequeue")
 
     async def _dequeue(self, tasks: Sequence[str], reason: str) -> None:
-        client = actor_client(self._source)
-
         async def act() -> None:
+            client = actor_client(self._source)
             for task in tasks:
                 await client.dequeue(task, reason or "the dashboard")
             self._snack.say(f"out of the queue: {', '.join(tasks[:3])}")

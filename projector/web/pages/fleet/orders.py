@@ -123,9 +123,8 @@ class QueueOrders:
         dialog.on("hide", dialog.delete)
 
     async def _set_limit(self, most: int | None, per_user: int | None) -> None:
-        client = actor_client(self._source)
-
         async def act() -> None:
+            client = actor_client(self._source)
             before, after = await client.limit_queue(self._name, most, per_user, WHY)
             text = "is limited" if after.limited else "has no limit"
             self._snack.say(f"queue {self._name} {text}", lambda: self._limit_as(before))

@@ -6,8 +6,10 @@ from itertools import islice
 
 from nicegui import background_tasks, ui
 
+from .....core.errors import EvqError
 from .....core.sdk.live import Changes, LiveEvent
 from ...following import follow
+from ...keys import FIND
 from ...source import Source
 from .address import Address, add_ranges
 from .curves import FleetCurves
@@ -55,7 +57,15 @@ class Overview:
         follow(self._source.fleet, version, self._show)
         ui.timer(HEAT_SECONDS, self._heat_up)
         await self._curves.load(self._address.hours)
+        await self._load_day()
         await self._find_words()
+
+    async def _load_day(self) -> None:
+        try:
+            answer = await self._source.named("fleet_ends")
+        except EvqError:
+            return  # the curves have said that nobody answers
+        self._tiles.say_day(answer.rows[0])
 
     # --- its blocks ---------------------------------------------------------------------------
 
@@ -78,7 +88,9 @@ class Overview:
             ui.label("Workers").classes("evq-head")
             ui.space()
             self._search = ui.input(placeholder="filter  ( / )", value=self._address.words)
-            self._search.props("dense clearable outlined debounce=200").classes("w-64 max-w-full")
+            self._search.props("dense clearable outlined debounce=200").classes(
+                f"w-64 max-w-full {FIND}"
+            )
             self._search.mark("filter").on_value_change(lambda event: self._look_for(event.value))
         self._workers = Workers(workers, self._address.show)
         if self._address.words:

@@ -81,7 +81,8 @@ SHEET = (
   rgba(138, 146, 156, 0.12) var(--share)); }
 .evq-share.high { background: linear-gradient(to right, rgba(213, 94, 0, 0.45) var(--share),
   rgba(138, 146, 156, 0.12) var(--share)); font-weight: 600; }
-.evq-state.lost, .evq-state.silent, .evq-state.offline { color: var(--evq-offline); font-weight: 600; }
+.evq-state.lost, .evq-state.silent, .evq-state.offline {
+  color: var(--evq-offline); font-weight: 600; }
 .evq-state.busy { color: var(--evq-busy); }
 .evq-state.draining, .evq-state.drained, .evq-state.stopping { color: var(--evq-drained); }
 .evq-state.paused, .evq-state.outside { color: var(--evq-outside); font-weight: 600; }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 from nicegui import ui
 
+from .....core.words.phrases import span
 from .picture import Totals
 from .style import COLOURS
 
@@ -66,6 +68,8 @@ class Tiles:
                 self._add(tile)
             self._running = self._plain("running")
             self._queued = self._plain("queued")
+            self._waited = self._plain("waited, median and 95 %")
+            self._failed = self._plain("failed in 24 h")
         self.show(totals)
 
     def _add(self, tile: Tile) -> None:
@@ -81,6 +85,13 @@ class Tiles:
             number = _bold("").mark(f"tile-{label}")
             _small(f"tasks {label}")
         return number
+
+    def say_day(self, day: Mapping[str, Any]) -> None:
+        """What the last day was like: a row of the question `fleet_ends`."""
+        waited = [span(day[name]) for name in ("wait_median", "wait_high") if day[name] is not None]
+        _say(self._waited, " ".join(waited) or "–")
+        _say(self._failed, f"{day['failed']}")
+        self._failed.tooltip(day["causes"] or "no cause is known")
 
     def _press(self, key: str) -> None:
         self._chosen = "" if key == self._chosen else key

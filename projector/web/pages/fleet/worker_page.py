@@ -7,6 +7,7 @@ from typing import Any
 
 from nicegui import ui
 
+from .....core.errors import EvqError
 from .....core.sdk.author import now
 from .....core.sdk.live import Changes
 from .....core.units import size_text
@@ -77,6 +78,31 @@ GPU_COLUMNS: tuple[dict[str, Any], ...] = (
 )
 
 
+PAST_COLUMNS: tuple[dict[str, Any], ...] = (
+    {"field": "task", "headerName": "Task", "width": 128, ":cellRenderer": cells.link("/tasks/")},
+    {"field": "attempt", "headerName": "Attempt", "width": 72, "type": "rightAligned"},
+    {"field": "name", "headerName": "Name", "minWidth": 110, "flex": 2, "tooltipField": "name"},
+    {"field": "user", "headerName": "User", "width": 100},
+    {"field": "queue", "headerName": "Queue", "width": 110},
+    {"field": "gpus", "headerName": "GPUs", "width": 62, "type": "rightAligned"},
+    {"field": "outcome", "headerName": "Outcome", "width": 130},
+    {
+        "field": "ended",
+        "headerName": "Ended ago",
+        "width": 90,
+        "type": "rightAligned",
+        ":valueFormatter": cells.SINCE,
+    },
+    {
+        "field": "took",
+        "headerName": "Took",
+        "width": 80,
+        "type": "rightAligned",
+        ":valueFormatter": cells.SPAN,
+    },
+)
+
+
 class WorkerPage:
     """The blocks of a worker's page."""
 
@@ -122,6 +148,15 @@ class WorkerPage:
         self._gpus.element.set_visibility(bool(worker.gpus))
         add_ranges(address, self._load)
         self._curves = WorkerCurves(source, worker.name, bool(worker.gpus))
+        ui.label("Ran here lately").classes("evq-head")
+        self._past = Grid(
+            PAST_COLUMNS,
+            "claim",
+            [],
+            most=12,
+            empty="nothing has run here",
+            narrow=("task", "name", "outcome", "took"),
+        )
         self._say(worker)
 
     async def begin(self, version: int) -> None:
@@ -131,6 +166,11 @@ class WorkerPage:
 
     async def _load(self) -> None:
         await self._curves.load(self._address.hours)
+        try:
+            answer = await self._source.named("worker_attempts", agent=self._name)
+        except EvqError:
+            return  # the curves have said that nobody answers
+        self._past.order([_past_row(row) for row in answer.rows])
 
     def _show(self, changes: Changes) -> None:
         worker = self._present.worker(self._name)
@@ -199,6 +239,23 @@ def _coming_row(one: Waiting) -> dict[str, Any]:
         "asks": one.asks,
         "place": one.place,
         "queue": one.queue,
+    }
+
+
+def _past_row(row: dict[str, Any]) -> dict[str, Any]:
+    end = row["ended"] or now()
+    cause = f" ({row['cause']})" if row["cause"] else ""
+    return {
+        "claim": f"{row['task']}-{row['attempt']}",
+        "task": row["task"],
+        "attempt": row["attempt"],
+        "name": row["name"],
+        "user": row["user"],
+        "queue": row["queue"],
+        "gpus": row["gpus"] or None,
+        "outcome": f"{row['outcome']}{cause}",
+        "ended": None if row["ended"] is None else row["ended"] // 1000,
+        "took": round((end - row["claimed"]) / 1e6, 1),
     }
 
 
