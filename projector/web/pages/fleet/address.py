@@ -72,5 +72,5 @@ def add_ranges(address: Address, load: Callable[[], Awaitable[None]]) -> None:
         address.write()
         await load()
 
-    toggle = ui.toggle(RANGES, value=address.hours).props(TOGGLE).mark("range")
+    toggle = ui.toggle(RANGES, value=address.hours).props(TOGGLE).classes("evq-range")
     toggle.on_value_change(lambda event: choose(event.value))

@@ -55,7 +55,7 @@ class Snack:
     def say(self, text: str, undo: Act | None = None) -> None:
         """Say it for ten seconds, in place of what was said before."""
         self._place.clear()
-        with self._place, ui.element("div").classes("evq-snack").props("role=status").mark("snack"):
+        with self._place, ui.element("div").classes("evq-snack").props("role=status"):
             ui.label(text)
             if undo:
 
@@ -64,5 +64,5 @@ class Snack:
                     if await attempt(undo):
                         self.say("undone")
 
-                ui.button("Undo", on_click=back).props("flat dense color=amber").mark("undo")
+                ui.button("Undo", on_click=back).props("flat dense color=amber")
             ui.timer(UNDO_SECONDS, self._place.clear, once=True)

@@ -50,7 +50,7 @@ class TimeChart:
         with self.card:
             ui.label(title).classes("evq-head")
             self.element = ui.echart(self._options([])).classes("w-full")
-            self.element.style(f"height: {height}px").mark(f"chart-{title}")
+            self.element.style(f"height: {height}px")
 
     def show(self, lines: Sequence[Line]) -> None:
         """Draw these lines and no others."""

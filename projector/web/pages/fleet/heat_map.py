@@ -44,7 +44,7 @@ class HeatMap:
         self._cells: list[list[Any]] = []
         self._names: list[str] = []
         self.chart = ui.echart({}, on_point_click=self._open).classes("w-full")
-        self.chart.mark("heat-map")
+        self.chart.classes("evq-heat-map")
         self.show(workers)
 
     def measure(self, measure: str, workers: Sequence[Worker]) -> None:

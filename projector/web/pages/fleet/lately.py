@@ -19,7 +19,7 @@ class Lately:
         self._seqs: list[int] = []
         with ui.element("div").classes("evq-card"):
             ui.label("Lately").classes("evq-head")
-            self._place = ui.element("div").classes("w-full").mark("lately")
+            self._place = ui.element("div").classes("w-full evq-lately")
         self.show(events)
 
     def show(self, events: Sequence[LiveEvent]) -> None:

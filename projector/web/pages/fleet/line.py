@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from nicegui import background_tasks, ui
@@ -73,11 +73,18 @@ class Line:
     """The first tasks of a queue. While one is dragged, what others do is not shown."""
 
     def __init__(
-        self, source: Source, words: WaitingWords, queue: str, waiting: Sequence[Waiting]
+        self,
+        source: Source,
+        words: WaitingWords,
+        queue: str,
+        waiting: Sequence[Waiting],
+        found: Callable[[], None] | None = None,
     ) -> None:
+        """`found` is called when there are other words about those who wait."""
         self.queue = queue
         self._source = source
         self._words = words
+        self._found = found
         self._waiting = list(waiting)
         self._held = False
         self._asking = False
@@ -106,7 +113,7 @@ class Line:
                 "defaultColDef": {"sortable": False, "resizable": True, "suppressMovable": True},
             },
         )
-        self.grid.element.mark("line")
+        self.grid.element.classes("evq-line")
         self._snack = Snack()
         ui.on("line_dropped", self._dropped)
         ui.on("line_held", self._hold)
@@ -154,8 +161,12 @@ class Line:
             changed = await self._words.find(front)
         finally:
             self._asking = False
-        if changed and not self._held and not self.grid.element.is_deleted:
+        if not changed or self.grid.element.is_deleted:
+            return
+        if not self._held:
             self.grid.order(self._rows())
+        if self._found:
+            self._found()
 
     # --- moving -------------------------------------------------------------------------------
 
@@ -168,14 +179,14 @@ class Line:
         ):
             self._tool(icon, tip, where)
         with ui.button(icon="drive_file_move").props("flat dense round size=sm") as button:
+            button.props("aria-label='to another queue'")
             ui.tooltip("to another queue")
-            button.mark("move-to")
             with ui.menu() as menu:
                 self._menu = menu
             menu.on("before-show", self._fill_menu)
         dequeue = ui.button(icon="playlist_remove", on_click=self._ask_dequeue)
         dequeue.props("flat dense round size=sm aria-label='out of the queue'")
-        dequeue.tooltip("out of the queue").mark("dequeue")
+        dequeue.tooltip("out of the queue")
         ui.label("drag ⠿, or select rows").classes("evq-dim")
 
     def _tool(self, icon: str, tip: str, where: Where) -> None:
@@ -184,7 +195,6 @@ class Line:
 
         button = ui.button(icon=icon, on_click=act)
         button.props(f"flat dense round size=sm aria-label='{tip}'").tooltip(tip)
-        button.mark(tip.replace(" ", "-"))
 
     def _fill_menu(self) -> None:
         self._menu.clear()

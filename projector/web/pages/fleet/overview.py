@@ -91,7 +91,9 @@ class Overview:
             self._search.props("dense clearable outlined debounce=200").classes(
                 f"w-64 max-w-full {FIND}"
             )
-            self._search.mark("filter").on_value_change(lambda event: self._look_for(event.value))
+            self._search.classes("evq-filter").on_value_change(
+                lambda event: self._look_for(event.value)
+            )
         self._workers = Workers(workers, self._address.show)
         if self._address.words:
             self._workers.grid.search(self._address.words)
@@ -112,7 +114,7 @@ class Overview:
                 ui.label(f"Waiting in {queue}").classes("evq-head")
                 ui.link("all about it", f"/queues/{queue}").classes("evq-link text-xs")
             waiting = self._present.line(queue, SHOWN)
-            self._line = Line(self._source, self._words, queue, waiting)
+            self._line = Line(self._source, self._words, queue, waiting, self._show_queues)
 
     # --- what its user chooses ----------------------------------------------------------------
 
@@ -144,7 +146,7 @@ class Overview:
             self._tiles.show(self._totals(workers))
             self._show_workers(workers, changes)
         if changes.everything or changes.queues or changes.tasks:
-            self._queues.show(self._present.queues())
+            self._show_queues()
             self._show_line(changes)
             self._ask_words()
         self._lately.show(self._events())
@@ -165,6 +167,9 @@ class Overview:
     def _show_line(self, changes: Changes) -> None:
         if self._line and (changes.everything or self._line.queue in changes.queues):
             self._line.show(self._present.line(self._line.queue, SHOWN))
+
+    def _show_queues(self) -> None:
+        self._queues.show(self._present.queues())
 
     def _heat_up(self) -> None:
         workers = self._present.workers()
@@ -187,7 +192,7 @@ class Overview:
         finally:
             self._asking = False
         if changed and not self._queues.grid.element.is_deleted:
-            self._queues.show(self._present.queues())
+            self._show_queues()
 
     def _totals(self, workers: list[Worker]) -> Totals:
         return totals((one for one in workers if shown(one)), self._present.queues())

@@ -42,7 +42,7 @@ class QueuePage:
         self._name = queue.name
         with ui.row().classes("w-full items-center gap-3"):
             ui.label(queue.name).classes("text-lg font-bold")
-            self._state = ui.label().mark("state")
+            self._state = ui.label().classes("evq-state")
             ui.space()
             self._snack = Snack()
             self._orders = QueueOrders(source, queue, self._snack)

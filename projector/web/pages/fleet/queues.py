@@ -90,7 +90,7 @@ class Queues:
             empty="no queue is here; the first task makes one",
             narrow=NARROW,
         )
-        self.grid.element.mark("queues").on("cellClicked", self._clicked)
+        self.grid.element.classes("evq-queues").on("cellClicked", self._clicked)
 
     def show(self, queues: Iterable[Queue]) -> None:
         """Let these be all."""

@@ -38,7 +38,7 @@ TILES = (
     Tile("gpu-idle", "GPUs idle", COLOURS["idle"], lambda all: all.gpus.get("idle", 0)),
     Tile(
         "gpu-outside",
-        "GPUs outside use",
+        "GPUs outside",
         COLOURS["outside"],
         lambda all: all.gpus.get("outside", 0),
     ),
@@ -66,15 +66,15 @@ class Tiles:
         with ui.element("div").classes("evq-tiles").props("role=toolbar aria-label='the fleet'"):
             for tile in TILES:
                 self._add(tile)
-            self._running = self._plain("running")
-            self._queued = self._plain("queued")
-            self._waited = self._plain("waited, median and 95 %")
-            self._failed = self._plain("failed in 24 h")
+            self._running = self._plain("tasks run")
+            self._queued = self._plain("tasks wait")
+            self._waited = self._plain("waited, 24 h")
+            self._failed = self._plain("failed, 24 h")
         self.show(totals)
 
     def _add(self, tile: Tile) -> None:
         made = ui.element("button").classes("evq-tile").style(f"--tile: {tile.colour}")
-        made.on("click", lambda: self._press(tile.key)).mark(f"tile-{tile.key or 'all'}")
+        made.on("click", lambda: self._press(tile.key)).classes(f"evq-tile-{tile.key or 'all'}")
         with made:
             self._numbers[tile.key] = _bold("")
             _small(tile.label)
@@ -82,14 +82,15 @@ class Tiles:
 
     def _plain(self, label: str) -> ui.label:
         with ui.element("div").classes("evq-tile plain"):
-            number = _bold("").mark(f"tile-{label}")
-            _small(f"tasks {label}")
+            number = _bold("").classes(f"evq-tile-{label.split(',')[0].replace(' ', '-')}")
+            _small(label)
         return number
 
     def say_day(self, day: Mapping[str, Any]) -> None:
         """What the last day was like: a row of the question `fleet_ends`."""
         waited = [span(day[name]) for name in ("wait_median", "wait_high") if day[name] is not None]
-        _say(self._waited, " ".join(waited) or "–")
+        _say(self._waited, " · ".join(waited) or "–")
+        self._waited.classes("!text-base leading-7").tooltip("half of the tasks, and 95 % of them")
         _say(self._failed, f"{day['failed']}")
         self._failed.tooltip(day["causes"] or "no cause is known")
 

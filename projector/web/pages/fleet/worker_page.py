@@ -113,7 +113,7 @@ class WorkerPage:
         self._name = worker.name
         with ui.row().classes("w-full items-center gap-3"):
             ui.label(worker.name).classes("text-lg font-bold")
-            self._state = ui.label().mark("state")
+            self._state = ui.label().classes("evq-state")
             ui.space()
             self._snack = Snack()
             self._orders = WorkerOrders(source, worker, self._snack)
@@ -135,8 +135,8 @@ class WorkerPage:
                 empty="nothing waits for it",
                 narrow=("task", "name", "place"),
             )
-        self._running.element.mark("running")
-        self._coming.element.mark("coming")
+        self._running.element.classes("evq-running")
+        self._coming.element.classes("evq-coming")
         self._gpus = Grid(
             GPU_COLUMNS,
             "id",

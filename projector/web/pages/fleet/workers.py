@@ -102,7 +102,7 @@ class Workers:
             empty="no worker is here; evq agent starts one",
             narrow=NARROW,
         )
-        self.grid.element.mark("workers")
+        self.grid.element.classes("evq-workers")
 
     def show(self, workers: Iterable[Worker], filter: str) -> None:
         """Let these be all, through this filter."""
