@@ -7,6 +7,7 @@ from typing import Any
 from ...core.questions import Head, Named, Sql
 from ...core.sdk.client import Client
 from ...core.sdk.live import LiveFleet
+from ...core.sdk.viewers import Viewers
 
 
 class Answer:
@@ -22,12 +23,14 @@ class Answer:
 class Source:
     """All that the pages ask; one for the process, shared by every open page.
 
-    `fleet` is what happens now, without asking anybody; see `following.follow`.
+    `fleet` is what happens now, without asking anybody; see `following.follow`. `viewers` are
+    those who may look.
     """
 
-    def __init__(self, client: Client, fleet: LiveFleet) -> None:
+    def __init__(self, client: Client, fleet: LiveFleet, viewers: Viewers) -> None:
         self.client = client
         self.fleet = fleet
+        self.viewers = viewers
 
     async def named(self, name: str, **params: Any) -> Answer:
         """The answer to a question that the projector knows by name. Raises `EvqError`."""
