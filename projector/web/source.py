@@ -6,6 +6,7 @@ from typing import Any
 
 from ...core.questions import Head, Named, Sql
 from ...core.sdk.client import Client
+from ...core.sdk.live import LiveFleet
 from ...core.sdk.viewers import Viewers
 
 
@@ -20,10 +21,15 @@ class Answer:
 
 
 class Source:
-    """All that the pages ask; one for the process, shared by every open page."""
+    """All that the pages ask; one for the process, shared by every open page.
 
-    def __init__(self, client: Client, viewers: Viewers) -> None:
+    `fleet` is what happens now, without asking anybody; see `following.follow`. `viewers` are
+    those who may look.
+    """
+
+    def __init__(self, client: Client, fleet: LiveFleet, viewers: Viewers) -> None:
         self.client = client
+        self.fleet = fleet
         self.viewers = viewers
 
     async def named(self, name: str, **params: Any) -> Answer:
