@@ -105,7 +105,12 @@ def looks(source: Source) -> APIRouter:
         known = await source.client.get(await source.client.resolve(task))
         found = await explain(source.client, known)
         return _json(
-            {"reasons": found.reasons, "position": found.position, "start": found.start_text}
+            {
+                "waits": found.waits.text if found.waits else "",
+                "reasons": found.reasons,
+                "position": found.position,
+                "start": found.start_text,
+            }
         )
 
     @get("/tasks/{task}/logs", tags=["tasks"])
