@@ -1,9 +1,9 @@
 """Every report on a long history: `python benchmarks/reports.py [--tasks N] [--database FILE]`.
 
 Fills a database with the rows that so many tasks of four weeks leave on 200 agents with eight GPUs
-each, and asks every report with what its parameters are by themselves. The rows are made in SQL, not
-projected: as many and as large as those of real tasks, but not true to each other in all. With a
-`--database` that is there already, it asks that one.
+each, and asks every report with what its parameters are by themselves. The rows are made in SQL,
+not projected: as many and as large as those of real tasks, but not true to each other in all. With
+a `--database` that is there already, it asks that one.
 """
 
 from __future__ import annotations
@@ -107,7 +107,8 @@ SELECT 20 * $tasks::BIGINT + row_number() OVER (ORDER BY ts) AS seq, ts, 'agent_
         'reason', 'told', 'host', agent, 'slots', $gpus, 'gpus', list_transform(
             range($gpus), lambda g: 'GPU-' || agent || '-' || g),
         'gpu_memory', list_transform(range($gpus), lambda g: 80 * 2**30::BIGINT)) AS data
-FROM (SELECT 'gpu-' || printf('%03d', a) AS agent, unnest(['up', 'paused', 'resumed', 'lost']) AS kind,
+FROM (SELECT 'gpu-' || printf('%03d', a) AS agent,
+        unnest(['up', 'paused', 'resumed', 'lost']) AS kind,
         _ago($days + 1) + to_hours(d * 24 + unnest(range(4)) * 5) AS ts
     FROM (SELECT unnest(range($agents)) AS a), (SELECT unnest(range($days)) AS d));
 INSERT INTO _agents BY NAME

@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 
-
 CATALOGUE = "catalogue"
 """The question for the queries that people can ask by name: one column, a `Query` in JSON."""
 

@@ -70,9 +70,12 @@ def _bars(chart: Chart, columns: Sequence[Column], rows: Rows, colors: bool) -> 
             )
             shown_name = name if len(chart.y) > 1 else ""
             # Words of users are no markup.
-            grid.add_row(_plain(label if place == 0 else ""), _plain(shown_name), bar, _plain(
-                "" if value is None else f"{value:g}"
-            ))
+            grid.add_row(
+                _plain(label if place == 0 else ""),
+                _plain(shown_name),
+                bar,
+                _plain("" if value is None else f"{value:g}"),
+            )
     page = Console(
         file=io.StringIO(),
         width=output.terminal_width(),
@@ -98,9 +101,7 @@ def _plain(text: str) -> Any:
 # --- lines and points -------------------------------------------------------------------------
 
 
-def _curves(
-    chart: Chart, columns: Sequence[Column], rows: Rows, colors: bool, plain: bool
-) -> str:
+def _curves(chart: Chart, columns: Sequence[Column], rows: Rows, colors: bool, plain: bool) -> str:
     import plotext
 
     lines = dict(_lines(chart, columns, rows))
@@ -119,13 +120,13 @@ def _curves(
         if len(shown) > 1 and colors:
             signal.label(name)
         figure.draw(signal.lines() if chart.kind == "line" else signal)
-    ys = [y for _, y in points]
-    if chart.kind == "line" and min(ys) >= 0:
-        figure.ruler("y").lim(0, max(ys) or 1)
+    low, high = min(y for _, y in points), max(y for _, y in points)
+    if chart.kind == "line" and low >= 0:
+        figure.ruler("y").lim(0, high or 1)
     column = next(column for column in columns if column.name == chart.x)
     if is_time(column):
-        low, high = min(x for x, _ in points), max(x for x, _ in points)
-        figure.ruler("x").ticks(*_time_ticks(low, high))
+        times = [x for x, _ in points]
+        figure.ruler("x").ticks(*_time_ticks(min(times), max(times)))
     drawn = figure.build().string(colorless=not colors).rstrip()
     unit = f"{chart.x} (UTC)" if is_time(column) else chart.x
     head = f"{', '.join(chart.y)} over {unit}"

@@ -76,7 +76,7 @@ FROM tested LEFT JOIN causes USING (host) ORDER BY z DESC, excess DESC, host;
 WITH tries AS (
     SELECT task, any_value(queue) AS queue, any_value("user") AS "user",
         any_value(project) AS project, any_value(name) AS name, count(*) AS attempts,
-        count(*) FILTER (outcome = 'lost') AS losses, arg_max(outcome, attempt) AS last,
+        count(*) FILTER (outcome = 'lost') AS losses, arg_max_null(outcome, attempt) AS last,
         sum(slot_hours) - arg_max(slot_hours, attempt) AS slot_hours,
         sum(gpu_hours) - arg_max(gpu_hours, attempt) AS gpu_hours
     FROM usage

@@ -47,7 +47,7 @@ FROM agent_history WHERE agent = $agent ORDER BY since DESC LIMIT $limit::BIGINT
 -- slots, GPUs, and the GPUs' own utilisation in percent, as far as samples tell.
 -- every (minute|hour|day|week): how long a row's stretch of time is, in UTC
 -- chart: line:ts,gpus,gpus_taken
-WITH begin AS (SELECT date_trunc($every, _ago($hours::DOUBLE / 24)) AS start),
+WITH begin AS (SELECT _first($every, $hours::DOUBLE / 24) AS start),
 buckets AS (
     SELECT ts, least(ts + ('1 ' || $every)::INTERVAL, _now()) AS ends, _seconds(ts, ends) AS length
     FROM (SELECT unnest(generate_series(start, _now(), ('1 ' || $every)::INTERVAL)) AS ts
