@@ -1,9 +1,9 @@
 """Every report on a long history: `python benchmarks/reports.py [--tasks N] [--database FILE]`.
 
-Fills a database with the rows that so many tasks of four weeks leave on 200 agents with eight GPUs
-each, and asks every report with what its parameters are by themselves. The rows are made in SQL,
-not projected: as many and as large as those of real tasks, but not true to each other in all. With
-a `--database` that is there already, it asks that one.
+Fills a database with the rows that so many tasks of four weeks leave on 200 agents with eight
+GPUs each, and asks every report with what its parameters are by themselves. The rows are made in
+SQL, not projected: as many and as large as those of real tasks, but not true to each other in all.
+With a `--database` that is there already, it asks that one.
 """
 
 from __future__ import annotations

@@ -43,6 +43,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "stop": ("fleet.duty:stop", "End an agent after its tasks, or now."),
         "agent": ("fleet.agent:agent", "Run tasks on this machine until told to stop."),
         "projector": ("stack.projector:projector", "Keep the database, and answer questions."),
+        "ui": ("stack.ui:ui", "Serve the dashboard."),
     },
     "System": {
         "up": ("stack.up:up", "Start all of evq on this machine."),

@@ -17,8 +17,10 @@ _TIMES = ("TIMESTAMP", "DATE")
 
 
 class Chart(msgspec.Struct, frozen=True):
-    """A chart of the columns `y` over the column `x`; `series` is the column, if there is one,
-    whose values tell rows apart that belong to different lines."""
+    """A chart of the columns `y` over the column `x`.
+
+    `series` is the column, if there is one, whose values tell apart the rows of different lines.
+    """
 
     kind: Kind
     x: str

@@ -351,7 +351,22 @@ class Progress(msgspec.Struct, frozen=True, tag_field="kind", tag="progress", kw
     text: str = ""
 
 
-Telemetry = Log | Metric | Progress
+class Remarks(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="remarks", omit_defaults=True, kw_only=True
+):
+    """What an attempt says of itself, by name: parameters and tags that its tracker logged.
+
+    Of two that have one name, the later counts.
+    """
+
+    attempt: int
+    claim: int
+    at: int
+    params: dict[str, str] = {}
+    tags: dict[str, str] = {}
+
+
+Telemetry = Log | Metric | Progress | Remarks
 
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

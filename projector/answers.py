@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from ..core.errors import NotFound, QueryFailed, UsageError
+from ..core.errors import NotFound, UsageError
 from ..core.queries import Query, query_name, values_for
 from ..core.questions import CATALOGUE, Column, Head, Named, Sql
 from . import saved
@@ -17,7 +17,6 @@ from .catalogue import questions
 from .cells import Cells, ask
 from .follow import Follower
 from .snapshots import Snapshots
-from .store import Answer, Database, Failed, Unfit
 from .values import parts
 
 _named = msgspec.json.Decoder(Named)
@@ -51,7 +50,7 @@ class Answers:
         if question.name == CATALOGUE:
             answer = self._catalogue()
         elif query := own(question.name):
-            answer = self._own(query.text, values_for(query, question.params))
+            answer = self._own(query.text, values_for(query, question.params), question.fresh)
         else:
             query = await self._saved(question.name)
             answer = self._in_a_cell(Sql(query.text, params=values_for(query, question.params)))
@@ -59,15 +58,21 @@ class Answers:
             async for part in answer:
                 yield part
 
+    async def position(self, data: bytes) -> AsyncIterator[bytes]:
+        """How far the lifecycle stream is in the database; costs no look into it."""
+        yield msgspec.json.encode(Head((), self._follower.position[0]))
+
     async def sql(self, data: bytes) -> AsyncIterator[bytes]:
         """The answer to an `Sql`: a head, then rows as the cell makes them."""
         async with aclosing(self._in_a_cell(_decode(_sql, data))) as answer:
             async for part in answer:
                 yield part
 
-    async def _own(self, sql: str, parameters: dict[str, Any]) -> AsyncGenerator[bytes]:
-        last = await self._follower.catch_up()
-        seq, answer = await self._follower.read(lambda database: _ask(database, sql, parameters))
+    async def _own(
+        self, sql: str, parameters: dict[str, Any], fresh: bool
+    ) -> AsyncGenerator[bytes]:
+        last = await (self._follower.catch_up() if fresh else self._follower.end())
+        seq, answer = await self._follower.ask(sql, parameters)
         columns = tuple(Column(name, kind) for name, kind in answer.columns)
         yield msgspec.json.encode(Head(columns, seq, max(0, last - seq)))
         for part in parts(answer.rows, [column.type for column in columns]):
@@ -77,7 +82,7 @@ class Answers:
         """The query that a user saved by this name. Raises `NotFound`."""
         wanted = query_name(name)
         await self._follower.catch_up()
-        _, known = await self._follower.read(saved.read)
+        _, known = await self._known()
         for query in known:
             if query.name == wanted:
                 return query
@@ -89,10 +94,15 @@ class Answers:
             fix="evq sql --list",
         )
 
+    async def _known(self) -> tuple[int, list[Query]]:
+        """The queries that users saved, and the sequence at which these are all."""
+        seq, answer = await self._follower.ask(saved.READ, {})
+        return seq, saved.read(answer.rows)
+
     async def _catalogue(self) -> AsyncGenerator[bytes]:
         """All queries, each as one JSON document: evq's own, then saved ones."""
         last = await self._follower.catch_up()
-        seq, known = await self._follower.read(saved.read)
+        seq, known = await self._known()
         rows = [[msgspec.json.encode(query).decode()] for query in (*questions().values(), *known)]
         yield msgspec.json.encode(Head((Column("query", "JSON"),), seq, max(0, last - seq)))
         for part in parts(rows, ["JSON"]):
@@ -116,12 +126,3 @@ def _decode(decoder: msgspec.json.Decoder[Any], data: bytes) -> Any:
         return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError("the question cannot be read", why=str(error)) from error
-
-
-def _ask(database: Database, sql: str, parameters: dict[str, Any]) -> Answer:
-    try:
-        return database.answer(sql, parameters)
-    except (Failed, *Unfit) as error:
-        raise QueryFailed(
-            "the question cannot be answered", why=str(error).splitlines()[0], fix="evq status"
-        ) from error

@@ -130,7 +130,8 @@ async def _start() -> Process:
         stdin=PIPE,
         stdout=PIPE,
         stderr=DEVNULL,
-        env={"LANG": "C.UTF-8", "TZ": "UTC"},
+        # Each of malloc's arenas maps 64 MiB, and there may be eight for each core.
+        env={"LANG": "C.UTF-8", "TZ": "UTC", "MALLOC_ARENA_MAX": "2"},
         cwd="/",
         start_new_session=True,
     )

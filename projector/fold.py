@@ -21,10 +21,13 @@ from ..core.events import (
     Log,
     Metric,
     Progress,
+    Remarks,
     Telemetry,
 )
 from ..core.evolve import create, evolve
+from ..core.fleet.agent_record import AgentRecord, evolve_agent
 from ..core.handle import absorb_queue
+from ..core.moments import writable as time
 from ..core.ports import Stored
 from ..core.queries import Query
 from ..core.queueing.permits import Permits
@@ -42,8 +45,7 @@ from ..core.subjects import (
     parse_telemetry,
 )
 from ..core.wire import Broken, Unknown
-from .agent_rows import AgentRow, agent_row
-from .rows import DeadLetter, EventRow, PermitsRow, permits_row, time
+from .rows import DeadLetter, EventRow, PermitsRow, permits_row
 
 _AGENT_SUBJECT = "evq.x.agent."
 
@@ -63,7 +65,7 @@ class Folded(msgspec.Struct):
     """What a batch of the lifecycle stream makes of what was known before."""
 
     tasks: dict[str, Task] = {}
-    agents: dict[str, AgentRow] = {}
+    agents: dict[str, AgentRecord] = {}
     queues: dict[str, QueueState] = {}
     permits: dict[str, PermitsRow] = {}
     queries: dict[str, Query | None] = {}
@@ -80,7 +82,7 @@ def task_of(subject: str) -> str | None:
 def fold_lifecycle(
     messages: Iterable[Stored],
     tasks: Mapping[str, Task],
-    agents: Mapping[str, AgentRow],
+    agents: Mapping[str, AgentRecord],
     queues: Mapping[str, QueueState],
     seen: int,
 ) -> Folded:
@@ -104,7 +106,7 @@ def _fold_one(
     stored: Stored,
     message: Envelope | Unknown,
     tasks: Mapping[str, Task],
-    agents: Mapping[str, AgentRow],
+    agents: Mapping[str, AgentRecord],
     queues: Mapping[str, QueueState],
 ) -> None:
     subject = stored.subject
@@ -190,12 +192,12 @@ def _enqueue(
     folded.tasks[name] = create(seq, envelope.at, envelope.by, event)
 
 
-def _fold_agent(folded: Folded, envelope: Envelope, agents: Mapping[str, AgentRow]) -> None:
+def _fold_agent(folded: Folded, envelope: Envelope, agents: Mapping[str, AgentRecord]) -> None:
     event = envelope.event
     if not isinstance(event, AgentEvent):
         raise Strange(f"{_kind(envelope)} is no event of an agent's life")
     before = folded.agents.get(event.agent) or agents.get(event.agent)
-    row = agent_row(before, envelope.at, envelope.by, event)
+    row = evolve_agent(before, envelope.at, envelope.by, event)
     if row:
         folded.agents[event.agent] = row
 
@@ -275,6 +277,7 @@ class Said(msgspec.Struct):
 
     metrics: list[tuple[object, ...]] = []
     logs: list[tuple[object, ...]] = []
+    remarks: list[tuple[object, ...]] = []
     progress: dict[int, tuple[object, ...]] = {}
     dead: list[DeadLetter] = []
 
@@ -322,6 +325,8 @@ def _sort_one(said: Said, stored: Stored, record: Telemetry | Broken, claims: Cl
         case Log():
             _same_length(record.at, record.stream, record.text)
             said.logs.append(row)
+        case Remarks():
+            said.remarks.append(row)
         case Progress(at=when, done=done, total=total, text=words):
             said.progress[record.claim] = (record.claim, stored.seq, time(when), done, total, words)
 

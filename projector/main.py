@@ -103,7 +103,7 @@ async def _serve(bus: Bus, follower: Follower, path: Path, on_ready: OnReady | N
             database.copy(target)
             return follower.position
 
-        return (await follower.read(copying))[1]
+        return await follower.alone(copying)
 
     snapshots, cells = Snapshots(path.with_name("snapshots"), copy), Cells()
     answers = Answers(follower, snapshots, cells)
@@ -112,6 +112,7 @@ async def _serve(bus: Bus, follower: Follower, path: Path, on_ready: OnReady | N
         async with (
             bus.calls.serve(question("named"), answers.named),
             bus.calls.serve(question("sql"), answers.sql),
+            bus.calls.serve(question("position"), answers.position),
         ):
             if on_ready:
                 on_ready()

@@ -9,11 +9,11 @@ import msgspec
 from msgspec.structs import replace
 
 from ..core.events import Package
+from ..core.fleet.agent_record import AgentRecord
 from ..core.ports import Stored
 from ..core.queueing.queues import QueueState
 from ..core.state import Ended, Task
 from ..core.subjects import LIFECYCLE_STREAM, SAMPLES_STREAM, TELEMETRY_STREAM
-from .agent_rows import AgentRow
 from .fold import (
     Folded,
     Heard,
@@ -91,7 +91,7 @@ class Projection:
         self.database = database
         self._tasks: dict[str, Task] = {}
         self._claims: dict[int, tuple[str, int]] = {}
-        self._agents: dict[str, AgentRow] = {}
+        self._agents: dict[str, AgentRecord] = {}
         self._queues: dict[str, QueueState] = {}
         self._packages: set[str] = set()
         self._forget()
@@ -279,14 +279,14 @@ class Projection:
             self.database.move(SAMPLES_STREAM, messages[-1].seq)
 
 
-def _read_agents(database: Database) -> list[AgentRow]:
+def _read_agents(database: Database) -> list[AgentRecord]:
     columns = ", ".join(
         f"epoch_us({name})" if name in ("started", "last_event", "drained") else name
-        for name in AgentRow.__struct_fields__
+        for name in AgentRecord.__struct_fields__
     )
     rows = database.rows(f"SELECT {columns} FROM _agents")
-    fields = AgentRow.__struct_fields__
-    return [msgspec.convert(dict(zip(fields, row, strict=True)), AgentRow) for row in rows]
+    fields = AgentRecord.__struct_fields__
+    return [msgspec.convert(dict(zip(fields, row, strict=True)), AgentRecord) for row in rows]
 
 
 def _now() -> int:

@@ -14,14 +14,12 @@ import msgspec
 from ..core import events, parameters
 from ..core.events import Package
 from ..core.fleet.resources import request_of
+from ..core.moments import writable as time
 from ..core.queries import Query
 from ..core.queueing.permits import Permits
 from ..core.queueing.queues import QueueState
 from ..core.spec import argv_text
 from ..core.state import Attempt, Ended, Queued, Task
-
-LATEST_TIME = 253_402_300_799_999_999
-"""The end of the year 9999: what comes after it is no timestamp."""
 
 _encoder = msgspec.json.Encoder()
 _task_decoder = msgspec.json.Decoder(Task)
@@ -193,11 +191,6 @@ class DeadLetter(msgspec.Struct, frozen=True):
     error: str
     payload: bytes
     seen: int
-
-
-def time(at: int) -> int:
-    """A writer's clock as a time that the database can hold."""
-    return min(max(at, 0), LATEST_TIME)
 
 
 def _time(at: int | None) -> int | None:

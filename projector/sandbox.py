@@ -81,6 +81,9 @@ def main() -> None:
         _refuse(out, _too_large())
     except BrokenPipeError:
         pass
+    except Exception as error:
+        # Whatever else it was: a process that ends without a word helps nobody.
+        _refuse(out, _unexpected(error))
     finally:
         # Not the usual end: it would wait for DuckDB's threads and warn about open results.
         os._exit(0)
@@ -116,11 +119,21 @@ def _renounce() -> None:
 
 def _limit(order: Order) -> None:
     # DuckDB maps more than it uses, and its scalar functions allocate beside its memory_limit.
-    _lower(resource.RLIMIT_AS, 2 * order.memory + 2**30)
+    # What is mapped by now (libraries, stacks) grows with the machine's cores and comes on top.
+    _lower(resource.RLIMIT_AS, _mapped() + 2 * order.memory + 2**30)
     _lower(resource.RLIMIT_CPU, int(order.timeout * order.threads) + 2)
     _lower(resource.RLIMIT_FSIZE, 0)
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_NOFILE, 64)
+
+
+def _mapped() -> int:
+    """Bytes of address space in use; 0 where the kernel does not tell."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[0]) * resource.getpagesize()
+    except OSError:
+        return 0
 
 
 def _lower(limit: int, value: int) -> None:
@@ -280,6 +293,14 @@ def _too_large() -> QueryFailed:
         "the query needs more memory than it may have",
         why="a value or an intermediate result was too large",
         fix="ask for less: fewer rows, fewer columns, shorter texts",
+    )
+
+
+def _unexpected(error: Exception) -> QueryFailed:
+    return QueryFailed(
+        "the query ended in a way that evq did not expect",
+        why=f"{type(error).__name__}: {error}",
+        fix="ask in another way, and tell us about it",
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import msgspec
 
 from ..core.queries import Query
-from .store import Database
+
+READ = "SELECT document FROM _saved_queries ORDER BY query"
 
 
-def read(database: Database) -> list[Query]:
-    """All of them, by name."""
-    rows = database.rows("SELECT document FROM _saved_queries ORDER BY query")
+def read(rows: Iterable[Any]) -> list[Query]:
+    """The queries in the rows of `READ`, by name."""
     return [msgspec.json.decode(document, type=Query) for (document,) in rows]

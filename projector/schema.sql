@@ -77,6 +77,10 @@ CREATE TABLE IF NOT EXISTS _logs (
     seq BIGINT, claim BIGINT, task VARCHAR, attempt INTEGER, line BIGINT, ts TIMESTAMP,
     stream VARCHAR, text VARCHAR);
 
+CREATE TABLE IF NOT EXISTS _remarks (
+    seq BIGINT, claim BIGINT, task VARCHAR, attempt INTEGER, ts TIMESTAMP,
+    params MAP(VARCHAR, VARCHAR), tags MAP(VARCHAR, VARCHAR));
+
 CREATE TABLE IF NOT EXISTS _progress (
     claim BIGINT, seq BIGINT, ts TIMESTAMP, done DOUBLE, total DOUBLE, text VARCHAR);
 
@@ -123,6 +127,15 @@ SELECT task, name, arg_max(ts, place) AS ts, arg_max_null(step, place) AS step,
     arg_max(value, place) AS value, arg_min(first, place) AS first, min(min) AS min,
     max(max) AS max, sum(n)::BIGINT AS n
 FROM _metric_latest GROUP BY task, name;
+
+CREATE OR REPLACE VIEW remarks AS
+SELECT task, attempt, arg_max(ts, seq) AS ts, kind, one.key AS name,
+    arg_max(one.value, seq) AS value
+FROM (
+    SELECT seq, task, attempt, ts, 'param' AS kind, unnest(map_entries(params)) AS one FROM _remarks
+    UNION ALL
+    SELECT seq, task, attempt, ts, 'tag', unnest(map_entries(tags)) FROM _remarks)
+GROUP BY task, attempt, kind, one.key;
 
 CREATE OR REPLACE VIEW logs AS SELECT task, attempt, line, ts, stream, text FROM _logs;
 

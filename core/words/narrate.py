@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ...core import events
-from ...core.events import Envelope
-from ...core.queueing.permits import Permits
-from ...core.queueing.queues import (
+from .. import events
+from ..events import Envelope
+from ..queueing.permits import Permits, limit_text
+from ..queueing.queues import (
     QueueCreated,
     QueueDeleted,
     QueueDescribed,
@@ -15,11 +15,10 @@ from ...core.queueing.queues import (
     QueueState,
     rules_text,
 )
-from ...core.saved_queries import QueryDeleted, QuerySaved
-from ...core.spec import argv_text
-from ...core.wire import Broken, Unknown
-from ..fleet.limit import limit_text
-from .render import end_text, span
+from ..saved_queries import QueryDeleted, QuerySaved
+from ..spec import argv_text
+from ..wire import Broken, Unknown
+from .phrases import end_text, span
 
 
 def narrate(message: Envelope | Unknown | Broken) -> str:

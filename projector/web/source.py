@@ -1,0 +1,47 @@
+"""Where pages get what they show: the projector's answers, and the live fleet beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...core.questions import Head, Named, Sql
+from ...core.sdk.client import Client
+from ...core.sdk.viewers import Viewers
+
+
+class Answer:
+    """Rows as dicts, and the last lifecycle event that they know of."""
+
+    def __init__(self, head: Head | None, rows: list[dict[str, Any]]) -> None:
+        self.columns = head.columns if head else ()
+        self.seq = head.seq if head else 0
+        self.behind = head.behind if head else 0
+        self.rows = rows
+
+
+class Source:
+    """All that the pages ask; one for the process, shared by every open page."""
+
+    def __init__(self, client: Client, viewers: Viewers) -> None:
+        self.client = client
+        self.viewers = viewers
+
+    async def named(self, name: str, **params: Any) -> Answer:
+        """The answer to a question that the projector knows by name. Raises `EvqError`."""
+        return await self._ask(Named(name, params))
+
+    async def sql(self, text: str, *, timeout: float = 10.0, rows: int = 10_000) -> Answer:
+        """The answer to a query of the user's own; `timeout` is in seconds. Raises `EvqError`."""
+        return await self._ask(Sql(text, timeout, rows))
+
+    async def _ask(self, question: Named | Sql) -> Answer:
+        head: Head | None = None
+        rows: list[dict[str, Any]] = []
+        async for part in self.client.answer(question):
+            if isinstance(part, Head):
+                head = part
+                continue
+            assert head is not None
+            names = [column.name for column in head.columns]
+            rows += (dict(zip(names, row, strict=True)) for row in part)
+        return Answer(head, rows)
