@@ -33,6 +33,9 @@ CREATE OR REPLACE MACRO _failed(outcome, cause) AS
     coalesce(outcome IN ('failed', 'timed_out', 'lost')
         AND coalesce(cause, '') NOT IN ('gang', 'drained', 'abort', 'dependency'), false);
 
+-- What tasks have in common that run the same with other arguments: the first word of their names.
+CREATE OR REPLACE MACRO _work(name) AS split_part(name, ' ', 1);
+
 -- What a part of a GPU counts, if so many bytes of its memory are taken: all of it where it is
 -- not shared, or where nobody said how large it is.
 CREATE OR REPLACE MACRO _part(taken, memory) AS

@@ -128,6 +128,18 @@ def test_work_that_ran_on_one_host_alone_tells_nothing(fleet: History) -> None:
     assert (by_project[0]["host"], by_project[0]["suspect"]) == ("h2", True)
 
 
+def test_the_same_work_with_other_arguments_is_the_same_work(fleet: History) -> None:
+    for number in range(20):
+        hosts = {"bad": (1, 1), "good": (1, 0)}
+        on_hosts(fleet, "ann", f"train.py --seed {number}", hosts)
+    bad, good = fleet.ask("flaky_hosts")
+    assert (bad["host"], bad["suspect"], good["suspect"]) == ("bad", True, False)
+    # Each seed is a stratum of two then, with as clear a result.
+    assert fleet.ask("flaky_hosts", same="name")[0]["z"] == pytest.approx(
+        10 / math.sqrt(5), abs=0.01
+    )
+
+
 def test_a_task_counts_once_on_a_host_however_often_it_is_tried(fleet: History) -> None:
     on_hosts(fleet, "ann", "train", {"h1": (3, 0), "h2": (3, 0)})
     again = "f" * 12
@@ -195,6 +207,13 @@ def test_streaks_of_failures(history: History) -> None:
     )
     assert (found["last_completed"], found["since"]) == (completed, since)
     assert history.ask("failing_streaks", user="bob")[0]["failed"] == 1
+    for number in range(3):
+        nightly = replace(SPEC, name=f"nightly --date {number}")
+        history.runs(f"{number + 9:012d}", 99, 99, 100, FAILED, Cause.CODE, spec=nightly)
+    assert history.column("failing_streaks", "name", "failed")[0] == ("nightly", 3)
+    assert ("nightly --date 1", 1) in history.column(
+        "failing_streaks", "name", "failed", same="name"
+    )
 
 
 # --- what changed -----------------------------------------------------------------------------
@@ -254,6 +273,16 @@ def test_what_changed_between_the_last_good_and_the_first_bad_run(history: Histo
     assert ("python", "") not in by_what and ("queue", "") not in by_what
     assert history.ask("what_changed", name="train", entry="nothing like it") == []
     assert history.ask("what_changed", name="no such name") == []
+
+
+def test_what_changed_among_runs_with_other_arguments(history: History) -> None:
+    good, bad = ids(2)
+    for task, lr, outcome in ((good, "0.1", Outcome.COMPLETED), (bad, "9", FAILED)):
+        spec = replace(SPEC, name=f"train.py --lr {lr}", params={"lr": lr})
+        history.runs(task, 0, 0, 10, outcome, spec=spec)
+    found = history.column("what_changed", "what", "good", "bad", name="train.py")
+    assert ("param", "0.1", "9") in found
+    assert history.ask("what_changed", name="train.py --lr 0.1") == []
 
 
 def test_the_newest_break_is_told_and_ranks_of_gangs_are_one_run(history: History) -> None:

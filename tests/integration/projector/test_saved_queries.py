@@ -25,7 +25,9 @@ async def of_sql(client: Client, text: str) -> list[dict[str, Any]]:
     return [row async for row in client.rows(Sql(text))]
 
 
-async def test_a_query_is_saved_for_everybody(projector: Any, user: Any, bus: Any, until: Any) -> None:
+async def test_a_query_is_saved_for_everybody(
+    projector: Any, user: Any, bus: Any, until: Any
+) -> None:
     await projector.start()
     receipt = await user.add()
     saved, before = await save_query(
