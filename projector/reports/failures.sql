@@ -149,7 +149,7 @@ specs AS (
 facts AS (
     SELECT side, unnest([
         {'place': 0, 'what': 'task', 'item': '', 'value': task},
-        {'place': 1, 'what': 'ended', 'item': '', 'value': ended::VARCHAR},
+        {'place': 1, 'what': 'ended', 'item': '', 'value': date_trunc('second', ended)::VARCHAR},
         {'place': 2, 'what': 'outcome', 'item': '', 'value': concat_ws(': ', outcome, cause)},
         {'place': 3, 'what': 'commit', 'item': '', 'value': "commit"},
         {'place': 4, 'what': 'branch', 'item': '', 'value': branch},
