@@ -21,8 +21,8 @@ SELECT agent, host, coalesce(attempts, 0) AS attempts,
 FROM offered LEFT JOIN taken USING (agent) ORDER BY agent;
 
 -- name: availability(days=30)
--- Each agent's shares of time up, held back (paused or draining), and away, and how often it was
--- lost.
+-- Each agent's shares of time up, held back (paused, drained, draining), and away, and how often it
+-- was lost.
 -- chart: bar:agent,up
 WITH begin AS (SELECT _ago($days) AS start),
 seen AS (
@@ -30,7 +30,7 @@ seen AS (
     FROM agent_history, begin WHERE coalesce(until, _now()) > start)
 SELECT agent, any_value(host) AS host, round(sum(seconds) / 3600, 3) AS known_hours,
     coalesce(_share(sum(seconds) FILTER (state = 'up'), sum(seconds)), 0) AS up,
-    coalesce(_share(sum(seconds) FILTER (state IN ('paused', 'draining')), sum(seconds)), 0)
+    coalesce(_share(sum(seconds) FILTER (state IN ('paused', 'drained', 'draining')), sum(seconds)), 0)
         AS held_back,
     coalesce(_share(sum(seconds) FILTER (state IN ('down', 'lost')), sum(seconds)), 0) AS away,
     count(*) FILTER (state = 'lost') AS losses

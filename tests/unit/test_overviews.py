@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from small_history import GIB, HOUR, SPEC, History, claimed, finished, retry, started, up
 
 from evq.core import events
-from evq.core.events import Outcome
-from evq.core.spec import After
+from evq.core.events import Cause, Outcome
+from evq.core.spec import After, Gang
 
 WITH_GPUS = replace(SPEC, gpus=2)
 
@@ -134,6 +134,62 @@ def test_what_awaits_others_waits_in_its_queue_from_their_end_on(history: Histor
     ]
     assert history.rows(f"SELECT state, cause FROM tasks WHERE task = '{never}'") == [
         ("aborted", "dependency")
+    ]
+
+
+def test_an_agent_that_somebody_drained_is_not_up(history: History) -> None:
+    history.agent(600, up("v", "0"))
+    history.agent(700, events.DrainRequested("v", "new fans"))
+    history.agent(710, events.DrainRequested("v", "one fan", gpus=("0",)))
+    history.agent(800, events.AgentDown("v", "i", "told to stop"))
+    history.agent(810, events.DrainRequested("v", "still"))
+    history.agent(900, up("v", "0"))
+    history.agent(950, events.ResumeRequested("v", "they are in"))
+    history.agent(1000, events.AgentLost("v", "i", "silent"))
+    found = history.rows(
+        "SELECT state, seconds, gpus, reason FROM agent_history WHERE agent = 'v' ORDER BY since"
+    )
+    assert [row[0] for row in found] == ["up", "drained", "down", "drained", "up", "lost"]
+    assert [row[1] for row in found[:-1]] == [100.0, 100.0, 100.0, 50.0, 50.0]
+    assert {row[2] for row in found} == {1}
+    assert found[1][3] == "new fans"
+
+
+def test_members_of_a_gang_wait_again_or_no_more_when_it_is_disbanded(history: History) -> None:
+    """Rank 0 fails while rank 1 runs, rank 2 waits and rank 3 has ended; then all is over."""
+    ranks = ["cccccccccccc", "dddddddddddd", "eeeeeeeeeeee", "ffffffffffff"]
+    for rank, task in enumerate(ranks):
+        spec = replace(SPEC, nodes=4, gang=Gang(ranks[0], rank))
+        history.enqueue(300, task, spec)
+        if rank != 2:
+            history.of(task, (310, claimed(1)), (310, started(1)))
+    first, running, waiting, ended = ranks
+    history.of(ended, (320, finished(1)))
+    history.of(first, (400, retry(1, delay=10.0)))
+    again = events.Disbanded(
+        rank=0, evidence="rank 0 failed", again=True, delay=10.0, spent="retries"
+    )
+    for task in (running, waiting, ended):
+        history.of(task, (400, again))
+    history.of(running, (405, retry(1, Cause.GANG, delay=5.0)))
+    for task in (first, running, ended):
+        history.of(task, (430, claimed(2)))
+    over = events.Disbanded(rank=0, evidence="rank 0 failed")
+    history.of(first, (500, finished(2, Outcome.FAILED, Cause.CODE)))
+    for task in (running, waiting, ended):
+        history.of(task, (500, over))
+    found = history.rows(
+        "SELECT task[1], after, ended_by, seconds FROM waits WHERE task >= 'c' ORDER BY task, since"
+    )
+    assert found == [
+        ("c", "enqueued", "claimed", 10.0),
+        ("c", "retry", "claimed", 20.0),
+        ("d", "enqueued", "claimed", 10.0),
+        ("d", "retry", "claimed", 20.0),
+        ("e", "enqueued", "disbanded", 100.0),
+        ("e", "disbanded", "disbanded", 90.0),
+        ("f", "enqueued", "claimed", 10.0),
+        ("f", "disbanded", "claimed", 20.0),
     ]
 
 
