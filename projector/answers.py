@@ -13,7 +13,7 @@ from ..core.errors import NotFound, UsageError
 from ..core.queries import Query, query_name, values_for
 from ..core.questions import CATALOGUE, Column, Head, Named, Sql
 from . import saved
-from .catalogue import questions, reports
+from .catalogue import questions
 from .cells import Cells, ask
 from .follow import Follower
 from .snapshots import Snapshots
@@ -100,11 +100,10 @@ class Answers:
         return seq, saved.read(answer.rows)
 
     async def _catalogue(self) -> AsyncGenerator[bytes]:
-        """The queries that people ask, each as one JSON document: evq's own, then saved ones."""
+        """All queries, each as one JSON document: evq's own, then saved ones."""
         last = await self._follower.catch_up()
         seq, known = await self._known()
-        ours = [query for group in reports().values() for query in group.values()]
-        rows = [[msgspec.json.encode(query).decode()] for query in (*ours, *known)]
+        rows = [[msgspec.json.encode(query).decode()] for query in (*questions().values(), *known)]
         yield msgspec.json.encode(Head((Column("query", "JSON"),), seq, max(0, last - seq)))
         for part in parts(rows, ["JSON"]):
             yield part

@@ -120,13 +120,13 @@ def _curves(chart: Chart, columns: Sequence[Column], rows: Rows, colors: bool, p
         if len(shown) > 1 and colors:
             signal.label(name)
         figure.draw(signal.lines() if chart.kind == "line" else signal)
-    heights = [y for _, y in points]
-    if chart.kind == "line" and min(heights) >= 0:
-        figure.ruler("y").lim(0, max(heights) or 1)
+    low, high = min(y for _, y in points), max(y for _, y in points)
+    if chart.kind == "line" and low >= 0:
+        figure.ruler("y").lim(0, high or 1)
     column = next(column for column in columns if column.name == chart.x)
     if is_time(column):
-        low, high = min(x for x, _ in points), max(x for x, _ in points)
-        figure.ruler("x").ticks(*_time_ticks(low, high))
+        times = [x for x, _ in points]
+        figure.ruler("x").ticks(*_time_ticks(min(times), max(times)))
     drawn = figure.build().string(colorless=not colors).rstrip()
     unit = f"{chart.x} (UTC)" if is_time(column) else chart.x
     head = f"{', '.join(chart.y)} over {unit}"

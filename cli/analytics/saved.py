@@ -22,7 +22,7 @@ def say_all(as_json: bool) -> None:
     """Print the queries that can be asked by name."""
     from ...core.sdk.saved import all_queries
 
-    found = call(all_queries)
+    found = [query for query in call(all_queries) if query.is_listed]
     if as_json:
         output.say_json([_document(query) for query in found])
         return

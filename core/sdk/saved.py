@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 
 async def all_queries(client: Client) -> list[Query]:
-    """Every query that can be asked by name: evq's own by subject, then those that users saved."""
+    """Every query that can be asked by name: evq's own by subject, then those that users saved.
+
+    Lists for people leave out those that are not `is_listed`.
+    """
     return [
         msgspec.json.decode(row["query"], type=Query) async for row in client.rows(Named(CATALOGUE))
     ]

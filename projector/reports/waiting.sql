@@ -20,7 +20,7 @@ GROUP BY ALL ORDER BY name;
 SELECT date_trunc($every, until) AS ts, count(*) AS waits, _quantile(seconds, 0.5) AS p50,
     _quantile(seconds, 0.95) AS p95, round(max(seconds), 3) AS longest
 FROM waits
-WHERE ended_by = 'claimed' AND until >= date_trunc($every, _ago($days))
+WHERE ended_by = 'claimed' AND until >= _first($every, $days)
     AND _is($queue, queue) AND _is($user, "user") AND _is($project, project)
 GROUP BY ALL ORDER BY ts;
 
@@ -39,7 +39,7 @@ ORDER BY seconds DESC, w.task LIMIT $limit::BIGINT;
 -- chart: line:ts,depth:queue
 WITH begin AS (SELECT _ago($hours::DOUBLE / 24) AS start),
 clock AS (
-    SELECT start + to_microseconds((n * $hours::DOUBLE * 3600e6 / $points::BIGINT)::BIGINT) AS ts
+    SELECT start + to_microseconds((n * epoch_us(_now() - start) / $points::BIGINT)::BIGINT) AS ts
     FROM begin, (SELECT unnest(range(1, $points::BIGINT + 1)) AS n)),
 stretches AS (
     SELECT queue, since, until FROM waits, begin
