@@ -23,6 +23,7 @@ ONLY_IN = {
     "keyring": ("agent/secret_sources.py",),
     "click": ("cli/",),
     "rich": ("cli/",),
+    "textual": ("cli/top/",),
 }
 """Packages from outside that one place alone knows."""
 
