@@ -87,7 +87,7 @@ class Tables(Page):
     def on_mount(self) -> None:
         self.query_one(Input).display = False
         self.table.focus()
-        self.call_after_refresh(self.show)
+        super().on_mount()
 
     @property
     def table(self) -> FleetTable:
@@ -98,9 +98,9 @@ class Tables(Page):
         self.table.show(self.fleet)
 
     @on(TabbedContent.TabActivated)
-    def _activated(self) -> None:
+    def _turned(self) -> None:
         self.table.focus()
-        self.call_after_refresh(self.show)
+        self.show()
         self.app.refresh_bindings()
 
     @on(DataTable.RowSelected)
@@ -121,6 +121,7 @@ class Tables(Page):
     def action_tab(self, name: str) -> None:
         """Show another table."""
         self.query_one(TabbedContent).active = name
+        self._turned()
 
     def action_filter(self) -> None:
         """Type the words that a row must have."""
@@ -185,22 +186,23 @@ class Top(App[None]):
         """Open the tables, and follow."""
         self.push_screen(Tables())
         self.run_worker(self._follow(), exclusive=True, group="fleet")
-        self.set_interval(1.0, self._draw)
+        self.set_interval(1.0, self.draw)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Leave the terminal as it was, and let the verb say what went wrong."""
+        self.failed = self.failed or error
+        self.exit()
 
     async def _follow(self) -> None:
         seen = 0
         while True:
-            try:
-                seen = (await self.fleet.changed(seen, rest=0.0)).version
-            except Exception as error:
-                self.failed = error
-                self.exit()
-                return
+            seen = (await self.fleet.changed(seen, rest=0.0)).version
             began = time.monotonic()
-            self._draw()
+            self.draw()
             await asyncio.sleep(max(REST, SHARE * (time.monotonic() - began)))
 
-    def _draw(self) -> None:
+    def draw(self) -> None:
+        """Draw what has changed on the page that is seen."""
         page = self._page
         if page is None or not page.is_mounted:
             return

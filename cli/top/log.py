@@ -61,7 +61,7 @@ class LogPage(Page):
     def on_mount(self) -> None:
         self._search.display = False
         self._pane.focus()
-        self.show()
+        super().on_mount()
         self.set_interval(0.1, self._flush)
         self.run_worker(self._follow(), exclusive=True)
 

@@ -60,7 +60,7 @@ class Page(Screen[None]):
 
     def on_mount(self) -> None:
         """Begin with what is known."""
-        self.call_after_refresh(self.show)
+        self.call_after_refresh(self.top.draw)
 
 
 class TablePage(Page):

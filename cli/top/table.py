@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rich.text import Text
-from textual.events import Resize
 from textual.widgets import DataTable
 
 from ...core.sdk.live import LiveFleet
@@ -35,12 +34,9 @@ class FleetTable(DataTable[Text]):
             return None
         return self.chosen.items[self.cursor_row]  # type: ignore[no-any-return]
 
-    def on_resize(self, event: Resize) -> None:
-        """The fields share the new width."""
-        self._head()
-
     def _head(self) -> None:
-        widths = _widths(self.tab.fields, self.size.width)
+        """Let the fields share the screen's width."""
+        widths = _widths(self.tab.fields, self.app.size.width)
         if widths == self._widths:
             return
         self._widths = widths
@@ -66,8 +62,7 @@ class FleetTable(DataTable[Text]):
 
     def show(self, fleet: LiveFleet) -> None:
         """Draw what has changed."""
-        if not self._widths:
-            return
+        self._head()
         self.chosen = choose(self.tab, self.choice, fleet)
         moment = now()
         keys = [self.tab.key(item) for item in self.chosen.items]

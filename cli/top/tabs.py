@@ -230,7 +230,7 @@ QUEUES = Tab(
         _since("OLDEST", lambda one: one.oldest, 6),
         _length("USUAL", lambda one: one.wait_median),
         _count("SLOTS", lambda one: one.slots, 5),
-        _word("SERVED BY", lambda one: ",".join(one.agents) or "nobody"),
+        _word("WORKERS", lambda one: ",".join(one.agents) or "nobody"),
     ),
     items=_queues,
     key=lambda one: one.name,
