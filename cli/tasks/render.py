@@ -14,7 +14,7 @@ from ...core.words.phrases import end_text as end_text
 from ...core.words.phrases import span as span
 from ..output import can_print, on_terminal
 
-_COLORS = {
+COLORS = {
     "held": "magenta",
     "queued": "cyan",
     "claimed": "blue",
@@ -92,7 +92,7 @@ def marked(state: str) -> str:
 
 def colored(text: str) -> str:
     """A state, marked or not, in its colour."""
-    return click.style(text, fg=_COLORS.get(text.split(" ")[-1].rstrip("…")))
+    return click.style(text, fg=COLORS.get(text.split(" ")[-1].rstrip("…")))
 
 
 def code_text(code: Code, sent: int | None = None) -> str:

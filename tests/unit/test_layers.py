@@ -24,6 +24,7 @@ ONLY_IN = {
     "plotext": ("cli/analytics/plot.py",),
     "click": ("cli/",),
     "rich": ("cli/",),
+    "textual": ("cli/top/",),
 }
 """Packages from outside that one place alone knows."""
 
