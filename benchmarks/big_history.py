@@ -4,7 +4,8 @@
 
 The log is real: all of a task's life, what it said, and the samples of the last hours are messages
 on a server, and the database is made of them by the projector's own rebuild. Only what the stream
-of samples would no longer hold, the minutes and hours before, is written into the database.
+of samples would no longer hold, the minutes and hours before, is written into the database. In a
+folder that was filled before, only the database is made again.
 """
 
 from __future__ import annotations
@@ -120,6 +121,12 @@ async def make(plan: Plan, hours: float, store: Path) -> None:
     (store / FACTS).write_bytes(msgspec.json.encode(facts))
 
 
+async def make_again(store: Path) -> None:
+    """Make the database of a store that was filled before; its old minutes are taken over."""
+    with ground.server(store, "120s") as login:
+        assert await projector.run(login, store, rebuild=True) == 0
+
+
 async def _make_database(login: Login, store: Path, plan: Plan, hours: float) -> None:
     assert await projector.run(login, store, rebuild=True) == 0
     began = time.monotonic()
@@ -140,13 +147,16 @@ async def _make_database(login: Login, store: Path, plan: Plan, hours: float) ->
 def main() -> int:
     """Parse the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--store", type=Path, required=True, help="a folder that is not there yet")
+    parser.add_argument("--store", type=Path, required=True, help="a new folder")
     usual = msgspec.structs.asdict(Plan(end=now()))
     for name, value in usual.items():
         parser.add_argument(f"--{name}", type=type(value), default=value)
     parser.add_argument("--samples", type=float, default=2.0, help="hours of samples in full")
     arguments = vars(parser.parse_args())
     store, hours = arguments.pop("store"), arguments.pop("samples")
+    if (store / FACTS).exists():
+        asyncio.run(make_again(store))
+        return 0
     store.mkdir(mode=0o700, parents=True)
     asyncio.run(make(Plan(**arguments), hours, store))
     return 0

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -28,7 +28,7 @@ from .projection import FAR, Batch, Projection
 from .readers import Readers, being_opened
 from .samples.roll_up import KEEP_SECONDS, LOOK_SECONDS, Housekeeping
 from .samples.write import forget_samples_after
-from .store import REBUILD, Answer, Database, Failed, Position, room
+from .store import REBUILD, Answer, Database, Failed, Position, Question, room
 from .telemetry import forget_after
 
 T = TypeVar("T")
@@ -170,14 +170,14 @@ class Follower:
         if projection:
             await self._in_thread(projection.database.close)
 
-    async def ask(self, sql: str, parameters: Mapping[str, Any]) -> tuple[int, Answer]:
+    async def ask(self, question: Question) -> tuple[int, Answer]:
         """The answer to a question, and the lifecycle sequence that it saw; beside the writing.
 
-        Raises `QueryFailed` or `Conflict`.
+        Raises `QueryFailed`, `Conflict`, or what the question raises.
         """
         if self._readers is None:
             raise being_opened()
-        return await self._readers.ask(sql, parameters)
+        return await self._readers.ask(question)
 
     async def alone(self, work: Callable[[Database], T]) -> T:
         """What `work` makes of the database while nothing is written. Raises `Conflict`."""

@@ -11,7 +11,7 @@ import fcntl
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
@@ -24,7 +24,7 @@ from ..core.errors import Conflict, EvqError
 from ..core.subjects import LIFECYCLE_STREAM
 from .samples.columns import schema as sample_schema
 
-VERSION = 9
+VERSION = 11
 """Raised with every change of the `SCHEMA`; an older file is rebuilt from the log."""
 
 SCHEMA = ("macros.sql", "schema.sql", "overviews.sql", "samples.sql")
@@ -58,6 +58,13 @@ class Answer(msgspec.Struct, frozen=True):
 
     columns: list[tuple[str, str]]
     rows: list[tuple[Any, ...]]
+
+
+Ask = Callable[[str, Mapping[str, Any]], Answer]
+"""Answers SQL with parameters, always in the same moment of the database."""
+
+Question = Callable[[Ask], Answer]
+"""Makes an answer of as many queries as it takes."""
 
 
 def database_file(store: Path) -> Path:
@@ -240,16 +247,16 @@ class Reader:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
 
-    def ask(self, sql: str, parameters: Mapping[str, Any]) -> tuple[int, Answer]:
-        """The result of a query, and the lifecycle sequence up to which it knows the log.
+    def ask(self, question: Question) -> tuple[int, Answer]:
+        """The answer to a question, and the lifecycle sequence up to which it knows the log.
 
-        Raises `Interrupted`, or one of `Unfit`.
+        Raises `Interrupted`, one of `Unfit`, or what the question raises.
         """
         self._connection.execute("BEGIN TRANSACTION READ ONLY")
         try:
             # The position is read in the same moment as the rows that follow from it.
             position = self._connection.execute(_LIFECYCLE, [LIFECYCLE_STREAM]).fetchone()
-            answer = _answer(self._connection, sql, parameters)
+            answer = question(lambda sql, values: _answer(self._connection, sql, values))
         finally:
             with suppress(duckdb.Error):
                 self._connection.rollback()
