@@ -86,6 +86,8 @@ class Database:
         Raises `OldSchema`, or `Conflict` if another process holds it or a newer evq wrote it.
         """
         self.path = path
+        self._checkpoint = checkpoint
+        self._held = False
         self._connection = _open(path, {"checkpoint_threshold": checkpoint})
         self._file = path.open("rb")
         try:
@@ -205,12 +207,27 @@ class Database:
     # --- the file -----------------------------------------------------------------------------
 
     def checkpoint(self) -> None:
-        """Write everything into the file itself."""
-        self._connection.execute("CHECKPOINT")
+        """Write everything into the file itself, unless it is held."""
+        if not self._held:
+            self._connection.execute("CHECKPOINT")
+
+    def hold(self) -> None:
+        """Write everything into the file itself and let it stand for that until `release`: what is
+        committed meanwhile goes to the WAL, or to blocks that belong to nothing yet."""
+        self.checkpoint()
+        self._held = True
+        self.execute("SET GLOBAL checkpoint_threshold = '1TB'")
+        self.execute(f"SET GLOBAL auto_checkpoint_skip_wal_threshold = {2**62}")
+
+    def release(self) -> None:
+        """Let the file go on."""
+        self._held = False
+        self.execute(f"SET GLOBAL checkpoint_threshold = '{self._checkpoint}'")
+        self.execute("RESET GLOBAL auto_checkpoint_skip_wal_threshold")
 
     def copy(self, target: Path) -> None:
-        """A copy of all that is committed, as a file that stands for itself."""
-        self.checkpoint()
+        """A copy of the file that is held, as one that stands for itself. May run in any thread;
+        raises `ValueError` if the database is closed meanwhile."""
         # Through a descriptor that stays open: to close any descriptor of the file would end
         # DuckDB's lock on it (such are POSIX locks), and a second projector could come in.
         with target.open("wb") as new:
@@ -219,7 +236,7 @@ class Database:
                 fcntl.ioctl(new.fileno(), _FICLONE, self._file.fileno())
             except OSError:
                 self._file.seek(0)
-                shutil.copyfileobj(self._file, new, 2**20)
+                shutil.copyfileobj(self._file, new, 8 * 2**20)
 
     # --- another database beside this one -----------------------------------------------------
 

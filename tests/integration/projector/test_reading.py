@@ -130,3 +130,54 @@ async def test_the_file_is_let_go_whatever_is_being_read(
     with pytest.raises(Conflict, match="opened again"):
         await asking
     Database(path).close()
+
+
+# --- copies for users' SQL ------------------------------------------------------------------------
+
+
+def test_a_held_file_stays_what_it_was_while_much_is_written(tmp_path: Path) -> None:
+    database = Database(tmp_path / "evq.duckdb", checkpoint="1MB")
+    events = "INSERT INTO _events (seq, kind) SELECT i, 'x' || hash(i) FROM range({}, {}) r(i)"
+    total = "SELECT count(*), sum(seq), min(kind), max(kind) FROM _events"
+    database.execute(events.format(0, 200_000))
+    before = database.rows(total)
+    database.hold()
+    # Each of these would begin a checkpoint, and the file's blocks would be used anew.
+    for part in range(1, 6):
+        with database.transaction():
+            database.execute(f"DELETE FROM _events WHERE seq % 7 = {part}")
+            database.execute(events.format(part * 200_000, (part + 1) * 200_000))
+    database.checkpoint()
+    database.copy(tmp_path / "copy.duckdb")
+    now = database.rows(total)
+    database.release()
+    database.execute("INSERT INTO _events (seq, kind) VALUES (-1, 'x')")
+    assert not (tmp_path / "evq.duckdb.wal").exists()
+    database.close()
+    copied = Database(tmp_path / "copy.duckdb")
+    assert copied.rows(total) == before != now
+    copied.close()
+
+
+async def test_a_copy_is_of_the_positions_that_it_is_said_to_be(
+    bus: Bus, user: Any, tmp_path: Path
+) -> None:
+    async with projecting(bus, tmp_path / "evq.duckdb") as follower:
+        await user.add()
+        await follower.reach((1, 0, 0))
+
+        async def keep_adding() -> None:
+            while True:
+                await user.add()
+
+        adding = asyncio.create_task(keep_adding())
+        for number in range(5):
+            target = tmp_path / f"copy{number}.duckdb"
+            lifecycle, _, _ = await follower.copy(target)
+            copied = Database(target)
+            assert copied.rows(EVENTS) == [(lifecycle,)]
+            assert copied.positions()["EVQ"].seq == lifecycle
+            copied.close()
+        adding.cancel()
+        with suppress(asyncio.CancelledError):
+            await adding
