@@ -41,6 +41,8 @@ class Facts(msgspec.Struct, frozen=True):
     plan: Plan
     longest: str
     messages: int
+    hours: float = 2.0
+    """How far back there are samples in full."""
 
 
 def read_facts(store: Path) -> Facts:
@@ -117,14 +119,15 @@ async def make(plan: Plan, hours: float, store: Path) -> None:
             count += await publish(bus, samples(history, hours))
         ground.line("stored", f"{count:,}", f"messages in {time.monotonic() - began:.0f} s")
         await _make_database(login, store, plan, hours)
-    facts = Facts(plan, history.longest_task, count)
+    facts = Facts(plan, history.longest_task, count, hours)
     (store / FACTS).write_bytes(msgspec.json.encode(facts))
 
 
 async def make_again(store: Path) -> None:
-    """Make the database of a store that was filled before; its old minutes are taken over."""
+    """Make the database of a store that was filled before."""
+    facts = read_facts(store)
     with ground.server(store, "120s") as login:
-        assert await projector.run(login, store, rebuild=True) == 0
+        await _make_database(login, store, facts.plan, facts.hours)
 
 
 async def _make_database(login: Login, store: Path, plan: Plan, hours: float) -> None:
@@ -133,7 +136,9 @@ async def _make_database(login: Login, store: Path, plan: Plan, hours: float) ->
     path = database_file(store)
     database = Database(path)
     try:
-        write_old_samples(database, plan, hours)
+        # Those of the database before are taken over, if that was not too different.
+        if not database.rows("SELECT 1 FROM _machine_minutes WHERE seq = 0 LIMIT 1"):
+            write_old_samples(database, plan, hours)
         database.checkpoint()
         for table in ("_tasks", "_attempts", "_events", "_metrics", "_logs", "_gpu_minutes"):
             rows = database.rows(f"SELECT count(*) FROM {table}")[0][0]
@@ -147,7 +152,7 @@ async def _make_database(login: Login, store: Path, plan: Plan, hours: float) ->
 def main() -> int:
     """Parse the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--store", type=Path, required=True, help="a new folder")
+    parser.add_argument("--store", type=Path, required=True, help="a new folder, or one of ours")
     usual = msgspec.structs.asdict(Plan(end=now()))
     for name, value in usual.items():
         parser.add_argument(f"--{name}", type=type(value), default=value)
