@@ -18,21 +18,23 @@ import statistics
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 import ground
 import msgspec
 from big_history import Facts, read_facts
-from live_load import Rates, Running, play, read_running
+from live_load import Rates, Running, play
+from views import OWN_QUERY, choose, page_paths, page_questions
 
 from evq.core.bus.connect import Login
 from evq.core.errors import ProjectorAway
 from evq.core.questions import Head, Named, Sql
 from evq.core.sdk.client import Client
-from evq.projector.store import Database, database_file
 
 LIMIT = 0.3
 """Seconds until a page's first view is there, at the server's side."""
@@ -40,90 +42,43 @@ LIMIT = 0.3
 SETTLE_SECONDS = 5.0
 LOOK_SECONDS = 0.1
 
-View = Callable[[Client], Awaitable[object]]
+Timed = Callable[[], Awaitable[object]]
 
 
-class Chosen(msgspec.Struct, frozen=True):
-    """What the pages are opened for: a task of the usual size, and a hundred to compare."""
+def asked(client: Client, questions: list[Named | Sql]) -> Timed:
+    """All the questions of a page, at once."""
 
-    running: list[Running]
-    usual: str
-    compared: list[str]
+    async def ask() -> None:
+        await asyncio.gather(*(_all(client, question) for question in questions))
 
-
-def choose(store: Path) -> Chosen:
-    """Look into the database before a projector holds it."""
-    database = Database(database_file(store))
-    try:
-        ended = [
-            task
-            for (task,) in database.rows(
-                "SELECT task FROM _tasks WHERE state = 'completed' AND project = 'vision'"
-                " ORDER BY origin DESC LIMIT 1000"
-            )
-        ]
-        return Chosen(read_running(database), ended[0], ended[::10])
-    finally:
-        database.close()
+    return ask
 
 
-def pages(facts: Facts, chosen: Chosen) -> dict[str, list[Named | Sql]]:
-    """What each page asks when it is opened."""
-
-    def of_task(task: str) -> list[Named | Sql]:
-        return [
-            _named("show", task=task),
-            _named("logs", task=task, limit=500),
-            _named("events", task=task),
-            _named("metrics", task=task),
-            _named("curve", tasks=[task], pixels=800),
-            _named("task_curve", task=task),
-        ]
-
-    return {
-        "workers and queues": [
-            *(_named(name) for name in ("agents", "queues", "machine", "machine_gpus")),
-            _named("machine_tasks"),
-        ],
-        "… one worker, 3 days": [
-            _named("machine", agent="gpu-001"),
-            _named("machine_gpus", agent="gpu-001"),
-            _named("machine_curve", agent="gpu-001", hours=72),
-        ],
-        "queue depth, 24 h": [_named("queue_depth")],
-        "tasks": [_named("tasks")],
-        "… the 500th page": [_named("tasks", offset=50_000)],
-        "… failed ones of a user": [_named("tasks", states=["failed"], user="ada")],
-        "a task": of_task(chosen.usual),
-        f"… with a metric of {facts.plan.longest:,} points": of_task(facts.longest),
-        "… a thousandth of it": [
-            _named("curve", tasks=[facts.longest], start=5_000_000, end=5_010_000, pixels=800)
-        ],
-        f"compare {len(chosen.compared)}": [
-            _named("curve", tasks=chosen.compared, names=["train/loss"], pixels=400)
-        ],
-        "a query of one's own": [Sql("SELECT state, count(*) FROM tasks GROUP BY ALL")],
-    }
+async def _all(client: Client, question: Named | Sql) -> None:
+    async for _ in client.answer(question):
+        pass
 
 
-def _named(name: str, **params: Any) -> Named:
-    # A page follows the log from what it was told, so that it need not wait for the newest.
-    return Named(name, params, fresh=False)
+class Web:
+    """The dashboard's own process, asked over HTTP."""
 
+    def __init__(self, link: str) -> None:
+        self._base, _, self._token = link.partition("/?token=")
 
-async def _all(client: Client, question: Named | Sql) -> int:
-    rows = 0
-    async for part in client.answer(question):
-        if not isinstance(part, Head):
-            rows += len(part)
-    return rows
+    def get(self, path: str) -> int:
+        """Fetch a page as a whole; its status."""
+        request = urllib.request.Request(self._base + path)
+        request.add_header("Authorization", f"Bearer {self._token}")
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                answer.read()
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
 
-
-async def time_view(client: Client, questions: list[Named | Sql]) -> float:
-    """Seconds until all of them, asked at once, are answered."""
-    began = time.perf_counter()
-    await asyncio.gather(*(_all(client, question) for question in questions))
-    return time.perf_counter() - began
+    def opened(self, path: str) -> Timed:
+        """Opening a page."""
+        return lambda: asyncio.to_thread(self.get, path)
 
 
 class Lag:
@@ -148,6 +103,23 @@ async def _seq(client: Client) -> int:
         if isinstance(part, Head):
             return part.seq
     raise AssertionError("an answer has a head")
+
+
+@contextmanager
+def dashboard(login: Login, store: Path) -> Iterator[Web]:
+    """The dashboard, as soon as it says where it is."""
+    environment = {**os.environ, "EVQ_LOGIN": msgspec.json.encode(login).decode()}
+    argv = [sys.executable, "-P", "-m", "evq.projector.web", "--store", str(store)]
+    started = subprocess.Popen(
+        [*argv, "--listen", "127.0.0.1:0"], env=environment, stderr=subprocess.PIPE, text=True
+    )
+    assert started.stderr
+    try:
+        link = next(line for line in started.stderr if "the dashboard is at" in line)
+        yield Web(link.split()[-1])
+    finally:
+        started.terminate()
+        started.wait()
 
 
 @contextmanager
@@ -190,14 +162,15 @@ def play_fleet() -> None:
     asyncio.run(play(*order))
 
 
-async def measure(client: Client, views: dict[str, list[Named | Sql]], rounds: int) -> None:
+async def measure(views: dict[str, Timed], rounds: int) -> None:
     """Open every page so many times, and print how long it took."""
     took: dict[str, list[float]] = {name: [] for name in views}
     for number in range(rounds + 1):
-        for name, questions in views.items():
-            seconds = await time_view(client, questions)
+        for name, view in views.items():
+            began = time.perf_counter()
+            await view()
             if number:  # the first time is a warm-up
-                took[name].append(seconds)
+                took[name].append(time.perf_counter() - began)
     for name, seconds in took.items():
         median, high = statistics.median(seconds), sorted(seconds)[int(0.95 * len(seconds))]
         ground.line(name, f"{median * 1000:.0f} ms", f"95 %: {high * 1000:5.0f} ms{_over(median)}")
@@ -210,7 +183,6 @@ def _over(seconds: float) -> str:
 async def bench(store: Path, rounds: int, rates: Rates) -> None:
     """Start, ask, print."""
     facts, chosen = read_facts(store), choose(store)
-    views = pages(facts, chosen)
     cores, busy = os.cpu_count(), os.getloadavg()[0]
     print(f"{platform.machine()}, {cores} cores, load {busy:.1f}: {facts.plan.tasks:,} tasks,")
     print(f"{facts.plan.machines} workers × {facts.plan.gpus} GPUs, {facts.plan.points:,} points")
@@ -218,20 +190,30 @@ async def bench(store: Path, rounds: int, rates: Rates) -> None:
         async with ground.client(login) as client:
             with process(login, "evq.projector", "--store", str(store)):
                 await _answers(client)
-                print("first views, nothing else going on:")
-                await measure(client, views, rounds)
-                async with load(login, facts, chosen.running, rates):
-                    await _under_load(client, views, rounds, rates)
+                with dashboard(login, store) as web:
+                    views = {
+                        name: asked(client, questions)
+                        for name, questions in page_questions(facts, chosen).items()
+                    }
+                    for path in page_paths(facts, chosen):
+                        if await asyncio.to_thread(web.get, path) == HTTPStatus.OK:
+                            views["GET " + path.partition("?")[0]] = web.opened(path)
+                    print("first views, nothing else going on:")
+                    began = time.perf_counter()
+                    await _all(client, OWN_QUERY)
+                    seconds = time.perf_counter() - began
+                    ground.line("the first query of one's own", f"{seconds:.1f} s", "with a copy")
+                    await measure(views, rounds)
+                    async with load(login, facts, chosen.running, rates):
+                        await _under_load(client, views, rounds, rates)
 
 
-async def _under_load(
-    client: Client, views: dict[str, list[Named | Sql]], rounds: int, rates: Rates
-) -> None:
+async def _under_load(client: Client, views: dict[str, Timed], rounds: int, rates: Rates) -> None:
     print(f"a second: {rates.points:,.0f} points, {rates.lines:,.0f} lines, {rates.tasks:g} tasks")
     lag = Lag()
     watching = asyncio.create_task(lag.watch(client))
     began, before = time.monotonic(), await _streams(client)
-    await measure(client, views, rounds)
+    await measure(views, rounds)
     seconds, after = time.monotonic() - began, await _streams(client)
     watching.cancel()
     with suppress(asyncio.CancelledError):
