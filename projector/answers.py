@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -12,12 +12,18 @@ import msgspec
 from ..core.errors import NotFound, UsageError
 from ..core.queries import Query, query_name, values_for
 from ..core.questions import CATALOGUE, Column, Head, Named, Sql
-from . import saved
+from . import curves, saved
 from .catalogue import questions
 from .cells import Cells, ask
 from .follow import Follower
 from .snapshots import Snapshots
+from .store import Answer, Ask, Question
 from .values import parts
+
+MADE: Mapping[str, Callable[[Ask, Mapping[str, Any]], Answer]] = {
+    curves.QUESTION.name: curves.curve
+}
+"""Questions that take more than one query."""
 
 _named = msgspec.json.Decoder(Named)
 _sql = msgspec.json.Decoder(Sql)
@@ -50,7 +56,8 @@ class Answers:
         if question.name == CATALOGUE:
             answer = self._catalogue()
         elif query := own(question.name):
-            answer = self._own(query.text, values_for(query, question.params), question.fresh)
+            asked = _own_question(query, values_for(query, question.params))
+            answer = self._own(asked, question.fresh)
         else:
             query = await self._saved(question.name)
             answer = self._in_a_cell(Sql(query.text, params=values_for(query, question.params)))
@@ -68,11 +75,9 @@ class Answers:
             async for part in answer:
                 yield part
 
-    async def _own(
-        self, sql: str, parameters: dict[str, Any], fresh: bool
-    ) -> AsyncGenerator[bytes]:
+    async def _own(self, question: Question, fresh: bool) -> AsyncGenerator[bytes]:
         last = await (self._follower.catch_up() if fresh else self._follower.end())
-        seq, answer = await self._follower.ask(sql, parameters)
+        seq, answer = await self._follower.ask(question)
         columns = tuple(Column(name, kind) for name, kind in answer.columns)
         yield msgspec.json.encode(Head(columns, seq, max(0, last - seq)))
         for part in parts(answer.rows, [column.type for column in columns]):
@@ -96,7 +101,7 @@ class Answers:
 
     async def _known(self) -> tuple[int, list[Query]]:
         """The queries that users saved, and the sequence at which these are all."""
-        seq, answer = await self._follower.ask(saved.READ, {})
+        seq, answer = await self._follower.ask(lambda ask: ask(saved.READ, {}))
         return seq, saved.read(answer.rows)
 
     async def _catalogue(self) -> AsyncGenerator[bytes]:
@@ -119,6 +124,12 @@ class Answers:
                             yield frame
                         else:
                             yield msgspec.json.encode(Head(frame, seq, max(0, last - seq)))
+
+
+def _own_question(query: Query, values: Mapping[str, Any]) -> Question:
+    if made := MADE.get(query.name):
+        return lambda ask: made(ask, values)
+    return lambda ask: ask(query.text, values)
 
 
 def _decode(decoder: msgspec.json.Decoder[Any], data: bytes) -> Any:

@@ -4,14 +4,19 @@
 -- Each stretch that a task waited: from the event that put it into its queue to the next one.
 -- One that awaits others stands there from the last of `dependencies_ended` on. Of a gang that is
 -- disbanded, those who wait or have ended wait again if it is said so, those who run go on for now.
+-- Most tasks wait once, from `enqueued` on, which their own row tells; only the events of the others
+-- are put in order.
 CREATE OR REPLACE VIEW waits AS
-WITH marks AS (
+WITH restless AS (
+    SELECT DISTINCT task FROM _events
+    WHERE kind IN ('requeued', 'retry', 'lost', 'dequeued', 'dependencies_ended', 'disbanded')),
+marks AS (
     SELECT task, kind, attempt, seq, ts,
         CASE WHEN kind IN ('retry', 'lost', 'disbanded') THEN ts
             + to_microseconds((1e6 * coalesce((data->>'delay')::DOUBLE, 0))::BIGINT)
             ELSE ts END AS since,
         kind = 'disbanded' AND coalesce((data->>'again')::BOOLEAN, false) AS again
-    FROM _events
+    FROM _events SEMI JOIN restless USING (task)
     WHERE kind IN ('enqueued', 'requeued', 'retry', 'lost', 'claimed', 'finished', 'aborted',
         'dequeued', 'dependencies_ended', 'disbanded')),
 steps AS (
@@ -19,16 +24,24 @@ steps AS (
         again AND lag(nullif(kind, 'disbanded') IGNORE NULLS) OVER later <> 'claimed' AS again,
         lead(kind) OVER later AS next_kind,
         lead(attempt) OVER later AS next_attempt, lead(ts) OVER later AS next_ts
-    FROM marks WINDOW later AS (PARTITION BY task ORDER BY seq))
+    FROM marks WINDOW later AS (PARTITION BY task ORDER BY seq)),
+stretches AS (
+    SELECT task, kind, s.since, next_kind, next_attempt, next_ts
+    FROM steps s JOIN _tasks t USING (task)
+    WHERE kind IN ('requeued', 'retry', 'lost') OR s.again
+        OR kind = 'enqueued' AND t.dependencies IS NULL
+        OR kind = 'dependencies_ended' AND CASE WHEN next_kind IS NULL THEN t.state = 'queued'
+            ELSE next_kind NOT IN ('dependencies_ended', 'requeued') END
+    UNION ALL
+    SELECT task, 'enqueued', enqueued, CASE WHEN first_claimed IS NOT NULL THEN 'claimed'
+            WHEN ended IS NOT NULL THEN 'aborted' END,
+        CASE WHEN first_claimed IS NOT NULL THEN 1 END, coalesce(first_claimed, ended)
+    FROM _tasks ANTI JOIN restless USING (task) WHERE dependencies IS NULL)
 SELECT s.task, CASE WHEN next_kind = 'claimed' THEN next_attempt END AS attempt, t.queue,
     t."user", t.project, t.gpus, s.kind AS after, s.since, s.next_ts AS until,
     coalesce(next_kind, '') AS ended_by,
     greatest(0.0, _seconds(s.since, coalesce(s.next_ts, _now()))) AS seconds
-FROM steps s JOIN _tasks t USING (task)
-WHERE s.kind IN ('requeued', 'retry', 'lost') OR s.again
-    OR s.kind = 'enqueued' AND t.dependencies IS NULL
-    OR s.kind = 'dependencies_ended' AND CASE WHEN next_kind IS NULL THEN t.state = 'queued'
-        ELSE next_kind NOT IN ('dependencies_ended', 'requeued') END;
+FROM stretches s JOIN _tasks t USING (task);
 
 -- How large each GPU's memory is, as the agents said that offer it.
 CREATE OR REPLACE VIEW _gpu_sizes AS

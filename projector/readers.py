@@ -7,13 +7,11 @@ on and checkpoints. So a slow question delays neither the projection nor another
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
 
 from ..core.errors import Conflict, QueryFailed
-from .store import Answer, Database, Failed, Interrupted, Unfit
+from .store import Answer, Database, Failed, Interrupted, Question, Unfit
 
 AT_ONCE = 8
 """How many questions are read at the same time; more wait for their turn."""
@@ -34,17 +32,18 @@ class Readers:
         self._threads = ThreadPoolExecutor(AT_ONCE, "reader")
         self._closed = False
 
-    async def ask(self, sql: str, parameters: Mapping[str, Any]) -> tuple[int, Answer]:
+    async def ask(self, question: Question) -> tuple[int, Answer]:
         """The lifecycle sequence that the answer knows of, and the answer.
 
-        Raises `QueryFailed`, or `Conflict` if the database is being closed.
+        Raises `QueryFailed`, `Conflict` if the database is being closed, or what the question
+        raises.
         """
         async with self._turns:
             if self._closed:
                 raise being_opened()
             reader = self._idle.pop()
             loop = asyncio.get_running_loop()
-            reading = loop.run_in_executor(self._threads, reader.ask, sql, parameters)
+            reading = loop.run_in_executor(self._threads, reader.ask, question)
             end = loop.call_later(self._seconds, reader.interrupt)
             try:
                 return await asyncio.shield(reading)

@@ -44,7 +44,7 @@ async def test_a_life_in_all_views(projector: Any, user: Any) -> None:
     assert (listed["task"], listed["progress_done"], listed["metrics"]) == (task.id, 1, "loss=1")
     [summed] = await user.ask("metrics", task=task.id)
     assert (summed["first"], summed["last"], summed["min"], summed["n"]) == (3, 1, 1, 3)
-    curve = await user.ask("curve", task=task.id, name="loss", points=3)
+    curve = await user.ask("curve", tasks=[task.id], names=["loss"], pixels=3)
     assert [point["value"] for point in curve] == [3, "nan", 1]
     lines = await user.ask("logs", task=task.id, after=0)
     assert [(line["text"], line["stream"]) for line in lines] == [("two", "stdout")]
