@@ -42,6 +42,7 @@ from ..reporting.channel import Channel
 from ..reporting.telemetry import Recorder
 from ..secret_sources import NO_SECRETS
 from ..supervision.forkserver import Supervisor
+from ..trackers.tensorboard.finding import file_time
 from ..trackers.ticket import Ticket
 from . import endings, launch, notebook
 from .endings import Ending
@@ -173,7 +174,7 @@ class Attempt:
         ) | self._means.pool.variables(self.assignment)
         variables |= await self._tracking.variables(variables, ready.place)
         folder = launch.folder(spec, tree)
-        began, since = time.monotonic(), time.time()
+        began, since = time.monotonic(), file_time()
         pid = await execution.spawn(command, cwd=folder, env=variables)
         self._tracking.begin(ready, folder, variables, since)
         self._confinement.started(pid)

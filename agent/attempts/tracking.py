@@ -21,9 +21,6 @@ FOLDERS = "EVQ_LOGDIR"
 CHOICE = "EVQ_TRACKERS"
 """A task's variable: which of the trackers that its agent hears it wants to be heard."""
 
-SLACK = 0.05
-"""Seconds by which the kernel's time of files is behind the clock."""
-
 
 class Tracking:
     """The trackers of one attempt."""
@@ -49,11 +46,10 @@ class Tracking:
             self._own_door = door = door.another(listener)
         return mlflow_variables(given, door, self._ticket)
 
-    def begin(self, ready: Ready, folder: Path, variables: Mapping[str, str], since: float) -> None:
-        """The command runs in `folder`, `since` some time after 1970."""
+    def begin(self, ready: Ready, folder: Path, variables: Mapping[str, str], since: int) -> None:
+        """The command runs in `folder`, since a time of `finding.file_time`."""
         if "tensorboard" not in self._chosen:
             return
-        since -= SLACK
         named = [folder / path for path in variables.get(FOLDERS, "").split(":") if path]
         if ready.place.variables is not None:
             # What lies elsewhere in a container is not ours to see.

@@ -58,15 +58,22 @@ async def test_show_tells_all(evq: Any, played: Any) -> None:
     assert facts["metrics"] is None
 
 
-async def test_show_has_the_metrics_of_the_projector(evq: Any, played: Any, projector: Any) -> None:
+async def test_show_has_metrics_and_remarks_of_the_projector(
+    evq: Any, played: Any, projector: Any
+) -> None:
     task = (await evq("enqueue", "--quiet", "--", "train")).out.strip()
     await played.runs(task)
     metric = {"name": "loss", "value": 0.125, "step": 9, "min": 0.1, "max": 2.0, "n": 10}
-    async with projector({"metrics": [metric]}) as asked:
+    remarks = [
+        {"kind": "param", "name": "lr", "value": "0.1"},
+        {"kind": "tag", "name": "by", "value": "ada"},
+    ]
+    async with projector({"metrics": [metric], "remarks": remarks}) as asked:
         text = (await evq("show")).out
         facts = (await evq("show", "--json")).json
     assert "loss    0.125     9  0.1    2      10" in text
-    assert facts["metrics"] == [metric]
+    assert "logged     lr=0.1" in text and "tags       by=ada" in text
+    assert (facts["metrics"], facts["remarks"]) == ([metric], remarks)
     assert asked[0]["params"] == {"task": task}
 
 

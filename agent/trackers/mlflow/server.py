@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from ..office import Office
 from ..ticket import Ticket, read_ticket
-from . import artifacts, routes
+from . import artifacts, models, routes
 from .refusal import Refusal
 from .visit import Handler, Visit
 
@@ -86,7 +86,7 @@ def application(office: Office) -> Starlette:
     reception = Reception(office)
     known = [
         Route(path, reception.answering(handler), methods=[method])
-        for (method, path), handler in (routes.ROUTES | artifacts.ROUTES).items()
+        for (method, path), handler in (routes.ROUTES | models.ROUTES | artifacts.ROUTES).items()
     ]
     rest = Route("/{path:path}", reception.answering(unknown), methods=METHODS)
     return Starlette(routes=[*known, rest])

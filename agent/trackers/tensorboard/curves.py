@@ -39,9 +39,9 @@ LAST_SECONDS = 60.0
 class Source:
     """A folder in which event files are looked for."""
 
-    def __init__(self, root: Path, since: float, *, named: bool = False) -> None:
-        """`since` is when the command began, in seconds since 1970; `named` says that the user
-        named the folder."""
+    def __init__(self, root: Path, since: int, *, named: bool = False) -> None:
+        """`since` is the `file_time` when the command began; `named` says that the user named
+        the folder."""
         root = root.resolve()
         self.finder = Finder(root, since)
         self._prefixes = Prefixes(root, named=named)
