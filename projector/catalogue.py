@@ -20,7 +20,7 @@ import msgspec
 
 from ..core.queries import ANY, Parameter, Query
 
-FILES = ("queries.sql", "machines.sql", "live.sql")
+FILES = ("queries.sql", "fleet.sql", "machines.sql", "live.sql")
 """What the verbs ask."""
 
 REPORTS = tuple(

@@ -239,6 +239,7 @@ def _event_row(stored: Stored, message: Envelope | Unknown, task: str | None) ->
         message.by,
         getattr(event, "attempt", None),
         bytes(_body.decode(stored.data).event).decode(errors="replace"),
+        None if event else stored.subject,
     )
 
 
