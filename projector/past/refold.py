@@ -12,7 +12,7 @@ from ...core.evolve import create, evolve
 from ...core.queueing.permits import Permits
 from ...core.queueing.queues import QueueEvent, QueueState, evolve_queue
 from ...core.state import Task
-from ...core.subjects import parse_lifecycle, parse_queue_events
+from ...core.subjects import lifecycle, parse_lifecycle, parse_queue_events
 from ...core.wire import Broken, Unknown
 from ..agent_rows import AgentRow, agent_row
 from ..rows import PermitsRow, permits_row
@@ -47,19 +47,19 @@ def refold_tasks(recorded: Iterable[Recorded]) -> dict[str, Task]:
     tasks: dict[str, Task] = {}
     for one in recorded:
         assert one.task is not None
-        event = _read(one)
-        if isinstance(event, Enqueued):
-            tasks.setdefault(one.task, create(one.seq, one.at, one.by, event))
-        elif isinstance(event, Lifecycle | Unknown) and one.task in tasks:
-            tasks[one.task] = evolve(tasks[one.task], one.seq, one.at, one.by, event)
+        known = tasks.get(one.task)
+        if one.unread is not None:
+            # A task's life is on the subject of its own queue, and nowhere else.
+            if known and one.unread == lifecycle(known.spec.queue, known.id):
+                unknown = Unknown("", one.at, one.by, one.kind, 0)
+                tasks[known.id] = evolve(known, one.seq, one.at, one.by, unknown)
+            continue
+        event = _event.decode(one.data)
+        if known and isinstance(event, Lifecycle):
+            tasks[known.id] = evolve(known, one.seq, one.at, one.by, event)
+        elif isinstance(event, Enqueued):
+            tasks[one.task] = create(one.seq, one.at, one.by, event)
     return tasks
-
-
-def _read(one: Recorded) -> Event | Unknown | None:
-    """The event; null if nobody folds it."""
-    if one.unread is None:
-        return _event.decode(one.data)
-    return Unknown("", one.at, one.by, one.kind, 0) if parse_lifecycle(one.unread) else None
 
 
 def refold_surroundings(recorded: Iterable[Recorded]) -> Surroundings:
