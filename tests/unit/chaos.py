@@ -1,4 +1,4 @@
-"""Logs of anything that can happen, in any order, with damage and words of a newer evq in between."""
+"""Logs of anything that can happen, with damage and words of a newer evq in between."""
 
 from __future__ import annotations
 
