@@ -15,6 +15,7 @@ from ...core.handle import absorb, from_hint, load_gang
 from ...core.ports import Stored
 from ...core.state import Task
 from ...core.wire import Broken, Unknown, decode
+from ...core.words.narrate import narrate
 from .. import output
 from ..completion import complete_task
 from ..options import json_option
@@ -24,7 +25,6 @@ from ..session import call
 from ..submit.gang import rank_label
 from .difference import Change, change_lines, compared
 from .document import spec_facts, task_facts
-from .narrate import narrate
 from .render import clock, iso, span
 
 if TYPE_CHECKING:

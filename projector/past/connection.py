@@ -9,7 +9,7 @@ from typing import Any
 
 from ...core.past import Moment
 from ...core.subjects import LIFECYCLE_STREAM
-from ..rows import attempt_row, phase_rows, queue_row, task_row
+from ..rows import attempt_row, phase_rows, queue_row, saved_query_row, task_row
 from ..store import Tables
 from .refold import Recorded, damaged, refold_surroundings, refold_tasks
 
@@ -111,6 +111,7 @@ class Past:
             ("_agents", list(then.agents.values())),
             ("_queues", [queue_row(queue) for queue in then.queues.values()]),
             ("_permits", list(then.permits.values())),
+            ("_saved_queries", [saved_query_row(query) for query in then.queries.values()]),
         ):
             self._execute(f"DELETE FROM temp.{table}")
             self._tables.append(table, rows, f"temp.{table}")

@@ -9,12 +9,14 @@ import msgspec
 from ...core import wire
 from ...core.events import AgentEvent, Enqueued, Event, Lifecycle
 from ...core.evolve import create, evolve
+from ...core.fleet.agent_record import AgentRecord, evolve_agent
+from ...core.queries import Query
 from ...core.queueing.permits import Permits
 from ...core.queueing.queues import QueueEvent, QueueState, evolve_queue
+from ...core.saved_queries import QueryDeleted, QuerySaved, saved_query
 from ...core.state import Task
 from ...core.subjects import lifecycle, parse_lifecycle, parse_queue_events
 from ...core.wire import Broken, Unknown
-from ..agent_rows import AgentRow, agent_row
 from ..rows import PermitsRow, permits_row
 
 
@@ -34,9 +36,10 @@ class Recorded(msgspec.Struct, frozen=True):
 class Surroundings(msgspec.Struct):
     """What there was besides tasks."""
 
-    agents: dict[str, AgentRow] = {}
+    agents: dict[str, AgentRecord] = {}
     queues: dict[str, QueueState] = {}
     permits: dict[str, PermitsRow] = {}
+    queries: dict[str, Query] = {}
 
 
 _event: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
@@ -63,7 +66,7 @@ def refold_tasks(recorded: Iterable[Recorded]) -> dict[str, Task]:
 
 
 def refold_surroundings(recorded: Iterable[Recorded]) -> Surroundings:
-    """Agents, queues and limits after these events about them, given in the order of the log."""
+    """What there was besides tasks, after these events, given in the order of the log."""
     found = Surroundings()
     for one in recorded:
         if one.unread:
@@ -73,7 +76,7 @@ def refold_surroundings(recorded: Iterable[Recorded]) -> Surroundings:
             continue
         event = _event.decode(one.data)
         if isinstance(event, AgentEvent):
-            row = agent_row(found.agents.get(event.agent), one.at, one.by, event)
+            row = evolve_agent(found.agents.get(event.agent), one.at, one.by, event)
             if row:
                 found.agents[event.agent] = row
         elif isinstance(event, QueueEvent):
@@ -81,6 +84,10 @@ def refold_surroundings(recorded: Iterable[Recorded]) -> Surroundings:
             found.queues[event.queue] = evolve_queue(before, one.seq, one.at, one.by, event)
         elif isinstance(event, Permits):
             found.permits[event.queue] = permits_row(one.at, one.by, event)
+        elif isinstance(event, QuerySaved):
+            found.queries[event.query] = saved_query(event, one.by, one.at)
+        elif isinstance(event, QueryDeleted):
+            found.queries.pop(event.query, None)
     return found
 
 

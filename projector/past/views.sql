@@ -9,10 +9,11 @@ CREATE TEMP TABLE _then_tasks AS FROM present._tasks LIMIT 0;
 CREATE TEMP TABLE _then_attempts AS FROM present._attempts LIMIT 0;
 CREATE TEMP TABLE _then_phases AS FROM present._phases LIMIT 0;
 
--- Agents and queues are few: all of them are folded again.
+-- Agents, queues and saved queries are few: all of them are folded again.
 CREATE TEMP TABLE _agents AS FROM present._agents LIMIT 0;
 CREATE TEMP TABLE _queues AS FROM present._queues LIMIT 0;
 CREATE TEMP TABLE _permits AS FROM present._permits LIMIT 0;
+CREATE TEMP TABLE _saved_queries AS FROM present._saved_queries LIMIT 0;
 
 CREATE TEMP VIEW _tasks AS
 FROM present._tasks WHERE origin <= _seq() AND seq <= _seq()
@@ -45,6 +46,8 @@ FROM _metrics
 WHERE (claim, name) IN (
     SELECT (claim, name) FROM present._metric_latest WHERE claim <= _seq() AND ts > _now())
 GROUP BY claim, name;
+
+CREATE TEMP VIEW _remarks AS FROM present._remarks WHERE claim <= _seq() AND ts <= _now();
 
 CREATE TEMP VIEW _logs AS FROM present._logs WHERE claim <= _seq() AND ts <= _now();
 

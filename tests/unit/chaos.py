@@ -15,6 +15,7 @@ from evq.core.handle import absorb
 from evq.core.ports import Stored
 from evq.core.queueing import queues
 from evq.core.queueing.permits import Permit, Permits
+from evq.core.saved_queries import QueryDeleted, QuerySaved
 from evq.core.spec import After, Command, Spec
 from evq.core.state import Ended, Held, Queued, Task
 
@@ -45,7 +46,7 @@ class Chaos:
     def step(self) -> None:
         """Something happens."""
         acts = [self.enqueue] * 3 + [self.live] * 12 + [self.agent, self.agent, self.queue]
-        acts += [self.permits, self.strange, self.strange]
+        acts += [self.permits, self.query, self.strange, self.strange]
         self._one(*acts)()
 
     def _store(self, subject: str, event: events.Event) -> Stored:
@@ -168,6 +169,11 @@ class Chaos:
         held = tuple(Permit(task, "ada", "a", "i1") for task in list(self.tasks)[:1])
         event = Permits(queue=queue, reason="set", most=self._one(None, 1, 4), held=held)
         self._store(subjects.permits(queue), event)
+
+    def query(self) -> None:
+        saved = QuerySaved("slow", "from tasks where run_seconds > $n", optional={"n": 3})
+        event = self._one(saved, saved, QueryDeleted("slow"))
+        self._store(subjects.query_events("slow"), event)
 
     def strange(self) -> None:
         """Damage, words of a newer evq, and facts that stand where they do not belong."""

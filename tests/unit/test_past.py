@@ -15,10 +15,11 @@ import hypothesis.strategies as st
 from chaos import time_of
 from hypothesis import given
 
-from evq.core.moments import Moment
+from evq.core.past import Moment
 from evq.core.ports import Stored
+from evq.core.queries import values_for
 from evq.core.subjects import LIFECYCLE_STREAM, SAMPLES_STREAM, TELEMETRY_STREAM
-from evq.projector.answers import queries
+from evq.projector.catalogue import questions
 from evq.projector.past.connection import Past
 from evq.projector.projection import Batch, Projection
 from evq.projector.store import Database, Tables
@@ -40,7 +41,16 @@ VIEWS = (
     "agent_history",
 )
 """Those that show what stands in the log."""
-TABLES = ("_tasks", "_attempts", "_phases", "_agents", "_queues", "_permits", "_events")
+TABLES = (
+    "_tasks",
+    "_attempts",
+    "_phases",
+    "_agents",
+    "_queues",
+    "_permits",
+    "_saved_queries",
+    "_events",
+)
 QUESTIONS = {
     "tasks": {"ranks": True},
     "queues": {},
@@ -75,8 +85,9 @@ def shown(tables: Tables) -> Shown:
     seen = {name: in_order(tables.rows(f"FROM {name}")) for name in (*TABLES, *VIEWS)}
     seen["dead_letters"] = in_order(tables.rows("SELECT stream, seq, error FROM _dead_letters"))
     for name, parameters in QUESTIONS.items():
-        query = queries()[name]
-        seen["@" + name] = in_order(tables.answer(query.sql, query.optional | parameters).rows)
+        query = questions()[name]
+        answer = tables.answer(query.text, values_for(query, parameters))
+        seen["@" + name] = in_order(answer.rows)
     return seen
 
 
