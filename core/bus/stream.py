@@ -186,8 +186,11 @@ class Stream:
 
     async def last(self, subject: str, until: int | None = None) -> Stored | None:
         """The last message on `subject`; see `ports.Log`."""
-        if until is None:
-            return _stored(await self._direct({"last_by_subj": subject}))
+        newest = _stored(await self._direct({"last_by_subj": subject}))
+        if newest is None or until is None or newest.seq <= until:
+            return newest
+        if until < 1:
+            return None
         found, _ = await self._many({"multi_last": [subject], "up_to_seq": until})
         return max(found, key=lambda stored: stored.seq, default=None)
 
