@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from ..core.errors import NotFound, UsageError
+from ..core.errors import NotFound, QueryFailed, UsageError
+from ..core.past import Moment
 from ..core.queries import Query, query_name, values_for
 from ..core.questions import CATALOGUE, Column, Head, Named, Sql
 from . import curves, saved
@@ -57,10 +58,11 @@ class Answers:
             answer = self._catalogue()
         elif query := own(question.name):
             asked = _own_question(query, values_for(query, question.params))
-            answer = self._own(asked, question.fresh)
+            answer = self._own(asked, question)
         else:
             query = await self._saved(question.name)
-            answer = self._in_a_cell(Sql(query.text, params=values_for(query, question.params)))
+            params = values_for(query, question.params)
+            answer = self._in_a_cell(Sql(query.text, params=params, moment=question.moment))
         async with aclosing(answer):
             async for part in answer:
                 yield part
@@ -75,9 +77,14 @@ class Answers:
             async for part in answer:
                 yield part
 
-    async def _own(self, question: Question, fresh: bool) -> AsyncGenerator[bytes]:
-        last = await (self._follower.catch_up() if fresh else self._follower.end())
-        seq, answer = await self._follower.ask(question)
+    async def _own(self, asked: Question, question: Named) -> AsyncGenerator[bytes]:
+        last = await (self._follower.catch_up() if question.fresh else self._follower.end())
+        if moment := question.moment:
+            self._check_reached(moment)
+            seq = last = moment.seq
+            answer = await self._follower.look_back(moment, asked)
+        else:
+            seq, answer = await self._follower.ask(asked)
         columns = tuple(Column(name, kind) for name, kind in answer.columns)
         yield msgspec.json.encode(Head(columns, seq, max(0, last - seq)))
         for part in parts(answer.rows, [column.type for column in columns]):
@@ -116,14 +123,27 @@ class Answers:
     async def _in_a_cell(self, question: Sql) -> AsyncGenerator[bytes]:
         async with self._cells.cell() as process:
             last = await self._follower.catch_up()
-            async with self._snapshots.use(self._follower.position) as snapshot:
-                seq = snapshot.seq
+            if moment := question.moment:
+                self._check_reached(moment)
+            least = moment.seq if moment else 0
+            async with self._snapshots.use(self._follower.position, least) as snapshot:
+                seq, last = (moment.seq, moment.seq) if moment else (snapshot.seq, last)
                 async with aclosing(ask(process, snapshot.path, question)) as frames:
                     async for frame in frames:
                         if isinstance(frame, bytes):
                             yield frame
                         else:
                             yield msgspec.json.encode(Head(frame, seq, max(0, last - seq)))
+
+    def _check_reached(self, moment: Moment) -> None:
+        """Raise `QueryFailed` if the projection has not come to a moment."""
+        seq = self._follower.position[0]
+        if seq < moment.seq:
+            raise QueryFailed(
+                f"event {moment.seq} is not in the database yet",
+                why=f"the database has all events up to {seq}",
+                fix="ask again in a moment",
+            )
 
 
 def _own_question(query: Query, values: Mapping[str, Any]) -> Question:

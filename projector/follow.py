@@ -20,9 +20,11 @@ from ..core.bus.connect import Bus
 from ..core.bus.requests import ApiError
 from ..core.bus.stream import Stream, StreamInfo
 from ..core.errors import Conflict
+from ..core.past import Moment
 from ..core.ports import BusAway, Stored
 from ..core.subjects import SAMPLES_STREAM, TELEMETRY_STREAM
 from .inbox import Inbox, Rhythm
+from .past.looking import LookingBack
 from .projection import FAR, Batch, Projection
 from .readers import Readers, being_opened
 from .samples.roll_up import KEEP_SECONDS, LOOK_SECONDS, Housekeeping
@@ -60,6 +62,7 @@ class Follower:
         self._free = free
         self._keep = keep
         self._thread = ThreadPoolExecutor(1, "duckdb")
+        self._past = LookingBack()
         self._projection: Projection | None = None
         self._readers: Readers | None = None
         self._created: dict[str, str] = {}
@@ -114,6 +117,7 @@ class Follower:
     async def close(self) -> None:
         """Close the file."""
         await self._close()
+        self._past.close()
         self._thread.shutdown()
 
     async def _close(self) -> None:
@@ -121,6 +125,7 @@ class Follower:
         readers, self._readers = self._readers, None
         if readers:
             await self._in_thread(readers.close)
+        await self._past.leave()
         if projection:
             await self._in_thread(projection.database.close)
 
@@ -132,6 +137,15 @@ class Follower:
         if self._readers is None:
             raise being_opened()
         return await self._readers.ask(question)
+
+    async def look_back(self, moment: Moment, question: Question) -> Answer:
+        """The answer to a question as it was at a moment that the projection has reached.
+
+        Raises `QueryFailed` or `Conflict`.
+        """
+        if self._projection is None:
+            raise being_opened()
+        return await self._past.ask(self._projection.database, moment, question)
 
     async def alone(self, work: Callable[[Database], T]) -> T:
         """What `work` makes of the database while nothing is written. Raises `Conflict`."""

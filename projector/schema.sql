@@ -58,7 +58,7 @@ CREATE TABLE IF NOT EXISTS _saved_queries (
 
 CREATE TABLE IF NOT EXISTS _events (
     seq BIGINT, ts TIMESTAMP, task VARCHAR, kind VARCHAR, "by" VARCHAR, attempt INTEGER,
-    data JSON);
+    data JSON, unread VARCHAR);
 
 CREATE TABLE IF NOT EXISTS _dead_letters (
     stream VARCHAR, seq BIGINT, subject VARCHAR, error VARCHAR, payload BLOB, seen TIMESTAMP);

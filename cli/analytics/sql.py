@@ -14,13 +14,14 @@ from ...core.charts import Chart, chart_for
 from ...core.errors import UsageError
 from ...core.questions import Column, Head, Named, Sql
 from .. import output
-from ..options import THIS_RUN, json_option
+from ..options import THIS_RUN, as_of_option, json_option
 from ..session import call
 from ..submit.request import pairs
 from . import saved
 from .printers import CsvPrinter, JsonPrinter, Printer, TablePrinter
 
 if TYPE_CHECKING:
+    from ...core.past import When
     from ...core.sdk.client import Client
 
 _CHART = re.compile(r"(auto|bar|line|scatter)(:.*)?")
@@ -56,6 +57,7 @@ class SqlCommand(click.Command):
 @click.option("--replace", is_flag=True, help="With --save: in the place of one that is there.")
 @click.option("--delete", metavar="NAME", help="Delete a saved query.")
 @click.option("--undo", metavar="NAME", help="Take back what was last done to a saved query.")
+@as_of_option
 @json_option
 def sql(
     words: tuple[str, ...],
@@ -70,6 +72,7 @@ def sql(
     replace: bool,
     delete: str | None,
     undo: str | None,
+    as_of: When | None,
     as_json: bool,
 ) -> None:
     """Ask the database in SQL; `@NAME` asks a query by its name, `-` reads one.
@@ -84,6 +87,7 @@ def sql(
       evq sql @wait-percentiles --by user --days 30
       evq sql @queue-depth hours=48 --plot
       evq sql @wait-percentiles --help
+      evq sql --as-of "10m ago" "select task, state, agent from tasks"
       evq sql --save slow 'from tasks where run_seconds > $seconds' seconds=3600
       evq sql - --csv < query.sql > rows.csv
     """
@@ -101,9 +105,9 @@ def sql(
         return saved.save(save, text, params, about=about, chart=plot or "", replace=replace)
     question = _question(text, units.seconds(timeout), params)
     if plot:
-        return call(lambda client: _plot(client, question, plot))
+        return call(lambda client: _plot(client, question, plot), as_of=as_of)
     printer = CsvPrinter() if as_csv else JsonPrinter() if as_json else TablePrinter()
-    return call(lambda client: _print(client, question, printer))
+    return call(lambda client: _print(client, question, printer), as_of=as_of)
 
 
 def _query(words: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from ...core.units import duration_text, size_text
 from ...core.words.narrate import phase_text
 from .. import output
 from ..completion import complete_task
-from ..options import json_option
+from ..options import as_of_option, json_option
 from ..output import Column, dim
 from ..selectors import resolve
 from ..session import call
@@ -30,6 +30,7 @@ from .remedy import LAST_LINES, explanation, failed
 from .render import age, clock, code_text, colored, end_text, marked, now, repo_text, span
 
 if TYPE_CHECKING:
+    from ...core.past import When
     from ...core.sdk.client import Client
 
 Metrics = list[dict[str, Any]]
@@ -38,17 +39,20 @@ LABEL = 10
 
 @click.command()
 @click.argument("task", default="@", shell_complete=complete_task)
+@as_of_option
 @json_option
-def show(task: str, as_json: bool) -> None:
+def show(task: str, as_of: When | None, as_json: bool) -> None:
     """Print everything about a task: by default the last one you enqueued.
 
     \b
     Examples:
       evq show
       evq show k3f9
+      evq show k3f9 --as-of "10m ago"
       evq show @~1 --json | jq .attempts[0].environment.packages
     """
-    found, members, metrics, remarks, lines = call(lambda client: _ask(client, task))
+    answer = call(lambda client: _ask(client, task), as_of=as_of)
+    found, members, metrics, remarks, lines = answer
     if as_json:
         more = {"metrics": metrics, "remarks": remarks, "last_lines": lines}
         output.say_json(task_facts(found) | {"gang": members and gang_facts(members)} | more)

@@ -40,10 +40,11 @@ HEART_LACKS = frozenset(
 HEART_EXCEPT = {
     ("core/ports.py", "pathlib"),
     ("core/fleet/schedule.py", "datetime"),
+    ("core/past.py", "datetime"),
     ("core/words/phrases.py", "signal"),
 }
-"""A port may name a path; the heart opens none. A schedule reckons with moments it is given, and
-words know what signals are called."""
+"""A port may name a path; the heart opens none. A schedule reckons with moments it is given, as
+does who reads what people type; words know what signals are called."""
 
 
 def imports(file: Path) -> Iterator[tuple[int, str]]:
