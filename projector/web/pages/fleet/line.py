@@ -9,7 +9,7 @@ from nicegui import background_tasks, ui
 from nicegui.events import GenericEventArguments
 
 from .....core.sdk.moving import Back, Before, End, Front, Step, Where
-from ...acting import actor_client
+from ...acting import actor_client, may
 from ...source import Source
 from . import cells
 from .asking import Snack, ask_reason, attempt
@@ -89,8 +89,10 @@ class Line:
         self._held = False
         self._asking = False
         self._tools = ui.row().classes("items-center gap-1")
+        self._may = may(source)
         with self._tools:
             self._add_tools()
+        self._tools.set_visibility(self._may)
         self.grid = Grid(
             COLUMNS,
             "task",
@@ -100,6 +102,7 @@ class Line:
             narrow=NARROW,
             options={
                 "rowDragManaged": True,
+                "suppressRowDrag": not self._may,
                 "rowDragMultiRow": True,
                 "rowSelection": {
                     "mode": "multiRow",
@@ -128,6 +131,7 @@ class Line:
 
     def lock(self, locked: bool) -> None:
         """Let nobody change it, as one cannot change the past."""
+        locked = locked or not self._may
         self._tools.set_visibility(not locked)
         self.grid.element.run_grid_method("setGridOption", "suppressRowDrag", locked)
 
