@@ -11,20 +11,41 @@ from typing import Any
 
 import msgspec
 
+from .past import Moment
+
+CATALOGUE = "catalogue"
+"""The question for the queries that people can ask by name: one column, a `Query` in JSON."""
+
 
 class Named(msgspec.Struct, frozen=True):
-    """A question that the projector knows by name, with its parameters."""
+    """A question that the projector knows by name, with its parameters.
+
+    Who has just written something wants a `fresh` answer, which waits until all that the streams
+    hold is in the database. Who follows the log from the answer's sequence on needs none.
+
+    With a `moment` it is answered as it would have been then.
+    """
 
     name: str
     params: dict[str, Any] = {}
+    fresh: bool = True
+    moment: Moment | None = None
 
 
 class Sql(msgspec.Struct, frozen=True):
-    """A query of the user's own; it is read-only and bounded in time (seconds) and rows."""
+    """A query of the user's own; it is read-only and bounded in time (seconds) and rows.
+
+    `params` are the values of `$NAME` in it. With `only_names` it is not carried out: the answer
+    is the names of the parameters that it wants, one a row, if it can be read at all. With a
+    `moment` it finds in all views what they had then.
+    """
 
     text: str
     timeout: float = 30.0
     rows: int = 100_000
+    params: dict[str, Any] = {}
+    only_names: bool = False
+    moment: Moment | None = None
 
 
 class Column(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ from ..core.events import (
     Log,
     Metric,
     Progress,
+    Remarks,
     Telemetry,
 )
 from ..core.evolve import create, evolve
@@ -28,8 +29,10 @@ from ..core.fleet.agent_record import AgentRecord, evolve_agent
 from ..core.handle import absorb_queue
 from ..core.moments import writable as time
 from ..core.ports import Stored
+from ..core.queries import Query
 from ..core.queueing.permits import Permits
 from ..core.queueing.queues import QueueEvent, QueueState
+from ..core.saved_queries import QueryEvent, QuerySaved, saved_query
 from ..core.state import Attempt, Task
 from ..core.subjects import (
     LIFECYCLE_STREAM,
@@ -37,6 +40,7 @@ from ..core.subjects import (
     parse_hint,
     parse_lifecycle,
     parse_permits,
+    parse_query_events,
     parse_queue_events,
     parse_telemetry,
 )
@@ -64,6 +68,7 @@ class Folded(msgspec.Struct):
     agents: dict[str, AgentRecord] = {}
     queues: dict[str, QueueState] = {}
     permits: dict[str, PermitsRow] = {}
+    queries: dict[str, Query | None] = {}
     events: list[EventRow] = []
     dead: list[DeadLetter] = []
 
@@ -126,6 +131,9 @@ def _fold_one(
         folded.events.append(_event_row(stored, message, None))
     elif queue := parse_permits(subject):
         _fold_permits(folded, message, queue)
+        folded.events.append(_event_row(stored, message, None))
+    elif name := parse_query_events(subject):
+        _fold_query(folded, message, name)
         folded.events.append(_event_row(stored, message, None))
     else:
         raise Strange("no such subject is known")
@@ -203,6 +211,18 @@ def _fold_permits(folded: Folded, message: Envelope | Unknown, queue: str) -> No
     folded.permits[queue] = permits_row(message.at, message.by, message.event)
 
 
+def _fold_query(folded: Folded, message: Envelope | Unknown, name: str) -> None:
+    """Each such event says all there is to say, too; null is a query that is no more."""
+    if isinstance(message, Unknown):
+        return
+    event = message.event
+    if not isinstance(event, QueryEvent):
+        raise Strange(f"{_kind(message)} is no event of a saved query")
+    folded.queries[name] = (
+        saved_query(event, message.by, message.at) if isinstance(event, QuerySaved) else None
+    )
+
+
 def _kind(message: Envelope | Unknown) -> str:
     if isinstance(message, Unknown):
         return message.kind
@@ -219,6 +239,7 @@ def _event_row(stored: Stored, message: Envelope | Unknown, task: str | None) ->
         message.by,
         getattr(event, "attempt", None),
         bytes(_body.decode(stored.data).event).decode(errors="replace"),
+        None if event else stored.subject,
     )
 
 
@@ -256,6 +277,7 @@ class Said(msgspec.Struct):
 
     metrics: list[tuple[object, ...]] = []
     logs: list[tuple[object, ...]] = []
+    remarks: list[tuple[object, ...]] = []
     progress: dict[int, tuple[object, ...]] = {}
     dead: list[DeadLetter] = []
 
@@ -303,6 +325,8 @@ def _sort_one(said: Said, stored: Stored, record: Telemetry | Broken, claims: Cl
         case Log():
             _same_length(record.at, record.stream, record.text)
             said.logs.append(row)
+        case Remarks():
+            said.remarks.append(row)
         case Progress(at=when, done=done, total=total, text=words):
             said.progress[record.claim] = (record.claim, stored.seq, time(when), done, total, words)
 

@@ -103,7 +103,7 @@ async def _serve(bus: Bus, follower: Follower, path: Path, on_ready: OnReady | N
             database.copy(target)
             return follower.position
 
-        return (await follower.read(copying))[1]
+        return await follower.alone(copying)
 
     snapshots, cells = Snapshots(path.with_name("snapshots"), copy), Cells()
     answers = Answers(follower, snapshots, cells)

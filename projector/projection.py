@@ -31,6 +31,7 @@ from .rows import (
     attempt_row,
     phase_rows,
     queue_row,
+    saved_query_row,
     set_name,
     task_row,
     unfold,
@@ -189,6 +190,9 @@ class Projection:
         database.append("_queues", [queue_row(queue) for queue in folded.queues.values()])
         database.delete("_permits", "queue", list(folded.permits))
         database.append("_permits", list(folded.permits.values()))
+        database.delete("_saved_queries", "query", list(folded.queries))
+        saved = [saved_query_row(query) for query in folded.queries.values() if query]
+        database.append("_saved_queries", saved)
         database.append("_events", folded.events)
         database.append("_dead_letters", folded.dead)
         database.move(LIFECYCLE_STREAM, messages[-1].seq)

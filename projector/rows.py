@@ -15,6 +15,7 @@ from ..core import events, parameters
 from ..core.events import Package
 from ..core.fleet.resources import request_of
 from ..core.moments import writable as time
+from ..core.queries import Query
 from ..core.queueing.permits import Permits
 from ..core.queueing.queues import QueueState
 from ..core.spec import argv_text
@@ -156,8 +157,22 @@ class PermitsRow(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class SavedQueryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `_saved_queries`; `document` is the query itself."""
+
+    query: str
+    text: str
+    meaning: str
+    parameters: tuple[str, ...]
+    chart: str
+    by: str
+    saved: int
+    document: str
+
+
 class EventRow(msgspec.Struct, frozen=True):
-    """A row of `_events`; `data` is the event's own JSON."""
+    """A row of `_events`; `data` is the event's own JSON. One that this version cannot read has in
+    `unread` the subject that it stood under: how it counts in a fold depends on that."""
 
     seq: int
     ts: int
@@ -166,6 +181,7 @@ class EventRow(msgspec.Struct, frozen=True):
     by: str
     attempt: int | None
     data: str
+    unread: str | None
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -293,6 +309,20 @@ def permits_row(at: int, by: str, event: Permits) -> PermitsRow:
         since=time(at),
         by=by,
         reason=event.reason,
+    )
+
+
+def saved_query_row(query: Query) -> SavedQueryRow:
+    """The row of a query that a user saved."""
+    return SavedQueryRow(
+        query=query.name,
+        text=query.text,
+        meaning=query.meaning,
+        parameters=tuple(parameter.name for parameter in query.parameters),
+        chart=query.chart,
+        by=query.by,
+        saved=time(query.at),
+        document=_encoder.encode(query).decode(),
     )
 
 

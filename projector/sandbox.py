@@ -26,6 +26,7 @@ import duckdb
 import msgspec
 
 from ..core.errors import QueryFailed
+from ..core.past import Moment
 from ..core.questions import Column
 from .values import parts
 
@@ -41,7 +42,8 @@ _CLONE_NEWNET = 0x40000000
 
 
 class Order(msgspec.Struct, frozen=True):
-    """What to do: `timeout` is in seconds, `memory` in bytes, `rows` how many are allowed."""
+    """What to do: `timeout` is in seconds, `memory` in bytes, `rows` how many are allowed; the
+    rest is as in `questions.Sql`."""
 
     path: str
     text: str
@@ -49,6 +51,9 @@ class Order(msgspec.Struct, frozen=True):
     rows: int
     memory: int
     threads: int
+    params: dict[str, Any] = {}
+    only_names: bool = False
+    moment: Moment | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -148,7 +153,12 @@ def _carry_out(order: Order) -> Iterator[tuple[bytes, bytes]]:
     connection = _connect(order)
     try:
         statement = _only_statement(connection, order.text)
-        result, columns = _execute(connection, statement)
+        if order.only_names:
+            yield HEAD, msgspec.json.encode([Column("name", "VARCHAR")])
+            yield from ((ROWS, part) for part in parts(_names(statement), ["VARCHAR"]))
+            return
+        _check_parameters(statement, order.params)
+        result, columns = _execute(connection, statement, order.params)
         yield HEAD, msgspec.json.encode(columns)
         rows = _rows(result, order.rows)
         for part in parts(rows, [column.type for column in columns]):
@@ -178,9 +188,19 @@ def _connect(order: Order) -> duckdb.DuckDBPyConnection:
     )
     connection.execute(f"SET max_execution_time = {int(order.timeout * 1000)}")
     connection.execute("SET TimeZone = 'UTC'")
+    if order.moment:
+        _look_back(connection, order.moment)
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
+
+
+def _look_back(connection: duckdb.DuckDBPyConnection, moment: Moment) -> None:
+    # Most queries are about the present, and need none of this.
+    from .past.connection import Past
+    from .store import Tables
+
+    Past(Tables(connection)).stay(moment)
 
 
 def _only_statement(connection: duckdb.DuckDBPyConnection, text: str) -> Any:
@@ -196,32 +216,55 @@ def _only_statement(connection: duckdb.DuckDBPyConnection, text: str) -> Any:
     return statements[0]
 
 
+def _names(statement: Any) -> list[tuple[str]]:
+    """The parameters that a statement wants."""
+    return [(name,) for name in sorted(statement.named_parameters)]
+
+
+def _check_parameters(statement: Any, given: dict[str, Any]) -> None:
+    wanted = [name for (name,) in _names(statement)]
+    if sorted(given) == wanted:
+        return
+    missing = [f"{name} is missing" for name in wanted if name not in given]
+    unknown = [f"it has no ${name}" for name in given if name not in wanted]
+    raise QueryFailed(
+        "the query's parameters are not those that were given",
+        why=" and ".join(missing + unknown),
+        fix=f"it takes {' '.join(f'{name}=…' for name in wanted)}" if wanted else "give none",
+    )
+
+
 def _execute(
-    connection: duckdb.DuckDBPyConnection, statement: Any
+    connection: duckdb.DuckDBPyConnection, statement: Any, params: dict[str, Any]
 ) -> tuple[duckdb.DuckDBPyConnection, list[Column]]:
     # The snapshot is open for reading only. This also stops what writes elsewhere (a temporary
     # table by a data-modifying CTE, a sequence).
     connection.execute("BEGIN TRANSACTION READ ONLY")
     if statement.type == duckdb.StatementType.SELECT:
-        relation = connection.sql(statement.query)
+        relation = connection.sql(statement.query, params=params)
         columns = [
             Column(name, str(kind))
             for name, kind in zip(relation.columns, relation.types, strict=True)
         ]
         if any("WITH TIME ZONE" in column.type for column in columns):
-            return _without_time_zones(connection, statement.query, columns)
-    result = connection.execute(statement)
+            return _without_time_zones(connection, statement.query, params, columns)
+    result = connection.execute(statement, params)
     return result, [Column(column[0], str(column[1])) for column in result.description]
 
 
 def _without_time_zones(
-    connection: duckdb.DuckDBPyConnection, query: str, columns: list[Column]
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    params: dict[str, Any],
+    columns: list[Column],
 ) -> tuple[duckdb.DuckDBPyConnection, list[Column]]:
     """Times with a zone as times in UTC: the Python package wants pytz to read the former."""
     names = [f"c{number}" for number in range(len(columns))]
     chosen = ", ".join(_utc(name, column.type) for name, column in zip(names, columns, strict=True))
     query = query.rstrip().rstrip(";")
-    result = connection.execute(f"SELECT {chosen} FROM (\n{query}\n) AS q({', '.join(names)})")
+    result = connection.execute(
+        f"SELECT {chosen} FROM (\n{query}\n) AS q({', '.join(names)})", params
+    )
     kinds = [str(column[1]) for column in result.description]
     return result, [Column(c.name, kind) for c, kind in zip(columns, kinds, strict=True)]
 

@@ -54,9 +54,12 @@ class Snapshots:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @asynccontextmanager
-    async def use(self, position: tuple[int, int, int]) -> AsyncIterator[Snapshot]:
-        """A copy that stays as long as the block runs: of `position`, unless that is too soon."""
+    async def use(self, position: tuple[int, int, int], least: int = 0) -> AsyncIterator[Snapshot]:
+        """A copy that stays as long as the block runs: of `position`, unless that is too soon; in
+        any case one that knows the lifecycle event `least`."""
         async with self._lock:
+            if self._newest and self._newest.seq < least:
+                await asyncio.sleep(self._not_before - time.monotonic())
             snapshot = await self._fresh(position)
         snapshot.users += 1
         try:

@@ -1,4 +1,4 @@
-"""The DuckDB file: opened by one process, used by one thread.
+"""The DuckDB file: opened by one process, written by one thread, and read by others beside it.
 
 A position in a stream is kept in the same transaction as the rows that follow from it. So after
 any exception, and after any crash, it is enough to open the file again and to go on from the
@@ -21,18 +21,22 @@ import duckdb
 import msgspec
 
 from ..core.errors import Conflict, EvqError
+from ..core.subjects import LIFECYCLE_STREAM
 from .samples.columns import schema as sample_schema
 
-VERSION = 8
+VERSION = 10
 """Raised with every change of the `SCHEMA`; an older file is rebuilt from the log."""
 
-SCHEMA = ("schema.sql", "overviews.sql", "samples.sql")
+SCHEMA = ("macros.sql", "schema.sql", "overviews.sql", "samples.sql")
 
 FILE = "evq.duckdb"
 REBUILD = "evq projector --rebuild"
 
 Failed = duckdb.Error
 """What any method of `Database` may raise: the file must then be opened again."""
+
+Interrupted = duckdb.InterruptException
+"""What a reader raises that was told to end."""
 
 Unfit = (duckdb.DataError, duckdb.InvalidInputException, OverflowError, TypeError, ValueError)
 """What a value that the database cannot hold raises."""
@@ -66,8 +70,89 @@ class OldSchema(Conflict):
     """The file was written by an older evq: it has to be rebuilt."""
 
 
-class Database:
-    """An open file. Not thread-safe; every method may raise `Failed`."""
+class Tables:
+    """Rows in and out of an open connection; every method may raise `Failed`. Not thread-safe."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._types = self._read_types()
+
+    def _read_types(self) -> dict[str, dict[str, str]]:
+        types: dict[str, dict[str, str]] = {}
+        for table, column, kind in self.rows(
+            "SELECT table_name, column_name, data_type FROM duckdb_columns()"
+            " WHERE database_name = current_database() AND starts_with(table_name, '_')"
+            " ORDER BY table_name, column_index"
+        ):
+            types.setdefault(table, {})[column] = kind
+        return types
+
+    def beside(self) -> Tables:
+        """Another connection to the same database, which can be used at the same time."""
+        return Tables(self._connection.cursor())
+
+    def close(self) -> None:
+        """Close the connection; whatever goes wrong then has been committed before."""
+        with suppress(duckdb.Error):
+            self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing of what is done in the block."""
+        self._connection.begin()
+        try:
+            yield
+            self._connection.commit()
+        except BaseException:
+            with suppress(duckdb.Error):
+                self._connection.rollback()
+            raise
+
+    def rows(self, sql: str, parameters: object = None) -> list[tuple[Any, ...]]:
+        """The rows of a query."""
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def execute(self, sql: str, parameters: object = None) -> None:
+        """Carry out a statement."""
+        self._connection.execute(sql, parameters)
+
+    def answer(self, sql: str, parameters: Mapping[str, Any]) -> Answer:
+        """The result of a query, with its columns."""
+        return _answer(self._connection, sql, parameters)
+
+    def append(self, table: str, rows: Sequence[msgspec.Struct], into: str | None = None) -> None:
+        """Add rows, whose fields are the table's columns in order, to it or to one like it."""
+        if not rows:
+            return
+        types = self._types[table]
+        columns = ", ".join(_select(name, kind) for name, kind in types.items())
+        self.append_by(
+            f"INSERT INTO {into or table} SELECT {columns} FROM appender_data",
+            {name: _RAW.get(kind, kind) for name, kind in types.items()},
+            [msgspec.structs.astuple(row) for row in rows],
+        )
+
+    def append_by(
+        self, sql: str, types: Mapping[str, str], rows: Sequence[tuple[object, ...]]
+    ) -> None:
+        """Hand rows with these columns to a statement that reads them from `appender_data`."""
+        if not rows:
+            return
+        appender = self._connection.query_appender(sql, dict(types))
+        appender.append_rows(rows)
+        appender.flush()
+
+    def delete(self, table: str, key: str, keys: Sequence[int] | Sequence[str]) -> None:
+        """Delete the rows whose column `key` is one of `keys`."""
+        if keys:
+            kind = self._types[table][key]
+            self.execute(
+                f"DELETE FROM {table} WHERE {key} IN (SELECT unnest($1::{kind}[]))", [keys]
+            )
+
+
+class Database(Tables):
+    """An open file."""
 
     def __init__(self, path: Path, *, checkpoint: str = "64MB") -> None:
         """Open the file, or make it. `checkpoint` is how much WAL there may be.
@@ -102,77 +187,11 @@ class Database:
             )
         return self._read_types()
 
-    def _read_types(self) -> dict[str, dict[str, str]]:
-        types: dict[str, dict[str, str]] = {}
-        for table, column, kind in self.rows(
-            "SELECT table_name, column_name, data_type FROM duckdb_columns()"
-            " WHERE database_name = current_database() AND starts_with(table_name, '_')"
-            " ORDER BY table_name, column_index"
-        ):
-            types.setdefault(table, {})[column] = kind
-        return types
-
     def close(self) -> None:
         """Close the file; whatever goes wrong then has been committed before."""
         with suppress(duckdb.Error):
             self._connection.close()
         self._file.close()
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All or nothing of what is done in the block."""
-        self._connection.begin()
-        try:
-            yield
-            self._connection.commit()
-        except BaseException:
-            with suppress(duckdb.Error):
-                self._connection.rollback()
-            raise
-
-    def rows(self, sql: str, parameters: object = None) -> list[tuple[Any, ...]]:
-        """The rows of a query."""
-        return self._connection.execute(sql, parameters).fetchall()
-
-    def execute(self, sql: str, parameters: object = None) -> None:
-        """Carry out a statement."""
-        self._connection.execute(sql, parameters)
-
-    def answer(self, sql: str, parameters: Mapping[str, Any]) -> Answer:
-        """The result of a query, with its columns."""
-        result = self._connection.execute(sql, dict(parameters))
-        columns = [(column[0], str(column[1])) for column in result.description]
-        return Answer(columns, result.fetchall())
-
-    def append(self, table: str, rows: Sequence[msgspec.Struct], into: str | None = None) -> None:
-        """Add rows, whose fields are the table's columns in order, to it or to one like it."""
-        if not rows:
-            return
-        types = self._types[table]
-        columns = ", ".join(_select(name, kind) for name, kind in types.items())
-        self.append_by(
-            f"INSERT INTO {into or table} SELECT {columns} FROM appender_data",
-            {name: _RAW.get(kind, kind) for name, kind in types.items()},
-            [msgspec.structs.astuple(row) for row in rows],
-        )
-
-    def append_by(
-        self, sql: str, types: Mapping[str, str], rows: Sequence[tuple[object, ...]]
-    ) -> None:
-        """Hand rows with these columns to a statement that reads them from `appender_data`."""
-        if not rows:
-            return
-        appender = self._connection.query_appender(sql, dict(types))
-        appender.append_rows(rows)
-        appender.flush()
-
-    def delete(self, table: str, key: str, keys: Sequence[int] | Sequence[str]) -> None:
-        """Delete the rows whose column `key` is one of `keys`."""
-        if keys:
-            kind = self._types[table][key]
-            self.execute(
-                f"DELETE FROM {table} WHERE {key} IN (SELECT unnest($1::{kind}[]))", [keys]
-            )
 
     # --- positions ----------------------------------------------------------------------------
 
@@ -188,6 +207,10 @@ class Database:
     def move(self, stream: str, seq: int) -> None:
         """Set a stream's position; in the transaction of the rows that follow from it."""
         self.execute("UPDATE _positions SET seq = $2 WHERE stream = $1", [stream, seq])
+
+    def reader(self) -> Reader:
+        """Somebody who reads beside us; to be closed before this is."""
+        return Reader(self._connection.cursor())
 
     # --- the file -----------------------------------------------------------------------------
 
@@ -225,6 +248,50 @@ class Database:
     def checkpoint_old(self) -> None:
         """Empty the WAL of the attached database."""
         self.execute("CHECKPOINT old")
+
+
+class Reader:
+    """Reads in one moment of the database, whatever is written meanwhile. Used by one thread at a
+    time; only `interrupt` may come from another. Every method may raise `Failed`."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def ask(self, sql: str, parameters: Mapping[str, Any]) -> tuple[int, Answer]:
+        """The result of a query, and the lifecycle sequence up to which it knows the log.
+
+        Raises `Interrupted`, or one of `Unfit`.
+        """
+        self._connection.execute("BEGIN TRANSACTION READ ONLY")
+        try:
+            # The position is read in the same moment as the rows that follow from it.
+            position = self._connection.execute(_LIFECYCLE, [LIFECYCLE_STREAM]).fetchone()
+            answer = _answer(self._connection, sql, parameters)
+        finally:
+            with suppress(duckdb.Error):
+                self._connection.rollback()
+        return int(position[0]) if position else 0, answer
+
+    def interrupt(self) -> None:
+        """End what is being read, if something is."""
+        with suppress(duckdb.Error):
+            self._connection.interrupt()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with suppress(duckdb.Error):
+            self._connection.close()
+
+
+_LIFECYCLE = "SELECT seq FROM _positions WHERE stream = $1"
+
+
+def _answer(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any]
+) -> Answer:
+    result = connection.execute(sql, dict(parameters))
+    columns = [(column[0], str(column[1])) for column in result.description]
+    return Answer(columns, result.fetchall())
 
 
 def room(path: Path) -> int:

@@ -17,7 +17,7 @@ from ...core.units import duration_text, size_text
 from ...core.words.narrate import phase_text
 from .. import output
 from ..completion import complete_task
-from ..options import json_option
+from ..options import as_of_option, json_option
 from ..output import Column, dim
 from ..selectors import resolve
 from ..session import call
@@ -30,6 +30,7 @@ from .remedy import LAST_LINES, explanation, failed
 from .render import age, clock, code_text, colored, end_text, marked, now, repo_text, span
 
 if TYPE_CHECKING:
+    from ...core.past import When
     from ...core.sdk.client import Client
 
 Metrics = list[dict[str, Any]]
@@ -38,19 +39,22 @@ LABEL = 10
 
 @click.command()
 @click.argument("task", default="@", shell_complete=complete_task)
+@as_of_option
 @json_option
-def show(task: str, as_json: bool) -> None:
+def show(task: str, as_of: When | None, as_json: bool) -> None:
     """Print everything about a task: by default the last one you enqueued.
 
     \b
     Examples:
       evq show
       evq show k3f9
+      evq show k3f9 --as-of "10m ago"
       evq show @~1 --json | jq .attempts[0].environment.packages
     """
-    found, members, metrics, lines = call(lambda client: _ask(client, task))
+    answer = call(lambda client: _ask(client, task), as_of=as_of)
+    found, members, metrics, remarks, lines = answer
     if as_json:
-        more = {"metrics": metrics, "last_lines": lines}
+        more = {"metrics": metrics, "remarks": remarks, "last_lines": lines}
         output.say_json(task_facts(found) | {"gang": members and gang_facts(members)} | more)
         return
     for line in page(found):
@@ -63,6 +67,11 @@ def show(task: str, as_json: bool) -> None:
     if metrics:
         output.say()
         _show_metrics(metrics)
+    if remarks:
+        output.say()
+        for kind, title in (("param", "logged"), ("tag", "tags")):
+            if said := {row["name"]: row["value"] for row in remarks if row["kind"] == kind}:
+                output.say(_label(title, _pairs(said)))
     if failed(found):
         output.say()
         for line in explanation(found, lines):
@@ -73,19 +82,22 @@ def show(task: str, as_json: bool) -> None:
 
 async def _ask(
     client: Client, selector: str
-) -> tuple[Task, list[Task] | None, Metrics | None, list[str]]:
-    """The task, the members of its gang if it has one, its metrics if a projector answers, and its
-    last lines if it failed."""
+) -> tuple[Task, list[Task] | None, Metrics | None, Metrics | None, list[str]]:
+    """The task, the members of its gang if it has one, its metrics and its remarks if a projector
+    answers, and its last lines if it failed."""
     task = await client.get(await resolve(client, selector))
     members = await load_gang(client.bus.log, task) if task.spec.gang else None
     if not task.attempts:
-        return task, members, [], []
+        return task, members, [], [], []
     lines = await last_lines(client, task, LAST_LINES) if failed(task) else []
     try:
-        rows = [row async for row in client.rows(Named("metrics", {"task": task.id}))]
+        metrics, remarks = [
+            [row async for row in client.rows(Named(question, {"task": task.id}))]
+            for question in ("metrics", "remarks")
+        ]
     except ProjectorAway:
-        return task, members, None, lines
-    return task, members, rows, lines
+        return task, members, None, None, lines
+    return task, members, metrics, remarks, lines
 
 
 def page(task: Task) -> list[str]:

@@ -292,6 +292,13 @@ class Client:
         except BusAway:
             return {}  # a server that evq has not used before
 
+    async def queue_names(self) -> set[str]:
+        """The queues that tasks were ever enqueued to."""
+        try:
+            return {level.queue for level in await self.bus.hints.levels()}
+        except BusAway:
+            return set()  # a server that evq has not used before
+
     async def change_queue(self, event: QueueEvent) -> tuple[QueueState, QueueState]:
         """Append what somebody does to a queue, and return it before and after.
 

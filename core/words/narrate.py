@@ -15,6 +15,7 @@ from ..queueing.queues import (
     QueueState,
     rules_text,
 )
+from ..saved_queries import QueryDeleted, QuerySaved
 from ..spec import argv_text
 from ..wire import Broken, Unknown
 from .phrases import end_text, span
@@ -101,6 +102,10 @@ def _words(event: events.Event) -> str:
         case QueueRuled(queue=queue, fair=fair):
             rules = rules_text(QueueState(queue, fair=fair)) or "in order of age"
             return f"queue {queue} is shared out {rules}: {event.reason}"
+        case QuerySaved():
+            return f"query @{event.query} saved" + (f": {event.meaning}" * bool(event.meaning))
+        case QueryDeleted():
+            return f"query @{event.query} deleted{because(event.reason)}"
         case events.DrainRequested():
             return f"{_drained(event)} to be drained{because(event.reason)}"
         case events.ResumeRequested():

@@ -21,6 +21,7 @@ ONLY_IN = {
     "pynvml": ("agent/gpus/nvml.py",),
     "amdsmi": ("agent/gpus/amd.py",),
     "keyring": ("agent/secret_sources.py",),
+    "plotext": ("cli/analytics/plot.py",),
     "click": ("cli/",),
     "rich": ("cli/",),
 }
@@ -36,10 +37,11 @@ HEART_LACKS = frozenset(
 HEART_EXCEPT = {
     ("core/ports.py", "pathlib"),
     ("core/fleet/schedule.py", "datetime"),
+    ("core/past.py", "datetime"),
     ("core/words/phrases.py", "signal"),
 }
-"""A port may name a path; the heart opens none. A schedule reckons with moments it is given, and
-words know what signals are called."""
+"""A port may name a path; the heart opens none. A schedule reckons with moments it is given, as
+does who reads what people type; words know what signals are called."""
 
 
 def imports(file: Path) -> Iterator[tuple[int, str]]:
@@ -99,6 +101,7 @@ def test_the_house_keeps_its_arrows() -> None:
         ("agent/containers/container.py", "from docker.errors import APIError"),
         ("agent/attempts/launch.py", "import keyring"),
         ("core/sdk/client.py", "import click"),
+        ("cli/analytics/sql.py", "import plotext"),
         ("agent/main.py", "from rich.table import Table"),
         ("core/decide.py", "import time"),
         ("core/evolve.py", "from datetime import datetime"),

@@ -40,6 +40,7 @@ async def load_state(client: Client, ended: int, events: int) -> Loaded:
     beginning."""
     loaded = Loaded()
     try:
+        await client.projected()  # one that is not there is known of sooner by this
         await _load_tasks(client, loaded, ended)
         await _load_counts(client, loaded)
         await _load_records(client, loaded)
