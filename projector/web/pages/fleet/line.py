@@ -87,6 +87,7 @@ class Line:
         self._found = found
         self._waiting = list(waiting)
         self._held = False
+        self._then = False
         self._asking = False
         self._tools = ui.row().classes("items-center gap-1")
         self._may = may(source)
@@ -122,12 +123,14 @@ class Line:
         ui.on("line_held", self._hold)
         self._explain()
 
-    def show(self, waiting: Sequence[Waiting]) -> None:
-        """Let these be the first who wait."""
+    def show(self, waiting: Sequence[Waiting], *, then: bool = False) -> None:
+        """Let these be the first who wait. Of what was `then`, nobody knows why it waited."""
         self._waiting = list(waiting)
+        self._then = then
         if not self._held:
             self.grid.order(self._rows())
-        self._explain()
+        if not then:
+            self._explain()
 
     def lock(self, locked: bool) -> None:
         """Let nobody change it, as one cannot change the past."""
@@ -139,7 +142,7 @@ class Line:
         return [self._row(one) for one in self._waiting]
 
     def _row(self, one: Waiting) -> dict[str, Any]:
-        words = self._words.known(one.task)
+        words = self._words.known("" if self._then else one.task)
         return {
             "place": one.place,
             "task": one.task,
