@@ -22,7 +22,7 @@ from ..core.queries import ANY, Parameter, Query
 from .curves import QUESTION
 
 FILES = ("queries.sql", "fleet.sql", "machines.sql", "live.sql", "over_time.sql")
-"""What the verbs ask."""
+"""What the verbs and the dashboard ask."""
 
 REPORTS = tuple(
     f"reports/{subject}.sql"

@@ -11,6 +11,10 @@ from playwright.async_api import Locator, Page, expect
 from evq.core import subjects, wire
 from evq.core.events import DrainRequested, Moved, ResumeRequested
 from evq.core.queueing.queues import QueuePaused, QueueResumed
+from evq.core.sdk.author import Author
+
+ACTOR = Author().by
+"""Who comes with the link."""
 
 STAYS = "window.opened = true"
 
@@ -77,7 +81,7 @@ async def test_a_drag_reorders_and_the_next_claim_obeys(
     await expect(page.locator(".evq-snack")).to_contain_text(f"{tasks[2]} is number 1 of 3")
     await until(lambda: _is(line, wanted))
     (moved,) = await said(apart, subjects.lifecycle("q", tasks[2]), Moved)
-    assert moved.by == dashboard.actor and moved.event.reason
+    assert moved.by == ACTOR and moved.event.reason
     start_agent([apart], login=own_nats_server.login).ready()
     for task in tasks:
         await apart.ended(task)
@@ -106,11 +110,11 @@ async def test_a_pause_has_an_author_and_a_reason(apart: Any, page: Any, dashboa
     await page.get_by_role("dialog").get_by_role("button", name="Pause").click()
     await expect(page.locator(".evq-state.paused").first).to_contain_text("new switch")
     (paused,) = await said(apart, subjects.queue_events("q"), QueuePaused)
-    assert (paused.by, paused.event.reason) == (dashboard.actor, "new switch")
+    assert (paused.by, paused.event.reason) == (ACTOR, "new switch")
     await page.get_by_role("button", name="Resume").click()
     await expect(page.get_by_role("button", name="Pause")).to_be_visible()
     (resumed,) = await said(apart, subjects.queue_events("q"), QueueResumed)
-    assert resumed.by == dashboard.actor
+    assert resumed.by == ACTOR
 
 
 async def test_a_drain_has_an_author_and_a_reason(
@@ -124,11 +128,11 @@ async def test_a_drain_has_an_author_and_a_reason(
     await expect(page.locator(".evq-state.drained").first).to_contain_text("new driver")
     about = subjects.agent_events(agent.name)
     (drained,) = await said(apart, about, DrainRequested)
-    assert (drained.by, drained.event.reason) == (dashboard.actor, "new driver")
+    assert (drained.by, drained.event.reason) == (ACTOR, "new driver")
     await page.get_by_role("button", name="Resume").click()
     await expect(page.locator(".evq-state.idle").first).to_be_visible()
     (resumed,) = await said(apart, about, ResumeRequested)
-    assert resumed.by == dashboard.actor
+    assert resumed.by == ACTOR
 
 
 async def test_a_worker_that_dies_is_shown(
@@ -155,6 +159,7 @@ async def test_keys_lead_through_the_page(
     agent = start_agent([apart], login=own_nats_server.login).ready()
     await page.goto(dashboard.url + "/")
     await expect(cell(page, "workers", agent.name, "state")).to_have_text("○ idle")
+    await page.wait_for_function("window.evqKeys")
     await page.keyboard.press("/")
     await page.keyboard.type("nobody is called so")
     await expect(cell(page, "workers", agent.name, "state")).to_have_count(0)

@@ -11,7 +11,7 @@ from .address import Address, read_address
 from .overview import Overview
 from .present import Present
 from .queue_page import QueuePage
-from .style import SHEET
+from .style import HEAD
 from .words import WaitingWords
 from .worker_page import WorkerPage
 
@@ -26,7 +26,7 @@ def add(source: Source) -> None:
     @ui.page("/")
     async def overview(request: Request) -> None:
         version = await _version(source)
-        ui.add_css(SHEET)
+        ui.add_head_html(HEAD)
         with frame(TITLE):
             page = Overview(source, present, words, _address(request))
         await _begin(page, version)
@@ -34,7 +34,7 @@ def add(source: Source) -> None:
     @ui.page("/workers/{name}")
     async def worker(request: Request, name: str) -> None:
         version = await _version(source)
-        ui.add_css(SHEET)
+        ui.add_head_html(HEAD)
         known = present.worker(name)
         with frame(name):
             if known is None:
@@ -46,7 +46,7 @@ def add(source: Source) -> None:
     @ui.page("/queues/{name}")
     async def queue(request: Request, name: str) -> None:
         version = await _version(source)
-        ui.add_css(SHEET)
+        ui.add_head_html(HEAD)
         known = present.queue(name)
         with frame(name):
             if known is None:

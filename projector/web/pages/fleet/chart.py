@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from nicegui import ui
 
-from .style import AXIS, GRID_LINE
+from .style import AXIS, COLOURS, GRID_LINE
 
 LINES = ("#2f81d0", "#e69f00", "#009e73", "#b06fb0", "#d55e00", "#56b4e9", "#8a7f1f", "#9aa5b1")
 """In the order in which lines are given colours."""
@@ -46,6 +46,8 @@ class TimeChart:
     ) -> None:
         self._unit = unit
         self._most = most
+        self._lines: list[Line] = []
+        self._mark: int | None = None
         self.card = ui.element("div").classes("evq-card")
         with self.card:
             ui.label(title).classes("evq-head")
@@ -54,8 +56,26 @@ class TimeChart:
 
     def show(self, lines: Sequence[Line]) -> None:
         """Draw these lines and no others."""
+        self._lines = list(lines)
+        self._draw()
+
+    def mark(self, at: int | None) -> None:
+        """Draw a mark at a moment, in microseconds since 1970, or none."""
+        self._mark = at
+        self._draw()
+
+    def _draw(self) -> None:
+        options = self._options(self._lines)
+        if self._mark is not None and options["series"]:
+            options["series"][0]["markLine"] = {
+                "data": [{"xAxis": self._mark / 1000}],
+                "symbol": "none",
+                "silent": True,
+                "label": {"show": False},
+                "lineStyle": {"color": COLOURS["outside"], "width": 2},
+            }
         self.element.options.clear()
-        self.element.options.update(self._options(lines))
+        self.element.options.update(options)
         self.element.update()
 
     def _options(self, lines: Sequence[Line]) -> dict[str, Any]:

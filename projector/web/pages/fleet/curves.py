@@ -21,6 +21,11 @@ class FleetCurves:
             self._machines = TimeChart("Machines")
             self._gpus = TimeChart("GPUs")
 
+    def mark(self, at: int | None) -> None:
+        """Draw a mark at a moment, in microseconds since 1970, or none."""
+        self._machines.mark(at)
+        self._gpus.mark(at)
+
     async def load(self, hours: int) -> None:
         """Ask for so many hours up to now. Says so if nobody answers."""
         try:
@@ -48,7 +53,7 @@ class FleetCurves:
         parts = {name: _parts(rows, name) for name in ("busy", "outside", "offline", "idle")}
         self._gpus.show(
             [
-                Line(name=name, points=found, colour=COLOURS[name], stacked=True)
+                Line(name=name, points=found, colour=COLOURS[name], stacked=True, steps=True)
                 for name, found in parts.items()
             ]
         )

@@ -9,7 +9,7 @@ from nicegui import ui
 from nicegui.events import EChartPointClickEventArguments
 
 from .picture import GPU_STATES, Gpu, Worker, shown
-from .style import AXIS, COLOURS
+from .style import AXIS, COLOURS, TOGGLE
 
 MEASURES: dict[str, tuple[str, str, float, Callable[[Gpu], float | None]]] = {
     "use": ("utilisation", "%", 100, lambda gpu: gpu.utilisation),
@@ -36,11 +36,43 @@ _TIP = """(p) => {
 }"""
 
 
+class HeatCard:
+    """The heat map with the choice of what its colours stand for; `chosen` is told of it, as the
+    empty word if it is the usual one. It is there if there is any GPU."""
+
+    def __init__(
+        self, workers: Sequence[Worker], measure: str, chosen: Callable[[str], None]
+    ) -> None:
+        self._workers = workers
+        self._chosen = chosen
+        measure = measure if measure in MEASURES else DEFAULT
+        with ui.element("div").classes("evq-card") as self._card:
+            with ui.row().classes("w-full items-center gap-3"):
+                ui.label("GPUs by worker").classes("evq-head")
+                ui.label("◆ outside use  ◌ drained  ✕ offline").classes("evq-dim")
+                ui.space()
+                names = {key: one[0] for key, one in MEASURES.items()}
+                toggle = ui.toggle(names, value=measure, on_change=lambda e: self._choose(e.value))
+                toggle.props(TOGGLE)
+            self._map = HeatMap(workers, measure)
+        self.show(workers)
+
+    def show(self, workers: Sequence[Worker]) -> None:
+        """Let these be all workers."""
+        self._workers = workers
+        self._card.set_visibility(any(one.gpus for one in workers))
+        self._map.show(workers)
+
+    def _choose(self, measure: str) -> None:
+        self._chosen("" if measure == DEFAULT else measure)
+        self._map.measure(measure, self._workers)
+
+
 class HeatMap:
     """Workers from left to right, their GPUs from top to bottom."""
 
     def __init__(self, workers: Sequence[Worker], measure: str) -> None:
-        self._measure = measure if measure in MEASURES else DEFAULT
+        self._measure = measure
         self._cells: list[list[Any]] = []
         self._names: list[str] = []
         self.chart = ui.echart({}, on_point_click=self._open).classes("w-full")

@@ -17,7 +17,8 @@ class Lately:
 
     def __init__(self, events: Sequence[LiveEvent]) -> None:
         self._seqs: list[int] = []
-        with ui.element("div").classes("evq-card"):
+        self.card = ui.element("div").classes("evq-card")
+        with self.card:
             ui.label("Lately").classes("evq-head")
             self._place = ui.element("div").classes("w-full evq-lately")
         self.show(events)

@@ -9,7 +9,7 @@ from nicegui import background_tasks, ui
 from nicegui.events import GenericEventArguments
 
 from .....core.sdk.moving import Back, Before, End, Front, Step, Where
-from ...acting import actor_client
+from ...acting import actor_client, may
 from ...source import Source
 from . import cells
 from .asking import Snack, ask_reason, attempt
@@ -55,7 +55,7 @@ COLUMNS: tuple[dict[str, Any], ...] = (
         "flex": 3,
         "tooltipField": "reason",
     },
-    {"field": "start", "headerName": "Starts in", "width": 130, "tooltipField": "start"},
+    {"field": "start", "headerName": "Starts in", "width": 165, "tooltipField": "start"},
 )
 
 NARROW = ("place", "task", "name", "since")
@@ -87,10 +87,13 @@ class Line:
         self._found = found
         self._waiting = list(waiting)
         self._held = False
+        self._then = False
         self._asking = False
         self._tools = ui.row().classes("items-center gap-1")
+        self._may = may(source)
         with self._tools:
             self._add_tools()
+        self._tools.set_visibility(self._may)
         self.grid = Grid(
             COLUMNS,
             "task",
@@ -100,6 +103,7 @@ class Line:
             narrow=NARROW,
             options={
                 "rowDragManaged": True,
+                "suppressRowDrag": not self._may,
                 "rowDragMultiRow": True,
                 "rowSelection": {
                     "mode": "multiRow",
@@ -119,15 +123,18 @@ class Line:
         ui.on("line_held", self._hold)
         self._explain()
 
-    def show(self, waiting: Sequence[Waiting]) -> None:
-        """Let these be the first who wait."""
+    def show(self, waiting: Sequence[Waiting], *, then: bool = False) -> None:
+        """Let these be the first who wait. Of what was `then`, nobody knows why it waited."""
         self._waiting = list(waiting)
+        self._then = then
         if not self._held:
             self.grid.order(self._rows())
-        self._explain()
+        if not then:
+            self._explain()
 
     def lock(self, locked: bool) -> None:
         """Let nobody change it, as one cannot change the past."""
+        locked = locked or not self._may
         self._tools.set_visibility(not locked)
         self.grid.element.run_grid_method("setGridOption", "suppressRowDrag", locked)
 
@@ -135,7 +142,7 @@ class Line:
         return [self._row(one) for one in self._waiting]
 
     def _row(self, one: Waiting) -> dict[str, Any]:
-        words = self._words.known(one.task)
+        words = self._words.known("" if self._then else one.task)
         return {
             "place": one.place,
             "task": one.task,

@@ -7,7 +7,7 @@ from nicegui import ui
 from .....core.events import DrainRequested, ResumeRequested
 from .....core.queueing.permits import Permits
 from .....core.queueing.queues import QueuePaused, QueueResumed
-from ...acting import actor_client
+from ...acting import actor_client, may
 from ...source import Source
 from .asking import Snack, ask_reason, attempt
 from .picture import Queue, Worker
@@ -22,6 +22,7 @@ class WorkerOrders:
         self._source = source
         self._snack = snack
         self._name = worker.name
+        self._may = may(source)
         self._drain = ui.button("Drain", icon="block", on_click=self._ask_drain)
         self._resume = ui.button("Resume", icon="play_arrow", on_click=self.resume)
         for button in (self._drain, self._resume):
@@ -30,6 +31,7 @@ class WorkerOrders:
 
     def show(self, worker: Worker, locked: bool = False) -> None:
         """Let the worker be so; nothing can be done if it is `locked`."""
+        locked = locked or not self._may
         drained = worker.state in ("draining", "drained")
         self._drain.set_visibility(not drained and not locked)
         self._resume.set_visibility(drained and not locked)
@@ -68,6 +70,7 @@ class QueueOrders:
         self._source = source
         self._snack = snack
         self._name = queue.name
+        self._may = may(source)
         self._pause = ui.button("Pause", icon="pause", on_click=self._ask_pause)
         self._resume = ui.button("Resume", icon="play_arrow", on_click=self.resume)
         self._limit = ui.button("Limit", icon="speed", on_click=self._ask_limit)
@@ -77,6 +80,7 @@ class QueueOrders:
 
     def show(self, queue: Queue, locked: bool = False) -> None:
         """Let the queue be so; nothing can be done if it is `locked`."""
+        locked = locked or not self._may
         paused = queue.state == "paused"
         self._pause.set_visibility(not paused and not locked)
         self._resume.set_visibility(paused and not locked)

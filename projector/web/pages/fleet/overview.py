@@ -13,14 +13,15 @@ from ...keys import FIND
 from ...source import Source
 from .address import Address, add_ranges
 from .curves import FleetCurves
-from .heat_map import DEFAULT, MEASURES, HeatMap
+from .heat_map import HeatCard
 from .lately import SHOWN as EVENTS
 from .lately import Lately
 from .line import SHOWN, Line
-from .picture import Totals, Worker, shown, totals
+from .past import picture_at
+from .picture import Picture, Totals, shown, totals
 from .present import Present
 from .queues import Queues
-from .style import TOGGLE
+from .slider import TimeSlider, clock
 from .tiles import FILTERS, Tiles
 from .words import WaitingWords
 from .workers import Workers
@@ -29,7 +30,10 @@ HEAT_SECONDS = 5.0
 
 
 class Overview:
-    """The blocks of one open page. `address` says what its user has chosen."""
+    """The blocks of one open page, drawn of one picture: of now, or of the moment looked back at.
+
+    `address` says what its user has chosen.
+    """
 
     def __init__(
         self, source: Source, present: Present, words: WaitingWords, address: Address
@@ -42,72 +46,50 @@ class Overview:
         self._asking = False
         if address.show not in FILTERS:
             address.show = ""
-        workers = present.workers()
-        self._tiles = Tiles(self._totals(workers), address.show, self._filter)
-        add_ranges(address, lambda: self._curves.load(address.hours))
+        self._picture = present.picture(address.queue, SHOWN)
+        self._tiles = Tiles(_totals(self._picture), address.show, self._filter)
+        add_ranges(address, self._load_curves)
         self._curves = FleetCurves(source)
-        self._add_heat_map(workers)
-        self._add_workers(workers)
-        self._add_queues()
+        self._slider = TimeSlider(address.hours, address.at, self._travel)
+        self._then = ui.label().classes("evq-past")
+        self._heat = HeatCard(self._picture.workers, address.heat, self._measure)
+        self._add_workers()
+        ui.label("Queues").classes("evq-head")
+        self._queues = Queues(self._picture.queues, words, self._choose_queue)
+        self._place_of_line = ui.element("div").classes("w-full")
         self._lately = Lately(self._events())
-        self._open_line(address.queue)
+        self._open_line()
+        self._tell_when()
 
     async def begin(self, version: int) -> None:
         """Ask for what is past, and follow what happens from now on."""
         follow(self._source.fleet, version, self._show)
         ui.timer(HEAT_SECONDS, self._heat_up)
+        if self._address.at is not None:
+            await self._travel(self._address.at)
         await self._curves.load(self._address.hours)
         await self._load_day()
         await self._find_words()
 
-    async def _load_day(self) -> None:
-        try:
-            answer = await self._source.named("fleet_ends")
-        except EvqError:
-            return  # the curves have said that nobody answers
-        self._tiles.say_day(answer.rows[0])
-
     # --- its blocks ---------------------------------------------------------------------------
 
-    def _add_heat_map(self, workers: list[Worker]) -> None:
-        with ui.element("div").classes("evq-card") as card:
-            with ui.row().classes("w-full items-center gap-3"):
-                ui.label("GPUs by worker").classes("evq-head")
-                ui.label("◆ outside use  ◌ drained  ✕ offline").classes("evq-dim")
-                ui.space()
-                names = {key: measure[0] for key, measure in MEASURES.items()}
-                chosen = self._address.heat if self._address.heat in names else DEFAULT
-                toggle = ui.toggle(names, value=chosen, on_change=lambda e: self._measure(e.value))
-                toggle.props(TOGGLE)
-            self._heat = HeatMap(workers, chosen)
-        self._heat_card = card
-        self._show_heat(workers)
-
-    def _add_workers(self, workers: list[Worker]) -> None:
+    def _add_workers(self) -> None:
         with ui.row().classes("w-full items-center gap-2"):
             ui.label("Workers").classes("evq-head")
             ui.space()
-            self._search = ui.input(placeholder="filter  ( / )", value=self._address.words)
-            self._search.props("dense clearable outlined debounce=200").classes(
-                f"w-64 max-w-full {FIND}"
-            )
-            self._search.classes("evq-filter").on_value_change(
-                lambda event: self._look_for(event.value)
-            )
-        self._workers = Workers(workers, self._address.show)
+            search = ui.input(placeholder="filter  ( / )", value=self._address.words)
+            search.props("dense clearable outlined debounce=200 aria-label=filter")
+            search.classes(f"w-64 max-w-full {FIND}")
+            search.on_value_change(lambda event: self._look_for(event.value))
+        self._workers = Workers(self._picture.workers, self._address.show)
         if self._address.words:
             self._workers.grid.search(self._address.words)
 
-    def _add_queues(self) -> None:
-        ui.label("Queues").classes("evq-head")
-        self._queues = Queues(self._present.queues(), self._words, self._choose_queue)
-        self._place_of_line = ui.element("div").classes("w-full")
-
-    def _open_line(self, queue: str) -> None:
-        known = self._present.queue(queue) if queue else None
+    def _open_line(self) -> None:
+        queue = self._address.queue
         self._place_of_line.clear()
         self._line = None
-        if known is None:
+        if queue not in (one.name for one in self._picture.queues):
             return
         with self._place_of_line, ui.element("div").classes("evq-card"):
             with ui.row().classes("w-full items-center gap-2"):
@@ -121,63 +103,107 @@ class Overview:
     def _filter(self, key: str) -> None:
         self._address.show = key
         self._address.write()
-        self._workers.show(self._present.workers(), key)
+        self._workers.show(self._picture.workers, key)
 
     def _look_for(self, words: str | None) -> None:
         self._address.words = words or ""
         self._address.write()
         self._workers.grid.search(self._address.words)
 
-    def _choose_queue(self, queue: str) -> None:
+    async def _choose_queue(self, queue: str) -> None:
         self._address.queue = "" if queue == self._address.queue else queue
-        self._address.write()
-        self._open_line(self._address.queue)
+        self._open_line()
+        await self._travel(self._address.at)
 
     def _measure(self, measure: str) -> None:
-        self._address.heat = "" if measure == DEFAULT else measure
+        self._address.heat = measure
         self._address.write()
-        self._heat.measure(measure, self._present.workers())
 
-    # --- what happens -------------------------------------------------------------------------
+    async def _travel(self, at: int | None) -> None:
+        """Show all as it was at a moment, in microseconds since 1970, or as it is now."""
+        queue = self._address.queue
+        try:
+            if at is not None:
+                self._picture = await picture_at(self._source.client, at, queue, SHOWN)
+        except EvqError as error:
+            ui.notify(str(error), type="warning")
+            self._slider.say(at := None)
+        if at is None:
+            self._picture = self._present.picture(queue, SHOWN)
+        self._address.at = at
+        self._address.write()
+        self._curves.mark(at)
+        self._tell_when()
+        self._draw()
 
-    def _show(self, changes: Changes) -> None:
-        if changes.everything or changes.agents or changes.queues or changes.tasks:
-            workers = self._present.workers()
-            self._tiles.show(self._totals(workers))
-            self._show_workers(workers, changes)
-        if changes.everything or changes.queues or changes.tasks:
-            self._show_queues()
-            self._show_line(changes)
-            self._ask_words()
-        self._lately.show(self._events())
+    def _tell_when(self) -> None:
+        at = self._address.at
+        self._then.set_visibility(at is not None)
+        self._lately.card.set_visibility(at is None)
+        if at is not None:
+            self._then.set_text(f"as it was on {clock(at)}; nothing can be changed there")
 
-    def _show_workers(self, workers: list[Worker], changes: Changes) -> None:
-        if changes.everything:
-            self._workers.show(workers, self._address.show)
-        else:
-            # What waits in a queue is part of what its workers will do.
-            self._workers.patch(
-                [
-                    one
-                    for one in workers
-                    if one.name in changes.agents or not changes.queues.isdisjoint(one.queues)
-                ]
-            )
+    # --- what is to be seen -------------------------------------------------------------------
 
-    def _show_line(self, changes: Changes) -> None:
-        if self._line and (changes.everything or self._line.queue in changes.queues):
-            self._line.show(self._present.line(self._line.queue, SHOWN))
+    async def _load_curves(self) -> None:
+        self._slider.stretch(self._address.hours, self._address.at)
+        await self._curves.load(self._address.hours)
+
+    async def _load_day(self) -> None:
+        try:
+            answer = await self._source.named("fleet_ends")
+        except EvqError:
+            return  # the curves have said that nobody answers
+        self._tiles.say_day(answer.rows[0])
+
+    def _draw(self) -> None:
+        """Draw all blocks of the picture."""
+        at, picture = self._address.at, self._picture
+        self._tiles.show(_totals(picture))
+        self._workers.show(picture.workers, self._address.show)
+        self._heat.show(picture.workers)
+        self._show_queues()
+        self._queues.grid.clock(at)
+        if self._line:
+            self._line.show(picture.line, then=at is not None)
+            self._line.grid.clock(at)
+            self._line.lock(at is not None)
 
     def _show_queues(self) -> None:
-        self._queues.show(self._present.queues())
+        self._queues.show(self._picture.queues, then=self._address.at is not None)
+
+    def _show(self, changes: Changes) -> None:
+        """Draw what has changed; while its user looks back, nothing has."""
+        self._lately.show(self._events())
+        if self._address.at is not None:
+            return
+        self._picture = picture = self._present.picture(self._address.queue, SHOWN)
+        self._tiles.show(_totals(picture))
+        self._show_workers(changes)
+        if changes.everything or changes.queues or changes.tasks:
+            self._show_queues()
+            self._ask_words()
+        if self._line and (changes.everything or self._line.queue in changes.queues):
+            self._line.show(picture.line)
+
+    def _show_workers(self, changes: Changes) -> None:
+        if changes.everything:
+            self._workers.show(self._picture.workers, self._address.show)
+            return
+        # What waits in a queue is part of what its workers will do.
+        self._workers.patch(
+            [
+                one
+                for one in self._picture.workers
+                if one.name in changes.agents or not changes.queues.isdisjoint(one.queues)
+            ]
+        )
 
     def _heat_up(self) -> None:
-        workers = self._present.workers()
-        self._show_heat(workers)
-        self._heat.show(workers)
+        if self._address.at is None:
+            self._heat.show(self._picture.workers)
 
-    def _show_heat(self, workers: list[Worker]) -> None:
-        self._heat_card.set_visibility(any(one.gpus for one in workers))
+    # --- why queues wait ----------------------------------------------------------------------
 
     def _ask_words(self) -> None:
         if not self._asking:
@@ -194,8 +220,9 @@ class Overview:
         if changed and not self._queues.grid.element.is_deleted:
             self._show_queues()
 
-    def _totals(self, workers: list[Worker]) -> Totals:
-        return totals((one for one in workers if shown(one)), self._present.queues())
-
     def _events(self) -> list[LiveEvent]:
         return list(islice(self._source.fleet.recent_events, EVENTS))
+
+
+def _totals(picture: Picture) -> Totals:
+    return totals((one for one in picture.workers if shown(one)), picture.queues)

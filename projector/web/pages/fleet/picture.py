@@ -135,6 +135,14 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     since: int | None = None
 
 
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it at one moment; `line` are the first who wait in the queue that is open."""
+
+    workers: list[Worker]
+    queues: list[Queue]
+    line: list[Waiting]
+
+
 def share(part: float | None, whole: float | None) -> float | None:
     """A part in percent of the whole, if both are known."""
     return None if part is None or not whole else 100 * part / whole

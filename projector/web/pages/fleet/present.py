@@ -16,14 +16,14 @@ from .....core.sdk.author import now
 from .....core.sdk.live import LiveAgent, LiveFleet, LiveQueue, LiveTask
 from .....core.units import size_text
 from .....core.words.agents import device_state, device_words
-from .picture import Gpu, GpuState, Queue, Running, Waiting, Worker
+from .picture import Gpu, GpuState, Picture, Queue, Running, Waiting, Worker
 
 MEBI, KIBI = 2**20, 2**10
 
 LOOKED_AT = 20
 """Tasks of each queue among which a worker's next one is looked for."""
 
-_STATES: dict[str, GpuState] = {
+STATES: dict[str, GpuState] = {
     "broken": "offline",
     "foreign": "outside",
     "running": "busy",
@@ -70,6 +70,10 @@ class Present:
         tasks = self._fleet.line(queue, count)
         return [waiting_row(task, place) for place, task in enumerate(tasks, 1)]
 
+    def picture(self, queue: str, count: int) -> Picture:
+        """All workers and queues, and the first who wait in one of these."""
+        return Picture(workers=self.workers(), queues=self.queues(), line=self.line(queue, count))
+
     def _there(self) -> list[AgentPresence]:
         return [one.presence for one in self._fleet.agents.values() if one.presence]
 
@@ -93,7 +97,7 @@ class Present:
             queues=agent.queues,
             slots=agent.slots,
             services=presence.services if presence else False,
-            running=_running(presence) if presence else (),
+            running=running_rows(presence) if presence else (),
             gpus=self._gpus_of(agent),
             next_task=next(_named(self._coming(presence)), "") if presence else "",
             busy_seconds=busy_seconds(presence, there, loads, now()) if presence else None,
@@ -149,7 +153,7 @@ def gpu_rows(presence: AgentPresence, sample: Sample | None) -> tuple[Gpu, ...]:
 
 
 def _gpu(presence: AgentPresence, device: Device, columns: Gpus | None, place: int | None) -> Gpu:
-    state = _STATES[device_state(presence, device)]
+    state = STATES[device_state(presence, device)]
     words = device_words(presence, device)
     if columns is None or place is None:
         return Gpu(
@@ -178,7 +182,8 @@ def _named(tasks: Iterable[LiveTask]) -> Iterator[str]:
     return (f"{task.id} {task.name}" for task in tasks)
 
 
-def _running(presence: AgentPresence) -> tuple[Running, ...]:
+def running_rows(presence: AgentPresence) -> tuple[Running, ...]:
+    """The tasks that an agent has, by slot."""
     numbers = {device.id: device.index for device in presence.devices}
 
     def row(one: RunningTask) -> Running:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from nicegui.events import GenericEventArguments
@@ -60,7 +60,7 @@ COLUMNS: tuple[dict[str, Any], ...] = (
         "flex": 3,
         "tooltipField": "reason",
     },
-    {"field": "start", "headerName": "Starts in", "width": 130, "tooltipField": "start"},
+    {"field": "start", "headerName": "Starts in", "width": 165, "tooltipField": "start"},
     {
         "field": "limit",
         "headerName": "Limit",
@@ -77,7 +77,7 @@ class Queues:
     """The grid of queues; `choose` is called with the one that is clicked."""
 
     def __init__(
-        self, queues: Iterable[Queue], words: WaitingWords, choose: Callable[[str], None]
+        self, queues: Iterable[Queue], words: WaitingWords, choose: Callable[[str], Awaitable[None]]
     ) -> None:
         self._words = words
         self._choose = choose
@@ -92,16 +92,16 @@ class Queues:
         )
         self.grid.element.classes("evq-queues").on("cellClicked", self._clicked)
 
-    def show(self, queues: Iterable[Queue]) -> None:
-        """Let these be all."""
-        self.grid.show([self._row(queue) for queue in queues])
+    def show(self, queues: Iterable[Queue], *, then: bool = False) -> None:
+        """Let these be all. Of what was `then`, nobody knows why it waited."""
+        self.grid.show([self._row(queue, then) for queue in queues])
 
-    def _clicked(self, event: GenericEventArguments) -> None:
+    async def _clicked(self, event: GenericEventArguments) -> None:
         if event.args.get("colId") != "queue":  # which is a link
-            self._choose(event.args["data"]["queue"])
+            await self._choose(event.args["data"]["queue"])
 
-    def _row(self, queue: Queue) -> dict[str, Any]:
-        words = self._words.known(queue.next_task.partition(" ")[0])
+    def _row(self, queue: Queue, then: bool = False) -> dict[str, Any]:
+        words = self._words.known("" if then else queue.next_task.partition(" ")[0])
         return {
             "queue": queue.name,
             "state": queue.state,

@@ -96,3 +96,6 @@ SHEET = (
 .nicegui-aggrid { --ag-font-size: 12px; }
 """
 )
+
+HEAD = f"<style>{SHEET}</style>"
+"""The sheet as part of a page: a style may stand in it, unlike a script that adds one."""

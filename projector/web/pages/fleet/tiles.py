@@ -90,7 +90,9 @@ class Tiles:
         """What the last day was like: a row of the question `fleet_ends`."""
         waited = [span(day[name]) for name in ("wait_median", "wait_high") if day[name] is not None]
         _say(self._waited, " · ".join(waited) or "–")
-        self._waited.classes("!text-base leading-7").tooltip("half of the tasks, and 95 % of them")
+        self._waited.classes("!text-sm leading-7 whitespace-nowrap").tooltip(
+            "half of the tasks, and 95 % of them"
+        )
         _say(self._failed, f"{day['failed']}")
         self._failed.tooltip(day["causes"] or "no cause is known")
 
