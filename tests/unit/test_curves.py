@@ -170,6 +170,18 @@ def test_a_metric_is_summed_up_step_by_step_as_it_grows(database: Database) -> N
     assert sum(piece[11] for piece in pieces(database)) == LONG + STEP
 
 
+def test_a_metric_some_of_whose_points_were_dropped_is_summed_up_once(database: Database) -> None:
+    metric = Metric(database, 5)
+    metric.say(60_000)
+    database.execute("DELETE FROM _metrics WHERE step % 3 > 0 AND step < 59_000")
+    sum_up_long(database)
+    before = pieces(database)
+    assert sum(piece[11] for piece in before) < 60_000 - STEP
+    database.execute("UPDATE _metrics SET value = 0")
+    sum_up_long(database)
+    assert pieces(database) == before
+
+
 def test_pieces_of_points_that_the_stream_lost_are_made_again(database: Database) -> None:
     metric = Metric(database, 5)
     metric.say(40_000)
