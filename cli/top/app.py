@@ -306,14 +306,16 @@ class Top(App[None]):
             text = f"{action.title}: not done, evq top runs with --read-only"
             self.notify(text, severity="warning", markup=False)
             return
-        self.run_worker(self._ask(action))
 
-    async def _ask(self, action: Action) -> None:
-        answer = await self.push_screen_wait(Confirm(action))
-        if answer is None:
-            return
+        def answered(answer: tuple[str, str] | None) -> None:
+            if answer:
+                self.run_worker(self._do(action, *answer))
+
+        self.push_screen(Confirm(action), answered)
+
+    async def _do(self, action: Action, reason: str, asked: str) -> None:
         try:
-            self.notify(await action.do(self.client, *answer), markup=False)
+            self.notify(await action.do(self.client, reason, asked), markup=False)
         except (EvqError, BusAway, ApiError) as error:
             self._say_error(error)
 

@@ -14,7 +14,7 @@ def freshness(fleet: LiveFleet) -> tuple[str, str]:
     if fleet.behind:
         return f"behind {fleet.behind} events", "bold yellow"
     if fleet.projected is None:
-        return "live, but no projector answers", "yellow"
+        return "live, no projector", "yellow"
     return "live", "green"
 
 
@@ -39,7 +39,10 @@ def counts(fleet: LiveFleet) -> list[str]:
 def summary(fleet: LiveFleet, width: int, *, read_only: bool) -> Text:
     """The line, for a screen of this width."""
     words, style = freshness(fleet)
-    left = Text("evq top  ", style="bold").append("  ".join(filter(None, counts(fleet))), "")
     right = Text("read-only  " if read_only else "", style="dim").append(words, style)
+    left = Text("evq top", style="bold")
+    for figure in filter(None, counts(fleet)):
+        if left.cell_len + len(figure) + right.cell_len + 5 <= width:
+            left.append(f"  {figure}", "not bold")
     gap = max(1, width - 2 - left.cell_len - right.cell_len)
     return left.append(" " * gap).append_text(right)

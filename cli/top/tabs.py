@@ -253,7 +253,7 @@ def _tasks(fleet: LiveFleet, every: bool) -> Sequence[LiveTask]:
 
 def _note(task: LiveTask) -> str:
     if task.has_ended:
-        return end_text(task.exit_code, task.cause)
+        return end_text(task.exit_code, task.cause).replace("exit status", "exit")
     return task.agent or "" if task.state in ("claimed", "running") else ""
 
 
