@@ -92,7 +92,7 @@ def _bars(chart: Chart, columns: Sequence[Column], rows: Rows, colors: bool) -> 
 def _number(value: float | None) -> str:
     if value is None:
         return ""
-    return f"{value:,.0f}" if value.is_integer() else f"{value:,.3f}".rstrip("0")
+    return f"{value:,.0f}" if value.is_integer() or abs(value) >= 1e5 else f"{value:g}"
 
 
 def _plain(text: str) -> Any:
