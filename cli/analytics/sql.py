@@ -14,6 +14,7 @@ from ...core import units
 from ...core.errors import UsageError
 from ...core.queries import query_name
 from ...core.questions import Named, Sql
+from ..completion import complete_query
 from ..options import json_option
 from ..session import call
 from ..submit.request import pairs
@@ -42,7 +43,13 @@ class SqlCommand(click.Command):
 
 
 @click.command(cls=SqlCommand, context_settings={"ignore_unknown_options": True})
-@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="QUERY [NAME=VALUE]...")
+@click.argument(
+    "words",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    metavar="QUERY [NAME=VALUE]...",
+    shell_complete=complete_query,
+)
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @click.option(
     "--plot", metavar="[CHART]", help="Draw it: bar, line or scatter, or KIND:X,Y[,Y…][:SERIES]."
