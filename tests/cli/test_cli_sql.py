@@ -140,3 +140,22 @@ async def test_what_cannot_be_meant(evq: Any, projector: Any, words: list[str]) 
         result = await evq("sql", *words)
     assert result.status == 2
     assert result.err.startswith("error[E01]") and "fix: " in result.err
+
+
+def test_no_parameter_of_a_report_is_taken_for_an_option() -> None:
+    from evq.cli.analytics.sql import sql
+    from evq.cli.options import global_options
+    from evq.projector.catalogue import reports
+
+    options = {
+        word.removeprefix("--")
+        for option in (*sql.params, *global_options(hidden=True))
+        for word in option.opts
+    }
+    taken = {
+        parameter.name
+        for queries in reports().values()
+        for query in queries.values()
+        for parameter in query.parameters
+    }
+    assert not taken & (options | {"help"})

@@ -116,6 +116,11 @@ async def test_what_is_no_query_is_not_saved(projector: Any, user: Any, text: st
     assert [query for query in await all_queries(user) if query.by] == []
 
 
+async def test_a_saved_query_is_no_book(user: Any) -> None:
+    with pytest.raises(UsageError, match="too long"):
+        await save_query(user, "book", "SELECT 1 -- " + "x" * 100_000)
+
+
 async def test_a_saved_query_has_no_more_rights_than_any_other(projector: Any, user: Any) -> None:
     await projector.start()
     for text in ("SELECT * FROM read_text('/etc/passwd')", "SELECT $path AS p, * FROM glob($path)"):
