@@ -93,6 +93,24 @@ def test_gpus_that_were_idle_while_somebody_waited(history: History) -> None:
     assert found["hours_of_it"] == pytest.approx((10 + 60 + 20) / HOUR, abs=2e-3)
 
 
+def test_a_retry_that_is_delayed_does_not_wait_yet(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    history.agent(0, up("w", "0"))
+    spec = replace(SPEC, gpus=1)
+    history.runs(A, 0, 0, None, spec=spec, gpus=("0",))
+    history.of(A, (1800, retry(1, delay=7200.0)))
+    # Claimed before its delay was over, by the clock of another machine.
+    history.runs(B, 0, 0, None, spec=spec, gpus=("0",))
+    history.of(
+        B, (900, retry(1, delay=600.0)), (1000, claimed(2, "0")), (1800, retry(2, delay=9e4))
+    )
+    [found] = history.ask("idle_while_waiting")
+    assert (found["idle_while_waiting"], found["hours_of_it"]) == (0, 0)
+    assert found["offered"] == pytest.approx(1, abs=0.01)
+    assert found["idle"] == pytest.approx(0.5, abs=0.01)
+    history.database.close()
+
+
 def test_shares_take_a_part_of_what_is_offered(tmp_path: Path) -> None:
     history = History(tmp_path)
     history.agent(0, up("w", "0", memory=100))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 from typing import Any
 
 import pytest
@@ -75,8 +77,6 @@ async def test_nothing_is_overwritten_by_mistake_and_all_can_be_taken_back(
 
 
 async def test_of_two_that_save_at_once_one_wins(projector: Any, user: Any, bus: Any) -> None:
-    import asyncio
-
     await projector.start()
     made = [
         save_query(Client(bus, Author(name)), "ours", f"SELECT '{name}' AS who")
@@ -116,6 +116,11 @@ async def test_what_is_no_query_is_not_saved(projector: Any, user: Any, text: st
     assert [query for query in await all_queries(user) if query.by] == []
 
 
+async def test_a_saved_query_is_no_book(user: Any) -> None:
+    with pytest.raises(UsageError, match="too long"):
+        await save_query(user, "book", "SELECT 1 -- " + "x" * 100_000)
+
+
 async def test_a_saved_query_has_no_more_rights_than_any_other(projector: Any, user: Any) -> None:
     await projector.start()
     for text in ("SELECT * FROM read_text('/etc/passwd')", "SELECT $path AS p, * FROM glob($path)"):
@@ -152,19 +157,20 @@ async def test_reports_are_asked_like_any_question(projector: Any, user: Any) ->
     assert "@wait-percentiles" in missing.value.why
 
 
-async def test_saved_queries_survive_a_rebuild(projector: Any, user: Any) -> None:
-    await save_query_without_projector(user)
+async def test_saved_queries_survive_a_rebuild_and_are_verified(projector: Any, user: Any) -> None:
+    await projector.start()
+    await save_query(user, "kept", "SELECT 7 AS x")
+    await save_query(user, "gone", "SELECT 8 AS x")
+    await delete_query(user, "gone")
+    assert projector.end(signal.SIGTERM) == 0
     assert await projector.run("--rebuild") == 0
+    assert await projector.run("--verify") == 0, projector.said
     await projector.start()
     assert await user.ask("kept") == [{"x": 7}]
-
-
-async def save_query_without_projector(user: Any) -> None:
-    """What `save_query` appends, whose check of the text needs a projector."""
-    from evq.core import subjects, wire
-    from evq.core.ports import Entry
-    from evq.core.saved_queries import QuerySaved
-
-    envelope = user.author.envelope(QuerySaved("kept", "SELECT 7 AS x"))
-    entry = Entry(subjects.query_events("kept"), wire.encode(envelope), envelope.id)
-    await user.bus.log.append(entry)
+    assert [query.name for query in await all_queries(user) if query.by] == ["kept"]
+    assert projector.end(signal.SIGTERM) == 0
+    database = projector.database()
+    database.execute("DELETE FROM _saved_queries")
+    database.close()
+    assert await projector.run("--verify") == 1
+    assert "query kept: it is not what the log says" in projector.said
