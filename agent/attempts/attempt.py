@@ -43,7 +43,6 @@ from ..reporting.telemetry import Recorder
 from ..secret_sources import NO_SECRETS
 from ..supervision.forkserver import Supervisor
 from ..trackers.tensorboard.finding import file_time
-from ..trackers.ticket import Ticket
 from . import endings, launch, notebook
 from .endings import Ending
 from .execution import Execution
@@ -103,8 +102,7 @@ class Attempt:
         self._left = Left(self._work)
         self._preparation = Preparation(self, means, self._left, channel, self._recorder)
         self._confinement = Confinement(means, task.spec, self._work.name)
-        ticket = Ticket(channel.path.name, live.claim, task.id, live.number)
-        self._tracking = Tracking(means, ticket, self._recorder)
+        self._tracking = Tracking(means, task, channel.path.name, self._recorder)
 
     # --- the pipe -----------------------------------------------------------------------------
 

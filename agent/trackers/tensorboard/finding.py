@@ -38,7 +38,7 @@ class Finder:
     """The event files below `root` that were written since a moment."""
 
     def __init__(self, root: Path, since: int) -> None:
-        """`since` is a `file_time`: files that came with the code are older."""
+        """`since` is a `file_time`: files that came with the code are not younger."""
         self.root = root
         self.overfull = False
         """Whether there is more than is looked through."""
@@ -61,7 +61,7 @@ class Finder:
 
     def _is_new(self, path: str) -> bool:
         with suppress(OSError):
-            return os.lstat(path).st_mtime_ns >= self._since
+            return os.lstat(path).st_mtime_ns > self._since
         return False
 
     def _listed(self) -> Iterator[str]:
