@@ -1,0 +1,29 @@
+-- What pages of the dashboard ask by name; see queries.sql.
+
+-- name: telemetry_position()
+SELECT coalesce(max(seq), 0)::BIGINT AS seq FROM _positions WHERE stream = 'EVQTEL';
+
+-- name: log_window(task, claim, before=null, after=null, streams=null, search=null, limit=500)
+-- Lines before a line, from the last one on, or lines after one, from the first one on.
+SELECT line, ts, stream, text FROM _logs
+WHERE claim = $claim::BIGINT AND task = $task
+    AND ($before::BIGINT IS NULL OR line < $before::BIGINT)
+    AND ($after::BIGINT IS NULL OR line > $after::BIGINT)
+    AND ($streams::VARCHAR[] IS NULL OR list_contains($streams::VARCHAR[], stream))
+    AND ($search::VARCHAR IS NULL OR contains(lower(text), lower($search::VARCHAR)))
+ORDER BY CASE WHEN $after::BIGINT IS NULL THEN -line ELSE line END
+LIMIT least($limit::BIGINT, 10000);
+
+-- name: task_machine(task, claim)
+-- What an attempt took of its machine: by sample while these are kept, by minute later.
+WITH near AS (
+    SELECT ts, cpu, memory, gpu, gpu_memory FROM task_samples
+    WHERE claim = $claim::BIGINT AND task = $task),
+far AS (
+    SELECT ts, cpu, memory, gpu, gpu_memory FROM task_minutes
+    WHERE claim = $claim::BIGINT AND task = $task AND ts < coalesce((SELECT min(ts) FROM near), ts + INTERVAL 1 HOUR)),
+both_of_them AS (FROM near UNION ALL FROM far),
+parts AS (SELECT *, ntile(1000) OVER (ORDER BY ts) AS part FROM both_of_them)
+SELECT max(ts) AS ts, avg(cpu.mean) AS cpu, avg(memory.mean) AS memory, avg(gpu.mean) AS gpu,
+    avg(gpu_memory.mean) AS gpu_memory
+FROM parts GROUP BY part ORDER BY ts;
