@@ -27,3 +27,34 @@ parts AS (SELECT *, ntile(1000) OVER (ORDER BY ts) AS part FROM both_of_them)
 SELECT max(ts) AS ts, avg(cpu.mean) AS cpu, avg(memory.mean) AS memory, avg(gpu.mean) AS gpu,
     avg(gpu_memory.mean) AS gpu_memory
 FROM parts GROUP BY part ORDER BY ts;
+
+-- name: task_page(where="", words="", sort="-enqueued", limit=50, offset=0)
+SELECT task, name, state, queue, priority, "user", project, host, tags, params, agent, gpus,
+    attempts, enqueued, started, ended, wait_seconds, run_seconds, exit_code, cause,
+    evidence[:200] AS evidence, progress_done, progress_total, gang_rank
+FROM tasks WHERE {where} ORDER BY {sort}
+LIMIT least($limit::BIGINT, 1000) OFFSET $offset::BIGINT;
+
+-- name: task_count(where="", words="")
+SELECT count(*) AS n FROM tasks WHERE {where};
+
+-- name: task_ids(where="", words="", sort="-enqueued", limit=1000)
+SELECT task FROM tasks WHERE {where} ORDER BY {sort} LIMIT least($limit::BIGINT, 10000);
+
+-- name: task_facet(facet, where="", words="")
+SELECT value, count(*) AS n FROM (SELECT {facet} AS value FROM tasks WHERE {where})
+WHERE value IS NOT NULL GROUP BY value ORDER BY n DESC, value LIMIT 200;
+
+-- name: task_metrics(tasks)
+SELECT task, name, value, min, max, step FROM metric_latest
+WHERE list_contains($tasks::VARCHAR[], task) ORDER BY task, name;
+
+-- name: task_columns()
+-- What the latest tasks have: their parameters and metrics, the most frequent first.
+WITH latest AS (SELECT task, params FROM _tasks ORDER BY origin DESC LIMIT 2000)
+SELECT 'params' AS kind, name, count(*) AS n
+FROM (SELECT unnest(json_keys(params)) AS name FROM latest) GROUP BY name
+UNION ALL
+SELECT 'metrics', name, count(DISTINCT task) FROM _metric_latest
+WHERE task IN (SELECT task FROM latest) GROUP BY name
+ORDER BY kind DESC, n DESC, name LIMIT 400;

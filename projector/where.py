@@ -9,7 +9,7 @@ that is carried out, and nothing in it takes longer than to look at every task o
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -77,6 +77,10 @@ _TYPES = frozenset(
     "BIGINT BOOLEAN DATE DOUBLE FLOAT INTEGER INTERVAL TIMESTAMP VARCHAR".split()
 )
 _NUMBERS = frozenset({"INTEGER", "NUMERIC"})
+_ARITHMETIC = frozenset("+ - * / // %".split())
+
+MOST_METRICS = 8
+"""Each costs a look at every metric there is."""
 
 Node = dict[str, Any]
 
@@ -102,13 +106,15 @@ def where(text: str, prefix: str = "where") -> Clause:
     return Clause(sql, writer.values)
 
 
-def column(text: str, prefix: str = "sort") -> Clause:
-    """A column, a parameter or a metric as SQL, to sort or to group by. Raises `UsageError`."""
+def order(text: str, word: str, prefix: str = "sort") -> Clause:
+    """A column, a parameter or a metric to sort by; `word` is ASC or DESC, and what is missing comes
+    last either way. Raises `UsageError`."""
     node = _parse(text)
     if node.get("class") != "COLUMN_REF":
         raise _refused(f"{text!r} is no column")
     writer = _Writer(prefix)
-    return Clause(writer.sortable(node["column_names"]), writer.values)
+    keys = writer.keys(node["column_names"])
+    return Clause(", ".join(f"{key} {word} NULLS LAST" for key in keys), writer.values)
 
 
 # --- the parser ---------------------------------------------------------------------------------
@@ -171,6 +177,7 @@ class _Writer:
     def __init__(self, prefix: str) -> None:
         self.values: dict[str, Any] = {}
         self._prefix = prefix
+        self._metrics = 0
 
     def bind(self, value: Any) -> str:
         name = f"{self._prefix}_{len(self.values)}"
@@ -206,6 +213,9 @@ class _Writer:
         *name, last = names
         if not name or last not in METRIC:
             name, last = list(names), "last"
+        self._metrics += 1
+        if self._metrics > MOST_METRICS:
+            raise _refused(f"it asks for more than {MOST_METRICS} metrics")
         if len(name) > 1:
             raise _refused(f"a metric's name with a dot stands in quotes: \"{'.'.join(name)}\"")
         return (
@@ -213,17 +223,22 @@ class _Writer:
             f" WHERE m.task = tasks.task AND m.name = {self.bind(name[0])})"
         )
 
-    def sortable(self, names: Sequence[str]) -> str:
-        """A parameter sorts by its number where it is one, else by its text."""
+    def keys(self, names: Sequence[str]) -> list[str]:
+        """What a column sorts by: a parameter by its number where it is one, else by its text."""
         sql = self.column(names)
-        return f"try_cast({sql} AS DOUBLE), {sql}" if names[0].lower() == "params" else sql
+        return [f"try_cast({sql} AS DOUBLE)", sql] if names[0].lower() == "params" else [sql]
 
     def compared(self, nodes: Sequence[Node], depth: int) -> list[str]:
         """Things that are compared with each other: a parameter with numbers is a number."""
-        numbers = any(_is_number(node) for node in nodes)
+        if any(_is_number(node) for node in nodes):
+            return self.numbers(nodes, depth)
+        return self.all(nodes, depth)
+
+    def numbers(self, nodes: Sequence[Node], depth: int) -> list[str]:
+        """Things that are reckoned with: a parameter is a number."""
         return [
             f"try_cast({self.write(node, depth)} AS DOUBLE)"
-            if numbers and _is_text_of_parameter(node)
+            if _is_text_of_parameter(node)
             else self.write(node, depth)
             for node in nodes
         ]
@@ -293,7 +308,11 @@ def _function(writer: _Writer, node: Node, depth: int) -> str:
         raise _refused(f"{name} cannot be asked like this")
     if len(node["qualified_name"]["path"]) > 1:
         raise _refused(f"{name} is not to be had from elsewhere")
-    parts = writer.all([one["expression"] for one in node["arguments"]], depth)
+    arguments = [one["expression"] for one in node["arguments"]]
+    if node.get("is_operator") and name in _ARITHMETIC:
+        parts = writer.numbers(arguments, depth)
+    else:
+        parts = writer.all(arguments, depth)
     if node.get("is_operator"):
         operator = OPERATORS.get(name)
         if operator is None or len(parts) > 2:
@@ -348,7 +367,7 @@ def _is_text_of_parameter(node: Node) -> bool:
 
 
 def _refused(why: str, among: Sequence[str] = (), written: str = "") -> UsageError:
-    near = difflib.get_close_matches(written, among, 1) if written else []
+    near = difflib.get_close_matches(written, among, 1, 0.75) if written else []
     return UsageError(
         "this condition cannot be used",
         why=why,
@@ -374,8 +393,3 @@ def _unknown(name: str) -> str:
     if near:
         return f"there is no column {name}; did you mean {near[0]}?"
     return f"there is no column {name}: text stands in quotes, parameters are params.{name}"
-
-
-def words(text: str) -> Iterator[str]:
-    """Words to be searched for, in lower case."""
-    yield from text.lower().split()
