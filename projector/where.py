@@ -10,25 +10,21 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
-import duckdb
 import msgspec
 
 from ..core.errors import UsageError
+from .parser import DEEPEST, Node, Unparsed, parse
 
-LONGEST = 2000
-"""Characters of a clause."""
-
-DEEPEST = 60
-"""Expressions in each other."""
-
+# Split: a list of so many words in quotes and commas reads worse.
 COLUMNS = frozenset(
-    "task name queue priority state user host tags params entry commit branch snapshot key parent"
-    " retries timeout project gpus gpu_memory nodes gang gang_rank attempts failures losses agent"
-    " enqueued claimed started ended wait_seconds run_seconds exit_code outcome cause evidence"
-    " abort_reason progress_done progress_total progress_text origin rank class".split()
+    """
+    task name queue priority state user host tags params entry commit branch snapshot key
+    parent retries timeout project gpus gpu_memory nodes gang gang_rank attempts failures
+    losses agent enqueued claimed started ended wait_seconds run_seconds exit_code outcome
+    cause evidence abort_reason progress_done progress_total progress_text origin rank class
+    """.split()  # noqa: SIM905
 )
 """Those of the view `tasks`."""
 
@@ -36,11 +32,13 @@ METRIC = {"last": "value", "min": "min", "max": "max", "first": "first"}
 """What may be asked of a metric, and its column in `metric_latest`."""
 
 FUNCTIONS = frozenset(
-    "abs ceil contains date_part date_trunc ends_with even floor greatest isfinite isnan least len"
-    " length list_contains list_has_all list_has_any list_value ln log10 log2 lower ltrim now"
-    " nullif position regexp_full_match regexp_matches round rtrim sign sqrt starts_with strlen"
-    " substr substring suffix prefix to_days to_hours to_minutes to_seconds to_weeks to_months"
-    " to_years trim trunc upper".split()
+    """
+    abs ceil contains date_part date_trunc ends_with even floor greatest isfinite isnan least
+    len length list_contains list_has_all list_has_any list_value ln log10 log2 lower ltrim
+    now nullif position regexp_full_match regexp_matches round rtrim sign sqrt starts_with
+    strlen substr substring suffix prefix to_days to_hours to_minutes to_seconds to_weeks
+    to_months to_years trim trunc upper
+    """.split()  # noqa: SIM905
 )
 """Functions that take time and memory in proportion to what they are given, or less."""
 
@@ -74,17 +72,13 @@ _COMPARISONS = {
 _CONJUNCTIONS = {"CONJUNCTION_AND": " AND ", "CONJUNCTION_OR": " OR "}
 _AFTER = {"OPERATOR_IS_NULL": "IS NULL", "OPERATOR_IS_NOT_NULL": "IS NOT NULL"}
 _TYPES = frozenset(
-    "BIGINT BOOLEAN DATE DOUBLE FLOAT INTEGER INTERVAL TIMESTAMP VARCHAR".split()
+    ["BIGINT", "BOOLEAN", "DATE", "DOUBLE", "FLOAT", "INTEGER", "INTERVAL", "TIMESTAMP", "VARCHAR"]
 )
 _NUMBERS = frozenset({"INTEGER", "NUMERIC"})
-_ARITHMETIC = frozenset("+ - * / // %".split())
+_ARITHMETIC = frozenset(["+", "-", "*", "/", "//", "%"])
 
 MOST_METRICS = 8
 """Each costs a look at every metric there is."""
-
-Node = dict[str, Any]
-
-_PROBE = "SELECT 1 FROM tasks WHERE (\n{}\n)"
 
 
 class Clause(msgspec.Struct, frozen=True):
@@ -107,8 +101,8 @@ def where(text: str, prefix: str = "where") -> Clause:
 
 
 def order(text: str, word: str, prefix: str = "sort") -> Clause:
-    """A column, a parameter or a metric to sort by; `word` is ASC or DESC, and what is missing comes
-    last either way. Raises `UsageError`."""
+    """A column, a parameter or a metric to sort by; `word` is ASC or DESC, and what is missing
+    comes last either way. Raises `UsageError`."""
     node = _parse(text)
     if node.get("class") != "COLUMN_REF":
         raise _refused(f"{text!r} is no column")
@@ -117,55 +111,11 @@ def order(text: str, word: str, prefix: str = "sort") -> Clause:
     return Clause(", ".join(f"{key} {word} NULLS LAST" for key in keys), writer.values)
 
 
-# --- the parser ---------------------------------------------------------------------------------
-
-
-@cache
-def _parser() -> duckdb.DuckDBPyConnection:
-    parser = duckdb.connect(":memory:", config={"threads": "1"})
-    parser.execute(f"SET max_expression_depth TO {DEEPEST}")
-    return parser
-
-
 def _parse(text: str) -> Node:
-    """The expression, as DuckDB's parser understands it."""
-    if len(text) > LONGEST:
-        raise _refused(f"it has {len(text)} characters, and may have {LONGEST}")
-    cursor = _parser().cursor()
     try:
-        ((told,),) = cursor.execute(
-            "SELECT json_serialize_sql($1)", [_PROBE.format(text)]
-        ).fetchall()
-        found = msgspec.json.decode(told)
-    except (duckdb.Error, msgspec.DecodeError, UnicodeError) as error:
-        raise _refused(str(error).splitlines()[0]) from error
-    finally:
-        cursor.close()
-    if found["error"]:
-        raise _refused(str(found["error_message"]).splitlines()[0])
-    # What a clause may not change is the query around it: it must be the one we have written.
-    expression = _taken(found)
-    if expression is None or found != _frame():
-        raise _refused("it is more than one condition")
-    return expression
-
-
-def _taken(found: Node) -> Node | None:
-    """Take the condition, and all places in the text, out of a parsed query."""
-    statements = found.get("statements") or [{}]
-    node = statements[0].get("node") or {}
-    expression: Node | None = node.get("where_clause")
-    node["where_clause"] = None
-    return expression
-
-
-@cache
-def _frame() -> Node:
-    text = _PROBE.format("true")
-    ((told,),) = _parser().cursor().execute("SELECT json_serialize_sql($1)", [text]).fetchall()
-    found: Node = msgspec.json.decode(told)
-    _taken(found)
-    return found
+        return parse(text)
+    except Unparsed as error:
+        raise _refused(str(error)) from error
 
 
 # --- writing it anew ----------------------------------------------------------------------------
@@ -217,7 +167,7 @@ class _Writer:
         if self._metrics > MOST_METRICS:
             raise _refused(f"it asks for more than {MOST_METRICS} metrics")
         if len(name) > 1:
-            raise _refused(f"a metric's name with a dot stands in quotes: \"{'.'.join(name)}\"")
+            raise _refused(f'a metric\'s name with a dot stands in quotes: "{".".join(name)}"')
         return (
             f"(SELECT m.{METRIC[last]} FROM metric_latest m"
             f" WHERE m.task = tasks.task AND m.name = {self.bind(name[0])})"
@@ -260,7 +210,7 @@ def _constant(writer: _Writer, node: Node, depth: int) -> str:
             return writer.bind(float(text))
         case "BOOLEAN":
             return writer.bind(text.lower() == "true")
-        case "NULL":
+        case "NULL_LITERAL":
             return "NULL"
     raise _refused(f"{text!r} cannot stand in it")
 
