@@ -17,6 +17,7 @@ from . import saved
 from .catalogue import questions, reports
 from .cells import Cells, ask
 from .follow import Follower
+from .listing import composed
 from .snapshots import Snapshots
 from .values import parts
 
@@ -29,7 +30,7 @@ def parameters_for(question: Named) -> tuple[str, dict[str, Any]]:
     query = own(question.name)
     if query is None:
         raise NotFound(f"there is no question {question.name}", fix="evq sql --list")
-    return query.text, values_for(query, question.params)
+    return composed(query.text, values_for(query, question.params))
 
 
 def own(name: str) -> Query | None:
@@ -51,7 +52,8 @@ class Answers:
         if question.name == CATALOGUE:
             answer = self._catalogue()
         elif query := own(question.name):
-            answer = self._own(query.text, values_for(query, question.params), question)
+            sql, values = composed(query.text, values_for(query, question.params))
+            answer = self._own(sql, values, question)
         else:
             query = await self._saved(question.name)
             params = values_for(query, question.params)

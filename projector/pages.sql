@@ -3,8 +3,8 @@
 -- name: telemetry_position()
 SELECT coalesce(max(seq), 0)::BIGINT AS seq FROM _positions WHERE stream = 'EVQTEL';
 
+-- Lines before a line, from the last one on; or lines after one, from the first one on.
 -- name: log_window(task, claim, before=null, after=null, streams=null, search=null, limit=500)
--- Lines before a line, from the last one on, or lines after one, from the first one on.
 SELECT line, ts, stream, text FROM _logs
 WHERE claim = $claim::BIGINT AND task = $task
     AND ($before::BIGINT IS NULL OR line < $before::BIGINT)
@@ -14,8 +14,8 @@ WHERE claim = $claim::BIGINT AND task = $task
 ORDER BY CASE WHEN $after::BIGINT IS NULL THEN -line ELSE line END
 LIMIT least($limit::BIGINT, 10000);
 
--- name: task_machine(task, claim)
 -- What an attempt took of its machine: by sample while these are kept, by minute later.
+-- name: task_machine(task, claim)
 WITH near AS (
     SELECT ts, cpu, memory, gpu, gpu_memory FROM task_samples
     WHERE claim = $claim::BIGINT AND task = $task),
@@ -49,8 +49,8 @@ WHERE value IS NOT NULL GROUP BY value ORDER BY n DESC, value LIMIT 200;
 SELECT task, name, value, min, max, step FROM metric_latest
 WHERE list_contains($tasks::VARCHAR[], task) ORDER BY task, name;
 
--- name: task_columns()
 -- What the latest tasks have: their parameters and metrics, the most frequent first.
+-- name: task_columns()
 WITH latest AS (SELECT task, params FROM _tasks ORDER BY origin DESC LIMIT 2000)
 SELECT 'params' AS kind, name, count(*) AS n
 FROM (SELECT unnest(json_keys(params)) AS name FROM latest) GROUP BY name
