@@ -17,6 +17,7 @@ from . import curves, saved
 from .catalogue import questions
 from .cells import Cells, ask
 from .follow import Follower
+from .listing import composed
 from .snapshots import Snapshots
 from .store import Answer, Ask, Question
 from .values import parts
@@ -35,7 +36,7 @@ def parameters_for(question: Named) -> tuple[str, dict[str, Any]]:
     query = own(question.name)
     if query is None:
         raise NotFound(f"there is no question {question.name}", fix="evq sql --list")
-    return query.text, values_for(query, question.params)
+    return composed(query.text, values_for(query, question.params))
 
 
 def own(name: str) -> Query | None:
@@ -149,7 +150,8 @@ class Answers:
 def _own_question(query: Query, values: Mapping[str, Any]) -> Question:
     if made := MADE.get(query.name):
         return lambda ask: made(ask, values)
-    return lambda ask: ask(query.text, values)
+    sql, values = composed(query.text, values)
+    return lambda ask: ask(sql, values)
 
 
 def _decode(decoder: msgspec.json.Decoder[Any], data: bytes) -> Any:
