@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import click
 import msgspec
 
 from ...core.errors import UsageError
@@ -49,7 +50,8 @@ def describe(name: str, as_json: bool) -> None:
     if as_json:
         output.say_json(_document(query))
         return
-    output.say(f"{output.bold('@' + query.name)}  {query.meaning}".rstrip())
+    head = f"{output.bold('@' + query.name)}  {query.meaning}".rstrip()
+    output.say(click.wrap_text(head, output.terminal_width()) if output.on_terminal() else head)
     if query.by:
         output.say(f"saved by {query.by}, {clock(query.at)}")
     output.say()
