@@ -10,8 +10,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import random
 import re
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -19,7 +23,9 @@ from ground import client, folder, server
 
 from evq.cli.top.app import Top
 from evq.core import subjects, wire
+from evq.core.bus.connect import Login
 from evq.core.decide import Claim, Finish, Holder, Start
+from evq.core.errors import ProjectorAway
 from evq.core.events import Launch, Outcome
 from evq.core.fleet.presence import AgentPresence, RunningTask, encode_presence
 from evq.core.fleet.resources import Device, Offer
@@ -49,7 +55,7 @@ def main() -> None:
 async def picture(keys: list[str], out: Path) -> None:
     """Play a fleet and write what `evq top` shows of it."""
     with folder() as home, server(home, sync="60s") as login:
-        async with client(login) as opened:
+        async with client(login) as opened, projector(home, login, opened):
             await play(opened, random.Random(7))
             async with live_fleet(opened) as fleet:
                 await fleet.caught_up()
@@ -59,6 +65,27 @@ async def picture(keys: list[str], out: Path) -> None:
                     await pilot.pause(1.0)
                     out.write_text(without_fonts(top.export_screenshot(title="evq top")))
     print(f"{out}  {out.stat().st_size // 1024} KiB")
+
+
+@asynccontextmanager
+async def projector(home: Path, login: Login, opened: Client) -> AsyncIterator[None]:
+    """A real one, from the moment when it answers."""
+    (home / "projector").mkdir()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "evq.projector", "--store", str(home / "projector")),
+        env={**os.environ, "EVQ_LOGIN": msgspec.json.encode(login).decode()},
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        while True:
+            with suppress(ProjectorAway):
+                await opened.projected()
+                break
+            await asyncio.sleep(0.1)
+        yield
+    finally:
+        process.terminate()
+        await process.wait()
 
 
 def without_fonts(svg: str) -> str:

@@ -194,7 +194,13 @@ GPUS = Tab(
     title="GPUs",
     fields=(
         _word("WORKER", lambda one: one.agent.name),
-        _count("#", lambda one: one.device.index, 2),
+        Field(
+            title="#",
+            text=lambda one, _: str(one.device.index),
+            value=lambda one: one.device.index,
+            width=2,
+            right=True,
+        ),
         _word("NAME", lambda one: one.device.name),
         _word("STATE", lambda one: one.state, 7, state=True),
         _part("UTIL", lambda one: gpu_of(one.agent.sample, one.device.id).utilisation),
