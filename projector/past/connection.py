@@ -56,6 +56,10 @@ class Past:
         views = resources.files(__package__).joinpath("views.sql").read_text("utf-8")
         self._execute(views)
 
+    def interrupt(self) -> None:
+        """End what is being asked; from any thread."""
+        self._tables.interrupt()
+
     def close(self) -> None:
         """Close the connection."""
         self._tables.close()
