@@ -24,7 +24,6 @@ from ..core.past import Moment
 from ..core.ports import BusAway, Stored
 from ..core.subjects import SAMPLES_STREAM, TELEMETRY_STREAM
 from .inbox import Inbox, Rhythm
-from .past.looking import LookingBack
 from .projection import FAR, Batch, Projection
 from .readers import Readers, being_opened
 from .samples.roll_up import KEEP_SECONDS, LOOK_SECONDS, Housekeeping
@@ -62,7 +61,6 @@ class Follower:
         self._free = free
         self._keep = keep
         self._thread = ThreadPoolExecutor(1, "duckdb")
-        self._past = LookingBack()
         self._projection: Projection | None = None
         self._readers: Readers | None = None
         self._created: dict[str, str] = {}
@@ -117,7 +115,6 @@ class Follower:
     async def close(self) -> None:
         """Close the file."""
         await self._close()
-        self._past.close()
         self._thread.shutdown()
 
     async def _close(self) -> None:
@@ -125,27 +122,18 @@ class Follower:
         readers, self._readers = self._readers, None
         if readers:
             await self._in_thread(readers.close)
-        await self._past.leave()
         if projection:
             await self._in_thread(projection.database.close)
 
-    async def ask(self, question: Question) -> tuple[int, Answer]:
+    async def ask(self, question: Question, moment: Moment | None = None) -> tuple[int, Answer]:
         """The answer to a question, and the lifecycle sequence that it saw; beside the writing.
+        With a `moment` that the projection has reached, the answer of then.
 
         Raises `QueryFailed`, `Conflict`, or what the question raises.
         """
         if self._readers is None:
             raise being_opened()
-        return await self._readers.ask(question)
-
-    async def look_back(self, moment: Moment, question: Question) -> Answer:
-        """The answer to a question as it was at a moment that the projection has reached.
-
-        Raises `QueryFailed` or `Conflict`.
-        """
-        if self._projection is None:
-            raise being_opened()
-        return await self._past.ask(self._projection.database, moment, question)
+        return await self._readers.ask(question, moment)
 
     async def alone(self, work: Callable[[Database], T]) -> T:
         """What `work` makes of the database while nothing is written. Raises `Conflict`."""
