@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
 
 from evq.core.events import Remarks
+from evq.core.spec import Script
 
 CLIENT = """
 import mlflow
@@ -81,6 +83,37 @@ async def test_what_a_stock_client_logs(served):
     ]
     told = {"lr": "0.1", "a": "1", "b": "x"}, {"k": "v", "mlflow.runName": "hello"}
     assert await remarks(served, task.id) == told
+
+
+async def test_the_example_in_an_environment_of_its_own(served, send):
+    example = Path(__file__).parents[2] / "examples/trackers.py"
+    code = await send({"trackers.py": example.read_text()})
+    entry = Script("trackers.py", ("--lr", "0.5"))
+    task = await served.run(entry=entry, code=code, manager="auto")
+    assert task.name_of_state == "completed", await served.lines(task.id)
+    points = await served.points(task.id)
+    logged = {name: [step for one, step, _ in points if one == name] for name, *_ in points}
+    assert logged == {"loss": [*range(100)], "loss/log10": [*range(100)]}
+    assert (await remarks(served, task.id))[0] == {"optimizer": "sgd", "decay": "0.5"}
+
+
+async def test_a_client_that_hangs_up_leaves_no_file(served):
+    code = r"""
+import socket, urllib.parse
+where = urllib.parse.urlsplit(os.environ["MLFLOW_TRACKING_URI"])
+PATH = "/api/2.0/mlflow-artifacts/artifacts/x"
+with socket.create_connection((where.hostname, where.port)) as one:
+    token = os.environ["MLFLOW_TRACKING_TOKEN"]
+    head = f"PUT {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+    one.sendall(head.encode() + b"Content-Length: 9\r\n\r\n1234")
+    while not os.path.isdir("mlartifacts") or not os.listdir("mlartifacts"):
+        pass
+while os.listdir("mlartifacts"):
+    pass
+print(ask(PATH)[:3])
+"""
+    task = await served.run(sys.executable, "-c", REQUEST + code)
+    assert await served.lines(task.id) == ["404"]
 
 
 async def test_a_client_reads_what_it_said(served):

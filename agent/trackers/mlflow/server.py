@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -56,6 +56,8 @@ class Reception:
                 found = await handler(self.admit(request), request)
             except Refusal as refusal:
                 return _refused(refusal)
+            except ClientDisconnect:
+                return Response(status_code=400)  # nobody reads it
             return found if isinstance(found, Response) else _json(found)
 
         return answer
