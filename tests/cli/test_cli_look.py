@@ -196,8 +196,9 @@ async def test_sql_in_its_three_forms(evq: Any, projector: Any) -> None:
     assert len(table) == 251
     assert as_json == rows
     assert as_csv.splitlines()[:2] == ["name,count", '"a,0",0']
-    assert asked[2] == {"text": "select 2", "timeout": 60.0, "rows": asked[2]["rows"]}
-    assert asked[3] == {"name": "queues", "params": {"a": "b"}}
+    sent = {"text": "select 2", "timeout": 60.0, "params": {}, "only_names": False}
+    assert asked[2] == sent | {"rows": asked[2]["rows"]}
+    assert (asked[3]["name"], asked[3]["params"]) == ("queues", {"a": "b"})
 
 
 async def test_an_answer_without_rows(evq: Any, projector: Any) -> None:
@@ -208,5 +209,8 @@ async def test_an_answer_without_rows(evq: Any, projector: Any) -> None:
 async def test_wrong_questions(evq: Any) -> None:
     assert (await evq("sql", " ")).status == 2
     assert (await evq("sql", "select 1", "--csv", "--json")).status == 2
-    assert (await evq("sql", "select 1", "--param", "a=b")).status == 2
+    assert (await evq("sql", "select 1", "--csv", "--plot")).status == 2
+    assert (await evq("sql", "select 1", "--colour")).status == 2
+    assert (await evq("sql", "select 1", "colour")).status == 2
+    assert (await evq("sql", "select 1", "--param", "a")).status == 2
     assert json.loads((await evq("sql", "select 1", "--json")).err)["error"]["code"] == "E21"

@@ -15,7 +15,7 @@ MAY_IMPORT = {"core": (), "agent": ("core",), "projector": ("core",), "cli": ("c
 
 ONLY_IN = {
     "nats": ("core/bus/",),
-    "duckdb": ("projector/store.py", "projector/sandbox.py"),
+    "duckdb": ("projector/store.py", "projector/sandbox.py", "projector/parser.py"),
     "docker": ("agent/containers/engine.py",),
     "psutil": ("agent/probe.py", "agent/machine/host.py"),
     "pynvml": ("agent/gpus/nvml.py",),
@@ -26,6 +26,7 @@ ONLY_IN = {
     "plotext": ("cli/analytics/plot.py",),
     "click": ("cli/",),
     "rich": ("cli/",),
+    "textual": ("cli/top/",),
 }
 """Packages from outside that one place alone knows."""
 
@@ -39,10 +40,11 @@ HEART_LACKS = frozenset(
 HEART_EXCEPT = {
     ("core/ports.py", "pathlib"),
     ("core/fleet/schedule.py", "datetime"),
+    ("core/past.py", "datetime"),
     ("core/words/phrases.py", "signal"),
 }
-"""A port may name a path; the heart opens none. A schedule reckons with moments it is given, and
-words know what signals are called."""
+"""A port may name a path; the heart opens none. A schedule reckons with moments it is given, as
+does who reads what people type; words know what signals are called."""
 
 
 def imports(file: Path) -> Iterator[tuple[int, str]]:
