@@ -79,16 +79,21 @@ class CurvesPanel:
         task = self._story.task
         try:
             found = await self._source.named("metrics", task=task.id)
-            names = [row["name"] for row in found.rows]
             answers = await asyncio.gather(
                 *(
-                    self._source.named("curve", task=task.id, name=name, points=POINTS)
-                    for name in names[:200]
+                    self._source.named(
+                        "curve",
+                        tasks=[task.id],
+                        names=[row["name"]],
+                        axis="time" if row["step"] is None else "step",
+                        pixels=POINTS,
+                    )
+                    for row in found.rows[:200]
                 )
             )
             self._metrics = {
-                name: Curve(name, [point_of(row) for row in answer.rows])
-                for name, answer in zip(names, answers, strict=False)
+                metric["name"]: Curve(metric["name"], [point_of(row) for row in answer.rows])
+                for metric, answer in zip(found.rows, answers, strict=False)
             }
             if task.attempts:
                 claim = task.attempts[-1].claim
