@@ -14,7 +14,7 @@ from .....core.events import Log, Telemetry
 from .....core.state import Attempt, Task
 from ...address import Address
 from ...source import Source
-from .log_view import Line, LogView, line_of, style
+from .log_view import Line, LogView, line_of
 from .story import Story
 
 PAGE = 500
@@ -50,7 +50,6 @@ class LogPanel:
         """The number of the first line that is not known yet."""
         self._loaded = False
         self._early: list[Line] = []
-        ui.add_css(style())
         with ui.row().classes("w-full items-center gap-2"):
             self._controls()
         self._view = LogView().classes("w-full").mark("log")
