@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..source import Source
-from . import fleet, task
+from . import fleet, task, tasks
 
-PAGES = (fleet, task)
+PAGES = (fleet, tasks, task)
 
 
 def add_pages(source: Source) -> None:
