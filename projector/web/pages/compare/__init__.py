@@ -26,8 +26,8 @@ def add(source: Source) -> None:
         ui.add_head_html(SHEET)
         if not 2 <= len(names) <= MOST:
             with frame(TITLE):
-                ui.label(f"Choose 2 to {MOST} tasks in the list of tasks, then Compare.").mark(
-                    "nothing"
+                ui.label(f"Choose 2 to {MOST} tasks in the list of tasks, then Compare.").classes(
+                    "evq-nothing"
                 )
                 ui.link("to the list of tasks", "/tasks")
             return
@@ -37,7 +37,7 @@ def add(source: Source) -> None:
             found = await asyncio.gather(*(client.get(name) for name in ids))
         except EvqError as error:
             with frame(TITLE):
-                ui.label(str(error)).mark("nothing")
+                ui.label(str(error)).classes("evq-nothing")
             return
         with frame(TITLE):
             place = ui.column().classes("w-full gap-3")

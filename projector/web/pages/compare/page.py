@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,25 +37,28 @@ class ComparePage:
         self._heads()
         metrics = await self._metrics()
         self._rows = rows([facts(task, metrics.get(task.id, {})) for task in self._tasks])
-        self._parallel = ui.column().classes("w-full gap-0")
-        self._curves = ui.column().classes("w-full gap-0")
         with ui.row().classes("w-full items-center gap-2"):
             ui.label("What differs").classes("font-bold")
             self._all = (
-                ui.switch("all", value=self._address["all"] == "yes").props("dense").mark("all")
+                ui.switch("all", value=self._address["all"] == "yes")
+                .props("dense")
+                .classes("evq-all")
             )
             self._all.on_value_change(self._turn)
         self._table = ui.column().classes("w-full gap-0")
+        self._parallel = ui.column().classes("w-full gap-0")
+        self._curves = ui.column().classes("w-full gap-0")
         self._show_rows()
         differing = [row for row in self._rows if row.differs]
         if drawn := charts.parallel(differing, self._ids):
             with self._parallel:
-                ui.echart(drawn).classes("w-full h-72").mark("parallel")
-        names = list(dict.fromkeys(name for known in metrics.values() for name in known))
+                ui.echart(drawn).classes("w-full h-72 evq-parallel")
+        told = Counter(name for known in metrics.values() for name in known)
+        names = [name for name, _ in told.most_common()]
         await self._show_curves(names[:MOST_METRICS])
 
     def _heads(self) -> None:
-        with ui.row().classes("w-full gap-2").mark("compared"):
+        with ui.row().classes("w-full gap-2 evq-compared"):
             for number, task in enumerate(self._tasks):
                 with ui.row().classes("items-center gap-1 no-wrap text-sm"):
                     ui.element("span").classes("w-3 h-3 rounded-sm").style(
@@ -84,7 +88,7 @@ class ComparePage:
         self._table.clear()
         with self._table:
             if not wanted:
-                ui.label("Nothing differs.").classes("text-sm opacity-70").mark("same")
+                ui.label("Nothing differs.").classes("text-sm opacity-70 evq-same")
                 return
             columns = [
                 {"name": name, "label": title, "field": name, "align": "left"}
@@ -101,7 +105,7 @@ class ComparePage:
             ]
             ui.table(rows=table, columns=columns, row_key="key").props(
                 "dense flat bordered"
-            ).classes("w-full evq-tasks").mark("differences")
+            ).classes("w-full evq-tasks evq-differences")
 
     async def _show_curves(self, names: Sequence[str]) -> None:
         if not names:
@@ -125,4 +129,4 @@ class ComparePage:
         with self._curves:
             ui.echart(charts.curves(names, self._ids, known)).classes("w-full").style(
                 f"height: {charts.height(len(names))}px"
-            ).mark("curves")
+            ).classes("evq-curves")

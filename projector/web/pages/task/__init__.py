@@ -34,7 +34,7 @@ def add(source: Source) -> None:
             story = await story_of(source, task)
         except EvqError as error:
             with frame("Tasks"):
-                ui.label(str(error)).classes("text-lg").mark("no-task")
+                ui.label(str(error)).classes("text-lg evq-no-task")
             return
         address = Address(
             f"/tasks/{story.task.id}",

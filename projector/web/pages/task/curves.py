@@ -50,13 +50,13 @@ class CurvesPanel:
                 ui.select([], multiple=True, label="metrics")
                 .props("dense outlined options-dense use-chips clearable")
                 .classes("grow max-w-2xl")
-                .mark("curves-chosen")
+                .classes("evq-curves-chosen")
             )
             self._across = ui.toggle(
                 {"time": "by time", "step": "by step"}, value=address["x"] or "time"
             ).props("dense no-caps")
             self._log = ui.switch("log scale", value=address["scale"] == "log").props("dense")
-        self._place = ui.column().classes("w-full gap-0").mark("curves")
+        self._place = ui.column().classes("w-full gap-0 evq-curves")
         for control in (self._chosen, self._across, self._log):
             control.on_value_change(self._choose)
         story.heard.append(self._hear)
@@ -125,7 +125,7 @@ class CurvesPanel:
                 ui.echart(options(self._drawn, self._by, log=self._log.value))
                 .classes("w-full")
                 .style(f"height: {height(len(self._drawn))}px")
-                .mark("curves-chart")
+                .classes("evq-curves-chart")
             )
 
     @property

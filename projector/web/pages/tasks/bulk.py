@@ -28,15 +28,17 @@ class Bulk:
             return
         for verb, act in (("abort", _abort), ("retry", _retry)):
             self._button(verb, act)
-        ui.button("move", on_click=self._move).props("outline dense no-caps size=sm").mark(
-            "bulk-move"
+        ui.button("move", on_click=self._move).props("outline dense no-caps size=sm").classes(
+            "evq-bulk-move"
         )
 
     def _button(self, verb: str, act: Act) -> None:
         def ask() -> None:
             self._ask(verb, act)
 
-        ui.button(verb, on_click=ask).props("outline dense no-caps size=sm").mark(f"bulk-{verb}")
+        ui.button(verb, on_click=ask).props("outline dense no-caps size=sm").classes(
+            f"evq-bulk-{verb}"
+        )
 
     def _ask(self, verb: str, act: Act) -> None:
         tasks = list(self._chosen())

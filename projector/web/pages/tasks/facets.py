@@ -21,7 +21,7 @@ class Facets:
         self._source = source
         self._choose = choose
         self._open: set[str] = set()
-        self._place = ui.column().classes("w-full gap-2").mark("facets")
+        self._place = ui.column().classes("w-full gap-2 evq-facets")
 
     async def show(self, wanted: Wanted) -> None:
         """Count anew: each facet under all that is wanted but its own values."""
@@ -77,7 +77,7 @@ class Facets:
         line.props(f"role=checkbox tabindex=0 aria-checked={'true' if on else 'false'}")
         if on:
             line.style("background: rgb(66 165 245 / .25)")
-        line.on("click", turn).on("keydown.enter", turn).mark(f"facet-{name}")
+        line.on("click", turn).on("keydown.enter", turn).classes(f"evq-facet-{name}")
         with line:
             ui.label(value.replace("_", " ")).classes("truncate min-w-0")
             ui.label(f"{count:,}").classes("text-xs opacity-60")

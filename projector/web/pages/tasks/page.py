@@ -45,7 +45,7 @@ class TasksPage:
                 self._facets = Facets(source, self._choose)
             with ui.column().classes("grow min-w-0 gap-2"):
                 self._box()
-                self._error = ui.label().classes("text-sm text-red-500").mark("query-error")
+                self._error = ui.label().classes("text-sm text-red-500 evq-query-error")
                 with ui.row().classes("w-full items-center gap-2"):
                     self._tools()
                 self._holder = ui.column().classes("w-full gap-0")
@@ -61,32 +61,32 @@ class TasksPage:
             ui.input(placeholder=HINT, value=self._wanted.query)
             .props("dense outlined clearable debounce=400")
             .classes("w-full font-mono")
-            .mark("query")
+            .classes("evq-query")
         )
         self._query.on_value_change(self._asked)
 
     def _tools(self) -> None:
-        self._count = ui.label().classes("text-sm").mark("count")
+        self._count = ui.label().classes("text-sm evq-count")
         Bulk(self._source, self._chosen)
         ui.button("all that match", on_click=self._choose_all).props(
             "flat dense no-caps size=sm"
-        ).mark("choose-all")
-        ui.button("compare", on_click=self._compare).props("outline dense no-caps size=sm").mark(
-            "compare"
+        ).classes("evq-choose-all")
+        ui.button("compare", on_click=self._compare).props("outline dense no-caps size=sm").classes(
+            "evq-compare"
         )
         ui.space()
         self._columns = (
             ui.select([], multiple=True, label="columns", on_change=self._column)
             .props("dense outlined options-dense")
             .classes("w-48")
-            .mark("columns")
+            .classes("evq-columns")
         )
         ui.button("as SQL", on_click=lambda: self._show(self._wanted.sql())).props(
             "flat dense no-caps size=sm"
-        ).mark("as-sql")
+        ).classes("evq-as-sql")
         ui.button("as CLI", on_click=lambda: self._show(self._wanted.command())).props(
             "flat dense no-caps size=sm"
-        ).mark("as-cli")
+        ).classes("evq-as-cli")
 
     async def open(self, version: int) -> None:
         """Fill it, and go on as the fleet changes."""
@@ -263,9 +263,7 @@ class TasksPage:
 
     def _show(self, text: str) -> None:
         with ui.dialog(value=True) as dialog, ui.card().classes("max-w-3xl"):
-            ui.label(text).classes("font-mono text-xs whitespace-pre-wrap break-all").mark(
-                "as-text"
-            )
+            ui.label(text).classes("font-mono text-xs whitespace-pre-wrap break-all evq-as-text")
             ui.button("copy", on_click=lambda: ui.clipboard.write(text)).props("dense no-caps")
         dialog.on("hide", dialog.delete)
 

@@ -44,7 +44,7 @@ class TaskTable:
             )
             .props("dense flat bordered binary-state-sort :rows-per-page-options=[50]")
             .classes("w-full evq-tasks")
-            .mark("tasks")
+            .classes("evq-tasks")
         )
         self._table.add_slot("body-cell-state", _STATE)
         self._table.add_slot("body-cell-task", _LINK)
