@@ -20,10 +20,13 @@ ONLY_IN = {
     "psutil": ("agent/probe.py", "agent/machine/host.py"),
     "pynvml": ("agent/gpus/nvml.py",),
     "amdsmi": ("agent/gpus/amd.py",),
+    "google": ("agent/trackers/tensorboard/",),
+    "google_crc32c": ("agent/trackers/tensorboard/",),
     "keyring": ("agent/secret_sources.py",),
     "plotext": ("cli/analytics/plot.py",),
     "click": ("cli/",),
     "rich": ("cli/",),
+    "textual": ("cli/top/",),
 }
 """Packages from outside that one place alone knows."""
 

@@ -11,7 +11,7 @@ from playwright.async_api import Locator, Page, expect
 from evq.core import subjects, wire
 from evq.core.events import DrainRequested, Moved, ResumeRequested
 from evq.core.queueing.queues import QueuePaused, QueueResumed
-from evq.core.sdk.author import Author
+from evq.core.sdk.author import Author, now
 
 ACTOR = Author().by
 """Who comes with the link."""
@@ -151,6 +151,32 @@ async def test_a_worker_that_dies_is_shown(
     await expect(page).to_have_url(re.compile(r"show=gone"))
     await page.reload()
     await expect(state).to_have_text(re.compile("silent|lost"))
+
+
+async def test_the_slider_shows_what_was(
+    apart: Any, page: Any, dashboard: Any, until: Callable[..., Any]
+) -> None:
+    first = await apart.enqueue("true")
+    then = now()
+    second = await apart.enqueue("true")
+    await apart.client.abort(first, "not needed")
+    await page.goto(dashboard.url + "/?queue=q")
+    line = page.locator(".evq-line")
+    await until(lambda: _is(line, [second]))
+    await page.goto(f"{dashboard.url}/?queue=q&at={then}")
+    await until(lambda: _is(line, [first]))
+    await expect(page.locator(".evq-past")).to_contain_text("as it was on")
+    await expect(tile(page, "tasks-wait")).to_have_text("1")
+    await expect(page.get_by_role("button", name="to the front")).to_be_hidden()
+    third = await apart.enqueue("true")
+    await page.get_by_role("button", name="now").click()
+    await until(lambda: _is(line, [second, third]))
+    await expect(page.locator(".evq-past")).to_be_hidden()
+    await expect(page).not_to_have_url(re.compile("at="))
+    # Nothing was there at the slider's other end.
+    await page.get_by_role("slider").click(position={"x": 4, "y": 8})
+    await expect(tile(page, "tasks-wait")).to_have_text("0")
+    await expect(page).to_have_url(re.compile("at="))
 
 
 async def test_keys_lead_through_the_page(

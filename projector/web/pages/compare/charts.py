@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..task.points import Point
+from ...points import Point
 from .facts import Row
 
 COLORS = (

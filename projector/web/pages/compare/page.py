@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -12,9 +11,10 @@ from nicegui import ui
 from .....core.errors import EvqError
 from .....core.state import Task
 from ...address import Address
+from ...metrics import curves_of
+from ...points import finite
 from ...source import Source
 from ...states import state_chip
-from ..task.points import Point, finite, point_of
 from . import charts
 from .facts import Row, facts, rows, shown
 
@@ -110,22 +110,13 @@ class ComparePage:
     async def _show_curves(self, names: Sequence[str]) -> None:
         if not names:
             return
-        asked = [(task, name) for task in self._ids for name in names]
         try:
-            answers = await asyncio.gather(
-                *(
-                    self._source.named("curve", task=task, name=name, points=POINTS)
-                    for task, name in asked
-                )
+            known = await curves_of(
+                self._source, self._ids, names, axis="step", pixels=POINTS, last_only=True
             )
         except EvqError as error:
             ui.notify(f"The curves cannot be had: {error}", type="warning")
             return
-        known: dict[tuple[str, str], Sequence[Point]] = {
-            key: [point_of(row) for row in answer.rows]
-            for key, answer in zip(asked, answers, strict=True)
-            if answer.rows
-        }
         with self._curves:
             ui.echart(charts.curves(names, self._ids, known)).classes("w-full").style(
                 f"height: {charts.height(len(names))}px"

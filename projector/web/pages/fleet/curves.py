@@ -53,7 +53,7 @@ class FleetCurves:
         parts = {name: _parts(rows, name) for name in ("busy", "outside", "offline", "idle")}
         self._gpus.show(
             [
-                Line(name=name, points=found, colour=COLOURS[name], stacked=True)
+                Line(name=name, points=found, colour=COLOURS[name], stacked=True, steps=True)
                 for name, found in parts.items()
             ]
         )

@@ -108,7 +108,7 @@ class HeatMap:
         self.chart.options.update(
             {
                 "animation": False,
-                "grid": {"left": 34, "right": 8, "top": 6, "bottom": 44},
+                "grid": {"left": 34, "right": 8, "top": 6, "bottom": 50},
                 "tooltip": {"renderMode": "richText", ":formatter": _TIP.replace("UNIT", unit)},
                 "xAxis": {
                     "type": "category",
@@ -145,7 +145,7 @@ class HeatMap:
             }
         )
         width = 60 + len(self._names) * WIDEST
-        self.chart.style(f"height: {64 + deep * 18}px; max-width: max({width}px, 280px)")
+        self.chart.style(f"height: {70 + deep * 18}px; max-width: max({width}px, 280px)")
         self.chart.update()
 
     def _open(self, event: EChartPointClickEventArguments) -> None:

@@ -60,7 +60,7 @@ COLUMNS: tuple[dict[str, Any], ...] = (
         "flex": 3,
         "tooltipField": "reason",
     },
-    {"field": "start", "headerName": "Starts in", "width": 130, "tooltipField": "start"},
+    {"field": "start", "headerName": "Starts in", "width": 165, "tooltipField": "start"},
     {
         "field": "limit",
         "headerName": "Limit",

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from nicegui import ui
 
-from .....core.words.phrases import span
+from .....core.words.phrases import ago
 from .picture import Totals
 from .style import COLOURS
 
@@ -88,9 +88,11 @@ class Tiles:
 
     def say_day(self, day: Mapping[str, Any]) -> None:
         """What the last day was like: a row of the question `fleet_ends`."""
-        waited = [span(day[name]) for name in ("wait_median", "wait_high") if day[name] is not None]
-        _say(self._waited, " · ".join(waited) or "–")
-        self._waited.classes("!text-base leading-7").tooltip("half of the tasks, and 95 % of them")
+        waited = [day[name] for name in ("wait_median", "wait_high") if day[name] is not None]
+        _say(self._waited, " · ".join(ago(0, round(one * 1e6)) for one in waited) or "–")
+        self._waited.classes("!text-base leading-7 whitespace-nowrap").tooltip(
+            "half of the tasks, and 95 % of them"
+        )
         _say(self._failed, f"{day['failed']}")
         self._failed.tooltip(day["causes"] or "no cause is known")
 

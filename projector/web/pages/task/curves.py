@@ -11,9 +11,10 @@ from .....core.errors import EvqError
 from .....core.events import Metric, Telemetry
 from .....core.state import Attempt
 from ...address import Address
+from ...metrics import curves_of
+from ...points import Curve, Point, finite, moment
 from ...source import Answer, Source
 from .chart import Across, height, options, series, title
-from .points import Curve, Point, finite, moment, point_of
 from .story import Story
 
 POINTS = 500
@@ -79,16 +80,10 @@ class CurvesPanel:
         task = self._story.task
         try:
             found = await self._source.named("metrics", task=task.id)
-            names = [row["name"] for row in found.rows]
-            answers = await asyncio.gather(
-                *(
-                    self._source.named("curve", task=task.id, name=name, points=POINTS)
-                    for name in names[:200]
-                )
-            )
+            curves = await curves_of(self._source, [task.id], axis="time", pixels=POINTS)
             self._metrics = {
-                name: Curve(name, [point_of(row) for row in answer.rows])
-                for name, answer in zip(names, answers, strict=False)
+                str(row["name"]): Curve(row["name"], curves.get((task.id, row["name"]), ()))
+                for row in found.rows
             }
             if task.attempts:
                 claim = task.attempts[-1].claim

@@ -16,6 +16,7 @@ from .....core.errors import EvqError
 from .....core.sdk.live import Changes
 from ...address import Address
 from ...following import follow
+from ...metrics import curves_of
 from ...source import Source
 from .bulk import Bulk
 from .facets import Facets
@@ -26,7 +27,9 @@ from .wanted import FACETS, PAGE, Wanted
 ALL = 1000
 """How many tasks may be chosen at once."""
 
-SPARKS = 24
+PIXELS = 96
+"""Points of a small curve, of the longest one."""
+
 HINT = "words, or a condition: state = 'failed' AND params.lr > 0.1 AND metrics.loss.min < 2"
 
 
@@ -199,19 +202,21 @@ class TasksPage:
             for number, column in enumerate(self._wanted.columns)
             if parts(column)[0] == "metrics"
         ]
+        if not wanted or not rows:
+            return
+        tasks, names = [one["task"] for one in rows], [name for _, name in wanted]
+        try:
+            curves = await curves_of(
+                self._source, tasks, names, axis="step", pixels=PIXELS, last_only=True
+            )
+        except EvqError:
+            return
         found: dict[str, dict[str, str]] = {}
         for number, name in wanted:
-            for one in rows:
-                if not one[f"x{number}"]:
-                    continue
-                try:
-                    curve = await self._source.named(
-                        "curve", task=one["task"], name=name, points=SPARKS
-                    )
-                except EvqError:
-                    return
-                line = spark([_finite(point["value"]) for point in curve.rows])
-                found.setdefault(one["task"], {})[f"s{number}"] = line
+            for task in tasks:
+                points = curves.get((task, name), ())
+                line = spark([point.value for point in points])
+                found.setdefault(task, {})[f"s{number}"] = line
         if found and turn == self._turns:
             self._table.change(lambda shown: shown | found.get(shown["task"], {}))
 
@@ -266,7 +271,3 @@ class TasksPage:
             ui.label(text).classes("font-mono text-xs whitespace-pre-wrap break-all evq-as-text")
             ui.button("copy", on_click=lambda: ui.clipboard.write(text)).props("dense no-caps")
         dialog.on("hide", dialog.delete)
-
-
-def _finite(value: Any) -> float | None:
-    return value if isinstance(value, int | float) else None
