@@ -11,7 +11,7 @@ from nicegui import ui
 from .....core.errors import EvqError
 from .....core.state import Task
 from ...address import Address
-from ...metrics import curves_of
+from ...curves import curves_of
 from ...points import finite
 from ...source import Source
 from ...states import state_chip

@@ -11,7 +11,7 @@ from .....core.errors import EvqError
 from .....core.events import Metric, Telemetry
 from .....core.state import Attempt
 from ...address import Address
-from ...metrics import curves_of
+from ...curves import curves_of
 from ...points import Curve, Point, finite, moment
 from ...source import Answer, Source
 from .chart import Across, height, options, series, title

@@ -15,8 +15,8 @@ from nicegui.events import ValueChangeEventArguments
 from .....core.errors import EvqError
 from .....core.sdk.live import Changes
 from ...address import Address
+from ...curves import curves_of
 from ...following import follow
-from ...metrics import curves_of
 from ...source import Source
 from .bulk import Bulk
 from .facets import Facets
