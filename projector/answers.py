@@ -74,12 +74,10 @@ class Answers:
         self, sql: str, parameters: dict[str, Any], question: Named
     ) -> AsyncGenerator[bytes]:
         last = await (self._follower.catch_up() if question.fresh else self._follower.end())
-        if moment := question.moment:
-            self._check_reached(moment)
-            seq = last = moment.seq
-            answer = await self._follower.look_back(moment, sql, parameters)
-        else:
-            seq, answer = await self._follower.ask(sql, parameters)
+        if question.moment:
+            self._check_reached(question.moment)
+            last = question.moment.seq
+        seq, answer = await self._follower.ask(sql, parameters, question.moment)
         columns = tuple(Column(name, kind) for name, kind in answer.columns)
         yield msgspec.json.encode(Head(columns, seq, max(0, last - seq)))
         for part in parts(answer.rows, [column.type for column in columns]):

@@ -3,14 +3,15 @@
 
 -- name: recorded_agents()
 WITH told AS (
-    SELECT data->>'instance' AS instance, unnest((data->'gpus')::VARCHAR[]) AS gpu,
+    SELECT data->>'agent' AS agent, data->>'instance' AS instance,
+        unnest((data->'gpus')::VARCHAR[]) AS gpu,
         generate_subscripts((data->'gpus')::VARCHAR[], 1) - 1 AS place
     FROM _events WHERE kind = 'agent_up'),
 devices AS (
     SELECT a.agent, list({'id': t.gpu, 'index': coalesce(g."index", t.place),
         'name': coalesce(g.name, ''), 'memory': coalesce(g.memory_total, 0)}
         ORDER BY t.place) AS devices
-    FROM told t JOIN _agents a USING (instance) LEFT JOIN gpu_latest g USING (agent, gpu)
+    FROM told t JOIN _agents a USING (agent, instance) LEFT JOIN gpu_latest g USING (agent, gpu)
     GROUP BY a.agent)
 SELECT agent, instance, host, pid, queues, queue_order, slots, state, epoch_us(started) AS since,
     cpus, memory, services, coalesce(reason, 'unknown') AS reason, drains,

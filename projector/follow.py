@@ -25,7 +25,6 @@ from ..core.errors import Conflict
 from ..core.past import Moment
 from ..core.ports import BusAway, Stored
 from ..core.subjects import SAMPLES_STREAM, TELEMETRY_STREAM
-from .past.looking import LookingBack
 from .projection import FAR, Batch, Projection
 from .readers import Readers, being_opened
 from .samples.roll_up import KEEP_SECONDS, LOOK_SECONDS, Housekeeping
@@ -108,7 +107,6 @@ class Follower:
         self._free = free
         self._keep = keep
         self._thread = ThreadPoolExecutor(1, "duckdb")
-        self._past = LookingBack()
         self._projection: Projection | None = None
         self._readers: Readers | None = None
         self._created: dict[str, str] = {}
@@ -163,7 +161,6 @@ class Follower:
     async def close(self) -> None:
         """Close the file."""
         await self._close()
-        self._past.close()
         self._thread.shutdown()
 
     async def _close(self) -> None:
@@ -171,27 +168,20 @@ class Follower:
         readers, self._readers = self._readers, None
         if readers:
             await self._in_thread(readers.close)
-        await self._past.leave()
         if projection:
             await self._in_thread(projection.database.close)
 
-    async def ask(self, sql: str, parameters: Mapping[str, Any]) -> tuple[int, Answer]:
+    async def ask(
+        self, sql: str, parameters: Mapping[str, Any], moment: Moment | None = None
+    ) -> tuple[int, Answer]:
         """The answer to a question, and the lifecycle sequence that it saw; beside the writing.
+        With a `moment` that the projection has reached, the answer of then.
 
         Raises `QueryFailed` or `Conflict`.
         """
         if self._readers is None:
             raise being_opened()
-        return await self._readers.ask(sql, parameters)
-
-    async def look_back(self, moment: Moment, sql: str, parameters: Mapping[str, Any]) -> Answer:
-        """The answer to a question as it was at a moment that the projection has reached.
-
-        Raises `QueryFailed` or `Conflict`.
-        """
-        if self._projection is None:
-            raise being_opened()
-        return await self._past.ask(self._projection.database, moment, sql, parameters)
+        return await self._readers.ask(sql, parameters, moment)
 
     async def alone(self, work: Callable[[Database], T]) -> T:
         """What `work` makes of the database while nothing is written. Raises `Conflict`."""

@@ -91,6 +91,11 @@ class Tables:
         """Another connection to the same database, which can be used at the same time."""
         return Tables(self._connection.cursor())
 
+    def interrupt(self) -> None:
+        """End what is being done, if something is; from any thread."""
+        with suppress(duckdb.Error):
+            self._connection.interrupt()
+
     def close(self) -> None:
         """Close the connection; whatever goes wrong then has been committed before."""
         with suppress(duckdb.Error):

@@ -35,6 +35,7 @@ from ..core.subjects import (
     parse_telemetry,
 )
 from .follow import Say, check_identity
+from .past.verify import compare_events
 from .rows import attempt_row, phase_rows, queue_row, task_row
 from .samples.verify import compare_samples
 from .store import Database, Position
@@ -52,6 +53,8 @@ async def verify_database(bus: Bus, path: Path, say: Say) -> int:
         await _check_streams(bus, positions)
         differences = await _compare_lifecycle(bus, database, positions[LIFECYCLE_STREAM].seq, say)
         differences += await _compare_queues(bus, database, positions[LIFECYCLE_STREAM].seq)
+        log = _messages(bus.log, positions[LIFECYCLE_STREAM].seq)
+        differences += await compare_events(database, log)
         differences += await _compare_telemetry(bus, database, positions[TELEMETRY_STREAM].seq)
         differences += await _compare_samples(bus, database, positions[SAMPLES_STREAM].seq)
     finally:

@@ -80,7 +80,8 @@ def ls(
         if len(rows) == limit and not everything and output.on_terminal():
             output.note(output.dim(f"the newest {limit}; evq ls --all shows all there are"))
     else:
-        output.note("no task is like that" if params.keys() - {"limit"} else "no task yet")
+        none = "there was no task then" if as_of else "no task yet"
+        output.note("no task is like that" if params.keys() - {"limit"} else none)
 
 
 async def _rows(client: Client, question: Named) -> list[dict[str, Any]]:

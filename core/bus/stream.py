@@ -175,7 +175,8 @@ class Stream:
         message = await self._direct({"seq": seq})
         if message is None:
             raise NotFound(f"there is no event {seq} in the log")
-        return msgspec.convert((message.headers or {})["Nats-Time-Stamp"], datetime)
+        # Python cuts the nanoseconds off; rounded, a time could be later than the message's own.
+        return datetime.fromisoformat((message.headers or {})["Nats-Time-Stamp"])
 
     async def seq_at(self, at: int) -> int:
         """The last message that was stored by `at`; see `ports.Log`."""

@@ -37,10 +37,15 @@ _DAMAGED = """
 SELECT seq, subject, payload FROM present._dead_letters WHERE stream = $2 AND seq <= $1
 ORDER BY seq"""
 
-# What was folded for the moment before ($2) holds for this one if nothing happened in between.
+# What was folded for the moment before ($2) holds for this one if nothing happened in between:
+# no event, and no damage to one.
 _STALE = f"""
+WITH between AS (
+    SELECT seq, task FROM present._events
+    UNION ALL SELECT seq, split_part(subject, '.', 4) FROM present._dead_letters
+    WHERE stream = '{LIFECYCLE_STREAM}')
 DELETE FROM _then_tasks WHERE task NOT IN ({_CHANGED}) OR task IN (
-    SELECT task FROM present._events
+    SELECT task FROM between
     WHERE seq > least($1, $2) AND seq <= greatest($1, $2) AND task IS NOT NULL)"""
 
 
@@ -55,6 +60,10 @@ class Past:
         self._present = '"{}".main.'.format(database.replace('"', '""'))
         views = resources.files(__package__).joinpath("views.sql").read_text("utf-8")
         self._execute(views)
+
+    def interrupt(self) -> None:
+        """End what is being asked; from any thread."""
+        self._tables.interrupt()
 
     def close(self) -> None:
         """Close the connection."""

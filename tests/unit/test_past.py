@@ -15,6 +15,7 @@ import hypothesis.strategies as st
 from chaos import time_of
 from hypothesis import given
 
+from evq.core import subjects
 from evq.core.past import Moment
 from evq.core.ports import Stored
 from evq.core.queries import values_for
@@ -132,6 +133,21 @@ def test_looking_back_shows_what_was_shown(chance: Random, steps: int) -> None:
                 if seq <= position:
                     with past.at(moment_after(seq)) as tables:
                         assert differences(then[seq], shown(tables)) == {}, f"at event {seq}"
+
+
+def test_damage_between_two_moments_is_seen() -> None:
+    """It stands among the dead letters, not among the events."""
+    log = chaos.Chaos(Random(0))
+    log.enqueue()
+    damage = subjects.lifecycle(log.tasks[f"{0:012}"].spec.queue, f"{0:012}")
+    messages = [*log.messages, Stored(2, damage, b"?"), Stored(3, damage, b"?")]
+    with TemporaryDirectory() as folder, ExitStack() as stack:
+        database = opened(folder, "now", stack)
+        Projection(database).apply(Batch(messages))
+        past = Past(database.beside())
+        for seq, unknown in ((1, 0), (2, 1), (3, 2), (2, 1), (1, 0)):
+            with past.at(moment_after(seq)) as tables:
+                assert tables.rows("SELECT unknown FROM _tasks") == [(unknown,)]
 
 
 def told_as_it_happened(

@@ -75,10 +75,10 @@ def test_a_sequence_of_the_log() -> None:
 @pytest.mark.usefixtures("in_berlin")
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "5", "10", "12345", "-1", "#", "#x", "soon", "tomorrow", "gestern", "10m", "ago"]
-    + ["x ago", "1/2/2026", "25:00", "03:99", "monday soon", "2026-13-01", "in 5 minutes", "3am"]
-    + ["99999999999d ago", "#-3", "yesterday 03:10 UTC"],
-)
+    ["", " ", "5", "10", "12345", "-1", "#", "#x", "#-3", "soon", "tomorrow", "gestern", "10m",
+     "ago", "x ago", "99999999999d ago", "1/2/2026", "2026-13-01", "25:00", "03:99", "3am",
+     "monday soon", "in 5 minutes", "yesterday 03:10 UTC"],
+)  # fmt: skip
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is no time"):
         parse_when(text, datetime.fromisoformat(THURSDAY))

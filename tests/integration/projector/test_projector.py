@@ -120,6 +120,8 @@ async def test_a_manipulated_row_is_found_and_mended(projector: Any, user: Any) 
     database.execute("INSERT INTO _phases SELECT claim, task, 1, 9, 'x', ended, 1, true, ''"
                      " FROM _attempts WHERE task = $1", [tasks[2].id])  # fmt: skip
     database.execute("DELETE FROM _metrics WHERE value = 2")
+    database.execute("UPDATE _events SET \"by\" = 'eve' WHERE seq = 2")
+    database.execute("DELETE FROM _events WHERE seq = 4")
     database.close()
     assert await projector.run("--verify") == 1
     for difference in (
@@ -127,6 +129,8 @@ async def test_a_manipulated_row_is_found_and_mended(projector: Any, user: Any) 
         f"_attempts: task {tasks[1].id}: not in the database",
         f"_phases: task {tasks[2].id}: not in the log",
         f"task {tasks[0].id}: 1 points in the database, 2 in the log",
+        "_events: event 2: it is not what the log says",
+        "_events: event 4: it is not what the log says",
     ):
         assert difference in projector.said
     assert await projector.run("--rebuild") == 0, projector.said
