@@ -58,6 +58,7 @@ async def run(login: Login, store: Path, door: Door) -> int:
             ssl_keyfile=door.key,
             timeout_graceful_shutdown=1,
         )
+        viewers.remember(door.url, door.socket.getsockname()[1])
         server = _Server(config, f"{door.url}/?token={viewers.local_token()}")
         await server.serve([door.socket])
         return 0 if server.started else 1

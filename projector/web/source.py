@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ...core.questions import Head, Named, Sql
@@ -36,9 +37,16 @@ class Source:
         """The answer to a question that the projector knows by name. Raises `EvqError`."""
         return await self._ask(Named(name, params))
 
-    async def sql(self, text: str, *, timeout: float = 10.0, rows: int = 10_000) -> Answer:
+    async def sql(
+        self,
+        text: str,
+        *,
+        timeout: float = 10.0,
+        rows: int = 10_000,
+        params: Mapping[str, Any] | None = None,
+    ) -> Answer:
         """The answer to a query of the user's own; `timeout` is in seconds. Raises `EvqError`."""
-        return await self._ask(Sql(text, timeout, rows))
+        return await self._ask(Sql(text, timeout, rows, dict(params or {})))
 
     async def _ask(self, question: Named | Sql) -> Answer:
         head: Head | None = None
