@@ -60,6 +60,7 @@ async def measure(tasks: int, claims: int) -> None:
                 seen = (await fleet.changed(seen, rest=0)).version
             line(f"{claims} claims followed", f"{time.monotonic() - began:.2f} s")
             line("processor time for them", f"{time.process_time() - busy:.2f} s")
+            assert fleet.queues["default"].claimed == claims
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
 
