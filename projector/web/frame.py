@@ -25,6 +25,7 @@ PLACES = (
     Place("/", "Workers & Queues", "dns", "w"),
     Place("/tasks", "Tasks", "list", "t"),
     Place("/compare", "Compare", "compare", "c"),
+    Place("/sql", "SQL", "query_stats", "s"),
 )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..source import Source
-from . import compare, fleet, task, tasks
+from . import compare, fleet, sql, task, tasks
 
-PAGES = (fleet, tasks, task, compare)
+PAGES = (fleet, tasks, task, compare, sql)
 
 
 def add_pages(source: Source) -> None:

@@ -1,0 +1,119 @@
+"""What came out: rows, a chart of them, and a file to take away. Or why there is nothing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+from nicegui import ui
+
+from .....core.charts import Chart, chart_for, is_time
+from .....core.errors import EvqError, UsageError
+from ...source import Answer
+
+MOST_BARS = 200
+
+
+class Result:
+    """The place below the editor."""
+
+    def __init__(self) -> None:
+        self._place = ui.column().classes("w-full gap-2")
+
+    def refuse(self, error: EvqError) -> None:
+        """Say why there is no answer."""
+        self._place.clear()
+        with self._place, ui.card().classes("w-full border-l-4 border-red-600").mark("refused"):
+            ui.label(error.what).classes("font-bold")
+            for text in filter(None, (error.why, error.fix)):
+                ui.label(text).classes("whitespace-pre-line font-mono text-sm")
+
+    def show(self, answer: Answer, hint: str) -> None:
+        """Show the rows, and the chart that suits them or that `hint` names."""
+        self._place.clear()
+        with self._place:
+            with ui.row().classes("items-center gap-2"):
+                many = f"{len(answer.rows):,} row" + "s" * (len(answer.rows) != 1)
+                late = f" · {answer.behind:,} events behind the log" if answer.behind else ""
+                ui.label(many + late).classes("text-sm")
+                ui.button("CSV", icon="download", on_click=lambda: _download(answer)).props(
+                    "dense flat"
+                )
+            if answer.rows:
+                _draw(answer, hint)
+            _table(answer)
+
+
+def _draw(answer: Answer, hint: str) -> None:
+    try:
+        chart = chart_for(answer.columns, hint)
+    except UsageError:
+        return
+    ui.echart(_options(chart, answer)).classes("w-full").style("height: 260px").mark("chart")
+
+
+def _options(chart: Chart, answer: Answer) -> dict[str, Any]:
+    timed = next(is_time(column) for column in answer.columns if column.name == chart.x)
+    kind = {"bar": "bar", "line": "line", "scatter": "scatter"}[chart.kind]
+    rows = answer.rows[:MOST_BARS] if chart.kind == "bar" else answer.rows
+    names = dict.fromkeys(str(row[chart.series]) for row in rows) if chart.series else {"": None}
+    series = [
+        {
+            "name": f"{name} {y}".strip() if len(chart.y) > 1 else name or y,
+            "type": kind,
+            "showSymbol": len(rows) < 100,
+            "data": [
+                [row[chart.x] if timed else _plain(row[chart.x]), row[y]]
+                for row in rows
+                if chart.series is None or str(row[chart.series]) == name
+            ],
+        }
+        for name in names
+        for y in chart.y
+    ]
+    numbers = chart.kind == "scatter"
+    return {
+        "animation": False,
+        "tooltip": {"trigger": "axis"},
+        "legend": {"type": "scroll"} if len(series) > 1 else {"show": False},
+        "grid": {"left": 60, "right": 20, "top": 34, "bottom": 40},
+        "xAxis": {"type": "time" if timed else "value" if numbers else "category"},
+        "yAxis": {"type": "value"},
+        "series": series,
+    }
+
+
+def _table(answer: Answer) -> None:
+    columns = [
+        {"headerName": column.name, "field": f"c{place}", "headerTooltip": column.type}
+        for place, column in enumerate(answer.columns)
+    ]
+    rows = [
+        {f"c{place}": _plain(row[column.name]) for place, column in enumerate(answer.columns)}
+        for row in answer.rows
+    ]
+    options = {
+        "columnDefs": columns,
+        "rowData": rows,
+        "defaultColDef": {"sortable": True, "filter": True, "resizable": True},
+        "pagination": True,
+        "paginationPageSize": 100,
+        "enableCellTextSelection": True,
+        "suppressFieldDotNotation": True,
+    }
+    ui.aggrid(options).classes("w-full").style("height: 460px").mark("rows")
+
+
+def _plain(value: Any) -> Any:
+    """A value as a cell shows it."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+
+
+def _download(answer: Answer) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow([column.name for column in answer.columns])
+    writer.writerows([_plain(value) for value in row.values()] for row in answer.rows)
+    ui.download.content(text.getvalue(), "evq.csv", "text/csv")
