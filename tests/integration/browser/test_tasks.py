@@ -78,6 +78,31 @@ async def test_a_log_moves_while_the_projector_is_dead_and_is_searched_when_it_i
     await expect(log).not_to_contain_text("oops")
 
 
+LAST_POINTS = """() => {
+    const chart = document.querySelector(".evq-curves-chart");
+    if (!chart) return [];
+    const drawn = getElement(Number(chart.id.slice(1))).chart?.getOption();
+    return (drawn?.series ?? []).filter((one) => one.id.startsWith("v"))
+        .map((one) => [one.name, one.data.at(-1)[1]]);
+}"""
+"""Each curve that is drawn, with its last value."""
+
+
+async def test_a_curve_moves(
+    apart: Any, page: Any, dashboard: Any, start_agent: Any, own_nats_server: Any, gate: Any
+) -> None:
+    said = "import evq; evq.log({'loss': %s}, step=%d)"
+    first, second = said % ("2.5", 1), said % ("1.5", 2)
+    script = f'python3 -c "{first}"; {gate.wait}; python3 -c "{second}"; sleep 60'
+    task = await apart.enqueue("sh", "-c", script)
+    start_agent([apart], login=own_nats_server.login).ready()
+    await gate.reached()
+    await page.goto(f"{dashboard.url}/tasks/{task}?tab=curves")
+    await page.wait_for_function(f"() => JSON.stringify(({LAST_POINTS})()) === '[[\"loss\",2.5]]'")
+    gate.open()
+    await page.wait_for_function(f"() => JSON.stringify(({LAST_POINTS})()) === '[[\"loss\",1.5]]'")
+
+
 async def test_a_progress_bar_is_one_line(
     apart: Any, page: Any, dashboard: Any, start_agent: Any, own_nats_server: Any
 ) -> None:

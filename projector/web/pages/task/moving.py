@@ -10,7 +10,7 @@ import re
 
 from .ansi import bare
 
-_PERCENT = re.compile(r"^(?P<before>[^%|\[]*?)\s*\d{1,3}(?:\.\d+)?%\s*[|\[(#=━▏▎▍▌▋▊▉█ ]")
+_PERCENT = re.compile(r"^(?P<before>[^%|\[]*?)\s*\d{1,3}(?:\.\d+)?%\s*[|\[(#=━▏▎▍▌▋▊▉█]")
 _COUNT = re.compile(r"^(?P<before>[^|\[]*?)\s*\d+\s*/\s*\d+\s*[\[|(━]")
 _ITERATIONS = re.compile(r"^(?P<before>[^|\[]*?)\s*\d+(?:it|\w{1,2}B)? \[[\d:]+, ")
 
