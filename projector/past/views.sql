@@ -47,11 +47,15 @@ FROM present._metric_latest WHERE claim <= _seq() AND ts <= _now()
 UNION ALL
 SELECT claim, any_value(task), name, max(place), arg_max(ts, place), arg_max_null(step, place),
     arg_max(value, place), arg_min(value, place), min(value) FILTER (isfinite(value)),
-    max(value) FILTER (isfinite(value)), count(*)
+    max(value) FILTER (isfinite(value)), count(*), min(place), arg_min_null(step, place),
+    arg_min(ts, place)
 FROM _metrics
 WHERE (claim, name) IN (
     SELECT (claim, name) FROM present._metric_latest WHERE claim <= _seq() AND ts > _now())
 GROUP BY claim, name;
+
+CREATE TEMP VIEW _metric_pieces AS
+FROM present._metric_pieces WHERE claim <= _seq() AND ts <= _now();
 
 CREATE TEMP VIEW _remarks AS FROM present._remarks WHERE claim <= _seq() AND ts <= _now();
 
