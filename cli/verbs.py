@@ -34,6 +34,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "build": ("submit.once:build", "Make a task's environment, to be used again."),
     },
     "Fleet": {
+        "top": ("top.top:top", "Watch the fleet live: workers, queues, tasks, events."),
         "queues": ("fleet.queues:queues", "The queues, and who serves them."),
         "queue": ("fleet.queue:queue", "One queue: look at it, pause it, empty it …"),
         "workers": ("fleet.workers:workers", "The agents that are there, and what they do."),

@@ -32,7 +32,7 @@ from ..core.ports import Stored
 from ..core.queries import Query
 from ..core.queueing.permits import Permits
 from ..core.queueing.queues import QueueEvent, QueueState
-from ..core.saved_queries import QueryEvent, QuerySaved, saved_query
+from ..core.saved_queries import QueryDeleted, QuerySaved, saved_query
 from ..core.state import Attempt, Task
 from ..core.subjects import (
     LIFECYCLE_STREAM,
@@ -215,12 +215,13 @@ def _fold_query(folded: Folded, message: Envelope | Unknown, name: str) -> None:
     """Each such event says all there is to say, too; null is a query that is no more."""
     if isinstance(message, Unknown):
         return
-    event = message.event
-    if not isinstance(event, QueryEvent):
-        raise Strange(f"{_kind(message)} is no event of a saved query")
-    folded.queries[name] = (
-        saved_query(event, message.by, message.at) if isinstance(event, QuerySaved) else None
-    )
+    match message.event:
+        case QuerySaved() as event:
+            folded.queries[name] = saved_query(event, message.by, message.at)
+        case QueryDeleted():
+            folded.queries[name] = None
+        case _:
+            raise Strange(f"{_kind(message)} is no event of a saved query")
 
 
 def _kind(message: Envelope | Unknown) -> str:

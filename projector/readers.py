@@ -7,15 +7,15 @@ on and checkpoints. So a slow question delays neither the projection nor another
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from ..core.errors import Conflict, QueryFailed
 from ..core.past import Moment
 from .past.reader import PastReader
-from .store import Answer, Database, Failed, Interrupted, Unfit
+from .store import Answer, Database, Failed, Interrupted, Question, Unfit
 
 AT_ONCE = 8
 """How many questions are read at the same time; more wait for their turn."""
@@ -35,16 +35,15 @@ class Readers:
         self._threads = ThreadPoolExecutor(AT_ONCE + 1, "reader")
         self._closed = False
 
-    async def ask(
-        self, sql: str, parameters: Mapping[str, Any], moment: Moment | None = None
-    ) -> tuple[int, Answer]:
+    async def ask(self, question: Question, moment: Moment | None = None) -> tuple[int, Answer]:
         """The lifecycle sequence that the answer knows of, and the answer, of now or of a moment.
 
-        Raises `QueryFailed`, or `Conflict` if the database is being closed.
+        Raises `QueryFailed`, `Conflict` if the database is being closed, or what the question
+        raises.
         """
         if moment is None:
-            return await self._read(self._present, lambda reader: reader.ask(sql, parameters))
-        return await self._read(self._past, lambda reader: reader.ask(sql, parameters, moment))
+            return await self._read(self._present, lambda reader: reader.ask(question))
+        return await self._read(self._past, lambda reader: reader.ask(question, moment))
 
     async def _read(
         self, pool: _Pool[R], work: Callable[[R], tuple[int, Answer]]

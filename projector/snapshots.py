@@ -1,8 +1,8 @@
 """Copies of the database for queries that must not touch it.
 
-A copy stops the projection for as long as it takes, so the next one waits for twenty times that
-(and for half a second at least): queries by themselves can never take more than a twentieth of
-the projector's time, and what they see is at most so much old.
+A copy is made beside the writing, but it takes the disk for as long as it takes, so the next one
+waits for twenty times that (and for half a second at least): queries by themselves never take more
+than a twentieth of the disk's time, and what they see is at most so much old.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import fcntl
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
@@ -24,7 +24,7 @@ from ..core.errors import Conflict, EvqError
 from ..core.subjects import LIFECYCLE_STREAM
 from .samples.columns import schema as sample_schema
 
-VERSION = 10
+VERSION = 11
 """Raised with every change of the `SCHEMA`; an older file is rebuilt from the log."""
 
 SCHEMA = ("macros.sql", "schema.sql", "overviews.sql", "samples.sql")
@@ -58,6 +58,13 @@ class Answer(msgspec.Struct, frozen=True):
 
     columns: list[tuple[str, str]]
     rows: list[tuple[Any, ...]]
+
+
+Ask = Callable[[str, Mapping[str, Any]], Answer]
+"""Answers SQL with parameters, always in the same moment of the database."""
+
+Question = Callable[[Ask], Answer]
+"""Makes an answer of as many queries as it takes."""
 
 
 def database_file(store: Path) -> Path:
@@ -165,6 +172,8 @@ class Database(Tables):
         Raises `OldSchema`, or `Conflict` if another process holds it or a newer evq wrote it.
         """
         self.path = path
+        self._checkpoint = checkpoint
+        self._held = False
         self._connection = _open(path, {"checkpoint_threshold": checkpoint})
         self._file = path.open("rb")
         try:
@@ -220,12 +229,27 @@ class Database(Tables):
     # --- the file -----------------------------------------------------------------------------
 
     def checkpoint(self) -> None:
-        """Write everything into the file itself."""
-        self._connection.execute("CHECKPOINT")
+        """Write everything into the file itself, unless it is held."""
+        if not self._held:
+            self._connection.execute("CHECKPOINT")
+
+    def hold(self) -> None:
+        """Write everything into the file itself and let it stand for that until `release`: what is
+        committed meanwhile goes to the WAL, or to blocks that belong to nothing yet."""
+        self.checkpoint()
+        self._held = True
+        self.execute("SET GLOBAL checkpoint_threshold = '1TB'")
+        self.execute(f"SET GLOBAL auto_checkpoint_skip_wal_threshold = {2**62}")
+
+    def release(self) -> None:
+        """Let the file go on."""
+        self._held = False
+        self.execute(f"SET GLOBAL checkpoint_threshold = '{self._checkpoint}'")
+        self.execute("RESET GLOBAL auto_checkpoint_skip_wal_threshold")
 
     def copy(self, target: Path) -> None:
-        """A copy of all that is committed, as a file that stands for itself."""
-        self.checkpoint()
+        """A copy of the file that is held, as one that stands for itself. May run in any thread;
+        raises `ValueError` if the database is closed meanwhile."""
         # Through a descriptor that stays open: to close any descriptor of the file would end
         # DuckDB's lock on it (such are POSIX locks), and a second projector could come in.
         with target.open("wb") as new:
@@ -234,7 +258,7 @@ class Database(Tables):
                 fcntl.ioctl(new.fileno(), _FICLONE, self._file.fileno())
             except OSError:
                 self._file.seek(0)
-                shutil.copyfileobj(self._file, new, 2**20)
+                shutil.copyfileobj(self._file, new, 8 * 2**20)
 
     # --- another database beside this one -----------------------------------------------------
 
@@ -262,16 +286,16 @@ class Reader:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
 
-    def ask(self, sql: str, parameters: Mapping[str, Any]) -> tuple[int, Answer]:
-        """The result of a query, and the lifecycle sequence up to which it knows the log.
+    def ask(self, question: Question) -> tuple[int, Answer]:
+        """The answer to a question, and the lifecycle sequence up to which it knows the log.
 
-        Raises `Interrupted`, or one of `Unfit`.
+        Raises `Interrupted`, one of `Unfit`, or what the question raises.
         """
         self._connection.execute("BEGIN TRANSACTION READ ONLY")
         try:
             # The position is read in the same moment as the rows that follow from it.
             position = self._connection.execute(_LIFECYCLE, [LIFECYCLE_STREAM]).fetchone()
-            answer = _answer(self._connection, sql, parameters)
+            answer = question(lambda sql, values: _answer(self._connection, sql, values))
         finally:
             with suppress(duckdb.Error):
                 self._connection.rollback()

@@ -15,7 +15,7 @@ from ...core.words.phrases import span as span
 from ..options import THIS_RUN
 from ..output import can_print, on_terminal
 
-_COLORS = {
+COLORS = {
     "held": "magenta",
     "queued": "cyan",
     "claimed": "blue",
@@ -93,7 +93,7 @@ def marked(state: str) -> str:
 
 def colored(text: str) -> str:
     """A state, marked or not, in its colour."""
-    return click.style(text, fg=_COLORS.get(text.split(" ")[-1].rstrip("…")))
+    return click.style(text, fg=COLORS.get(text.split(" ")[-1].rstrip("…")))
 
 
 def code_text(code: Code, sent: int | None = None) -> str:

@@ -8,12 +8,12 @@ import click
 
 from ...core import parameters
 from ...core.errors import ProjectorAway
-from ...core.gangs.dependencies import pending
 from ...core.handle import load_gang
 from ...core.questions import Named
 from ...core.spec import Limits, Spec
-from ...core.state import Attempt, Claimed, Ended, Held, Queued, Running, Task
+from ...core.state import Attempt, Task
 from ...core.units import duration_text, size_text
+from ...core.words import sentence as words
 from ...core.words.narrate import phase_text
 from .. import output
 from ..completion import complete_task
@@ -171,29 +171,7 @@ def _limits(task: Task) -> str:
 
 def sentence(task: Task) -> str:
     """The state in one sentence."""
-    state, word = task.state, colored(marked(task.name_of_state))
-    abort = f"; told to end by {task.abort.by}: {task.abort.reason}" if task.abort else ""
-    match state:
-        case Held(since):
-            others = (
-                "another task has"
-                if len(pending(task)) == 1
-                else f"{len(pending(task))} tasks have"
-            )
-            return f"{word} for {span((now() - since) / 1e6)}, until {others} ended"
-        case Queued(since, delay):
-            again = f", runs again at the earliest {span(delay)} after that" if delay else ""
-            return f"{word} for {span((now() - since) / 1e6)}{again}"
-        case Claimed(attempt):
-            step = attempt.phases[-1].name if attempt.phases else "nothing yet"
-            return f"{word} by {attempt.agent}, which prepares it ({step}){abort}"
-        case Running(attempt):
-            started = attempt.launch.at if attempt.launch else attempt.claimed
-            return f"{word} on {attempt.agent} for {span((now() - started) / 1e6)}{abort}"
-        case Ended():
-            how = end_text(state.exit_code, state.cause)
-            because = ": " + ", ".join(filter(None, dict.fromkeys([how, state.evidence])))
-            return f"{word} {age(state.at)} ago{because if len(because) > 2 else ''}"
+    return words.sentence(task, now(), colored(marked(task.name_of_state)))
 
 
 def _gpus(attempt: Attempt) -> str:
@@ -258,11 +236,4 @@ def _number(value: Any) -> str:
 
 def next_commands(task: Task) -> str:
     """What one may want to do now."""
-    match task.state:
-        case Held() | Queued():
-            verbs: tuple[str, ...] = ("why {}", "abort {}")
-        case Claimed() | Running():
-            verbs = ("logs {} -f", "abort {}")
-        case Ended():
-            verbs = ("logs {}", "retry {}", "clone {}")
-    return "next  " + "   ".join(f"evq {verb.format(task.id)}" for verb in verbs)
+    return "next  " + "   ".join(words.next_verbs(task))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -349,12 +349,14 @@ class Client:
             subjects.question(endpoint), msgspec.json.encode(question), timeout
         )
         head: Head | None = None
-        async for part in parts:
-            if head is None:
-                head = msgspec.json.decode(part, type=Head)
-                yield head
-            else:
-                yield msgspec.json.decode(part, type=list[list[Any]])
+        # Who stops early tells the projector so while the connection is there.
+        async with aclosing(parts):  # type: ignore[type-var]
+            async for part in parts:
+                if head is None:
+                    head = msgspec.json.decode(part, type=Head)
+                    yield head
+                else:
+                    yield msgspec.json.decode(part, type=list[list[Any]])
 
     async def projected(self, timeout: float = POSITION_SECONDS) -> int:
         """How far a projector has read the log. Raises `ProjectorAway`."""

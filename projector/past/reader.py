@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from ...core.past import Moment
-from ..store import Answer, Failed, Tables
+from ..store import Answer, Failed, Question, Tables
 from .connection import Past
 
 
@@ -19,16 +16,16 @@ class PastReader:
         self._tables = tables
         self._past: Past | None = None
 
-    def ask(self, sql: str, parameters: Mapping[str, Any], moment: Moment) -> tuple[int, Answer]:
-        """The sequence of the moment, and the result of a query as it was then.
+    def ask(self, question: Question, moment: Moment) -> tuple[int, Answer]:
+        """The sequence of the moment, and the answer to a question as it was then.
 
-        Raises `Interrupted`, or one of `Unfit`.
+        Raises `Interrupted`, one of `Unfit`, or what the question raises.
         """
         if self._past is None:
             self._past = Past(self._tables.beside())
         try:
             with self._past.at(moment) as tables:
-                return moment.seq, tables.answer(sql, parameters)
+                return moment.seq, question(tables.answer)
         except Failed:
             self._leave()
             raise

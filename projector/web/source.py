@@ -33,7 +33,7 @@ class Source:
         self.fleet = fleet
         self.viewers = viewers
 
-    async def named(self, name: str, **params: Any) -> Answer:
+    async def named(self, name: str, /, **params: Any) -> Answer:
         """The answer to a question that the projector knows by name. Raises `EvqError`."""
         return await self._ask(Named(name, params))
 

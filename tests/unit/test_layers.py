@@ -15,15 +15,18 @@ MAY_IMPORT = {"core": (), "agent": ("core",), "projector": ("core",), "cli": ("c
 
 ONLY_IN = {
     "nats": ("core/bus/",),
-    "duckdb": ("projector/store.py", "projector/sandbox.py"),
+    "duckdb": ("projector/store.py", "projector/sandbox.py", "projector/parser.py"),
     "docker": ("agent/containers/engine.py",),
     "psutil": ("agent/probe.py", "agent/machine/host.py"),
     "pynvml": ("agent/gpus/nvml.py",),
     "amdsmi": ("agent/gpus/amd.py",),
+    "google": ("agent/trackers/tensorboard/",),
+    "google_crc32c": ("agent/trackers/tensorboard/",),
     "keyring": ("agent/secret_sources.py",),
     "plotext": ("cli/analytics/plot.py",),
     "click": ("cli/",),
     "rich": ("cli/",),
+    "textual": ("cli/top/",),
 }
 """Packages from outside that one place alone knows."""
 
