@@ -1,4 +1,4 @@
-"""An answer on stdout, row by row as it comes: as a table, as JSON, or as CSV."""
+"""An answer on stdout, row by row as it comes: as a table, JSON or CSV; or all of it as a chart."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
-from ...core.charts import is_number
+from ...core.charts import chart_for, is_number
 from ...core.questions import Head
 from .. import output
+from ..options import THIS_RUN
 from ..output import Column
 
 
@@ -19,6 +20,13 @@ class Printer:
     """Prints an answer part by part."""
 
     names: list[str]
+
+    def part(self, part: Head | list[list[Any]]) -> None:
+        """The next part of the answer came."""
+        if isinstance(part, Head):
+            self.begin(part)
+        else:
+            self.rows(part)
 
     def begin(self, head: Head) -> None:
         """The columns are known."""
@@ -82,3 +90,28 @@ class TablePrinter(Printer):
             output.say_table(self._columns, [])
         if output.on_terminal():
             output.note(output.dim(f"{self._count} rows"))
+
+
+class ChartPrinter(Printer):
+    """Draws the whole answer at its end; `wish` is as in `charts.chart_for`."""
+
+    def __init__(self, wish: str) -> None:
+        self._wish = wish
+        self._rows: list[list[Any]] = []
+
+    def begin(self, head: Head) -> None:
+        super().begin(head)
+        self._columns = head.columns
+        self._chart = chart_for(head.columns, self._wish)
+
+    def rows(self, rows: list[list[Any]]) -> None:
+        self._rows += rows
+
+    def end(self) -> None:
+        from .plot import draw
+
+        if not self._rows:
+            output.note("there is nothing to draw: the answer has no rows")
+            return
+        colors = output.on_terminal() if THIS_RUN.colors is None else THIS_RUN.colors
+        output.say(draw(self._chart, self._columns, self._rows, colors=colors))

@@ -5,22 +5,24 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ...core import units
-from ...core.charts import Chart, chart_for
 from ...core.errors import UsageError
-from ...core.questions import Column, Head, Named, Sql
-from .. import output
-from ..options import THIS_RUN, json_option
+from ...core.queries import query_name
+from ...core.questions import Named, Sql
+from ..completion import complete_query
+from ..options import as_of_option, json_option
 from ..session import call
 from ..submit.request import pairs
 from . import saved
-from .printers import CsvPrinter, JsonPrinter, Printer, TablePrinter
+from .printers import ChartPrinter, CsvPrinter, JsonPrinter, Printer, TablePrinter
 
 if TYPE_CHECKING:
+    from ...core.past import When
     from ...core.sdk.client import Client
 
 _CHART = re.compile(r"(auto|bar|line|scatter)(:.*)?")
@@ -42,7 +44,13 @@ class SqlCommand(click.Command):
 
 
 @click.command(cls=SqlCommand, context_settings={"ignore_unknown_options": True})
-@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="QUERY [NAME=VALUE]...")
+@click.argument(
+    "words",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    metavar="QUERY [NAME=VALUE]...",
+    shell_complete=complete_query,
+)
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @click.option(
     "--plot", metavar="[CHART]", help="Draw it: bar, line or scatter, or KIND:X,Y[,Y…][:SERIES]."
@@ -56,6 +64,7 @@ class SqlCommand(click.Command):
 @click.option("--replace", is_flag=True, help="With --save: in the place of one that is there.")
 @click.option("--delete", metavar="NAME", help="Delete a saved query.")
 @click.option("--undo", metavar="NAME", help="Take back what was last done to a saved query.")
+@as_of_option
 @json_option
 def sql(
     words: tuple[str, ...],
@@ -70,6 +79,7 @@ def sql(
     replace: bool,
     delete: str | None,
     undo: str | None,
+    as_of: When | None,
     as_json: bool,
 ) -> None:
     """Ask the database in SQL; `@NAME` asks a query by its name, `-` reads one.
@@ -84,6 +94,7 @@ def sql(
       evq sql @wait-percentiles --by user --days 30
       evq sql @queue-depth hours=48 --plot
       evq sql @wait-percentiles --help
+      evq sql --as-of "10m ago" "select task, state, agent from tasks"
       evq sql --save slow 'from tasks where run_seconds > $seconds' seconds=3600
       evq sql - --csv < query.sql > rows.csv
     """
@@ -93,17 +104,25 @@ def sql(
         return saved.say_all(as_json)
     if delete or undo:
         return saved.delete(delete) if delete else saved.undo(str(undo))
-    text = _query(words)
-    params = dict(pairs(param, "--param")) | _parameters(words[1:])
+    place = _place_of_query(words)
+    text = _query(words[place : place + 1])
+    params = pairs(param, "--param") | _parameters(words[:place] + words[place + 1 :])
     if describe:
         return saved.describe(text, as_json)
     if save:
         return saved.save(save, text, params, about=about, chart=plot or "", replace=replace)
     question = _question(text, units.seconds(timeout), params)
     if plot:
-        return call(lambda client: _plot(client, question, plot))
+        return call(lambda client: _plot(client, question, plot), as_of=as_of)
     printer = CsvPrinter() if as_csv else JsonPrinter() if as_json else TablePrinter()
-    return call(lambda client: _print(client, question, printer))
+    return call(lambda client: _ask(client, question, printer), as_of=as_of)
+
+
+def _place_of_query(words: Sequence[str]) -> int:
+    """Where the query stands: first, unless parameters of one with a name stand before it."""
+    if words and words[0].startswith("--"):
+        return next((n for n, word in enumerate(words) if word.startswith("@")), 0)
+    return 0
 
 
 def _query(words: Sequence[str]) -> str:
@@ -140,41 +159,22 @@ def _question(text: str, timeout: float, params: Mapping[str, Any]) -> Named | S
     return Sql(text, timeout, params=dict(params))
 
 
-async def _print(client: Client, question: Named | Sql, printer: Printer) -> None:
-    async for part in client.answer(question):
-        if isinstance(part, Head):
-            printer.begin(part)
-        else:
-            printer.rows(part)
+async def _ask(client: Client, question: Named | Sql, printer: Printer) -> None:
+    async with aclosing(client.answer(question)) as parts:  # type: ignore[type-var]
+        async for part in parts:
+            printer.part(part)
     printer.end()
 
 
 async def _plot(client: Client, question: Named | Sql, wish: str) -> None:
-    from .plot import draw
-
-    columns: Sequence[Column] = ()
-    rows: list[list[Any]] = []
-    async for part in client.answer(question):
-        if isinstance(part, Head):
-            columns = part.columns
-        else:
-            rows += part
-    chart = await _chart(client, question, columns, wish)
-    if not rows:
-        output.note("there is nothing to draw: the answer has no rows")
-        return
-    colors = output.on_terminal() if THIS_RUN.colors is None else THIS_RUN.colors
-    output.say(draw(chart, columns, rows, colors=colors))
+    """Draw the answer as wished; else as the query has it; else as the columns suggest."""
+    if wish == "auto" and isinstance(question, Named):
+        wish = await _hint(client, query_name(question.name))
+    await _ask(client, question, ChartPrinter(wish))
 
 
-async def _chart(
-    client: Client, question: Named | Sql, columns: Sequence[Column], wish: str
-) -> Chart:
-    """As wished; else as the query itself has it; else as the columns suggest."""
+async def _hint(client: Client, name: str) -> str:
     from ...core.sdk.saved import all_queries
 
-    if wish == "auto" and isinstance(question, Named):
-        asked = question.name.replace("_", "-")
-        hints = [query.chart for query in await all_queries(client) if query.name == asked]
-        wish = hints[0] if hints else ""
-    return chart_for(columns, wish)
+    hints = [query.chart for query in await all_queries(client) if query.name == name]
+    return hints[0] if hints else ""

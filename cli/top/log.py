@@ -15,7 +15,7 @@ from textual.widgets import Footer, Input, RichLog, Static
 from ...core.errors import EvqError
 from ...core.events import Log
 from ...core.ports import BusAway
-from ..tasks.follow import Happened, follow, newborn
+from ...core.sdk.following import Happened, follow, newborn
 from ..tasks.logs import Line, lines_of
 from .pages import BACK, Page
 from .text import colored_line
