@@ -83,7 +83,7 @@ async def test_the_tables_show_the_fleet_and_follow_it(
         await sees(pilot, r"evq top  1 worker  0/2 slots  0/1 GPUs  1 wait  0 run")
         await sees(pilot, r"laptop +idle +0/2 +0/1")
         await pilot.press("2")
-        await sees(pilot, r"laptop +H100 +free")
+        await sees(pilot, r"laptop +0 +H100 +free")
         await pilot.press("3")
         await sees(pilot, r"default +open +1 ")
         await pilot.press("4")
