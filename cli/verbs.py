@@ -25,6 +25,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "why": ("fleet.why:why", "Why a task is in the state it is in."),
         "diff": ("tasks.diff:diff", "What differs between two tasks."),
         "sql": ("analytics.sql:sql", "Ask the database of tasks, metrics and events in SQL."),
+        "export": ("analytics.export:export", "Keep a copy of the whole history as Parquet files."),
     },
     "When it fails": {
         "shell": ("submit.shell:shell", "A shell where a task failed or runs, in its environment."),

@@ -26,6 +26,7 @@ from ..core.subjects import question
 from .answers import Answers
 from .cells import Cells
 from .follow import Follower, following
+from .history.export import Exports
 from .rebuild import rebuild_database
 from .samples.roll_up import KEEP_SECONDS
 from .snapshots import Snapshots
@@ -107,11 +108,13 @@ async def _serve(bus: Bus, follower: Follower, path: Path, on_ready: OnReady | N
 
     snapshots, cells = Snapshots(path.with_name("snapshots"), copy), Cells()
     answers = Answers(follower, snapshots, cells)
+    exports = Exports(follower, snapshots, path.with_name("exports"))
     cells.warm()
     try:
         async with (
             bus.calls.serve(question("named"), answers.named),
             bus.calls.serve(question("sql"), answers.sql),
+            bus.calls.serve(question("export"), exports.export),
         ):
             if on_ready:
                 on_ready()

@@ -109,6 +109,19 @@ def _copy_telemetry(database: Database, first: int, say: Say) -> None:
             if rows:
                 say(f"took over {rows:,} rows of {table} that the stream no longer holds")
         sum_up(database, 0)
+        _take_over_lineage(database)
+
+
+def _take_over_lineage(database: Database) -> None:
+    """Copies of telemetry can go on: the same stream gives the same rows."""
+    if database.rows(
+        "SELECT 1 FROM duckdb_tables() WHERE database_name = 'old' AND table_name = '_lineage'"
+    ):
+        database.execute(
+            "UPDATE _lineage SET name = old.name FROM old._lineage AS old"
+            " WHERE old.stream = _lineage.stream AND old.stream = $1",
+            [TELEMETRY_STREAM],
+        )
 
 
 async def _reach_the_end(bus: Bus, follower: Follower, say: Say) -> None:

@@ -41,7 +41,11 @@ _CLONE_NEWNET = 0x40000000
 
 
 class Order(msgspec.Struct, frozen=True):
-    """What to do: `timeout` is in seconds, `memory` in bytes, `rows` how many are allowed."""
+    """What to do: `timeout` is in seconds, `memory` in bytes, `rows` how many are allowed.
+
+    `path` is a snapshot, or the folder of an edition of an export. A text with `parameters` is
+    one of our own.
+    """
 
     path: str
     text: str
@@ -49,6 +53,7 @@ class Order(msgspec.Struct, frozen=True):
     rows: int
     memory: int
     threads: int
+    parameters: dict[str, Any] | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -61,21 +66,18 @@ class Refusal(msgspec.Struct, frozen=True):
 
 def main() -> None:
     """Wait for the order, carry it out, end."""
-    _renounce()
+    renounce()
     line = sys.stdin.buffer.readline()
     if not line:
         return
     order = msgspec.json.decode(line, type=Order)
     out = sys.stdout.buffer
     try:
-        _limit(order)
-        for kind, data in _carry_out(order):
+        for kind, data in carry_out(order):
             _write(out, kind, data)
         _write(out, END, b"")
     except QueryFailed as error:
         _refuse(out, error)
-    except MemoryError:
-        _refuse(out, _too_large())
     except BrokenPipeError:
         pass
     except Exception as error:
@@ -100,7 +102,7 @@ def _refuse(out: BinaryIO, error: QueryFailed) -> None:
 # --- the process's own rights -----------------------------------------------------------------
 
 
-def _renounce() -> None:
+def renounce() -> None:
     """Give up what the query will not need. What the kernel does not grant, is done without."""
     if sys.platform != "linux":
         return
@@ -121,7 +123,7 @@ def _limit(order: Order) -> None:
     _lower(resource.RLIMIT_CPU, int(order.timeout * order.threads) + 2)
     _lower(resource.RLIMIT_FSIZE, 0)
     _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_NOFILE, 64)
+    _lower(resource.RLIMIT_NOFILE, 4096 if os.path.isdir(order.path) else 64)
 
 
 def _mapped() -> int:
@@ -143,12 +145,23 @@ def _lower(limit: int, value: int) -> None:
 # --- the query --------------------------------------------------------------------------------
 
 
-def _carry_out(order: Order) -> Iterator[tuple[bytes, bytes]]:
+def carry_out(order: Order) -> Iterator[tuple[bytes, bytes]]:
+    """The frames of an answer, made within the order's limits, which stay with the process.
+
+    Raises `QueryFailed`.
+    """
+    try:
+        _limit(order)
+        yield from _answer(order)
+    except MemoryError as error:
+        raise _too_large() from error
+
+
+def _answer(order: Order) -> Iterator[tuple[bytes, bytes]]:
     began = time.monotonic()
     connection = _connect(order)
     try:
-        statement = _only_statement(connection, order.text)
-        result, columns = _execute(connection, statement)
+        result, columns = _execute(connection, order)
         yield HEAD, msgspec.json.encode(columns)
         rows = _rows(result, order.rows)
         for part in parts(rows, [column.type for column in columns]):
@@ -164,9 +177,10 @@ def _carry_out(order: Order) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _connect(order: Order) -> duckdb.DuckDBPyConnection:
+    is_export = os.path.isdir(order.path)
     connection = duckdb.connect(
-        order.path,
-        read_only=True,
+        ":memory:" if is_export else order.path,
+        read_only=not is_export,
         config={
             "threads": str(order.threads),
             "memory_limit": f"{order.memory}B",
@@ -178,8 +192,16 @@ def _connect(order: Order) -> duckdb.DuckDBPyConnection:
     )
     connection.execute(f"SET max_execution_time = {int(order.timeout * 1000)}")
     connection.execute("SET TimeZone = 'UTC'")
+    if is_export:
+        # What the folder holds may be read, and nothing else: views.sql is no more trusted than
+        # the query is.
+        os.chdir(order.path)
+        connection.execute("SET allowed_directories = [$folder]", {"folder": os.getcwd() + "/"})
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
+    if is_export:
+        with open("views.sql", encoding="utf-8") as script:
+            connection.execute(script.read())
     return connection
 
 
@@ -197,8 +219,12 @@ def _only_statement(connection: duckdb.DuckDBPyConnection, text: str) -> Any:
 
 
 def _execute(
-    connection: duckdb.DuckDBPyConnection, statement: Any
+    connection: duckdb.DuckDBPyConnection, order: Order
 ) -> tuple[duckdb.DuckDBPyConnection, list[Column]]:
+    if order.parameters is not None:
+        result = connection.execute(order.text, order.parameters)
+        return result, _columns(result)
+    statement = _only_statement(connection, order.text)
     # The snapshot is open for reading only. This also stops what writes elsewhere (a temporary
     # table by a data-modifying CTE, a sequence).
     connection.execute("BEGIN TRANSACTION READ ONLY")
@@ -211,7 +237,11 @@ def _execute(
         if any("WITH TIME ZONE" in column.type for column in columns):
             return _without_time_zones(connection, statement.query, columns)
     result = connection.execute(statement)
-    return result, [Column(column[0], str(column[1])) for column in result.description]
+    return result, _columns(result)
+
+
+def _columns(result: duckdb.DuckDBPyConnection) -> list[Column]:
+    return [Column(column[0], str(column[1])) for column in result.description]
 
 
 def _without_time_zones(

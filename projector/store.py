@@ -8,6 +8,7 @@ position that it names.
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 import shutil
 import time
@@ -21,9 +22,10 @@ import duckdb
 import msgspec
 
 from ..core.errors import Conflict, EvqError
+from ..core.subjects import SAMPLES_STREAM
 from .samples.columns import schema as sample_schema
 
-VERSION = 8
+VERSION = 9
 """Raised with every change of the `SCHEMA`; an older file is rebuilt from the log."""
 
 SCHEMA = ("schema.sql", "overviews.sql", "samples.sql")
@@ -39,6 +41,7 @@ Unfit = (duckdb.DataError, duckdb.InvalidInputException, OverflowError, TypeErro
 
 _HOLDER = re.compile(r"PID (\d+)")
 _MEMORY = "2GB"
+_COPY_MEMORY = "1GB"
 _FICLONE = 0x40049409
 
 
@@ -85,11 +88,8 @@ class Database:
 
     def _prepare(self) -> dict[str, dict[str, str]]:
         if "_version" not in self._read_types():
-            folder = resources.files(__package__)
             with self.transaction():
-                for file in SCHEMA:
-                    self.execute(folder.joinpath(file).read_text("utf-8"))
-                for statement in sample_schema():
+                for statement in schema():
                     self.execute(statement)
                 self.execute(f"CREATE TABLE _version AS SELECT {VERSION} AS version")
         found = self.rows("SELECT version FROM _version")[0][0]
@@ -103,14 +103,7 @@ class Database:
         return self._read_types()
 
     def _read_types(self) -> dict[str, dict[str, str]]:
-        types: dict[str, dict[str, str]] = {}
-        for table, column, kind in self.rows(
-            "SELECT table_name, column_name, data_type FROM duckdb_columns()"
-            " WHERE database_name = current_database() AND starts_with(table_name, '_')"
-            " ORDER BY table_name, column_index"
-        ):
-            types.setdefault(table, {})[column] = kind
-        return types
+        return _types(self.rows(_COLUMNS))
 
     def close(self) -> None:
         """Close the file; whatever goes wrong then has been committed before."""
@@ -184,6 +177,14 @@ class Database:
     def start(self, stream: str, created: str) -> None:
         """Begin to read a stream."""
         self.execute("INSERT INTO _positions VALUES ($1, $2, 0)", [stream, created])
+        self.execute("INSERT INTO _lineage VALUES ($1, $2)", [stream, created])
+        if stream == SAMPLES_STREAM:
+            self.break_lineage(stream)  # what is summed up together depends on when
+
+    def break_lineage(self, stream: str) -> None:
+        """Tell copies that rows of a stream which they may have were taken back or summed up
+        otherwise; in the transaction in which that was done."""
+        self.execute("UPDATE _lineage SET name = uuid() WHERE stream = $1", [stream])
 
     def move(self, stream: str, seq: int) -> None:
         """Set a stream's position; in the transaction of the rows that follow from it."""
@@ -225,6 +226,57 @@ class Database:
     def checkpoint_old(self) -> None:
         """Empty the WAL of the attached database."""
         self.execute("CHECKPOINT old")
+
+
+class Snapshot:
+    """A copy of a database, opened for reading beside the projection. Not thread-safe."""
+
+    def __init__(self, path: Path, spill: Path) -> None:
+        """`spill` is a folder for what does not fit into memory."""
+        config: dict[str, Any] = {
+            "memory_limit": _COPY_MEMORY,
+            "threads": max(1, (os.cpu_count() or 1) // 2),
+            "temp_directory": str(spill),
+            "preserve_insertion_order": "false",
+            "autoinstall_known_extensions": "false",
+        }
+        self._connection = duckdb.connect(str(path), read_only=True, config=config)
+
+    def rows(self, sql: str, parameters: object = None) -> list[tuple[Any, ...]]:
+        """The rows of a query."""
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def types(self) -> dict[str, dict[str, str]]:
+        """The columns of each table, and their types."""
+        return _types(self.rows(_COLUMNS))
+
+    def write_parquet(self, query: str, file: Path) -> int:
+        """Write the rows of a query into a file; how many there were."""
+        quoted = str(file).replace("'", "''")
+        copied = self.rows(f"COPY ({query}) TO '{quoted}' (FORMAT parquet, COMPRESSION zstd)")
+        return int(copied[0][0])
+
+
+_COLUMNS = """
+SELECT table_name, column_name, data_type FROM duckdb_columns()
+WHERE database_name = current_database() AND starts_with(table_name, '_')
+ORDER BY table_name, column_index"""
+
+
+def _types(columns: Sequence[tuple[Any, ...]]) -> dict[str, dict[str, str]]:
+    types: dict[str, dict[str, str]] = {}
+    for table, column, kind in columns:
+        types.setdefault(table, {})[column] = kind
+    return types
+
+
+def schema() -> Iterator[str]:
+    """The statements that make all tables and views."""
+    folder = resources.files(__package__)
+    for file in SCHEMA:
+        for statement in duckdb.extract_statements(folder.joinpath(file).read_text("utf-8")):
+            yield statement.query
+    yield from sample_schema()
 
 
 def room(path: Path) -> int:

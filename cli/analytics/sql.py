@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +20,7 @@ from ..options import json_option
 from ..output import Column
 from ..session import call
 from ..submit.request import pairs
+from .local import answer
 
 if TYPE_CHECKING:
     from ...core.sdk.client import Client
@@ -30,8 +33,21 @@ NUMBERS = ("INT", "DECIMAL", "DOUBLE", "FLOAT", "HUGE")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @click.option("--timeout", default="30s", metavar="TIME", help="Give up after that.  [30s]")
 @click.option("--param", multiple=True, metavar="K=V", help="A parameter of a @question.")
+@click.option(
+    "--local",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Ask the export in DIR instead of a server.",
+)
 @json_option
-def sql(query: str, as_csv: bool, timeout: str, param: tuple[str, ...], as_json: bool) -> None:
+def sql(
+    query: str,
+    as_csv: bool,
+    timeout: str,
+    param: tuple[str, ...],
+    local: Path | None,
+    as_json: bool,
+) -> None:
     """Ask the database in SQL; `@NAME` asks a question that it knows, `-` reads the query.
 
     Only reading is possible. With --json the rows are one array of objects.
@@ -41,12 +57,16 @@ def sql(query: str, as_csv: bool, timeout: str, param: tuple[str, ...], as_json:
       evq sql "select state, count(*) from tasks group by state"
       evq sql @queues
       evq sql - --csv < query.sql > rows.csv
+      evq sql --local ~/history "select state, count(*) from tasks group by state"
     """
     if as_csv and as_json:
         raise UsageError("--csv and --json at once", fix="choose one")
     question = _question(query, units.seconds(timeout), pairs(param, "--param"))
     printer = _Csv() if as_csv else _Json() if as_json else _Table()
-    call(lambda client: _ask(client, question, printer))
+    if local:
+        _print(answer(local, question), printer)
+    else:
+        call(lambda client: _ask(client, question, printer))
 
 
 def _question(query: str, timeout: float, params: dict[str, str]) -> Named | Sql:
@@ -64,10 +84,13 @@ def _question(query: str, timeout: float, params: dict[str, str]) -> Named | Sql
 
 async def _ask(client: Client, question: Named | Sql, printer: _Printer) -> None:
     async for part in client.answer(question):
-        if isinstance(part, Head):
-            printer.begin(part)
-        else:
-            printer.rows(part)
+        printer.part(part)
+    printer.end()
+
+
+def _print(parts: Iterable[Head | list[list[Any]]], printer: _Printer) -> None:
+    for part in parts:
+        printer.part(part)
     printer.end()
 
 
@@ -75,6 +98,13 @@ class _Printer:
     """Prints an answer part by part."""
 
     names: list[str]
+
+    def part(self, part: Head | list[list[Any]]) -> None:
+        """The next part of an answer came."""
+        if isinstance(part, Head):
+            self.begin(part)
+        else:
+            self.rows(part)
 
     def begin(self, head: Head) -> None:
         """The columns are known."""

@@ -1,0 +1,67 @@
+"""One question to an export, answered on this machine without a server: `python -m
+evq.projector.local EDITION named|sql`.
+
+The process reads the question as JSON and keeps the rules of `sandbox`: an export may come from
+anywhere. It prints a line of JSON for each list of rows, and a `Word` before and behind them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from ..core.errors import EvqError
+from ..core.history import Refusal, Word
+from ..core.questions import Column, Head, Named, Sql
+from .answers import parameters_for
+from .sandbox import HEAD, Order, carry_out, renounce
+
+_MEMORY = 4 * 2**30
+
+_columns = msgspec.json.Decoder(tuple[Column, ...])
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Answer, and end."""
+    edition, kind = arguments
+    renounce()
+    data = sys.stdin.buffer.read()
+    end = Word()
+    try:
+        for line in _lines(_order(edition, kind, data)):
+            sys.stdout.buffer.write(line + b"\n")
+            sys.stdout.buffer.flush()
+    except EvqError as error:
+        end = Word(None, Refusal(type(error).__name__, error.what, error.why, error.fix))
+    except BrokenPipeError:
+        os._exit(0)
+    sys.stdout.buffer.write(msgspec.json.encode(end) + b"\n")
+    sys.stdout.buffer.flush()
+    # Not the usual end: it would wait for DuckDB's threads.
+    os._exit(0)
+
+
+def _order(edition: str, kind: str, data: bytes) -> Order:
+    text, parameters, limits = "", None, Sql("")
+    if kind == "named":
+        text, parameters = parameters_for(msgspec.json.decode(data, type=Named))
+    else:
+        limits = msgspec.json.decode(data, type=Sql)
+        text = limits.text
+    return Order(
+        edition, text, limits.timeout, limits.rows, _MEMORY, os.cpu_count() or 1, parameters
+    )
+
+
+def _lines(order: Order) -> Iterator[bytes]:
+    for kind, data in carry_out(order):
+        if kind == HEAD:
+            data = msgspec.json.encode(Word(Head(_columns.decode(data), 0)))
+        yield data
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
