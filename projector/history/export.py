@@ -79,8 +79,7 @@ class Exports:
                             yield chunk
                         await asyncio.to_thread(file.unlink)
                         number += 1
-                        assert process.stdin is not None
-                        process.stdin.write(b"\n")
+                        _taken(process)
                     case Contents():
                         return
                     case Working():
@@ -124,6 +123,13 @@ async def _maker(order: bytes) -> AsyncIterator[Process]:
         await process.wait()
         # The pipes' transports live until they are closed, and would warn at the loop's end.
         process._transport.close()  # type: ignore[attr-defined]
+
+
+def _taken(process: Process) -> None:
+    """Let it go on; one that has made its last file has gone already."""
+    assert process.stdin is not None
+    if not process.stdin.is_closing():
+        process.stdin.write(b"\n")
 
 
 async def _line(process: Process) -> bytes | None:
