@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -17,7 +18,7 @@ from ..core.errors import EvqError
 from ..core.history import Refusal, Word
 from ..core.questions import Column, Head, Named, Sql
 from .answers import parameters_for
-from .sandbox import HEAD, Order, carry_out, renounce
+from .sandbox import HEAD, Order, carry_out, renounce, unexpected
 
 _MEMORY = 4 * 2**30
 
@@ -29,19 +30,29 @@ def main(arguments: Sequence[str]) -> None:
     edition, kind = arguments
     renounce()
     data = sys.stdin.buffer.read()
-    end = Word()
-    try:
-        for line in _lines(_order(edition, kind, data)):
-            sys.stdout.buffer.write(line + b"\n")
-            sys.stdout.buffer.flush()
-    except EvqError as error:
-        end = Word(None, Refusal(type(error).__name__, error.what, error.why, error.fix))
-    except BrokenPipeError:
-        os._exit(0)
-    sys.stdout.buffer.write(msgspec.json.encode(end) + b"\n")
-    sys.stdout.buffer.flush()
+    with suppress(BrokenPipeError):
+        try:
+            for line in _lines(_order(edition, kind, data)):
+                _print(line)
+            _print(msgspec.json.encode(Word()))
+        except EvqError as error:
+            _print(_refusal(error))
+        except BrokenPipeError:
+            pass
+        except Exception as error:
+            _print(_refusal(unexpected(error)))
     # Not the usual end: it would wait for DuckDB's threads.
     os._exit(0)
+
+
+def _print(line: bytes) -> None:
+    sys.stdout.buffer.write(line + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _refusal(error: EvqError) -> bytes:
+    refusal = Refusal(type(error).__name__, error.what, error.why, error.fix)
+    return msgspec.json.encode(Word(refusal=refusal))
 
 
 def _order(edition: str, kind: str, data: bytes) -> Order:

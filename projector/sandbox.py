@@ -82,7 +82,7 @@ def main() -> None:
         pass
     except Exception as error:
         # Whatever else it was: a process that ends without a word helps nobody.
-        _refuse(out, _unexpected(error))
+        _refuse(out, unexpected(error))
     finally:
         # Not the usual end: it would wait for DuckDB's threads and warn about open results.
         os._exit(0)
@@ -159,8 +159,8 @@ def carry_out(order: Order) -> Iterator[tuple[bytes, bytes]]:
 
 def _answer(order: Order) -> Iterator[tuple[bytes, bytes]]:
     began = time.monotonic()
-    connection = _connect(order)
     try:
+        connection = _connect(order)
         result, columns = _execute(connection, order)
         yield HEAD, msgspec.json.encode(columns)
         rows = _rows(result, order.rows)
@@ -295,7 +295,8 @@ def _too_large() -> QueryFailed:
     )
 
 
-def _unexpected(error: Exception) -> QueryFailed:
+def unexpected(error: Exception) -> QueryFailed:
+    """Whatever else may go wrong."""
     return QueryFailed(
         "the query ended in a way that evq did not expect",
         why=f"{type(error).__name__}: {error}",

@@ -11,6 +11,7 @@ from ...core import units
 from .. import output
 from ..options import json_option
 from ..session import call
+from ..tasks.render import iso
 
 if TYPE_CHECKING:
     from ...core.history import Part
@@ -38,7 +39,7 @@ def export(folder: Path, as_json: bool) -> None:
         output.say_json(
             {
                 "folder": str(done.folder),
-                "at": done.manifest.at,
+                "at": iso(done.manifest.at),
                 "files": done.files,
                 "rows": done.rows,
                 "bytes": done.size,

@@ -16,7 +16,9 @@ from ...core.errors import EvqError, QueryFailed
 from ...core.history import Refusal, Word
 from ...core.questions import Head, Named, Sql
 
-_GRACE_SECONDS = 1.0
+_GRACE_SECONDS = 5.0
+"""For the start of the process, which then looks after its time by itself."""
+
 _NAMED_SECONDS = 600.0
 
 _part = msgspec.json.Decoder(Word | list[list[Any]])

@@ -135,6 +135,7 @@ async def export(
         _write(new / VIEWS, contents.views.encode())
         _write(new / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
         await asyncio.to_thread(_publish, folder, new)
+        _tidy(folder)
         rows, size = sum(part.rows for part in files), sum(part.size for part in files)
         return Exported(folder / CURRENT, len(files), rows, size, manifest)
 

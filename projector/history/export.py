@@ -16,13 +16,14 @@ from pathlib import Path
 
 import msgspec
 
-from ...core.errors import Conflict, EvqError, UsageError
+from ...core.errors import EvqError, UsageError
 from ...core.history import Contents, Export, Part, Working, decode_message
 from ..follow import LEAST_ROOM, Follower
 from ..snapshots import Snapshots
 from ..store import room
 from .parts import Order
 
+AT_ONCE = 3
 CHUNK = 512 * 1024
 _WORKING_SECONDS = 5.0
 _LINE = 2**24
@@ -32,41 +33,50 @@ _working = msgspec.json.encode(Working())
 
 
 class Exports:
-    """Serves `evqsvc.export`, to one at a time. `folder` is for files on their way."""
+    """Serves `evqsvc.export`, to a few at a time. `folder` is for files on their way."""
 
     def __init__(self, follower: Follower, snapshots: Snapshots, folder: Path) -> None:
         self._follower = follower
         self._snapshots = snapshots
         self._folder = folder
-        self._busy = False
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._count = 0
         shutil.rmtree(folder, ignore_errors=True)
 
     async def export(self, data: bytes) -> AsyncIterator[bytes]:
         """The answer to an `Export`; see `core.history`."""
         wish = _decode(data)
-        if self._busy:
-            raise Conflict(
-                "another export is made at this moment",
-                why="a projector makes one at a time",
-                fix="try again when it is done",
-            )
-        self._busy = True
+        while not await self._enter():
+            yield _working
+        self._count += 1
+        folder = self._folder / str(self._count)
         try:
             await self._follower.catch_up()
+            wanted = self._follower.position
+            while pause := self._snapshots.pause(wanted):
+                yield _working
+                await asyncio.sleep(min(pause, _WORKING_SECONDS))
+            await asyncio.to_thread(folder.mkdir, 0o700, True)
             async with self._snapshots.use(self._follower.position) as snapshot:
-                async for message in self._messages(snapshot.path, wish):
+                async for message in self._messages(snapshot.path, folder, wish):
                     yield message
         finally:
-            self._busy = False
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._room.release()
+            shutil.rmtree(folder, ignore_errors=True)
 
-    async def _messages(self, snapshot: Path, wish: Export) -> AsyncIterator[bytes]:
-        self._folder.mkdir(mode=0o700, parents=True)
-        order = msgspec.json.encode(Order(str(snapshot), str(self._folder), wish))
+    async def _enter(self) -> bool:
+        """Whether there is room now, or soon: one whose taker was killed goes in half a minute."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_WORKING_SECONDS):
+                return await self._room.acquire()
+        return False
+
+    async def _messages(self, snapshot: Path, folder: Path, wish: Export) -> AsyncIterator[bytes]:
+        order = msgspec.json.encode(Order(str(snapshot), str(folder), wish))
         number = 0
         async with _maker(order) as process:
             while True:
-                self._check_room()
+                _check_room(folder)
                 line = await _line(process)
                 if line is None:
                     yield _working
@@ -74,7 +84,7 @@ class Exports:
                 yield line
                 match decode_message(line):
                     case Part():
-                        file = self._folder / f"{number}.parquet"
+                        file = folder / f"{number}.parquet"
                         async for chunk in _chunks(file):
                             yield chunk
                         await asyncio.to_thread(file.unlink)
@@ -85,13 +95,14 @@ class Exports:
                     case Working():
                         pass
 
-    def _check_room(self) -> None:
-        if (free := room(self._folder)) < LEAST_ROOM:
-            raise EvqError(
-                "the projector's disk has no room for files on their way",
-                why=f"{free // 2**20} MiB are free, {LEAST_ROOM // 2**20} MiB must stay",
-                fix="free some, then export again: what was kept stays",
-            )
+
+def _check_room(folder: Path) -> None:
+    if (free := room(folder)) < LEAST_ROOM:
+        raise EvqError(
+            "the projector's disk has no room for files on their way",
+            why=f"{free // 2**20} MiB are free, {LEAST_ROOM // 2**20} MiB must stay",
+            fix="free some, then export again: what was kept stays",
+        )
 
 
 def _decode(data: bytes) -> Export:

@@ -34,7 +34,8 @@ class State(msgspec.Struct, frozen=True):
     order: str
 
 
-_CHANGED = "SELECT DISTINCT enqueued::DATE FROM _tasks WHERE seq > $1"
+# The sequence of a task that was only enqueued is 0: it is that of its last lifecycle event.
+_CHANGED = "SELECT DISTINCT enqueued::DATE FROM _tasks WHERE greatest(origin, seq) > $1"
 _TASKS = "(SELECT task FROM _tasks WHERE enqueued::DATE = $1)"
 _CLAIMS = f"(SELECT claim FROM _attempts WHERE task IN {_TASKS})"
 _HEARD = "SELECT DISTINCT enqueued::DATE FROM _tasks WHERE task IN (SELECT task FROM {})"
