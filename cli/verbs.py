@@ -53,6 +53,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "status": ("stack.up:status", "What runs here, and which server is in use."),
         "doctor": ("stack.doctor:doctor", "Check that everything evq needs is in order."),
         "cache": ("stack.cache:cache", "What agents keep here to be faster: list it, prune it."),
+        "trim": ("stack.trim:trim", "Let go of old metrics and logs, by an event."),
         "config": ("config:config", "Each setting, its value, and where it came from."),
         "completion": ("completion:completion", "Completion for bash, zsh or fish."),
     },

@@ -54,6 +54,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sample_every: float = 0.5
     report_every: float = 10.0
     keep_samples: float = 2 * 86_400.0
+    trim_metrics: float | None = None
+    trim_logs: float | None = None
+    trim_minutes: float | None = None
     sync: Literal["always"] | float = "always"
     git_credentials: str | None = None
     git_protocol: Literal["auto", "keep", "https", "ssh"] = "auto"
@@ -336,6 +339,17 @@ SETTINGS: Mapping[str, Setting] = {
     "keep_samples": _period(
         "how long a projector keeps what agents tell of their machines in full; "
         "minutes and hours stay",
+        3600.0,
+    ),
+    "trim_metrics": _period(
+        "how long after its task's end a curve is thinned by the projector; without it, never",
+        3600.0,
+    ),
+    "trim_logs": _period(
+        "how long after its task's end a log is dropped by the projector; without it, never", 3600.0
+    ),
+    "trim_minutes": _period(
+        "how long the projector keeps minutes of machines, GPUs and tasks; without it, for good",
         3600.0,
     ),
     "sync": Setting(

@@ -19,7 +19,7 @@ from .snapshots import Snapshots
 from .store import Answer, Database, Failed, Unfit
 from .values import parts
 
-FILES = ("queries.sql", "machines.sql", "reports.sql")
+FILES = ("queries.sql", "machines.sql", "reports.sql", "retention.sql")
 """What the verbs ask, and what people ask."""
 
 _HEADING = re.compile(r"^-- name: (\w+)\((.*)\)$", re.MULTILINE)

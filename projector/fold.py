@@ -28,8 +28,10 @@ from ..core.handle import absorb_queue
 from ..core.ports import Stored
 from ..core.queueing.permits import Permits
 from ..core.queueing.queues import QueueEvent, QueueState
+from ..core.retention import Trimmed
 from ..core.state import Attempt, Task
 from ..core.subjects import (
+    HISTORY_EVENTS,
     LIFECYCLE_STREAM,
     TELEMETRY_STREAM,
     parse_hint,
@@ -63,6 +65,7 @@ class Folded(msgspec.Struct):
     agents: dict[str, AgentRow] = {}
     queues: dict[str, QueueState] = {}
     permits: dict[str, PermitsRow] = {}
+    trimmed: list[tuple[int, Trimmed]] = []
     events: list[EventRow] = []
     dead: list[DeadLetter] = []
 
@@ -125,6 +128,9 @@ def _fold_one(
         folded.events.append(_event_row(stored, message, None))
     elif queue := parse_permits(subject):
         _fold_permits(folded, message, queue)
+        folded.events.append(_event_row(stored, message, None))
+    elif subject == HISTORY_EVENTS:
+        _fold_trimmed(folded, stored.seq, message)
         folded.events.append(_event_row(stored, message, None))
     else:
         raise Strange("no such subject is known")
@@ -200,6 +206,14 @@ def _fold_permits(folded: Folded, message: Envelope | Unknown, queue: str) -> No
     if not isinstance(message.event, Permits):
         raise Strange(f"{_kind(message)} is no event of permits")
     folded.permits[queue] = permits_row(message.at, message.by, message.event)
+
+
+def _fold_trimmed(folded: Folded, seq: int, message: Envelope | Unknown) -> None:
+    if isinstance(message, Unknown):
+        return
+    if not isinstance(message.event, Trimmed):
+        raise Strange(f"{_kind(message)} is no event of the history")
+    folded.trimmed.append((seq, message.event))
 
 
 def _kind(message: Envelope | Unknown) -> str:

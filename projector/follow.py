@@ -23,6 +23,8 @@ from ..core.bus.stream import Stream, StreamInfo
 from ..core.errors import Conflict
 from ..core.ports import BusAway, Stored
 from ..core.subjects import SAMPLES_STREAM, TELEMETRY_STREAM
+from .history.compact import Compacted, adopt, compact, copy_of, discard, is_wasteful
+from .history.trim import step
 from .projection import FAR, Batch, Projection
 from .samples.roll_up import KEEP_SECONDS, LOOK_SECONDS, Housekeeping
 from .samples.write import forget_samples_after
@@ -46,7 +48,8 @@ class Rhythm(msgspec.Struct, frozen=True):
     """How much is gathered before it is written, and how much WAL there may be.
 
     Samples come all the time, and to write them costs the more the fewer they are: as long as
-    nobody asks they are gathered for `samples` seconds.
+    nobody asks they are gathered for `samples` seconds. Whether retention is carried out on the
+    way is `trims`.
     """
 
     seconds: float = FLUSH_SECONDS
@@ -54,6 +57,7 @@ class Rhythm(msgspec.Struct, frozen=True):
     messages: int = FLUSH_MESSAGES
     size: int = FLUSH_BYTES
     checkpoint: str = "64MB"
+    trims: bool = True
 
 
 class _Inbox:
@@ -126,6 +130,7 @@ class Follower:
 
     async def open(self) -> None:
         """Open the file and look at the streams. Raises `Conflict` if they do not fit together."""
+        discard(self._path)
         streams = {
             stream.name: Position(info.created, info.state.last_seq)
             for stream, info in await self._look()
@@ -183,6 +188,8 @@ class Follower:
                     group.create_task(self._watch())
                     group.create_task(self._keep_house())
                     group.create_task(self._flush(*inboxes))
+            except* Compacted:
+                pass
             except* Conflict as conflicts:
                 raise conflicts.exceptions[0] from None
             except* (Failed, ApiError) as failures:
@@ -199,6 +206,8 @@ class Follower:
         projection, self._projection = self._projection, None
         if projection:
             await self._in_thread(projection.database.close)
+        if saved := await self._in_thread(lambda: adopt(self._path)):
+            self._say(f"the database gave back {saved / 2**20:,.1f} MiB")
         while self._projection is None:
             try:
                 await self.open()
@@ -261,10 +270,24 @@ class Follower:
         projection = self._projection
         assert projection is not None
         housekeeping = Housekeeping(projection.database, self._keep)
+        if self._rhythm.trims:
+            await self._compact(projection.database)  # what a process that was killed left undone
         while True:
             await self._wait_for_room()
             await self._in_thread(housekeeping.look)
+            if self._rhythm.trims and await self._in_thread(
+                lambda: step(projection.database, projection.telemetry)
+            ):
+                await self._compact(projection.database)
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _compact(self, database: Database) -> None:
+        """Give back the room that retention left empty, if that is much."""
+        if await self._in_thread(lambda: is_wasteful(database)):
+            snapshot = copy_of(self._path)
+            await self._in_thread(lambda: database.copy(snapshot))
+            await compact(snapshot, self._path)
+            raise Compacted
 
     async def _wait_for_room(self) -> None:
         said = False

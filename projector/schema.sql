@@ -79,6 +79,10 @@ CREATE TABLE IF NOT EXISTS _logs (
 CREATE TABLE IF NOT EXISTS _progress (
     claim BIGINT, seq BIGINT, ts TIMESTAMP, done DOUBLE, total DOUBLE, text VARCHAR);
 
+-- What retention took away of an attempt, or takes away when telemetry is read as far as then.
+CREATE TABLE IF NOT EXISTS _trimmed (
+    claim BIGINT, seq BIGINT, telemetry BIGINT, metrics TIMESTAMP, logs TIMESTAMP, done BOOLEAN);
+
 -- Views ------------------------------------------------------------------------------------------
 
 CREATE OR REPLACE MACRO _now() AS make_timestamp(epoch_us(now()));

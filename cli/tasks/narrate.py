@@ -15,6 +15,7 @@ from ...core.queueing.queues import (
     QueueState,
     rules_text,
 )
+from ...core.retention import Trimmed
 from ...core.spec import argv_text
 from ...core.wire import Broken, Unknown
 from ..fleet.limit import limit_text
@@ -72,6 +73,8 @@ def _words(event: events.Event) -> str:
             return f"moved to {where} of {event.queue}, priority {event.priority}: {event.reason}"
         case events.Dequeued(reason):
             return f"taken out of its queue: {reason}"
+        case Trimmed():
+            return f"the history is trimmed: {event.reason}"
         case Permits():
             return f"{limit_text(event)}: {event.reason}"
         case events.Again(task):

@@ -21,6 +21,9 @@ from .tables import FACTS, LEFT_OUT, STATES, UNFINISHED, Fact, State
 from .views import folder, views
 
 _WAITING = 2
+_COMPLETE_FROM = """
+SELECT make_timestamp(coalesce(max(greatest((data->>'metrics')::BIGINT, (data->>'logs')::BIGINT,
+    (data->>'minutes')::BIGINT)), 0))::DATE FROM _events WHERE kind = 'trimmed'"""
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -58,6 +61,8 @@ class Writer:
         self._number = 0
         self._streams = dict(self._database.rows("SELECT stream, seq FROM _positions"))
         self._lineage = dict(self._database.rows("SELECT stream, name FROM _lineage"))
+        # What retention took from the database stays in a copy that has it.
+        ((self._complete_from,),) = self._database.rows(_COMPLETE_FROM)
 
     def messages(self) -> Iterator[Part | Contents]:
         """The files, and what the whole is then. Without files nothing is new."""
@@ -113,7 +118,7 @@ class Writer:
             f" WHERE {fact.rows.format(since, upto)} ORDER BY day"
         ):
             partition, begin = f"{folder(table)}/day={day}", since
-            if partition in self._whole:
+            if partition in self._whole and day >= self._complete_from:
                 self._replaced.append(partition)
                 begin = 0
             yield from self._part(
