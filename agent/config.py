@@ -12,6 +12,7 @@ from ..core import units
 from ..core.fleet.served import GpuCount
 from ..core.fleet.services import LIMITS, with_limits
 from ..core.spec import Limits, Spec
+from ..core.trackers import TRACKERS
 from .sources.credentials import Protocol
 
 OnDisconnect = Literal["freeze", "run", "stop"]
@@ -96,6 +97,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     disk_floor: str = "auto"
     cache_bytes: int = 100 * 2**30
     cache_kinds: Mapping[str, int] = {}
+    trackers: frozenset[str] = frozenset(TRACKERS)
     sample_every: float = 0.5
     report_every: float = 10.0
 

@@ -59,6 +59,8 @@ from .reporting.spool import Spool
 from .secret_sources import SecretSources
 from .sources.credentials import credentials
 from .supervision.forkserver import Forkserver
+from .trackers.door import Door, listening
+from .trackers.office import new_office
 from .trust import trusted_file
 
 log = logging.getLogger("evq.agent")
@@ -234,6 +236,10 @@ async def equipped(
         ]
         for channel in channels:
             stack.callback(channel.close)
+        door = None
+        if "mlflow" in config.trackers:
+            door = Door(listening(), new_office(sockets, config.state / "work"))
+            stack.push_async_callback(door.close)
         memory = MemoryWatch()
         stack.callback(memory.close)
         means = Means(
@@ -256,6 +262,7 @@ async def equipped(
             watch=MachineWatch(bus, config, instance, pool.port, pool.chosen),
             pool=pool,
             diary=diary,
+            door=door,
         )
         yield means, channels
 
@@ -278,6 +285,7 @@ def describe(means: Means) -> AgentUp:
         python=platform.python_version(),
         gpus=tuple(gpu.id for gpu in means.pool.chosen),
         services=config.services,
+        gpu_memory=tuple(gpu.memory for gpu in means.pool.chosen),
     )
 
 

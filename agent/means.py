@@ -24,12 +24,14 @@ from .reporting.outbox import Outbox
 from .reporting.redactor import Redactor
 from .secret_sources import SecretSources
 from .supervision.forkserver import Forkserver
+from .trackers.door import Door
 
 
 @dataclass(frozen=True)
 class Means:
     """One set per agent process. `sdk` is the folder that makes `import evq` work in a task;
-    `redactor` knows the passwords of the agent's own that set-up may print."""
+    `redactor` knows the passwords of the agent's own that set-up may print; `door` is where
+    MLflow clients call, None if they are not to."""
 
     bus: Bus
     author: Author
@@ -50,6 +52,7 @@ class Means:
     watch: MachineWatch
     pool: Pool
     diary: Diary
+    door: Door | None
 
     def presence(self, claims: tuple[int, ...], **more: Any) -> AgentPresence:
         """What the agent says of itself: what it is, which claims it holds, and `more`."""

@@ -17,6 +17,7 @@ from ..core.errors import UsageError
 from ..core.fleet.served import GpuCount, read_queues
 from ..core.fleet.services import parse_limits
 from ..core.ids import check_name
+from ..core.trackers import read_trackers
 from .config import Config, parse_kinds
 
 NAMES = {"state": "state-dir", "cache": "cache-dir", "labels": "label"}
@@ -56,6 +57,7 @@ READERS: Mapping[str, Callable[[str], Any]] = {
     "pass_env": _words,
     "secrets_env": _words,
     "cache_kinds": parse_kinds,
+    "trackers": read_trackers,
     "labels": _pairs,
     "queue_gpus": _counts,
     "service_limits": parse_limits,

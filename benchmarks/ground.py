@@ -13,9 +13,10 @@ from pathlib import Path
 
 import msgspec
 
-from evq.cli.stack.embedded import Address, Port, find_server, server_argv, server_variables
+from evq.cli.stack.embedded import Port, find_server, server_argv, server_variables
 from evq.core.bus.connect import Login
 from evq.core.errors import Unreachable
+from evq.core.listening import Address
 from evq.core.sdk.client import Client, open_client
 
 

@@ -19,22 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import ground
+from machines import CONFIG, Held, Machines
 
-from evq.agent.config import Config
 from evq.core import subjects, wire
 from evq.core.bus.connect import Bus, connect
-from evq.core.fleet.samples import Figure, Gpus, Machine, Processes, Sample, Shares
 from evq.projector import main as projector
 from evq.projector.samples.columns import HOUR, KINDS, MINUTE
 from evq.projector.samples.roll_up import drop, roll_up
 from evq.projector.store import Database, database_file
 
-CONFIG = Config(queues=("q",), state=Path(), cache=Path())
-CORES = 64
 TASK_SECONDS = 3600
 IN_FLIGHT = 500
-KINDS_OF_FIGURE = 4096
-"""How many different figures of each kind there are: to make each anew would take hours."""
 
 QUESTIONS = {
     "the fleet now": "SELECT agent, cpu.mean, memory.last FROM machine_latest",
@@ -55,38 +50,13 @@ QUESTIONS = {
 }
 
 
-class Tables:
-    """Figures to choose from."""
-
-    def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
-        self._made: dict[tuple[float, float, int], list[Figure]] = {}
-
-    def pick(self, least: float, most: float, places: int = 0) -> Figure:
-        """Some figure between the two."""
-        known = self._made.get((least, most, places))
-        if known is None:
-            known = [self._make(least, most, places) for _ in range(KINDS_OF_FIGURE)]
-            self._made[least, most, places] = known
-        return known[int(self._chance.random() * KINDS_OF_FIGURE)]
-
-    def _make(self, least: float, most: float, places: int) -> Figure:
-        low, middle, high = sorted(
-            round(self._chance.uniform(least, most), places or None) for _ in range(3)
-        )
-        return (middle, high, low)
-
-
 class Fleet:
-    """Machines whose GPUs are busy, and what their agents say of them."""
+    """Machines each of whose GPUs has a task of an hour, and what their agents say of them."""
 
     def __init__(self, machines: int, gpus: int) -> None:
-        self._chance = chance = random.Random(5)
-        self._tables = Tables(chance)
-        self._gpus = gpus
-        self.ids = [
-            [f"GPU-{chance.getrandbits(128):032x}" for _ in range(gpus)] for _ in range(machines)
-        ]
+        self._machines = Machines(machines, gpus)
+        chance = random.Random(6)
+        self.ids = self._machines.ids
         self._tasks = [[f"{chance.getrandbits(60):012x}"[-12:] for _ in range(gpus)]
                        for _ in range(machines)]  # fmt: skip
 
@@ -94,79 +64,19 @@ class Fleet:
         """All that is said in the `seconds` before `end`, as it would come."""
         every = CONFIG.report_every
         for number in range(int(seconds / every)):
-            for machine, _ in enumerate(self.ids):
-                agent = f"gpu-{machine:03}"
+            for machine, agent in enumerate(self._machines.names):
                 ago = seconds - (number + 1 + machine / len(self.ids)) * every
-                sample = self._sample(machine, agent, number, end - int(ago * 1e6))
+                held = self._held(machine, int(number * every / TASK_SECONDS) + 1)
+                sample = self._machines.sample(machine, number, end - int(ago * 1e6), held)
                 yield subjects.samples(agent), wire.encode_sample(sample)
 
-    def _sample(self, machine: int, agent: str, number: int, at: int) -> Sample:
-        pick, count = self._tables.pick, self._gpus
-        places = range(count)
-        memory = [(20_000 + 5000 * place,) * 3 for place in places]
-        generation = int(number * CONFIG.report_every / TASK_SECONDS) + 1
-        claims = tuple(
-            (generation * len(self.ids) + machine) * count + place + 1 for place in places
-        )
-        tasks = tuple(f"{name[:-2]}{generation:02}" for name in self._tasks[machine])
-        return Sample(
-            agent=agent,
-            instance=f"{machine:012x}",
-            number=number,
-            at=at,
-            seconds=CONFIG.report_every,
-            readings=int(CONFIG.report_every / CONFIG.sample_every),
-            machine=Machine(
-                cpu=pick(20, 60, 1),
-                load=pick(20, 40, 1),
-                temperature=pick(50, 70),
-                memory=pick(200_000, 210_000),
-                memory_total=1_031_000,
-                swap=(0, 0, 0),
-                swap_total=0,
-                disk=(900_000, 900_000, 900_000),
-                disk_total=3_600_000,
-                disk_read=pick(0, 200_000),
-                disk_write=pick(0, 100_000),
-                net_in=pick(0, 100_000),
-                net_out=pick(0, 10_000),
-            ),
-            cores=tuple(int(pick(0, 100)[0]) for _ in range(CORES)),
-            gpus=Gpus(
-                index=tuple(places),
-                id=tuple(self.ids[machine]),
-                name=("NVIDIA A100-SXM4-80GB",) * count,
-                total=(81_920,) * count,
-                limit=(400,) * count,
-                utilisation=tuple(pick(60, 100) for _ in places),
-                memory_utilisation=tuple(pick(20, 60) for _ in places),
-                memory=tuple(memory),
-                temperature=tuple(pick(55, 70) for _ in places),
-                power=tuple(pick(200, 400) for _ in places),
-                clock=tuple(pick(1300, 1410) for _ in places),
-                memory_clock=((1593, 1593, 1593),) * count,
-                outside=((0, 0, 0),) * count,
-                trouble=("",) * count,
-            ),
-            processes=Processes(
-                gpu=tuple(places),
-                pid=tuple(10_000 + claim for claim in claims),
-                user=("ada",) * count,
-                name=("python",) * count,
-                memory=tuple(taken[0] for taken in memory),
-                claim=claims,
-            ),
-            shares=Shares(
-                claim=claims,
-                task=tasks,
-                attempt=(1,) * count,
-                cpu=tuple(pick(300, 700) for _ in places),
-                memory=tuple(pick(20_000, 21_000) for _ in places),
-                processes=((9, 9, 9),) * count,
-                gpu=tuple(pick(60, 100) for _ in places),
-                gpu_memory=tuple(memory),
-            ),
-        )
+    def _held(self, machine: int, generation: int) -> list[Held | None]:
+        tasks = self._tasks[machine]
+        first = (generation * len(self.ids) + machine) * len(tasks) + 1
+        return [
+            Held(first + place, f"{name[:-2]}{generation:02}", 1)
+            for place, name in enumerate(tasks)
+        ]
 
 
 async def fill(bus: Bus, fleet: Fleet, seconds: float) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 import click
 import msgspec
 
+from ..core.words.phrases import count_of as count_of
 from .options import THIS_RUN
 
 GAP = "  "
@@ -154,11 +155,6 @@ def _line(columns: Sequence[Column], cells: Sequence[str], widths: Sequence[int]
 
 def _one_line(value: object) -> str:
     return "" if value is None else " ".join(str(value).split())
-
-
-def count_of(number: int, noun: str) -> str:
-    """A number and what it counts: `1 task`, `3 tasks`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def width(text: str) -> int:

@@ -29,6 +29,7 @@ from .outcomes import Outcome as Outcome
 from .queueing.permits import Permits
 from .queueing.queues import QueueEvent
 from .retention import Trimmed
+from .saved_queries import QueryEvent
 from .spec import Spec
 
 
@@ -304,7 +305,7 @@ class Again(msgspec.Struct, frozen=True, tag_field="kind", tag="again", omit_def
     rank: float | None = None
 
 
-Event = Lifecycle | Again | AgentEvent | QueueEvent | Permits | Trimmed
+Event = Lifecycle | Again | AgentEvent | QueueEvent | Permits | Trimmed | QueryEvent
 
 
 # --- telemetry --------------------------------------------------------------------------------
@@ -351,7 +352,22 @@ class Progress(msgspec.Struct, frozen=True, tag_field="kind", tag="progress", kw
     text: str = ""
 
 
-Telemetry = Log | Metric | Progress
+class Remarks(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="remarks", omit_defaults=True, kw_only=True
+):
+    """What an attempt says of itself, by name: parameters and tags that its tracker logged.
+
+    Of two that have one name, the later counts.
+    """
+
+    attempt: int
+    claim: int
+    at: int
+    params: dict[str, str] = {}
+    tags: dict[str, str] = {}
+
+
+Telemetry = Log | Metric | Progress | Remarks
 
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -197,6 +197,11 @@ class Presence(Protocol):
         """Every value that has not run out."""
         ...
 
+    def follow(self) -> AbstractAsyncContextManager[AsyncIterator[Mapping[str, bytes]]]:
+        """The values that are there by their names, then what is said as it comes, without end.
+        One that was taken back is empty; that one has run out is not told."""
+        ...
+
 
 class Objects(Protocol):
     """Files by name. A name is derived from the content, so an object never changes."""

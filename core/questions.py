@@ -1,6 +1,7 @@
 """What one may ask a projector, and the parts of its answers.
 
-A question goes to `evqsvc.named` or `evqsvc.sql` as JSON. The first part of an answer is a
+A question goes to `evqsvc.named` or `evqsvc.sql` as JSON; `evqsvc.position` wants none, and its
+answer is a head alone, which says how far the projector is. The first part of an answer is a
 `Head`, each later one a list of rows, a row being a list of values in the head's order.
 """
 
@@ -10,20 +11,34 @@ from typing import Any
 
 import msgspec
 
+CATALOGUE = "catalogue"
+"""The question for the queries that people can ask by name: one column, a `Query` in JSON."""
+
 
 class Named(msgspec.Struct, frozen=True):
-    """A question that the projector knows by name, with its parameters."""
+    """A question that the projector knows by name, with its parameters.
+
+    Who has just written something wants a `fresh` answer, which waits until all that the streams
+    hold is in the database. Who follows the log from the answer's sequence on needs none.
+    """
 
     name: str
     params: dict[str, Any] = {}
+    fresh: bool = True
 
 
 class Sql(msgspec.Struct, frozen=True):
-    """A query of the user's own; it is read-only and bounded in time (seconds) and rows."""
+    """A query of the user's own; it is read-only and bounded in time (seconds) and rows.
+
+    `params` are the values of `$NAME` in it. With `only_names` it is not carried out: the answer
+    is the names of the parameters that it wants, one a row, if it can be read at all.
+    """
 
     text: str
     timeout: float = 30.0
     rows: int = 100_000
+    params: dict[str, Any] = {}
+    only_names: bool = False
 
 
 class Column(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ import msgspec
 from . import units
 from .container import FREE, GUARDED, check_image, read_arguments
 from .ids import check_name
+from .trackers import FORMS, read_trackers
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     disk_floor: int | str = "auto"
     cache_bytes: int = 100 * 1024**3
     cache_kinds: str = ""
+    trackers: str = "all"
     sample_every: float = 0.5
     report_every: float = 10.0
     keep_samples: float = 2 * 86_400.0
@@ -188,6 +190,11 @@ def _docker_allow(written: object) -> str:
     if not set(names) <= set(GUARDED):
         raise ValueError
     return ",".join(names)
+
+
+def _trackers(written: object) -> str:
+    read_trackers(_text(written))
+    return _text(written)
 
 
 _PART = re.compile(r"(?:100|\d{1,2})(?:\.\d+)?%\Z")
@@ -328,6 +335,11 @@ SETTINGS: Mapping[str, Setting] = {
         parse=_kinds,
         allowed="KIND=SIZE with commas between, such as environments=50GiB,code=5GiB",
         meaning="what a single kind of cache may take; `evq cache ls` names the kinds",
+    ),
+    "trackers": Setting(
+        parse=_trackers,
+        allowed=FORMS,
+        meaning="the trackers whose clients and files in tasks become metrics",
     ),
     "sample_every": _period("how often an agent looks at its machine", 0.1),
     "report_every": Setting(

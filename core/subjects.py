@@ -6,6 +6,7 @@ evq.t.<queue>.<task>                      lifecycle of one task, its compare-and
 evq.x.agent.<agent>                       agents that come and go
 evq.x.queue.<queue>                       what is done to a queue
 evq.x.permits.<queue>                     its limits, and which attempts are live under them
+evq.x.query.<name>                        a query that somebody saved
 evqtel.<queue>.<task>.<agent>             what a task says
 evqsam.<agent>                            what an agent sees of its machine
 evqcmd.<agent>                            "look at the log now", lost without harm
@@ -123,6 +124,11 @@ def permits(queue: str) -> str:
     return f"evq.x.permits.{queue}"
 
 
+def query_events(name: str) -> str:
+    """The subject of what is done to a saved query."""
+    return f"evq.x.query.{name}"
+
+
 def telemetry(queue: str, task: str, agent: str) -> str:
     """The subject of what a task says by way of an agent."""
     return f"evqtel.{queue}.{task}.{agent}"
@@ -175,6 +181,15 @@ def parse_permits(subject: str) -> str | None:
     match subject.split("."):
         case ["evq", "x", "permits", queue]:
             return queue
+        case _:
+            return None
+
+
+def parse_query_events(subject: str) -> str | None:
+    """The saved query that a subject names, or None for another subject."""
+    match subject.split("."):
+        case ["evq", "x", "query", name]:
+            return name
         case _:
             return None
 

@@ -1,83 +1,39 @@
-"""Questions and answers: named ones from files, and SQL of the user's own in a cell."""
+"""Questions and answers: named ones from files, and SQL of users' own in a cell."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncIterator, Mapping
+import difflib
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from functools import cache
-from importlib import resources
 from typing import Any
 
 import msgspec
 
-from ..core.errors import QueryFailed, UsageError
-from ..core.questions import Column, Head, Named, Sql
+from ..core.errors import NotFound, UsageError
+from ..core.queries import Query, query_name, values_for
+from ..core.questions import CATALOGUE, Column, Head, Named, Sql
+from . import saved
+from .catalogue import questions, reports
 from .cells import Cells, ask
 from .follow import Follower
 from .snapshots import Snapshots
-from .store import Answer, Database, Failed, Unfit
 from .values import parts
-
-FILES = ("queries.sql", "machines.sql", "reports.sql", "retention.sql")
-"""What the verbs ask, and what people ask."""
-
-_HEADING = re.compile(r"^-- name: (\w+)\((.*)\)$", re.MULTILINE)
 
 _named = msgspec.json.Decoder(Named)
 _sql = msgspec.json.Decoder(Sql)
 
 
-class Query(msgspec.Struct, frozen=True):
-    """A named question: its SQL, the parameters it must have, and those it may have."""
-
-    sql: str
-    required: tuple[str, ...]
-    optional: dict[str, Any]
-
-
-@cache
-def queries() -> Mapping[str, Query]:
-    """All named questions, from `FILES`."""
-    found: dict[str, Query] = {}
-    for file in FILES:
-        text = resources.files(__package__).joinpath(file).read_text("utf-8")
-        _, *pieces = _HEADING.split(text)
-        for name, parameters, sql in zip(pieces[::3], pieces[1::3], pieces[2::3], strict=True):
-            found[name] = _query(parameters, sql)
-    return found
-
-
-def _query(parameters: str, sql: str) -> Query:
-    pairs = [word.strip().partition("=") for word in parameters.split(",") if word]
-    return Query(
-        sql.strip(),
-        tuple(name for name, equals, _ in pairs if not equals),
-        {name: msgspec.json.decode(value) for name, equals, value in pairs if equals},
-    )
-
-
 def parameters_for(question: Named) -> tuple[str, dict[str, Any]]:
-    """The SQL of a question and all its parameters. Raises `UsageError`."""
-    query = queries().get(question.name.replace("-", "_"))
+    """The SQL of one of evq's own questions and all its parameters. Raises `UsageError`."""
+    query = own(question.name)
     if query is None:
-        raise UsageError(
-            f"there is no question {question.name!r}", why="there are " + ", ".join(queries())
-        )
-    given = question.params
-    missing = [name for name in query.required if given.get(name) is None]
-    unknown = [name for name in given if name not in query.required and name not in query.optional]
-    if missing or unknown:
-        names = ", ".join((*query.required, *query.optional)) or "no parameters"
-        raise UsageError(
-            f"{question.name} cannot be asked like this",
-            why=" and ".join(
-                [f"{name} is missing" for name in missing]
-                + [f"it has no {name}" for name in unknown]
-            ),
-            fix=f"{question.name} takes {names}",
-        )
-    return query.sql, query.optional | given
+        raise NotFound(f"there is no question {question.name}", fix="evq sql --list")
+    return query.text, values_for(query, question.params)
+
+
+def own(name: str) -> Query | None:
+    """evq's own question of this name; `-` and `_` are the same in it."""
+    return questions().get(name.replace("-", "_"))
 
 
 class Answers:
@@ -89,18 +45,71 @@ class Answers:
         self._cells = cells
 
     async def named(self, data: bytes) -> AsyncIterator[bytes]:
-        """The answer to a `Named`: a head, then rows."""
-        sql, parameters = parameters_for(_decode(_named, data))
-        last = await self._follower.catch_up()
-        seq, answer = await self._follower.read(lambda database: _ask(database, sql, parameters))
+        """The answer to a `Named`: a head, then rows. evq's own comes before one that was saved."""
+        question = _decode(_named, data)
+        if question.name == CATALOGUE:
+            answer = self._catalogue()
+        elif query := own(question.name):
+            answer = self._own(query.text, values_for(query, question.params), question.fresh)
+        else:
+            query = await self._saved(question.name)
+            answer = self._in_a_cell(Sql(query.text, params=values_for(query, question.params)))
+        async with aclosing(answer):
+            async for part in answer:
+                yield part
+
+    async def position(self, data: bytes) -> AsyncIterator[bytes]:
+        """How far the lifecycle stream is in the database; costs no look into it."""
+        yield msgspec.json.encode(Head((), self._follower.position[0]))
+
+    async def sql(self, data: bytes) -> AsyncIterator[bytes]:
+        """The answer to an `Sql`: a head, then rows as the cell makes them."""
+        async with aclosing(self._in_a_cell(_decode(_sql, data))) as answer:
+            async for part in answer:
+                yield part
+
+    async def _own(
+        self, sql: str, parameters: dict[str, Any], fresh: bool
+    ) -> AsyncGenerator[bytes]:
+        last = await (self._follower.catch_up() if fresh else self._follower.end())
+        seq, answer = await self._follower.ask(sql, parameters)
         columns = tuple(Column(name, kind) for name, kind in answer.columns)
         yield msgspec.json.encode(Head(columns, seq, max(0, last - seq)))
         for part in parts(answer.rows, [column.type for column in columns]):
             yield part
 
-    async def sql(self, data: bytes) -> AsyncIterator[bytes]:
-        """The answer to an `Sql`: a head, then rows as the cell makes them."""
-        question = _decode(_sql, data)
+    async def _saved(self, name: str) -> Query:
+        """The query that a user saved by this name. Raises `NotFound`."""
+        wanted = query_name(name)
+        await self._follower.catch_up()
+        _, known = await self._known()
+        for query in known:
+            if query.name == wanted:
+                return query
+        names = [query.name for query in known] + [name.replace("_", "-") for name in questions()]
+        near = difflib.get_close_matches(wanted, names, n=3)
+        raise NotFound(
+            f"there is no query @{wanted}",
+            why=f"near it are {', '.join('@' + name for name in near)}" if near else "",
+            fix="evq sql --list",
+        )
+
+    async def _known(self) -> tuple[int, list[Query]]:
+        """The queries that users saved, and the sequence at which these are all."""
+        seq, answer = await self._follower.ask(saved.READ, {})
+        return seq, saved.read(answer.rows)
+
+    async def _catalogue(self) -> AsyncGenerator[bytes]:
+        """The queries that people ask, each as one JSON document: evq's own, then saved ones."""
+        last = await self._follower.catch_up()
+        seq, known = await self._known()
+        ours = [query for group in reports().values() for query in group.values()]
+        rows = [[msgspec.json.encode(query).decode()] for query in (*ours, *known)]
+        yield msgspec.json.encode(Head((Column("query", "JSON"),), seq, max(0, last - seq)))
+        for part in parts(rows, ["JSON"]):
+            yield part
+
+    async def _in_a_cell(self, question: Sql) -> AsyncGenerator[bytes]:
         async with self._cells.cell() as process:
             last = await self._follower.catch_up()
             async with self._snapshots.use(self._follower.position) as snapshot:
@@ -118,12 +127,3 @@ def _decode(decoder: msgspec.json.Decoder[Any], data: bytes) -> Any:
         return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError("the question cannot be read", why=str(error)) from error
-
-
-def _ask(database: Database, sql: str, parameters: dict[str, Any]) -> Answer:
-    try:
-        return database.answer(sql, parameters)
-    except (Failed, *Unfit) as error:
-        raise QueryFailed(
-            "the question cannot be answered", why=str(error).splitlines()[0], fix="evq status"
-        ) from error

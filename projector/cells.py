@@ -87,7 +87,16 @@ async def ask(
     Raises `QueryFailed`.
     """
     timeout = min(max(question.timeout, 0.001), LONGEST_SECONDS)
-    order = Order(str(snapshot), question.text, timeout, question.rows, _MEMORY, _THREADS)
+    order = Order(
+        str(snapshot),
+        question.text,
+        timeout,
+        question.rows,
+        _MEMORY,
+        _THREADS,
+        question.params,
+        question.only_names,
+    )
     loop = asyncio.get_running_loop()
     executioner = loop.call_later(timeout + _GRACE_SECONDS, _kill, process)
     end = loop.time() + timeout

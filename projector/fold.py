@@ -21,14 +21,19 @@ from ..core.events import (
     Log,
     Metric,
     Progress,
+    Remarks,
     Telemetry,
 )
 from ..core.evolve import create, evolve
+from ..core.fleet.agent_record import AgentRecord, evolve_agent
 from ..core.handle import absorb_queue
+from ..core.moments import writable as time
 from ..core.ports import Stored
+from ..core.queries import Query
 from ..core.queueing.permits import Permits
 from ..core.queueing.queues import QueueEvent, QueueState
 from ..core.retention import Trimmed
+from ..core.saved_queries import QueryEvent, QuerySaved, saved_query
 from ..core.state import Attempt, Task
 from ..core.subjects import (
     HISTORY_EVENTS,
@@ -37,12 +42,12 @@ from ..core.subjects import (
     parse_hint,
     parse_lifecycle,
     parse_permits,
+    parse_query_events,
     parse_queue_events,
     parse_telemetry,
 )
 from ..core.wire import Broken, Unknown
-from .agent_rows import AgentRow, agent_row
-from .rows import DeadLetter, EventRow, PermitsRow, permits_row, time
+from .rows import DeadLetter, EventRow, PermitsRow, permits_row
 
 _AGENT_SUBJECT = "evq.x.agent."
 
@@ -62,10 +67,11 @@ class Folded(msgspec.Struct):
     """What a batch of the lifecycle stream makes of what was known before."""
 
     tasks: dict[str, Task] = {}
-    agents: dict[str, AgentRow] = {}
+    agents: dict[str, AgentRecord] = {}
     queues: dict[str, QueueState] = {}
     permits: dict[str, PermitsRow] = {}
     trimmed: list[tuple[int, Trimmed]] = []
+    queries: dict[str, Query | None] = {}
     events: list[EventRow] = []
     dead: list[DeadLetter] = []
 
@@ -79,7 +85,7 @@ def task_of(subject: str) -> str | None:
 def fold_lifecycle(
     messages: Iterable[Stored],
     tasks: Mapping[str, Task],
-    agents: Mapping[str, AgentRow],
+    agents: Mapping[str, AgentRecord],
     queues: Mapping[str, QueueState],
     seen: int,
 ) -> Folded:
@@ -103,7 +109,7 @@ def _fold_one(
     stored: Stored,
     message: Envelope | Unknown,
     tasks: Mapping[str, Task],
-    agents: Mapping[str, AgentRow],
+    agents: Mapping[str, AgentRecord],
     queues: Mapping[str, QueueState],
 ) -> None:
     subject = stored.subject
@@ -131,6 +137,8 @@ def _fold_one(
         folded.events.append(_event_row(stored, message, None))
     elif subject == HISTORY_EVENTS:
         _fold_trimmed(folded, stored.seq, message)
+    elif name := parse_query_events(subject):
+        _fold_query(folded, message, name)
         folded.events.append(_event_row(stored, message, None))
     else:
         raise Strange("no such subject is known")
@@ -189,12 +197,12 @@ def _enqueue(
     folded.tasks[name] = create(seq, envelope.at, envelope.by, event)
 
 
-def _fold_agent(folded: Folded, envelope: Envelope, agents: Mapping[str, AgentRow]) -> None:
+def _fold_agent(folded: Folded, envelope: Envelope, agents: Mapping[str, AgentRecord]) -> None:
     event = envelope.event
     if not isinstance(event, AgentEvent):
         raise Strange(f"{_kind(envelope)} is no event of an agent's life")
     before = folded.agents.get(event.agent) or agents.get(event.agent)
-    row = agent_row(before, envelope.at, envelope.by, event)
+    row = evolve_agent(before, envelope.at, envelope.by, event)
     if row:
         folded.agents[event.agent] = row
 
@@ -214,6 +222,18 @@ def _fold_trimmed(folded: Folded, seq: int, message: Envelope | Unknown) -> None
     if not isinstance(message.event, Trimmed):
         raise Strange(f"{_kind(message)} is no event of the history")
     folded.trimmed.append((seq, message.event))
+
+
+def _fold_query(folded: Folded, message: Envelope | Unknown, name: str) -> None:
+    """Each such event says all there is to say, too; null is a query that is no more."""
+    if isinstance(message, Unknown):
+        return
+    event = message.event
+    if not isinstance(event, QueryEvent):
+        raise Strange(f"{_kind(message)} is no event of a saved query")
+    folded.queries[name] = (
+        saved_query(event, message.by, message.at) if isinstance(event, QuerySaved) else None
+    )
 
 
 def _kind(message: Envelope | Unknown) -> str:
@@ -269,6 +289,7 @@ class Said(msgspec.Struct):
 
     metrics: list[tuple[object, ...]] = []
     logs: list[tuple[object, ...]] = []
+    remarks: list[tuple[object, ...]] = []
     progress: dict[int, tuple[object, ...]] = {}
     dead: list[DeadLetter] = []
 
@@ -316,6 +337,8 @@ def _sort_one(said: Said, stored: Stored, record: Telemetry | Broken, claims: Cl
         case Log():
             _same_length(record.at, record.stream, record.text)
             said.logs.append(row)
+        case Remarks():
+            said.remarks.append(row)
         case Progress(at=when, done=done, total=total, text=words):
             said.progress[record.claim] = (record.claim, stored.seq, time(when), done, total, words)
 

@@ -1,6 +1,7 @@
 """From the streams into the database: read them, gather, write, and say how far it is.
 
-All work with the database is done by one thread, so that the event loop never waits for a disk.
+All writing is done by one thread, so that the event loop never waits for a disk; questions are read
+by others beside it.
 After any failure of the database the file is opened again, and reading goes on from the position
 that it names: what was written is not written again, and what was not is read again.
 """
@@ -9,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -26,9 +27,10 @@ from ..core.subjects import SAMPLES_STREAM, TELEMETRY_STREAM
 from .history.compact import Compacted, adopt, compact, copy_of, discard, is_wasteful
 from .history.trim import step
 from .projection import FAR, Batch, Projection
+from .readers import Readers, being_opened
 from .samples.roll_up import KEEP_SECONDS, LOOK_SECONDS, Housekeeping
 from .samples.write import forget_samples_after
-from .store import REBUILD, Database, Failed, Position, room
+from .store import REBUILD, Answer, Database, Failed, Position, room
 from .telemetry import forget_after
 
 T = TypeVar("T")
@@ -109,6 +111,7 @@ class Follower:
         self._keep = keep
         self._thread = ThreadPoolExecutor(1, "duckdb")
         self._projection: Projection | None = None
+        self._readers: Readers | None = None
         self._created: dict[str, str] = {}
         self._arrived = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -137,6 +140,7 @@ class Follower:
         }
         self._created = {name: position.created for name, position in streams.items()}
         self._projection = await self._in_thread(lambda: self._open(streams))
+        self._readers = Readers(self._projection.database)
         self._tell_position()
 
     def _open(self, streams: dict[str, Position]) -> Projection:
@@ -160,20 +164,35 @@ class Follower:
 
     async def close(self) -> None:
         """Close the file."""
-        projection, self._projection = self._projection, None
-        if projection:
-            await self._in_thread(projection.database.close)
+        await self._close()
         self._thread.shutdown()
 
-    async def read(self, work: Callable[[Database], T]) -> tuple[int, T]:
-        """What `work` makes of the database, and the lifecycle sequence that it saw."""
+    async def _close(self) -> None:
+        projection, self._projection = self._projection, None
+        readers, self._readers = self._readers, None
+        if readers:
+            await self._in_thread(readers.close)
+        if projection:
+            await self._in_thread(projection.database.close)
 
-        def reading() -> tuple[int, T]:
+    async def ask(self, sql: str, parameters: Mapping[str, Any]) -> tuple[int, Answer]:
+        """The answer to a question, and the lifecycle sequence that it saw; beside the writing.
+
+        Raises `QueryFailed` or `Conflict`.
+        """
+        if self._readers is None:
+            raise being_opened()
+        return await self._readers.ask(sql, parameters)
+
+    async def alone(self, work: Callable[[Database], T]) -> T:
+        """What `work` makes of the database while nothing is written. Raises `Conflict`."""
+
+        def working() -> T:
             if self._projection is None:
-                raise Conflict("the database is being opened again", fix="ask again in a moment")
-            return self._projection.lifecycle, work(self._projection.database)
+                raise being_opened()
+            return work(self._projection.database)
 
-        return await self._in_thread(reading)
+        return await self._in_thread(working)
 
     # --- following ----------------------------------------------------------------------------
 
@@ -203,9 +222,7 @@ class Follower:
         return _Inbox(lifecycle, rhythm), _Inbox(telemetry, rhythm), _Inbox(samples, rhythm)
 
     async def _reopen(self) -> None:
-        projection, self._projection = self._projection, None
-        if projection:
-            await self._in_thread(projection.database.close)
+        await self._close()
         if saved := await self._in_thread(lambda: adopt(self._path)):
             self._say(f"the database gave back {saved / 2**20:,.1f} MiB")
         while self._projection is None:
@@ -302,10 +319,17 @@ class Follower:
 
     # --- freshness and identity ---------------------------------------------------------------
 
+    async def end(self) -> int:
+        """The sequence of the lifecycle stream's last event."""
+        try:
+            return await self._bus.log.last_seq()
+        except (BusAway, ApiError):
+            return self.position[0]
+
     async def catch_up(self) -> int:
         """Wait until all that the streams hold now is in the database, for two seconds at most.
 
-        Returns the sequence of the lifecycle stream's last event, which may be further.
+        Returns the `end`, which may be further.
         """
         try:
             ends = [info.state.last_seq for _, info in await self._look()]

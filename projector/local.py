@@ -14,12 +14,15 @@ from contextlib import suppress
 
 import msgspec
 
-from ..core.errors import EvqError
+from ..core.errors import EvqError, NotFound
 from ..core.history import Refusal, Word
+from ..core.queries import Query, query_name, values_for
 from ..core.questions import Column, Head, Named, Sql
-from .answers import parameters_for
-from .sandbox import HEAD, Order, carry_out, renounce, unexpected
+from . import saved
+from .answers import own
+from .sandbox import HEAD, ROWS, Order, carry_out, renounce, unexpected
 
+NAMED_SECONDS = 600.0
 _MEMORY = 4 * 2**30
 
 _columns = msgspec.json.Decoder(tuple[Column, ...])
@@ -32,7 +35,7 @@ def main(arguments: Sequence[str]) -> None:
     data = sys.stdin.buffer.read()
     with suppress(BrokenPipeError):
         try:
-            for line in _lines(_order(edition, kind, data)):
+            for line in _lines(_order(edition, _sql(edition, kind, data))):
                 _print(line)
             _print(msgspec.json.encode(Word()))
         except EvqError as error:
@@ -55,16 +58,27 @@ def _refusal(error: EvqError) -> bytes:
     return msgspec.json.encode(Word(refusal=refusal))
 
 
-def _order(edition: str, kind: str, data: bytes) -> Order:
-    text, parameters, limits = "", None, Sql("")
-    if kind == "named":
-        text, parameters = parameters_for(msgspec.json.decode(data, type=Named))
-    else:
-        limits = msgspec.json.decode(data, type=Sql)
-        text = limits.text
-    return Order(
-        edition, text, limits.timeout, limits.rows, _MEMORY, os.cpu_count() or 1, parameters
-    )
+def _order(edition: str, question: Sql) -> Order:
+    limits = (question.timeout, question.rows, _MEMORY, os.cpu_count() or 1)
+    return Order(edition, question.text, *limits, question.params, question.only_names)
+
+
+def _sql(edition: str, kind: str, data: bytes) -> Sql:
+    """The question as SQL; one by name is evq's own, or one that was saved before the export."""
+    if kind == "sql":
+        return msgspec.json.decode(data, type=Sql)
+    question = msgspec.json.decode(data, type=Named)
+    query = own(question.name) or _saved(edition, query_name(question.name))
+    return Sql(query.text, NAMED_SECONDS, params=values_for(query, question.params))
+
+
+def _saved(edition: str, name: str) -> Query:
+    answer = carry_out(_order(edition, Sql(saved.READ)))
+    rows = [row for kind, data in answer if kind == ROWS for row in msgspec.json.decode(data)]
+    for query in saved.read(rows):
+        if query.name == name:
+            return query
+    raise NotFound(f"there is no query @{name}", fix="evq sql --list")
 
 
 def _lines(order: Order) -> Iterator[bytes]:

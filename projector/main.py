@@ -117,7 +117,7 @@ async def _serve(
             database.copy(target)
             return follower.position
 
-        return (await follower.read(copying))[1]
+        return await follower.alone(copying)
 
     snapshots, cells = Snapshots(path.with_name("snapshots"), copy), Cells()
     answers = Answers(follower, snapshots, cells)
@@ -128,6 +128,7 @@ async def _serve(
             bus.calls.serve(question("named"), answers.named),
             bus.calls.serve(question("sql"), answers.sql),
             bus.calls.serve(question("export"), exports.export),
+            bus.calls.serve(question("position"), answers.position),
         ):
             if on_ready:
                 on_ready()

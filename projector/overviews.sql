@@ -4,16 +4,17 @@
 -- Each stretch that a task waited: from the event that put it into its queue to the next one.
 -- One that awaits others stands there from the last of `dependencies_ended` on.
 CREATE OR REPLACE VIEW waits AS
-WITH steps AS (
+WITH marks AS (
     SELECT task, kind, attempt, seq, ts,
-        lead(kind) OVER later AS next_kind, lead(attempt) OVER later AS next_attempt,
-        lead(ts) OVER later AS next_ts,
         CASE kind WHEN 'retry' THEN ts + to_microseconds((1e6 * (data->>'delay')::DOUBLE)::BIGINT)
             ELSE ts END AS since
     FROM _events
     WHERE kind IN ('enqueued', 'requeued', 'retry', 'lost', 'claimed', 'finished', 'aborted',
-        'dequeued', 'dependencies_ended')
-    WINDOW later AS (PARTITION BY task ORDER BY seq))
+        'dequeued', 'dependencies_ended')),
+steps AS (
+    SELECT task, kind, since, lead(kind) OVER later AS next_kind,
+        lead(attempt) OVER later AS next_attempt, lead(ts) OVER later AS next_ts
+    FROM marks WINDOW later AS (PARTITION BY task ORDER BY seq))
 SELECT s.task, CASE WHEN next_kind = 'claimed' THEN next_attempt END AS attempt, t.queue,
     t."user", t.project, t.gpus, s.kind AS after, s.since, s.next_ts AS until,
     coalesce(next_kind, '') AS ended_by,
@@ -24,30 +25,45 @@ WHERE s.kind IN ('requeued', 'retry', 'lost')
     OR s.kind = 'dependencies_ended' AND CASE WHEN next_kind IS NULL THEN t.state = 'queued'
         ELSE next_kind <> 'dependencies_ended' END;
 
+-- How large each GPU's memory is, as the agents said that offer it.
+CREATE OR REPLACE VIEW _gpu_sizes AS
+SELECT gpu, arg_max(memory, seq) AS memory
+FROM (SELECT seq, unnest((data->'gpus')::VARCHAR[]) AS gpu,
+        unnest((data->'gpu_memory')::BIGINT[]) AS memory
+    FROM _events WHERE kind = 'agent_up')
+WHERE memory > 0 GROUP BY gpu;
+
 -- Each attempt as what it cost, whether it came to anything or not.
 CREATE OR REPLACE VIEW usage AS
 WITH held AS (
-    SELECT *, _seconds(claimed, coalesce(ended, _now())) AS held,
-        _seconds(claimed, coalesce(started, ended, _now())) AS set_up
-    FROM _attempts)
+    SELECT *, greatest(0.0, _seconds(claimed, coalesce(ended, _now()))) AS held,
+        least(held, greatest(0.0, _seconds(claimed, coalesce(started, ended, _now())))) AS set_up
+    FROM _attempts),
+parts AS (
+    SELECT claim, sum(_part(a.gpu_memory, s.memory)) AS gpu_share
+    FROM (SELECT claim, gpu_memory, unnest(gpus) AS gpu FROM _attempts
+        WHERE gpu_memory IS NOT NULL) a LEFT JOIN _gpu_sizes s USING (gpu)
+    GROUP BY claim)
 SELECT a.task, a.attempt, t.queue, t."user", t.project, t.name, a.agent, a.host, a.claimed,
-    a.ended, a.outcome, a.cause, len(a.gpus) AS gpus, a.held AS held_seconds,
+    a.started, a.ended, a.outcome, a.cause, len(a.gpus) AS gpus,
+    coalesce(p.gpu_share, len(a.gpus)) AS gpu_share, a.held AS held_seconds,
     a.set_up AS setup_seconds, a.held - a.set_up AS run_seconds,
-    a.held / 3600 AS slot_hours, len(a.gpus) * a.held / 3600 AS gpu_hours,
+    a.held / 3600 AS slot_hours, coalesce(p.gpu_share, len(a.gpus)) * a.held / 3600 AS gpu_hours,
     coalesce(a.cpu_seconds, 0) / 3600 AS cpu_hours,
     a.ended IS NOT NULL AND a.outcome <> 'completed' AS wasted
-FROM held a JOIN _tasks t USING (task);
+FROM held a JOIN _tasks t USING (task) LEFT JOIN parts p ON p.claim = a.claim;
 
 -- Each GPU of each attempt, from the event that gave it to the one that took it back. By these
 -- sequences, not by clocks, two attempts do or do not have a GPU at once.
 CREATE OR REPLACE VIEW gpu_claims AS
 WITH ends AS (
     SELECT task, attempt, min(seq) AS seq FROM _events
-    WHERE kind IN ('finished', 'retry', 'lost') GROUP BY ALL)
-SELECT unnest(a.gpus) AS gpu, a.agent, a.instance, a.task, a.attempt, a.gpu_memory,
-    a.claim AS given, e.seq AS taken_back, a.claimed, a.ended,
-    _seconds(a.claimed, coalesce(a.ended, _now())) AS seconds
-FROM _attempts a LEFT JOIN ends e USING (task, attempt) WHERE len(a.gpus) > 0;
+    WHERE kind IN ('finished', 'retry', 'lost') GROUP BY ALL),
+given AS (SELECT *, unnest(gpus) AS gpu FROM _attempts)
+SELECT gpu, a.agent, a.instance, a.task, a.attempt, a.gpu_memory,
+    _part(a.gpu_memory, s.memory) AS share, a.claim AS given, e.seq AS taken_back, a.claimed,
+    a.ended, _seconds(a.claimed, coalesce(a.ended, _now())) AS seconds
+FROM given a LEFT JOIN ends e USING (task, attempt) LEFT JOIN _gpu_sizes s USING (gpu);
 
 -- Each task of an agent for services as what it is there: a sub-agent.
 CREATE OR REPLACE VIEW services AS

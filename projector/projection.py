@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ..core.events import Package
+from ..core.fleet.agent_record import AgentRecord
 from ..core.ports import Stored
 from ..core.queueing.queues import QueueState
 from ..core.state import Ended, Task
@@ -18,7 +19,6 @@ from ..core.subjects import (
     SAMPLES_STREAM,
     TELEMETRY_STREAM,
 )
-from .agent_rows import AgentRow
 from .fold import (
     Folded,
     Heard,
@@ -37,6 +37,7 @@ from .rows import (
     attempt_row,
     phase_rows,
     queue_row,
+    saved_query_row,
     set_name,
     task_row,
     unfold,
@@ -107,7 +108,7 @@ class Projection:
         self.database = database
         self._tasks: dict[str, Task] = {}
         self._claims: dict[int, tuple[str, int]] = {}
-        self._agents: dict[str, AgentRow] = {}
+        self._agents: dict[str, AgentRecord] = {}
         self._queues: dict[str, QueueState] = {}
         self._packages: set[str] = set()
         self._forget()
@@ -211,6 +212,9 @@ class Projection:
         database.append("_queues", [queue_row(queue) for queue in folded.queues.values()])
         database.delete("_permits", "queue", list(folded.permits))
         database.append("_permits", list(folded.permits.values()))
+        database.delete("_saved_queries", "query", list(folded.queries))
+        saved = [saved_query_row(query) for query in folded.queries.values() if query]
+        database.append("_saved_queries", saved)
         database.append("_events", folded.events)
         database.append("_dead_letters", folded.dead)
         for seq, event in folded.trimmed:
@@ -299,14 +303,14 @@ class Projection:
             self.database.move(SAMPLES_STREAM, messages[-1].seq)
 
 
-def _read_agents(database: Database) -> list[AgentRow]:
+def _read_agents(database: Database) -> list[AgentRecord]:
     columns = ", ".join(
         f"epoch_us({name})" if name in ("started", "last_event", "drained") else name
-        for name in AgentRow.__struct_fields__
+        for name in AgentRecord.__struct_fields__
     )
     rows = database.rows(f"SELECT {columns} FROM _agents")
-    fields = AgentRow.__struct_fields__
-    return [msgspec.convert(dict(zip(fields, row, strict=True)), AgentRow) for row in rows]
+    fields = AgentRecord.__struct_fields__
+    return [msgspec.convert(dict(zip(fields, row, strict=True)), AgentRecord) for row in rows]
 
 
 def _now() -> int:

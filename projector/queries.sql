@@ -78,6 +78,11 @@ ORDER BY ended DESC LIMIT least($limit, 10000);
 SELECT name, step, value, first, value AS last, min, max, n, ts FROM metric_latest
 WHERE task = $task ORDER BY name;
 
+-- name: remarks(task)
+SELECT kind, name, value FROM remarks
+WHERE task = $task AND attempt = (SELECT max(attempt) FROM remarks WHERE task = $task)
+ORDER BY kind, name;
+
 -- name: curve(task, name, points=500)
 WITH ordered AS (
     SELECT ts, step, value, attempt, place,

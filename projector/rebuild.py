@@ -28,6 +28,7 @@ _TELL_SECONDS = 5.0
 _OF_TELEMETRY = {
     "_metrics": "place >> 20 < $1",
     "_logs": "seq < $1",
+    "_remarks": "seq < $1",
     "_progress": "seq < $1",
     "_dead_letters": "stream = 'EVQTEL' AND seq < $1",
 }
@@ -57,12 +58,12 @@ async def rebuild_database(
         async with following(bus, new, say, RHYTHM, keep_samples) as follower:
             said = (await bus.telemetry.info()).state.first_seq
             seen = (await bus.samples.info()).state.first_seq
-            _, held = await follower.read(
+            held = await follower.alone(
                 lambda database: _take_over(database, path, said, seen, say)
             )
             await _reach_the_end(bus, follower, say)
-            await follower.read(lambda database: _settle(database, held))
-            _, counts = await follower.read(lambda database: _replace(database, path, held))
+            await follower.alone(lambda database: _settle(database, held))
+            counts = await follower.alone(lambda database: _replace(database, path, held))
             messages = sum(follower.position)
     finally:
         _remove(new)

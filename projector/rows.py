@@ -14,13 +14,12 @@ import msgspec
 from ..core import events, parameters
 from ..core.events import Package
 from ..core.fleet.resources import request_of
+from ..core.moments import writable as time
+from ..core.queries import Query
 from ..core.queueing.permits import Permits
 from ..core.queueing.queues import QueueState
 from ..core.spec import argv_text
 from ..core.state import Attempt, Ended, Queued, Task
-
-LATEST_TIME = 253_402_300_799_999_999
-"""The end of the year 9999: what comes after it is no timestamp."""
 
 _encoder = msgspec.json.Encoder()
 _task_decoder = msgspec.json.Decoder(Task)
@@ -158,6 +157,19 @@ class PermitsRow(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class SavedQueryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `_saved_queries`; `document` is the query itself."""
+
+    query: str
+    text: str
+    meaning: str
+    parameters: tuple[str, ...]
+    chart: str
+    by: str
+    saved: int
+    document: str
+
+
 class EventRow(msgspec.Struct, frozen=True):
     """A row of `_events`; `data` is the event's own JSON."""
 
@@ -179,11 +191,6 @@ class DeadLetter(msgspec.Struct, frozen=True):
     error: str
     payload: bytes
     seen: int
-
-
-def time(at: int) -> int:
-    """A writer's clock as a time that the database can hold."""
-    return min(max(at, 0), LATEST_TIME)
 
 
 def _time(at: int | None) -> int | None:
@@ -300,6 +307,20 @@ def permits_row(at: int, by: str, event: Permits) -> PermitsRow:
         since=time(at),
         by=by,
         reason=event.reason,
+    )
+
+
+def saved_query_row(query: Query) -> SavedQueryRow:
+    """The row of a query that a user saved."""
+    return SavedQueryRow(
+        query=query.name,
+        text=query.text,
+        meaning=query.meaning,
+        parameters=tuple(parameter.name for parameter in query.parameters),
+        chart=query.chart,
+        by=query.by,
+        saved=time(query.at),
+        document=_encoder.encode(query).decode(),
     )
 
 

@@ -41,11 +41,8 @@ _CLONE_NEWNET = 0x40000000
 
 
 class Order(msgspec.Struct, frozen=True):
-    """What to do: `timeout` is in seconds, `memory` in bytes, `rows` how many are allowed.
-
-    `path` is a snapshot, or the folder of an edition of an export. A text with `parameters` is
-    one of our own.
-    """
+    """What to do: `timeout` is in seconds, `memory` in bytes, `rows` how many are allowed; the
+    rest is as in `questions.Sql`. `path` is a snapshot, or the folder of an export's edition."""
 
     path: str
     text: str
@@ -53,7 +50,8 @@ class Order(msgspec.Struct, frozen=True):
     rows: int
     memory: int
     threads: int
-    parameters: dict[str, Any] | None = None
+    params: dict[str, Any] = {}
+    only_names: bool = False
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -161,7 +159,13 @@ def _answer(order: Order) -> Iterator[tuple[bytes, bytes]]:
     began = time.monotonic()
     try:
         connection = _connect(order)
-        result, columns = _execute(connection, order)
+        statement = _only_statement(connection, order.text)
+        if order.only_names:
+            yield HEAD, msgspec.json.encode([Column("name", "VARCHAR")])
+            yield from ((ROWS, part) for part in parts(_names(statement), ["VARCHAR"]))
+            return
+        _check_parameters(statement, order.params)
+        result, columns = _execute(connection, statement, order.params)
         yield HEAD, msgspec.json.encode(columns)
         rows = _rows(result, order.rows)
         for part in parts(rows, [column.type for column in columns]):
@@ -218,40 +222,55 @@ def _only_statement(connection: duckdb.DuckDBPyConnection, text: str) -> Any:
     return statements[0]
 
 
+def _names(statement: Any) -> list[tuple[str]]:
+    """The parameters that a statement wants."""
+    return [(name,) for name in sorted(statement.named_parameters)]
+
+
+def _check_parameters(statement: Any, given: dict[str, Any]) -> None:
+    wanted = [name for (name,) in _names(statement)]
+    if sorted(given) == wanted:
+        return
+    missing = [f"{name} is missing" for name in wanted if name not in given]
+    unknown = [f"it has no ${name}" for name in given if name not in wanted]
+    raise QueryFailed(
+        "the query's parameters are not those that were given",
+        why=" and ".join(missing + unknown),
+        fix=f"it takes {' '.join(f'{name}=…' for name in wanted)}" if wanted else "give none",
+    )
+
+
 def _execute(
-    connection: duckdb.DuckDBPyConnection, order: Order
+    connection: duckdb.DuckDBPyConnection, statement: Any, params: dict[str, Any]
 ) -> tuple[duckdb.DuckDBPyConnection, list[Column]]:
-    if order.parameters is not None:
-        result = connection.execute(order.text, order.parameters)
-        return result, _columns(result)
-    statement = _only_statement(connection, order.text)
     # The snapshot is open for reading only. This also stops what writes elsewhere (a temporary
     # table by a data-modifying CTE, a sequence).
     connection.execute("BEGIN TRANSACTION READ ONLY")
     if statement.type == duckdb.StatementType.SELECT:
-        relation = connection.sql(statement.query)
+        relation = connection.sql(statement.query, params=params)
         columns = [
             Column(name, str(kind))
             for name, kind in zip(relation.columns, relation.types, strict=True)
         ]
         if any("WITH TIME ZONE" in column.type for column in columns):
-            return _without_time_zones(connection, statement.query, columns)
-    result = connection.execute(statement)
-    return result, _columns(result)
-
-
-def _columns(result: duckdb.DuckDBPyConnection) -> list[Column]:
-    return [Column(column[0], str(column[1])) for column in result.description]
+            return _without_time_zones(connection, statement.query, params, columns)
+    result = connection.execute(statement, params)
+    return result, [Column(column[0], str(column[1])) for column in result.description]
 
 
 def _without_time_zones(
-    connection: duckdb.DuckDBPyConnection, query: str, columns: list[Column]
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    params: dict[str, Any],
+    columns: list[Column],
 ) -> tuple[duckdb.DuckDBPyConnection, list[Column]]:
     """Times with a zone as times in UTC: the Python package wants pytz to read the former."""
     names = [f"c{number}" for number in range(len(columns))]
     chosen = ", ".join(_utc(name, column.type) for name, column in zip(names, columns, strict=True))
     query = query.rstrip().rstrip(";")
-    result = connection.execute(f"SELECT {chosen} FROM (\n{query}\n) AS q({', '.join(names)})")
+    result = connection.execute(
+        f"SELECT {chosen} FROM (\n{query}\n) AS q({', '.join(names)})", params
+    )
     kinds = [str(column[1]) for column in result.description]
     return result, [Column(c.name, kind) for c, kind in zip(columns, kinds, strict=True)]
 

@@ -55,6 +55,10 @@ CREATE TABLE IF NOT EXISTS _permits (
     queue VARCHAR, most INTEGER, per_user INTEGER, held VARCHAR[], since TIMESTAMP, "by" VARCHAR,
     reason VARCHAR);
 
+CREATE TABLE IF NOT EXISTS _saved_queries (
+    query VARCHAR, text VARCHAR, meaning VARCHAR, parameters VARCHAR[], chart VARCHAR,
+    "by" VARCHAR, saved TIMESTAMP, document VARCHAR);
+
 CREATE TABLE IF NOT EXISTS _events (
     seq BIGINT, ts TIMESTAMP, task VARCHAR, kind VARCHAR, "by" VARCHAR, attempt INTEGER,
     data JSON);
@@ -76,6 +80,10 @@ CREATE TABLE IF NOT EXISTS _logs (
     seq BIGINT, claim BIGINT, task VARCHAR, attempt INTEGER, line BIGINT, ts TIMESTAMP,
     stream VARCHAR, text VARCHAR);
 
+CREATE TABLE IF NOT EXISTS _remarks (
+    seq BIGINT, claim BIGINT, task VARCHAR, attempt INTEGER, ts TIMESTAMP,
+    params MAP(VARCHAR, VARCHAR), tags MAP(VARCHAR, VARCHAR));
+
 CREATE TABLE IF NOT EXISTS _progress (
     claim BIGINT, seq BIGINT, ts TIMESTAMP, done DOUBLE, total DOUBLE, text VARCHAR);
 
@@ -84,13 +92,6 @@ CREATE TABLE IF NOT EXISTS _trimmed (
     claim BIGINT, seq BIGINT, telemetry BIGINT, metrics TIMESTAMP, logs TIMESTAMP, done BOOLEAN);
 
 -- Views ------------------------------------------------------------------------------------------
-
-CREATE OR REPLACE MACRO _now() AS make_timestamp(epoch_us(now()));
-
-CREATE OR REPLACE MACRO _seconds(earlier, later) AS (epoch_us(later) - epoch_us(earlier)) / 1e6;
-
-CREATE OR REPLACE MACRO _ago(days) AS
-    _now() - to_microseconds((days::DOUBLE * 86400e6)::BIGINT);
 
 CREATE OR REPLACE VIEW tasks AS
 SELECT t.task, t.name, t.queue, t.priority, t.state, t."user", t.host, t.tags, t.params, t.entry,
@@ -134,6 +135,15 @@ SELECT task, name, arg_max(ts, place) AS ts, arg_max_null(step, place) AS step,
     max(max) AS max, sum(n)::BIGINT AS n
 FROM _metric_latest GROUP BY task, name;
 
+CREATE OR REPLACE VIEW remarks AS
+SELECT task, attempt, arg_max(ts, seq) AS ts, kind, one.key AS name,
+    arg_max(one.value, seq) AS value
+FROM (
+    SELECT seq, task, attempt, ts, 'param' AS kind, unnest(map_entries(params)) AS one FROM _remarks
+    UNION ALL
+    SELECT seq, task, attempt, ts, 'tag', unnest(map_entries(tags)) FROM _remarks)
+GROUP BY task, attempt, kind, one.key;
+
 CREATE OR REPLACE VIEW logs AS SELECT task, attempt, line, ts, stream, text FROM _logs;
 
 CREATE OR REPLACE VIEW agents AS
@@ -166,6 +176,9 @@ SELECT queue,
     coalesce(failed, 0) AS failed, coalesce(aborted, 0) AS aborted,
     coalesce(timed_out, 0) AS timed_out, oldest_wait_seconds, coalesce(agents, 0) AS agents
 FROM filled FULL JOIN served USING (queue) FULL JOIN _queues q USING (queue);
+
+CREATE OR REPLACE VIEW saved_queries AS
+SELECT query, text, meaning, parameters, chart, "by", saved FROM _saved_queries;
 
 CREATE OR REPLACE VIEW events AS SELECT seq, ts, task, kind, "by", attempt, data FROM _events;
 

@@ -1,4 +1,4 @@
-"""The DuckDB file: opened by one process, used by one thread.
+"""The DuckDB file: opened by one process, written by one thread, and read by others beside it.
 
 A position in a stream is kept in the same transaction as the rows that follow from it. So after
 any exception, and after any crash, it is enough to open the file again and to go on from the
@@ -22,19 +22,22 @@ import duckdb
 import msgspec
 
 from ..core.errors import Conflict, EvqError
-from ..core.subjects import SAMPLES_STREAM
+from ..core.subjects import LIFECYCLE_STREAM, SAMPLES_STREAM
 from .samples.columns import schema as sample_schema
 
-VERSION = 9
+VERSION = 10
 """Raised with every change of the `SCHEMA`; an older file is rebuilt from the log."""
 
-SCHEMA = ("schema.sql", "overviews.sql", "samples.sql")
+SCHEMA = ("macros.sql", "schema.sql", "overviews.sql", "samples.sql")
 
 FILE = "evq.duckdb"
 REBUILD = "evq projector --rebuild"
 
 Failed = duckdb.Error
 """What any method of `Database` may raise: the file must then be opened again."""
+
+Interrupted = duckdb.InterruptException
+"""What a reader raises that was told to end."""
 
 Unfit = (duckdb.DataError, duckdb.InvalidInputException, OverflowError, TypeError, ValueError)
 """What a value that the database cannot hold raises."""
@@ -133,9 +136,11 @@ class Database:
 
     def answer(self, sql: str, parameters: Mapping[str, Any]) -> Answer:
         """The result of a query, with its columns."""
-        result = self._connection.execute(sql, dict(parameters))
-        columns = [(column[0], str(column[1])) for column in result.description]
-        return Answer(columns, result.fetchall())
+        return _answer(self._connection, sql, parameters)
+
+    def reader(self) -> Reader:
+        """Somebody who reads beside us; to be closed before this is."""
+        return Reader(self._connection.cursor())
 
     def append(self, table: str, rows: Sequence[msgspec.Struct], into: str | None = None) -> None:
         """Add rows, whose fields are the table's columns in order, to it or to one like it."""
@@ -226,6 +231,50 @@ class Database:
     def checkpoint_old(self) -> None:
         """Empty the WAL of the attached database."""
         self.execute("CHECKPOINT old")
+
+
+class Reader:
+    """Reads in one moment of the database, whatever is written meanwhile. Used by one thread at a
+    time; only `interrupt` may come from another. Every method may raise `Failed`."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def ask(self, sql: str, parameters: Mapping[str, Any]) -> tuple[int, Answer]:
+        """The result of a query, and the lifecycle sequence up to which it knows the log.
+
+        Raises `Interrupted`, or one of `Unfit`.
+        """
+        self._connection.execute("BEGIN TRANSACTION READ ONLY")
+        try:
+            # The position is read in the same moment as the rows that follow from it.
+            position = self._connection.execute(_LIFECYCLE, [LIFECYCLE_STREAM]).fetchone()
+            answer = _answer(self._connection, sql, parameters)
+        finally:
+            with suppress(duckdb.Error):
+                self._connection.rollback()
+        return int(position[0]) if position else 0, answer
+
+    def interrupt(self) -> None:
+        """End what is being read, if something is."""
+        with suppress(duckdb.Error):
+            self._connection.interrupt()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with suppress(duckdb.Error):
+            self._connection.close()
+
+
+_LIFECYCLE = "SELECT seq FROM _positions WHERE stream = $1"
+
+
+def _answer(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any]
+) -> Answer:
+    result = connection.execute(sql, dict(parameters))
+    columns = [(column[0], str(column[1])) for column in result.description]
+    return Answer(columns, result.fetchall())
 
 
 class Snapshot:

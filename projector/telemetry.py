@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ..core.moments import LATEST
 from ..core.subjects import TELEMETRY_STREAM
 from .fold import Said
-from .rows import LATEST_TIME
 from .store import Database
 
 # A record's columns are taken out of its JSON by DuckDB: that takes half the time of handing
@@ -19,7 +19,7 @@ _RECORD_TYPES = {
 }
 _TIMES = f"""
     make_timestamp(unnest(list_transform(r['at'], lambda t:
-        least(greatest(coalesce(t, 0), 0), {LATEST_TIME}))))"""
+        least(greatest(coalesce(t, 0), 0), {LATEST}))))"""
 
 # A message is at most 1 MiB, so it has fewer than 2^20 points.
 _INSERT_METRICS = f"""
@@ -38,6 +38,13 @@ SELECT seq, claim, task, attempt, r.first + unnest(range(len(r['at']))), {_TIMES
     unnest(r.text)
 FROM (SELECT *, from_json(record, '{{"first": "BIGINT", "at": ["BIGINT"], "stream": "VARCHAR",
     "text": ["VARCHAR"]}}') AS r FROM appender_data)"""
+
+_INSERT_REMARKS = f"""
+INSERT INTO _remarks
+SELECT seq, claim, task, attempt, make_timestamp(least(greatest(r.at, 0), {LATEST})),
+    r.params, r.tags
+FROM (SELECT *, from_json(record, '{{"at": "BIGINT", "params": "MAP(VARCHAR, VARCHAR)",
+    "tags": "MAP(VARCHAR, VARCHAR)"}}') AS r FROM appender_data)"""
 
 _MERGE_LATEST = """
 MERGE INTO _metric_latest AS old USING (
@@ -70,6 +77,7 @@ def write_telemetry(database: Database, said: Said, first: int) -> None:
     if said.metrics:
         sum_up(database, first)
     database.append_by(_INSERT_LOGS, _RECORD_TYPES, said.logs)
+    database.append_by(_INSERT_REMARKS, _RECORD_TYPES, said.remarks)
     database.delete("_progress", "claim", list(said.progress))
     database.append_by(_INSERT_PROGRESS, _PROGRESS_TYPES, list(said.progress.values()))
     database.append("_dead_letters", said.dead)
@@ -96,7 +104,7 @@ def forget_after(database: Database, seq: int) -> None:
         database.execute("DELETE FROM _metrics WHERE place >= $1", [later])
         database.execute("DELETE FROM _metric_latest WHERE claim IN (FROM cut)")
         sum_up(database, 0, "claim IN (FROM cut)")
-        for table in ("_logs", "_progress"):
+        for table in ("_logs", "_remarks", "_progress"):
             database.execute(f"DELETE FROM {table} WHERE seq > $1", [seq])
         database.execute(
             "DELETE FROM _dead_letters WHERE stream = $1 AND seq > $2", [TELEMETRY_STREAM, seq]

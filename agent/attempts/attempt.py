@@ -42,6 +42,7 @@ from ..reporting.channel import Channel
 from ..reporting.telemetry import Recorder
 from ..secret_sources import NO_SECRETS
 from ..supervision.forkserver import Supervisor
+from ..trackers.ticket import Ticket
 from . import endings, launch, notebook
 from .endings import Ending
 from .execution import Execution
@@ -49,6 +50,7 @@ from .left import Left
 from .place import Place
 from .preparation import Preparation, Ready
 from .results import Result
+from .tracking import Tracking
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +102,8 @@ class Attempt:
         self._left = Left(self._work)
         self._preparation = Preparation(self, means, self._left, channel, self._recorder)
         self._confinement = Confinement(means, task.spec, self._work.name)
+        ticket = Ticket(channel.path.name, live.claim, task.id, live.number)
+        self._tracking = Tracking(means, ticket, self._recorder)
 
     # --- the pipe -----------------------------------------------------------------------------
 
@@ -118,6 +122,7 @@ class Attempt:
         finally:
             self._supervisors = ()
             means.forkserver.release(supervisor)
+            await self._tracking.leave()
             await self._preparation.leave()
             await self._confinement.leave()
             self._channel.detach()
@@ -166,8 +171,11 @@ class Attempt:
             ready.place,
             self._secrets,
         ) | self._means.pool.variables(self.assignment)
-        began = time.monotonic()
-        pid = await execution.spawn(command, cwd=launch.folder(spec, tree), env=variables)
+        variables |= await self._tracking.variables(variables, ready.place)
+        folder = launch.folder(spec, tree)
+        began, since = time.monotonic(), time.time()
+        pid = await execution.spawn(command, cwd=folder, env=variables)
+        self._tracking.begin(ready, folder, variables, since)
         self._confinement.started(pid)
         self._means.watch.started(self.claim, self.task.id, self.holder.attempt, pid)
         self._launch = Launch(now(), pid, tuple(command), self._means.host, str(tree))
@@ -180,6 +188,7 @@ class Attempt:
             self._means.watch.ended(self.claim)
             if timer:
                 timer.cancel()
+            await self._tracking.finish()
         end = endings.of_command(
             self.holder,
             self._launch,
@@ -192,7 +201,7 @@ class Attempt:
         )
         end = await self._start_told(end)
         if end and isinstance(spec.entry, Notebook):
-            file, redactor = launch.folder(spec, tree) / spec.entry.path, self._recorder.redactor
+            file, redactor = folder / spec.entry.path, self._recorder.redactor
             stored = await notebook.keep(self._means, file, redactor)
             await self.write(EndPhase(self.holder, "notebook", 0.0, None, stored or ""))
         return end

@@ -7,6 +7,7 @@ a slot is given to another attempt, every process of the one before is dead.
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,13 @@ READ_BYTES = 256 * 1024
 Value = float | Literal["nan", "inf", "-inf"]
 
 
+def plain(number: float) -> Value:
+    """The number as it can stand in JSON."""
+    if math.isfinite(number):
+        return number
+    return "nan" if math.isnan(number) else "inf" if number > 0 else "-inf"
+
+
 class ProgressWords(msgspec.Struct):
     """How far a task says it is."""
 
@@ -30,12 +38,18 @@ class ProgressWords(msgspec.Struct):
 
 
 class Words(msgspec.Struct):
-    """One line from a task; `at` is microseconds since 1970 by the task's clock."""
+    """One line from a task; `at` is microseconds since 1970 by the task's clock.
+
+    With a `claim` it is for that attempt only: its speaker is no process of the attempt's own.
+    """
 
     at: int | None = None
     step: int | None = None
     metrics: dict[str, Value] | None = None
     progress: ProgressWords | None = None
+    params: dict[str, str] | None = None
+    tags: dict[str, str] | None = None
+    claim: int | None = None
 
 
 _decoder = msgspec.json.Decoder(Words)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from ...core.events import Log, Metric, Progress
+from ...core.events import Log, Metric, Progress, Remarks
 from ...core.sdk.author import now
 from ...core.subjects import telemetry
 from ...core.wire import encode_telemetry
@@ -50,6 +50,8 @@ class Recorder:
         self._written = 0
         self._points: list[tuple[int, str, int | None, Value]] = []
         self._progress: Progress | None = None
+        self._params: dict[str, str] = {}
+        self._tags: dict[str, str] = {}
         self._count = 0
         self._lost_lines = 0
         self._lost_points = 0
@@ -82,7 +84,9 @@ class Recorder:
             self._arm()
 
     def heard(self, words: Words) -> None:
-        """Take what the task said on its channel."""
+        """Take what the task said on its channel, or what a tracker of it was told."""
+        if words.claim not in (None, self._claim):
+            return
         at = words.at or now()
         for name, value in (words.metrics or {}).items():
             self._points.append((at, self.redactor.text(name), words.step, value))
@@ -96,7 +100,11 @@ class Recorder:
                 total=told.total,
                 text=self.redactor.text(told.text)[:200],
             )
-        if len(self._points) >= FLUSH_POINTS:
+        for kept, said in ((self._params, words.params), (self._tags, words.tags)):
+            text = self.redactor.text
+            kept |= {text(name): text(value) for name, value in (said or {}).items()}
+            self._bytes += sum(len(name) + len(value) for name, value in (said or {}).items())
+        if len(self._points) >= FLUSH_POINTS or self._bytes > FLUSH_BYTES:
             self.flush()
         else:
             self._arm()
@@ -115,8 +123,9 @@ class Recorder:
         if self._timer:
             self._timer.cancel()
             self._timer = None
+        self._bytes = 0
         if self._lines:
-            lines, self._lines, self._bytes = self._lines, [], 0
+            lines, self._lines = self._lines, []
             self._flush_lines(lines)
         if self._points:
             points, self._points = self._points, []
@@ -124,6 +133,8 @@ class Recorder:
         if self._progress:
             progress, self._progress = self._progress, None
             self._send(encode_telemetry(progress))
+        if self._params or self._tags:
+            self._flush_remarks()
 
     def _flush_lines(self, lines: list[Line]) -> None:
         record = Log(
@@ -156,6 +167,13 @@ class Recorder:
         )
         if not self._send(encode_telemetry(record)):
             self._lost_points += len(points)
+
+    def _flush_remarks(self) -> None:
+        params, self._params, tags, self._tags = self._params, {}, self._tags, {}
+        record = Remarks(
+            attempt=self._attempt, claim=self._claim, at=now(), params=params, tags=tags
+        )
+        self._send(encode_telemetry(record))
 
     def _send(self, data: bytes) -> bool:
         self._count += 1

@@ -17,7 +17,8 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 
 class Control:
-    """Our end of a control socket, read by the event loop."""
+    """Our end of a control socket, read by the event loop. The descriptors of a message follow its
+    words."""
 
     def __init__(
         self,
@@ -35,11 +36,11 @@ class Control:
 
     def _readable(self) -> None:
         try:
-            message, _ = receive(self._ours)
+            message, fds = receive(self._ours)
         except BlockingIOError:
             return
         if message:
-            self._heard(message)
+            self._heard((*message, *fds))
         else:
             self.close()
             self._ended()

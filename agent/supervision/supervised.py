@@ -106,6 +106,7 @@ class Supervisor:
         self._main = 0
         self._started: asyncio.Future[int] = loop.create_future()
         self._exit: asyncio.Future[Exit] | None = None
+        self._listener: asyncio.Future[socket.socket | None] | None = None
         self._told_to_end = False
         self._watchdog: asyncio.TimerHandle | None = None
         self._burial: asyncio.Task[None] | None = None
@@ -170,6 +171,16 @@ class Supervisor:
         """Keep a file open until `rest`: a lock on it then outlives a dead agent, and ends with
         the last process of the attempt. The descriptor stays the caller's to close."""
         self._tell("hold", fds=(descriptor,))
+
+    async def listen(self) -> socket.socket | None:
+        """A socket that listens on the loopback which its commands see; None if there is none."""
+        self._listener = self._loop.create_future()
+        self._tell("listen")
+        self._watch(PATIENCE)
+        try:
+            return await self._listener if self.usable else None
+        finally:
+            self._unwatch()
 
     def freeze(self) -> None:
         """Stop every process in its tracks (SIGSTOP) until `thaw`, `stop` or `kill`."""
@@ -254,6 +265,8 @@ class Supervisor:
                 self._fail(_Refused(stage, number))
             case ("frozen",):
                 self.on_frozen()
+            case ("listening", *descriptors):
+                self._listening([socket.socket(fileno=one) for one in descriptors])
             case ("exited", code, cpu, max_rss, leftovers, killed, wall, lease_ran_out):
                 self._finish(
                     Exit(
@@ -266,6 +279,10 @@ class Supervisor:
                         lease_ran_out=lease_ran_out,
                     )
                 )
+
+    def _listening(self, sockets: list[socket.socket]) -> None:
+        if self._listener and not self._listener.done():
+            self._listener.set_result(sockets[0] if sockets else None)
 
     def _fail(self, refused: _Refused) -> None:
         self._unwatch()
@@ -281,6 +298,7 @@ class Supervisor:
 
     def _ended(self) -> None:
         """The supervisor's process is gone; its children may not be."""
+        self._listening([])
         if not self.ready.done():
             self.ready.set_result(False)
         if not self.pid:

@@ -18,9 +18,10 @@ What is said on the control sockets (see `packets`):
     agent → supervisor   confine cgroups          what is started from now on is in these
                          hold                     with descriptors to keep open until rest
                          run argv cwd env         with stdout and stderr
-                         stop grace, kill, freeze, thaw, lease deadline policy, rest
+                         stop grace, kill, freeze, thaw, lease deadline policy, rest, listen
     supervisor → agent   ready pid, started pid, failed stage errno, exited … (see `_report`)
                          frozen                   by itself, because the lease ran out
+                         listening                with the socket, if there could be one
 
 All times are seconds of CLOCK_BOOTTIME.
 """
@@ -167,10 +168,24 @@ class Supervisor:
                 self._expired = False
             case ("rest",):
                 self._rest()
+            case ("listen",):
+                self._listen()
             case ():
                 poll.unregister(self._control.fileno())
                 self._agent_lives = False
                 self._stop(0 if self._frozen else AGENT_DEAD_GRACE)
+
+    def _listen(self) -> None:
+        """Give the agent a socket on the loopback that our commands see, in a container its own."""
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+                listener.bind(("127.0.0.1", 0))
+                listener.listen(128)
+                send(self._control, "listening", fds=(listener.fileno(),))
+        except ConnectionError:
+            return
+        except OSError:
+            self._say("listening")
 
     def _run(self, argv: list[str], cwd: str, env: dict[str, str], out: int, err: int) -> None:
         if self._expired and self._policy == "stop":

@@ -2,37 +2,65 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from ...core import units
+from ...core.charts import Chart, chart_for
 from ...core.errors import UsageError
-from ...core.questions import Head, Named, Sql
+from ...core.questions import Column, Head, Named, Sql
 from .. import output
-from ..options import json_option
-from ..output import Column
+from ..options import THIS_RUN, json_option
 from ..session import call
 from ..submit.request import pairs
-from .local import answer
+from . import saved
+from .local import Export, call_export
+from .printers import CsvPrinter, JsonPrinter, Printer, TablePrinter
 
 if TYPE_CHECKING:
     from ...core.sdk.client import Client
 
-NUMBERS = ("INT", "DECIMAL", "DOUBLE", "FLOAT", "HUGE")
+    Source = Client | Export
+
+_CHART = re.compile(r"(auto|bar|line|scatter)(:.*)?")
 
 
-@click.command()
-@click.argument("query")
+class SqlCommand(click.Command):
+    """Its parameters of queries look like options, and `--help` of a query describes the query."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        words = list(args)
+        if "--help" in words and any(word.startswith("@") for word in words):
+            words[words.index("--help")] = "--describe"
+        if "--plot" in words:
+            place = words.index("--plot")
+            said = words[place + 1 : place + 2]
+            chart = said[0] if said and _CHART.fullmatch(said[0]) else "auto"
+            words[place : place + 1 + (chart in said)] = [f"--plot={chart}"]
+        return super().parse_args(ctx, words)
+
+
+@click.command(cls=SqlCommand, context_settings={"ignore_unknown_options": True})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="QUERY [NAME=VALUE]...")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@click.option(
+    "--plot", metavar="[CHART]", help="Draw it: bar, line or scatter, or KIND:X,Y[,Y…][:SERIES]."
+)
 @click.option("--timeout", default="30s", metavar="TIME", help="Give up after that.  [30s]")
-@click.option("--param", multiple=True, metavar="K=V", help="A parameter of a @question.")
+@click.option("--param", multiple=True, metavar="K=V", help="A parameter, as K=V or --K V are.")
+@click.option("--list", "list_all", is_flag=True, help="The queries that have a name.")
+@click.option("--describe", is_flag=True, help="What @NAME answers and takes; also --help.")
+@click.option("--save", metavar="NAME", help="Save the query by that name, for everybody.")
+@click.option("--about", default="", metavar="TEXT", help="With --save: what it answers.")
+@click.option("--replace", is_flag=True, help="With --save: in the place of one that is there.")
+@click.option("--delete", metavar="NAME", help="Delete a saved query.")
+@click.option("--undo", metavar="NAME", help="Take back what was last done to a saved query.")
 @click.option(
     "--local",
     type=click.Path(file_okay=False, path_type=Path),
@@ -41,128 +69,123 @@ NUMBERS = ("INT", "DECIMAL", "DOUBLE", "FLOAT", "HUGE")
 )
 @json_option
 def sql(
-    query: str,
+    words: tuple[str, ...],
+    local: Path | None,
     as_csv: bool,
+    plot: str | None,
     timeout: str,
     param: tuple[str, ...],
-    local: Path | None,
+    list_all: bool,
+    describe: bool,
+    save: str | None,
+    about: str,
+    replace: bool,
+    delete: str | None,
+    undo: str | None,
     as_json: bool,
 ) -> None:
-    """Ask the database in SQL; `@NAME` asks a question that it knows, `-` reads the query.
+    """Ask the database in SQL; `@NAME` asks a query by its name, `-` reads one.
 
-    Only reading is possible. With --json the rows are one array of objects.
+    Only reading is possible. `$NAME` in a query is a parameter: type NAME=VALUE or --NAME VALUE.
+    With --json the rows are one array of objects. docs/queries.md has all of evq's own queries.
 
     \b
     Examples:
       evq sql "select state, count(*) from tasks group by state"
-      evq sql @queues
+      evq sql --list
+      evq sql @wait-percentiles --by user --days 30
+      evq sql @queue-depth hours=48 --plot
+      evq sql @wait-percentiles --help
+      evq sql --save slow 'from tasks where run_seconds > $seconds' seconds=3600
       evq sql - --csv < query.sql > rows.csv
       evq sql --local ~/history "select state, count(*) from tasks group by state"
     """
-    if as_csv and as_json:
-        raise UsageError("--csv and --json at once", fix="choose one")
-    question = _question(query, units.seconds(timeout), pairs(param, "--param"))
-    printer = _Csv() if as_csv else _Json() if as_json else _Table()
-    if local:
-        _print(answer(local, question), printer)
-    else:
-        call(lambda client: _ask(client, question, printer))
+    if sum(map(bool, (as_csv, as_json, plot))) > 1:
+        raise UsageError("--csv, --json and --plot do not go together", fix="choose one")
+    if list_all:
+        return saved.say_all(as_json)
+    if delete or undo:
+        return saved.delete(delete) if delete else saved.undo(str(undo))
+    text = _query(words)
+    params = dict(pairs(param, "--param")) | _parameters(words[1:])
+    if describe:
+        return saved.describe(text, as_json)
+    if save:
+        return saved.save(save, text, params, about=about, chart=plot or "", replace=replace)
+    question = _question(text, units.seconds(timeout), params)
+    ask = partial(call_export, local) if local else call
+    if plot:
+        return ask(lambda source: _plot(source, question, plot))
+    printer = CsvPrinter() if as_csv else JsonPrinter() if as_json else TablePrinter()
+    return ask(lambda source: _print(source, question, printer))
 
 
-def _question(query: str, timeout: float, params: dict[str, str]) -> Named | Sql:
-    text = sys.stdin.read() if query == "-" else query
-    if text.startswith("@"):
-        return Named(text[1:].strip(), dict(params))
-    if params:
-        raise UsageError(
-            "--param is for questions known by name", fix="evq sql @metrics --param task=ID"
-        )
+def _query(words: Sequence[str]) -> str:
+    text = words[0] if words else ""
+    if text == "-":
+        text = sys.stdin.read()
     if not text.strip():
         raise UsageError("the query is empty", fix='evq sql "select * from tasks limit 5"')
-    return Sql(text, timeout)
+    return text.strip()
 
 
-async def _ask(client: Client, question: Named | Sql, printer: _Printer) -> None:
-    async for part in client.answer(question):
+def _parameters(words: Sequence[str]) -> dict[str, str]:
+    """The values in `NAME=VALUE`, `--NAME=VALUE` and `--NAME VALUE`."""
+    found: dict[str, str] = {}
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        name, has_value, value = word.removeprefix("--").partition("=")
+        if not has_value and word.startswith("--") and left:
+            has_value, value = "=", left.pop(0)
+        if not has_value or not re.fullmatch(r"\w[\w-]*", name):
+            raise UsageError(
+                f"{word} is no option, and sets no parameter",
+                why="a parameter of a query is typed NAME=VALUE or --NAME VALUE",
+                fix="evq sql --help; evq sql @NAME --help for what a query takes",
+            )
+        found[name.replace("-", "_")] = value
+    return found
+
+
+def _question(text: str, timeout: float, params: Mapping[str, Any]) -> Named | Sql:
+    if text.startswith("@"):
+        return Named(text[1:], dict(params))
+    return Sql(text, timeout, params=dict(params))
+
+
+async def _print(source: Source, question: Named | Sql, printer: Printer) -> None:
+    async for part in source.answer(question):
         printer.part(part)
     printer.end()
 
 
-def _print(parts: Iterable[Head | list[list[Any]]], printer: _Printer) -> None:
-    for part in parts:
-        printer.part(part)
-    printer.end()
+async def _plot(source: Source, question: Named | Sql, wish: str) -> None:
+    from .plot import draw
 
-
-class _Printer:
-    """Prints an answer part by part."""
-
-    names: list[str]
-
-    def part(self, part: Head | list[list[Any]]) -> None:
-        """The next part of an answer came."""
+    columns: Sequence[Column] = ()
+    rows: list[list[Any]] = []
+    async for part in source.answer(question):
         if isinstance(part, Head):
-            self.begin(part)
+            columns = part.columns
         else:
-            self.rows(part)
-
-    def begin(self, head: Head) -> None:
-        """The columns are known."""
-        self.names = [column.name for column in head.columns]
-
-    def rows(self, rows: list[list[Any]]) -> None:
-        """Some more rows came."""
-        raise NotImplementedError
-
-    def end(self) -> None:
-        """That was all."""
+            rows += part
+    chart = await _chart(source, question, columns, wish)
+    if not rows:
+        output.note("there is nothing to draw: the answer has no rows")
+        return
+    colors = output.on_terminal() if THIS_RUN.colors is None else THIS_RUN.colors
+    output.say(draw(chart, columns, rows, colors=colors))
 
 
-class _Json(_Printer):
-    def __init__(self) -> None:
-        self._between = "["
+async def _chart(
+    source: Source, question: Named | Sql, columns: Sequence[Column], wish: str
+) -> Chart:
+    """As wished; else as the query itself has it; else as the columns suggest."""
+    from ...core.sdk.saved import all_queries
 
-    def rows(self, rows: list[list[Any]]) -> None:
-        for row in rows:
-            line = msgspec.json.encode(dict(zip(self.names, row, strict=True))).decode()
-            sys.stdout.write(f"{self._between}{line}")
-            self._between = ",\n"
-
-    def end(self) -> None:
-        sys.stdout.write("[]\n" if self._between == "[" else "]\n")
-
-
-class _Csv(_Printer):
-    def begin(self, head: Head) -> None:
-        super().begin(head)
-        self.rows([self.names])
-
-    def rows(self, rows: list[list[Any]]) -> None:
-        page = io.StringIO()
-        csv.writer(page, lineterminator="\n").writerows(rows)
-        sys.stdout.write(page.getvalue())
-
-
-class _Table(_Printer):
-    """Widths come from the first part of the rows; the rest goes on in them."""
-
-    def __init__(self) -> None:
-        self._columns: list[Column] = []
-        self._count = 0
-        self._widths: list[int] | None = None
-
-    def begin(self, head: Head) -> None:
-        super().begin(head)
-        self._columns = [
-            Column(one.name, right=one.type.startswith(NUMBERS), soft=True) for one in head.columns
-        ]
-
-    def rows(self, rows: list[list[Any]]) -> None:
-        self._count += len(rows)
-        self._widths = output.say_table(self._columns, rows, self._widths)
-
-    def end(self) -> None:
-        if self._widths is None:
-            output.say_table(self._columns, [])
-        if output.on_terminal():
-            output.note(output.dim(f"{self._count} rows"))
+    if wish == "auto" and isinstance(question, Named) and not isinstance(source, Export):
+        asked = question.name.replace("_", "-")
+        hints = [query.chart for query in await all_queries(source) if query.name == asked]
+        wish = hints[0] if hints else ""
+    return chart_for(columns, wish)

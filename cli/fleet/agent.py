@@ -241,6 +241,7 @@ def words_of(known: Settings) -> list[str]:
         "--disk-floor": str(known.disk_floor),
         "--cache-bytes": str(known.cache_bytes),
         "--cache-kinds": known.cache_kinds,
+        "--trackers": known.trackers,
         "--sample-every": f"{known.sample_every:g}",
         "--report-every": f"{known.report_every:g}",
     }

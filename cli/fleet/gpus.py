@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from ...core.fleet.presence import AgentPresence, RunningTask
+from ...core.fleet.presence import AgentPresence
 from ...core.fleet.resources import Device
 from ...core.units import size_text
+from ...core.words.agents import device_state, device_users, device_words
 from .. import output
 from ..options import json_option
 from ..output import Column
@@ -61,8 +62,8 @@ def say_gpus(
             device.name,
             size_text(device.memory) if device.memory else "",
             *_device_use(used, agent, device),
-            _device_state(agent, device),
-            _device_by(agent, device),
+            device_state(agent, device),
+            device_words(agent, device),
         )
         for agent, device in found
     ]
@@ -80,28 +81,6 @@ def _device_use(used: Figures, agent: AgentPresence, device: Device) -> tuple[st
     )
 
 
-def _device_state(agent: AgentPresence, device: Device) -> str:
-    if device.broken:
-        return "broken"
-    if device.foreign:
-        return "foreign"
-    if _users(agent, device):
-        return "running" if device.held else "shared"
-    return "drained" if device.drained or device.id in agent.drained_gpus else "free"
-
-
-def _device_by(agent: AgentPresence, device: Device) -> str:
-    tasks = ", ".join(
-        " ".join(filter(None, (one.task, one.user, one.name))) for one in _users(agent, device)
-    )
-    drains = [str(drain) for drain in agent.drains if device.id in drain.gpus]
-    return "; ".join(filter(None, (device.broken, device.foreign, tasks, *drains)))
-
-
-def _users(agent: AgentPresence, device: Device) -> list[RunningTask]:
-    return [one for one in agent.running if device.id in one.gpus]
-
-
 def device_facts(agent: AgentPresence, device: Device, used: Figures) -> dict[str, Any]:
     """A GPU: what it is, its state, and the tasks that have it."""
     return {
@@ -110,9 +89,9 @@ def device_facts(agent: AgentPresence, device: Device, used: Figures) -> dict[st
         "name": device.name,
         "memory": device.memory,
         "free_memory": device.free_memory,
-        "state": _device_state(agent, device),
-        "why": _device_by(agent, device),
-        "tasks": [one.task for one in _users(agent, device)],
+        "state": device_state(agent, device),
+        "why": device_words(agent, device),
+        "tasks": [one.task for one in device_users(agent, device)],
         "use": figures.use_facts(
             used.gpu(agent, device), "utilisation", "memory", "temperature", "power", "outside"
         ),

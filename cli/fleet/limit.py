@@ -6,6 +6,7 @@ from typing import Any
 
 from ...core.errors import UsageError
 from ...core.queueing.permits import Permits
+from ...core.queueing.permits import limit_text as limit_text
 
 
 def whole_or_none(word: str) -> int | None:
@@ -37,12 +38,3 @@ def limit_facts(permits: Permits) -> dict[str, Any]:
         "held": [permit.task for permit in permits.held],
         "reason": permits.reason,
     }
-
-
-def limit_text(permits: Permits) -> str:
-    """`2 of 4 of queue gpu run, at most 1 of each user`."""
-    run = f"{len(permits.held)} of queue {permits.queue} run"
-    if permits.most is not None:
-        run = f"{len(permits.held)} of {permits.most} of queue {permits.queue} run"
-    each = f", at most {permits.per_user} of each user" if permits.per_user is not None else ""
-    return run + each

@@ -16,6 +16,7 @@ from ...core.fleet.presence import AgentPresence, RunningTask
 from ...core.ids import check_name
 from ...core.queueing.workload import busy_seconds, waiting
 from ...core.units import size_text
+from ...core.words.agents import state_of, why_closed
 from .. import output
 from ..completion import complete_agent
 from ..options import json_option
@@ -78,23 +79,6 @@ def worker(agent: str, as_json: bool) -> None:
 # --- in words -----------------------------------------------------------------------------------
 
 
-def state_of(agent: AgentPresence) -> str:
-    """What an agent does, in one word."""
-    busy = bool(agent.claims)
-    if agent.draining:
-        return "stopping"
-    if agent.drained:
-        return "draining" if busy else "drained"
-    if agent.paused:
-        return "paused"
-    return "busy" if busy else "idle"
-
-
-def _why(agent: AgentPresence) -> str:
-    """Why it takes nothing, if somebody or something keeps it from that."""
-    return str(agent.drained or agent.paused)
-
-
 def _say_agents(agents: Sequence[AgentPresence], loads: Loads, used: Figures) -> None:
     columns = [
         Column("AGENT", style=output.bold),
@@ -111,7 +95,7 @@ def _say_agents(agents: Sequence[AgentPresence], loads: Loads, used: Figures) ->
         rows += [_sub_agent_cells(one, task, used) for task in one.running * one.services]
     output.say_known(columns, rows)
     for one in agents:
-        if why := _why(one) or _drained_gpus(one):
+        if why := why_closed(one) or _drained_gpus(one):
             output.say(output.dim(f"{one.agent}: {why}"))
 
 
@@ -178,7 +162,7 @@ def _say_agent(
 def _lines(
     agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loads, used: Figures
 ) -> Iterable[tuple[str, str]]:
-    why = _why(agent)
+    why = why_closed(agent)
     yield "state", colored(state_of(agent)) + (f"  {why}" if why else "")
     if agent.drained_gpus:
         yield "drained", _drained_gpus(agent)

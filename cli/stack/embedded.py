@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.metadata
-import ipaddress
 import re
 import socket
 import ssl
@@ -17,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from ...core.errors import Conflict, ServerTooOld, SettingsError, UsageError
+from ...core.listening import Address, read_address
 from ...core.settings import variable
 
 OLDEST = (2, 15, 1)
@@ -33,41 +33,9 @@ class Tls(msgspec.Struct, frozen=True):
     ca: str
 
 
-class Address(msgspec.Struct, frozen=True):
-    """Where to listen. Port 0 is any free one."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
-    def loopback(self) -> bool:
-        """Whether only this machine can reach it."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
-
-    @property
-    def wildcard(self) -> bool:
-        """Whether it means every address of this machine."""
-        return self.host in ("0.0.0.0", "::")
-
-
 def parse_listen(text: str) -> Address:
     """The address in `HOST:PORT`, `HOST` or `[IPV6]:PORT`. Raises `UsageError`."""
-    found = re.fullmatch(r"(?:\[([0-9a-fA-F:]+)\]|([\w.-]+))(?::(\d{1,5}))?", text)
-    if found is None or int(found[3] or 0) > 65535:
-        raise UsageError(
-            f"{text!r} is not an address to listen on",
-            why="it must be HOST:PORT, with a port up to 65535",
-            fix=f"--listen 127.0.0.1:{USUAL_PORT}",
-        )
-    return Address(found[1] or found[2], USUAL_PORT if found[3] is None else int(found[3]))
+    return read_address(text, USUAL_PORT)
 
 
 def check_exposure(address: Address, tls: Tls | None) -> None:

@@ -21,10 +21,11 @@ from ...core import errors
 from ...core.configuration import OF_A_SERVER
 from ...core.errors import EvqError
 from ...core.fleet.services import QUEUE
+from ...core.listening import Address
 from ...core.settings import SETTINGS, variable
 from ...core.units import duration_text
 from . import embedded
-from .embedded import Address, Door, Port, Tls
+from .embedded import Door, Port, Tls
 from .identity import myself
 from .stack import Process, Stack, StartFailed, follow, last_lines, rotate
 from .store import Store, Up, check_disk

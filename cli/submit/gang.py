@@ -13,12 +13,10 @@ from ...core.errors import UsageError
 from ...core.fleet.presence import AgentPresence
 from ...core.fleet.resources import request_of
 from ...core.gangs.gang import decisive, member_origin
-from ...core.gangs.gather import gathering, has_gathered
 from ...core.handle import load
-from ...core.queueing.permits import Permits
-from ...core.queueing.room import no_room, over_limit, places, too_large
+from ...core.queueing.room import places
 from ...core.spec import Spec
-from ...core.state import Attempt, Ended, Queued, Task
+from ...core.state import Ended, Task
 from ..tasks.document import exit_status
 from ..tasks.follow import Happened, Item, follow_all, newborn
 from ..tasks.render import colored, end_text, marked, span
@@ -28,10 +26,6 @@ if TYPE_CHECKING:
 
 COLORS = ("cyan", "magenta", "green", "yellow", "blue")
 """For the ranks' labels, in turn."""
-
-
-FEW = 4
-"""Ranks that are named one by one."""
 
 
 def rank_label(rank: int, nodes: int) -> str:
@@ -137,50 +131,6 @@ def gang_warnings(spec: Spec, agents: Sequence[AgentPresence]) -> list[str]:
             "--docker-arg=--network=host"
         )
     return found
-
-
-def gang_reasons(
-    members: Sequence[Task], agents: Sequence[AgentPresence], permits: Permits
-) -> list[tuple[bool, str]]:
-    """What a gang that has not started waits for, and whether each fact is as it should be."""
-    if not any(map(gathering, members)):
-        return []
-    waiting = [rank for rank, one in enumerate(members) if isinstance(one.state, Queued)]
-    gathered = [rank for rank, one in enumerate(members) if has_gathered(one)]
-    setting_up = [rank for rank in range(len(members)) if rank not in {*waiting, *gathered}]
-    found = []
-    if waiting and (short := gang_shortage(members[waiting[0]], agents, permits)):
-        found.append((False, short))
-    for ranks, what in (
-        (gathered, "has gathered and waits for the others"),
-        (setting_up, "is set up"),
-    ):
-        for rank in ranks:
-            found.append((True, f"rank {rank} {what}{_on(members[rank].live)}"))
-    if waiting:
-        found.append((False, f"{ranks_text(waiting)} still to be taken by an agent"))
-    return found
-
-
-def gang_shortage(task: Task, agents: Sequence[AgentPresence], permits: Permits) -> str:
-    """Why a member that waits is not taken for want of room for all; empty if that is not why."""
-    seen = gathering(task)
-    if seen is None:
-        return ""
-    return over_limit(seen, permits) or too_large(seen, agents) or no_room(seen, agents)
-
-
-def ranks_text(ranks: Sequence[int]) -> str:
-    """`rank 2`, `ranks 0, 2 and 3`, or how many if they are many."""
-    if len(ranks) == 1:
-        return f"rank {ranks[0]}"
-    if len(ranks) > FEW:
-        return f"{len(ranks)} ranks"
-    return f"ranks {', '.join(map(str, ranks[:-1]))} and {ranks[-1]}"
-
-
-def _on(attempt: Attempt | None) -> str:
-    return f", on {attempt.agent}" if attempt else ""
 
 
 def member_lines(members: Sequence[Task]) -> list[str]:

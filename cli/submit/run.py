@@ -18,12 +18,12 @@ from ...core.sdk.snapshot import Snapshot
 from ...core.spec import Spec
 from ...core.state import Attempt, Ended, Task
 from ...core.wire import decode
+from ...core.words.narrate import narrate, phase_text
 from .. import output
 from ..failure import INTERRUPTED
 from ..session import call, warm_up
 from ..tasks.document import exit_status
 from ..tasks.follow import Happened, Said, follow, newborn
-from ..tasks.narrate import narrate, phase_text
 from ..tasks.remedy import failed
 from ..tasks.render import colored, end_text, marked, span
 from ..tasks.statusline import StatusLine

@@ -14,13 +14,13 @@ from ...core.handle import absorb
 from ...core.ports import Stored
 from ...core.state import Ended, Task
 from ...core.wire import Broken, decode
+from ...core.words.narrate import narrate
 from .. import output
 from ..completion import complete_task
 from ..failure import INTERRUPTED
 from ..options import json_option
 from ..selectors import resolve
 from ..session import call
-from .narrate import narrate
 from .render import clock, iso
 
 if TYPE_CHECKING:

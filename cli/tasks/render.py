@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from datetime import UTC, datetime
 
@@ -10,6 +9,9 @@ import click
 
 from ...core.spec import Code, Repo
 from ...core.units import size_text
+from ...core.words.phrases import ago
+from ...core.words.phrases import end_text as end_text
+from ...core.words.phrases import span as span
 from ..output import can_print, on_terminal
 
 _COLORS = {
@@ -75,33 +77,9 @@ def clock(at: int) -> str:
     return moment.strftime(form)
 
 
-def span(seconds: float | None) -> str:
-    """A duration in at most two units: `0.4s`, `12s`, `3m05s`, `2h10m`, `3d4h`."""
-    if seconds is None:
-        return ""
-    if seconds < 0.95:
-        return f"{max(0.0, seconds):.1f}s" if seconds >= 0.05 or seconds <= 0 else "<0.1s"
-    if seconds < 10:
-        return f"{seconds:.1f}s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02}s"
-    if whole < 86400:
-        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
-    return f"{whole // 86400}d{whole % 86400 // 3600}h"
-
-
 def age(at: int | None) -> str:
     """How long ago, in one unit: `3s`, `5m`, `2h`, `4d`."""
-    if at is None:
-        return ""
-    seconds = max(0, (now() - at) // 1_000_000)
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= size:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
+    return ago(at, now())
 
 
 def marked(state: str) -> str:
@@ -115,23 +93,6 @@ def marked(state: str) -> str:
 def colored(text: str) -> str:
     """A state, marked or not, in its colour."""
     return click.style(text, fg=_COLORS.get(text.split(" ")[-1].rstrip("…")))
-
-
-def end_text(exit_code: int | None, cause: str | None) -> str:
-    """How a command ended, in a few words: `exit status 3`, `SIGKILL`."""
-    if exit_code is not None and exit_code < 0:
-        return signal_name(-exit_code)
-    if exit_code:
-        return f"exit status {exit_code}"
-    return (cause or "").replace("_", " ")
-
-
-def signal_name(number: int) -> str:
-    """`SIGKILL` for 9."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def code_text(code: Code, sent: int | None = None) -> str:

@@ -14,6 +14,7 @@ from ...core.questions import Named
 from ...core.spec import Limits, Spec
 from ...core.state import Attempt, Claimed, Ended, Held, Queued, Running, Task
 from ...core.units import duration_text, size_text
+from ...core.words.narrate import phase_text
 from .. import output
 from ..completion import complete_task
 from ..options import json_option
@@ -25,7 +26,6 @@ from ..submit.gang import gang_facts, member_lines
 from .difference import shown
 from .document import masked, seconds_run, task_facts
 from .logs import last_lines
-from .narrate import phase_text
 from .remedy import LAST_LINES, explanation, failed
 from .render import age, clock, code_text, colored, end_text, marked, now, repo_text, span
 
@@ -48,9 +48,9 @@ def show(task: str, as_json: bool) -> None:
       evq show k3f9
       evq show @~1 --json | jq .attempts[0].environment.packages
     """
-    found, members, metrics, lines = call(lambda client: _ask(client, task))
+    found, members, metrics, remarks, lines = call(lambda client: _ask(client, task))
     if as_json:
-        more = {"metrics": metrics, "last_lines": lines}
+        more = {"metrics": metrics, "remarks": remarks, "last_lines": lines}
         output.say_json(task_facts(found) | {"gang": members and gang_facts(members)} | more)
         return
     for line in page(found):
@@ -63,6 +63,11 @@ def show(task: str, as_json: bool) -> None:
     if metrics:
         output.say()
         _show_metrics(metrics)
+    if remarks:
+        output.say()
+        for kind, title in (("param", "logged"), ("tag", "tags")):
+            if said := {row["name"]: row["value"] for row in remarks if row["kind"] == kind}:
+                output.say(_label(title, _pairs(said)))
     if failed(found):
         output.say()
         for line in explanation(found, lines):
@@ -73,19 +78,22 @@ def show(task: str, as_json: bool) -> None:
 
 async def _ask(
     client: Client, selector: str
-) -> tuple[Task, list[Task] | None, Metrics | None, list[str]]:
-    """The task, the members of its gang if it has one, its metrics if a projector answers, and its
-    last lines if it failed."""
+) -> tuple[Task, list[Task] | None, Metrics | None, Metrics | None, list[str]]:
+    """The task, the members of its gang if it has one, its metrics and its remarks if a projector
+    answers, and its last lines if it failed."""
     task = await client.get(await resolve(client, selector))
     members = await load_gang(client.bus.log, task) if task.spec.gang else None
     if not task.attempts:
-        return task, members, [], []
+        return task, members, [], [], []
     lines = await last_lines(client, task, LAST_LINES) if failed(task) else []
     try:
-        rows = [row async for row in client.rows(Named("metrics", {"task": task.id}))]
+        metrics, remarks = [
+            [row async for row in client.rows(Named(question, {"task": task.id}))]
+            for question in ("metrics", "remarks")
+        ]
     except ProjectorAway:
-        return task, members, None, lines
-    return task, members, rows, lines
+        return task, members, None, None, lines
+    return task, members, metrics, remarks, lines
 
 
 def page(task: Task) -> list[str]:

@@ -57,6 +57,7 @@ class MemoryPresence:
         self._server.words += 1
         word = Stored(self._server.words, name, value)
         self._server.presence[name] = (word, self._server.clock() + seconds)
+        self._server.look()
         return word.seq
 
     async def get(self, name: str) -> bytes | None:
@@ -71,6 +72,20 @@ class MemoryPresence:
 
     async def all(self) -> Mapping[str, bytes]:
         return {name: word.data for name, word in self._living().items() if word.data}
+
+    @asynccontextmanager
+    async def follow(self) -> AsyncIterator[AsyncIterator[Mapping[str, bytes]]]:
+        yield self._words()
+
+    async def _words(self) -> AsyncIterator[Mapping[str, bytes]]:
+        told = 0
+        while True:
+            await self._link.standing.wait()
+            words = [word for word in self._living().values() if word.seq > told]
+            told = self._server.words
+            if words:
+                yield {word.subject: word.data for word in words}
+            await self._server.log.bell.wait()
 
     def _living(self) -> dict[str, Stored]:
         self._link.check()

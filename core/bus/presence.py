@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-import secrets
 from collections.abc import AsyncIterator, Mapping
-
-import msgspec
-from nats.aio.msg import Msg
+from contextlib import asynccontextmanager
 
 from ..ports import BusAway, Stored, WrongSequence
 from ..subjects import PRESENCE_BUCKET
-from .requests import TIMEOUT, ApiError, Requests, publish, raise_for_error, status
+from .requests import TIMEOUT, ApiError, Requests, raise_for_error
 from .stream import EXPECT, WRONG_LAST_SEQUENCE, Stream, sequence
 
 _PREFIX = f"$KV.{PRESENCE_BUCKET}."
@@ -55,27 +52,16 @@ class JetStreamPresence:
         return sequence(answer.data)
 
     async def all(self) -> Mapping[str, bytes]:
-        return {
-            message.headers["Nats-Subject"].removeprefix(_PREFIX): message.data
-            async for message in self._multi_last()
-            if message.headers and message.data
-        }
+        found = await self._stream.latest(_PREFIX + ">")
+        return {one.subject.removeprefix(_PREFIX): one.data for one in found if one.data}
 
-    async def _multi_last(self) -> AsyncIterator[Msg]:
-        client = self._requests.client
-        inbox = f"{client.new_inbox()}.{secrets.token_hex(4)}"
-        subscription = await client.subscribe(inbox)
-        try:
-            request = {"multi_last": [_PREFIX + ">"], "batch": 10_000}
-            subject = f"$JS.API.DIRECT.GET.{self._stream.name}"
-            await publish(client, subject, msgspec.json.encode(request), inbox)
-            while True:
-                try:
-                    message = await subscription.next_msg(timeout=5)
-                except TimeoutError as error:
-                    raise BusAway("no answer from the agents' bucket") from error
-                if status(message):
-                    return
-                yield message
-        finally:
-            await subscription.unsubscribe()
+    @asynccontextmanager
+    async def follow(self) -> AsyncIterator[AsyncIterator[Mapping[str, bytes]]]:
+        # The bucket keeps the last word on each name only.
+        async with self._stream.follow(1) as batches:
+            yield _by_name(batches)
+
+
+async def _by_name(batches: AsyncIterator[list[Stored]]) -> AsyncIterator[Mapping[str, bytes]]:
+    async for batch in batches:
+        yield {one.subject.removeprefix(_PREFIX): one.data for one in batch}

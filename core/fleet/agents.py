@@ -8,7 +8,9 @@ import msgspec
 class AgentUp(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_up", kw_only=True):
     """An agent started. `memory` is in bytes, `gpus` are the ids of those it offers.
 
-    `services` says that its tasks are light ones, each a sub-agent of its own."""
+    `services` says that its tasks are light ones, each a sub-agent of its own. `gpu_memory` are
+    the bytes of each of `gpus`, in their order.
+    """
 
     agent: str
     instance: str
@@ -24,6 +26,7 @@ class AgentUp(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_up", kw_
     python: str
     gpus: tuple[str, ...] = ()
     services: bool = False
+    gpu_memory: tuple[int, ...] = ()
 
 
 class AgentDraining(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_draining"):

@@ -76,3 +76,12 @@ class Permits(
         """After the attempt of this task has returned its permit."""
         held = tuple(permit for permit in self.held if permit.task != task)
         return replace(self, held=held, reason=reason)
+
+
+def limit_text(permits: Permits) -> str:
+    """`2 of 4 of queue gpu run, at most 1 of each user`."""
+    run = f"{len(permits.held)} of queue {permits.queue} run"
+    if permits.most is not None:
+        run = f"{len(permits.held)} of {permits.most} of queue {permits.queue} run"
+    each = f", at most {permits.per_user} of each user" if permits.per_user is not None else ""
+    return run + each

@@ -16,7 +16,7 @@ import msgspec
 from .. import subjects, wire
 from ..bus.connect import Bus, Login, connect
 from ..decide import Abort, Dequeue, Move, Requeue, decide
-from ..errors import Conflict, NotFound, UsageError
+from ..errors import Conflict, NotFound, ProjectorAway, UsageError
 from ..events import Again, AgentOrder, Enqueued
 from ..fleet.presence import AgentPresence, decode_presence
 from ..fleet.resources import request_of
@@ -36,6 +36,7 @@ from .awaiting import whole_gangs, words_for
 from .limiting import limit_queue
 
 ANSWER_SECONDS = 35.0
+POSITION_SECONDS = 2.0
 BATCH = 500
 FAIR_SECONDS = 2.0
 """How long a client may be wrong about a queue that was made fair."""
@@ -347,6 +348,12 @@ class Client:
                 yield head
             else:
                 yield msgspec.json.decode(part, type=list[list[Any]])
+
+    async def projected(self, timeout: float = POSITION_SECONDS) -> int:
+        """How far a projector has read the log. Raises `ProjectorAway`."""
+        async for part in self.bus.calls.ask(subjects.question("position"), b"", timeout):
+            return msgspec.json.decode(part, type=Head).seq
+        raise ProjectorAway("a projector answered nothing")
 
     async def rows(self, question: Named | Sql) -> AsyncIterator[dict[str, Any]]:
         """A projector's answer, a dict for each row."""

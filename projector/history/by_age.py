@@ -16,7 +16,6 @@ from ...core.sdk.trim import Ages, trim
 from ...core.units import duration_text
 from ..answers import parameters_for
 from ..follow import Follower
-from ..store import Database
 
 EVERY_SECONDS = 86_400.0
 FIRST_SECONDS = 60.0
@@ -45,12 +44,9 @@ async def trim_by_age(
 async def _is_something(follower: Follower, ages: Ages) -> bool:
     sql, parameters = parameters_for(Named("trim_preview", ages.moments(now())))
 
-    def looking(database: Database) -> bool:
-        answer = database.answer(sql, parameters)
-        row = dict(zip([name for name, _ in answer.columns], answer.rows[0], strict=True))
-        return bool(row["points"] or row["lines"] or row["minutes"])
-
-    return (await follower.read(looking))[1]
+    _, answer = await follower.ask(sql, parameters)
+    row = dict(zip([name for name, _ in answer.columns], answer.rows[0], strict=True))
+    return bool(row["points"] or row["lines"] or row["minutes"])
 
 
 def _reason(ages: Ages) -> str:

@@ -68,6 +68,7 @@ FACTS = {
         order="claim, name, place",
     ),
     "_logs": Fact(TELEMETRY_STREAM, order="claim, line"),
+    "_remarks": Fact(TELEMETRY_STREAM),
 } | {
     kind.rolled(unit): Fact(SAMPLES_STREAM, end=_MARK.format(unit), order="ts, seq")
     for kind in KINDS

@@ -1,25 +1,28 @@
-"""The web application: pages of NiceGUI on FastAPI."""
+"""The web application: pages of NiceGUI on FastAPI, behind the guard."""
 
 from __future__ import annotations
 
-import secrets
-
 from fastapi import FastAPI
 from nicegui import ui
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp
 
+from .access.guard import Guard
 from .pages import add_pages
 from .source import Source
 
 
-def make_app(source: Source) -> FastAPI:
-    """The application that shows what `source` knows."""
-    web = FastAPI(title="evq", docs_url=None, redoc_url=None)
+def make_app(source: Source, origins: frozenset[str]) -> ASGIApp:
+    """The application that shows what `source` knows; for `origins` see `Guard`."""
+    web = FastAPI(title="evq", docs_url=None, redoc_url=None, openapi_url=None)
     add_pages(source)
     ui.run_with(
         web,
         title="evq",
-        storage_secret=secrets.token_urlsafe(32),
+        storage_secret=source.viewers.secret(),
         show_welcome_message=False,
         reconnect_timeout=30,
+        # The guard must read pages; they are packed outside of it.
+        gzip_middleware_factory=None,
     )
-    return web
+    return GZipMiddleware(Guard(web, source.viewers, origins), minimum_size=1000)

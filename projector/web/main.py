@@ -8,56 +8,78 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 import uvicorn
 
 from ...core.bus.connect import Login
 from ...core.errors import EvqError, SettingsError, report
+from ...core.listening import Address, read_address
 from ...core.sdk.client import open_client
 from ...core.sdk.ready import tell_ready
-from .app import make_app
-from .source import Source
+from ...core.sdk.viewers import FOLDER, Viewers
+from .listen import USUAL_PORT, Door, open_door
 
 
 class _Server(uvicorn.Server):
     """Says when it answers."""
 
+    def __init__(self, config: uvicorn.Config, link: str) -> None:
+        super().__init__(config)
+        self._link = link
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            port = self.servers[0].sockets[0].getsockname()[1]
-            where = f"http://{self.config.host}:{port}/"
-            print(f"the dashboard is at {where}", file=sys.stderr, flush=True)
+            print(f"the dashboard is at {self._link}", file=sys.stderr, flush=True)
             tell_ready()
 
 
-async def run(login: Login, host: str, port: int) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit status. Raises whatever `connect` raises."""
+async def run(login: Login, store: Path, door: Door) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit status. Raises whatever `connect` raises.
+
+    In the folder `store` it keeps who may look.
+    """
+    # NiceGUI asks for it when it is loaded; by itself it would write where the user happens to be.
+    os.environ["NICEGUI_STORAGE_PATH"] = str(store / FOLDER / "browsers")
+    from .app import make_app
+    from .source import Source
+
+    viewers = Viewers(store)
     async with open_client(login, "evq-ui") as client:
-        server = _Server(
-            uvicorn.Config(
-                make_app(Source(client)),
-                host=host,
-                port=port,
-                log_level="warning",
-                access_log=False,
-                timeout_graceful_shutdown=1,
-            )
+        config = uvicorn.Config(
+            make_app(Source(client, viewers), door.origins),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            ssl_certfile=door.cert,
+            ssl_keyfile=door.key,
+            timeout_graceful_shutdown=1,
         )
-        await server.serve()
+        server = _Server(config, f"{door.url}/?token={viewers.local_token()}")
+        await server.serve([door.socket])
         return 0 if server.started else 1
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run with `--listen HOST:PORT`, the login being the JSON in EVQ_LOGIN; the exit status."""
     parser = argparse.ArgumentParser(prog="evq.projector.web")
-    parser.add_argument("--listen", default="127.0.0.1:4280")
-    parser.add_argument("--store", default=".")
+    parser.add_argument("--listen", default=str(Address("127.0.0.1", USUAL_PORT)))
+    parser.add_argument("--store", type=Path, default=Path("."))
+    parser.add_argument("--tls-cert")
+    parser.add_argument("--tls-key")
+    parser.add_argument("--public-url", action="append", default=[])
     options = parser.parse_args(arguments)
-    host, _, port = options.listen.rpartition(":")
     try:
-        return asyncio.run(run(_login(), host, int(port)))
+        door = open_door(
+            read_address(options.listen, USUAL_PORT),
+            cert=options.tls_cert,
+            key=options.tls_key,
+            public=options.public_url,
+            named=bool(Viewers(options.store).named()),
+        )
+        return asyncio.run(run(_login(), options.store, door))
     except EvqError as error:
         print(report(error), file=sys.stderr, flush=True)
         return error.exit_code

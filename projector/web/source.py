@@ -6,6 +6,7 @@ from typing import Any
 
 from ...core.questions import Head, Named, Sql
 from ...core.sdk.client import Client
+from ...core.sdk.viewers import Viewers
 
 
 class Answer:
@@ -21,8 +22,9 @@ class Answer:
 class Source:
     """All that the pages ask; one for the process, shared by every open page."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, viewers: Viewers) -> None:
         self.client = client
+        self.viewers = viewers
 
     async def named(self, name: str, **params: Any) -> Answer:
         """The answer to a question that the projector knows by name. Raises `EvqError`."""

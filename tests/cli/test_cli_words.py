@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from evq.cli import output
-from evq.cli.tasks.narrate import narrate
 from evq.cli.tasks.render import age, code_text, end_text, iso, now, span, timestamp
 from evq.core import events
 from evq.core.events import Cause, Envelope, Outcome
 from evq.core.spec import Code
 from evq.core.wire import Broken, Unknown
+from evq.core.words.narrate import narrate
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import secrets
 import select
@@ -376,3 +377,15 @@ def guarded(place: Place) -> Iterator[HttpHost]:
     served = HttpHost(place.root, ("user", "s3cret"))
     yield served
     served.close()
+
+
+@pytest.fixture
+def event_file(tmp_path: Path) -> str:
+    """An event file with the point ("loss", 1, 0.5), in base64."""
+    from tensorboardX import SummaryWriter
+
+    folder = tmp_path / "written"
+    with SummaryWriter(str(folder)) as writer:
+        writer.add_scalar("loss", 0.5, 1)
+    (file,) = folder.iterdir()
+    return base64.b64encode(file.read_bytes()).decode()

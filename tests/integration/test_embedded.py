@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from evq.cli.stack import embedded
-from evq.cli.stack.embedded import Address, Door, greeting
+from evq.cli.stack.embedded import Door, greeting
 from evq.core.errors import Conflict, ServerTooOld, SettingsError, UsageError
+from evq.core.listening import Address
 
 SECONDS = 20.0
 

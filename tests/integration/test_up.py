@@ -60,7 +60,7 @@ UPPER = """
 import sys
 from pathlib import Path
 from evq.cli import serve
-from evq.cli.stack.embedded import Address
+from evq.core.listening import Address
 from evq.cli.stack.stack import Process
 
 store, stand_in, pipe = map(Path, sys.argv[1:])

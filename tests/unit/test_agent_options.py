@@ -69,6 +69,7 @@ SET: dict[str, tuple[object, object]] = {
     "disk_floor": (1024, "1024"),
     "cache_bytes": (3, 3),
     "cache_kinds": ("images=1KiB", {"images": 1024}),
+    "trackers": ("mlflow", frozenset({"mlflow"})),
     "sample_every": (1.0, 1.0),
     "report_every": (0.0, 0.0),
 }

@@ -10,16 +10,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from evq.core import events, subjects, wire
+from evq.core import events, moments, subjects, wire
 from evq.core.errors import Conflict, QueryFailed, UsageError
 from evq.core.events import Envelope, Outcome
 from evq.core.evolve import create, evolve
+from evq.core.fleet.agent_record import AgentRecord
 from evq.core.ports import Stored
 from evq.core.questions import Named
 from evq.core.spec import Command, Spec
 from evq.core.state import Task
 from evq.core.subjects import LIFECYCLE_STREAM, SAMPLES_STREAM, TELEMETRY_STREAM, Level
-from evq.projector import agent_rows, rows
+from evq.projector import rows
 from evq.projector.answers import parameters_for
 from evq.projector.fold import changed_attempts, fold_lifecycle, hear, sort_telemetry
 from evq.projector.projection import FAR, Batch, Projection
@@ -93,7 +94,7 @@ def test_row_structs_are_the_tables_columns(database: Database) -> None:
         "_attempts": rows.AttemptRow,
         "_phases": rows.PhaseRow,
         "_packages": rows.PackageRow,
-        "_agents": agent_rows.AgentRow,
+        "_agents": AgentRecord,
         "_events": rows.EventRow,
         "_dead_letters": rows.DeadLetter,
     }.items():
@@ -154,8 +155,8 @@ def test_a_task_aborted_in_its_queue_says_why() -> None:
 
 
 def test_a_clock_from_beyond_is_held_back() -> None:
-    assert rows.time(-1) == 0
-    assert rows.time(10**30) == rows.LATEST_TIME
+    assert moments.writable(-1) == 0
+    assert moments.writable(10**30) == moments.LATEST
 
 
 def test_only_attempts_that_changed_are_written_again() -> None:

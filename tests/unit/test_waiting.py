@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from evq.cli.fleet.forecast import Before, Held, History
-from evq.cli.fleet.waiting import Facts, Reason, Verdict, verdict
-from evq.cli.submit.after import Dependency, held_verdict
 from evq.core.fleet.presence import AgentPresence, PassedBy, RunningTask
 from evq.core.fleet.resources import Device, Offer, Request
 from evq.core.fleet.served import GpuCount
 from evq.core.queueing.permits import Permit, Permits
 from evq.core.queueing.queues import Pause, QueueState
+from evq.core.sdk.waiting.dependencies import Dependency, held_verdict
+from evq.core.sdk.waiting.forecast import Before, Held, History
+from evq.core.sdk.waiting.verdict import Facts, Reason, Verdict, verdict
 from evq.core.spec import Command, Limits, Spec
 from evq.core.state import Queued, Task
 

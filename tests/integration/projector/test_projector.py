@@ -56,6 +56,17 @@ async def test_a_life_in_all_views(projector: Any, user: Any) -> None:
     assert (await user.ask("status"))[0]["dead_letters"] == 0
 
 
+async def test_of_two_remarks_of_one_name_the_later_counts(projector: Any, user: Any) -> None:
+    task = await user.live((await user.add()).task)
+    said = events.Remarks(attempt=1, claim=task.attempts[0].claim, at=9, params={"lr": "0.1"})
+    await user.say(task, said)
+    later = {"params": {"lr": "0.2", "a'b": ""}, "tags": {"by": "ä"}}
+    await user.say(task, msgspec.structs.replace(said, **later))
+    await projector.start()
+    found = [tuple(row.values()) for row in await user.ask("remarks", task=task.id)]
+    assert found == [("param", "a'b", ""), ("param", "lr", "0.2"), ("tag", "by", "ä")]
+
+
 async def test_strange_messages_stop_nobody(projector: Any, user: Any) -> None:
     await projector.start()
     receipt = await user.add()

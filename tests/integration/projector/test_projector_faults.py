@@ -86,10 +86,10 @@ async def test_it_goes_on_after_the_database_failed(bus: Bus, user: Any, tmp_pat
         running = asyncio.create_task(follower.run())
         await user.add()
         await follower.reach((1, 0, 0))
-        await follower.read(lambda database: database.close())
+        await follower.alone(lambda database: database.close())
         await user.add()
         await follower.reach((2, 0, 0))
-        _, tasks = await follower.read(lambda d: d.rows("SELECT count(*) FROM tasks"))
+        tasks = await follower.alone(lambda d: d.rows("SELECT count(*) FROM tasks"))
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running

@@ -11,16 +11,14 @@ from typing import Literal
 
 import msgspec
 
-from ...core.fleet.presence import AgentPresence, PassedBy
-from ...core.fleet.resources import NO_SLOT, Offer, Request, delays, lacks, parse_size, request_of
-from ...core.queueing.permits import Permits
-from ...core.queueing.queues import QueueState
-from ...core.state import Queued, Task
-from ..output import count_of
-from ..submit.gang import gang_shortage
-from ..tasks.render import age, span
+from ...fleet.presence import AgentPresence, PassedBy
+from ...fleet.resources import NO_SLOT, Offer, Request, delays, lacks, parse_size, request_of
+from ...queueing.permits import Permits, limit_text
+from ...queueing.queues import QueueState
+from ...state import Queued, Task
+from ...words.phrases import ago, count_of, span
 from .forecast import Before, Forecast, History, forecast
-from .limit import limit_text
+from .gangs import gang_shortage
 
 Cause = Literal[
     "retry_delay",
@@ -104,7 +102,12 @@ def verdict(facts: Facts) -> Verdict:
     views = tuple(_view(facts, agent) for agent in facts.agents if _serves(facts, agent))
     cause, text = _cause(facts, views)
     start, unknown = _start(facts, views, cause)
-    reasons = (*_place(facts), *_limit(facts), *map(_reason, views), *_elsewhere(facts, cause))
+    reasons = (
+        *_place(facts),
+        *_limit(facts),
+        *(_reason(view, facts.now) for view in views),
+        *_elsewhere(facts, cause),
+    )
     return Verdict(cause, text, reasons, views, start, unknown)
 
 
@@ -158,18 +161,18 @@ def closed(agent: AgentPresence) -> str:
     return ""
 
 
-def _reason(view: View) -> Reason:
+def _reason(view: View, now: int) -> Reason:
     agent = view.agent
     if view.never:
         return Reason(False, f"{agent.agent}: can never run it, {missing(agent, view.never)}")
     if view.closed:
         return Reason(False, f"{agent.agent}: {view.closed}")
     if view.lacks:
-        return Reason(False, f"{agent.agent}: {missing(agent, view.lacks)}{_passed(view)}")
+        return Reason(False, f"{agent.agent}: {missing(agent, view.lacks)}{_passed(view, now)}")
     if view.kept:
         return Reason(False, f"{agent.agent}: keeps its room for {view.kept}")
     room = f"{agent.agent}: has room, {agent.free.slots} of {agent.slots} slots are free"
-    return Reason(True, room + _passed(view))
+    return Reason(True, room + _passed(view, now))
 
 
 def missing(agent: AgentPresence, lacking: Sequence[str]) -> str:
@@ -181,11 +184,11 @@ def missing(agent: AgentPresence, lacking: Sequence[str]) -> str:
     return "; ".join([slots] * (NO_SLOT in lacking) + [words] * bool(others))
 
 
-def _passed(view: View) -> str:
+def _passed(view: View, now: int) -> str:
     if view.passed is None:
         return ""
     went = count_of(view.passed.times, "task")
-    text = f"; {went} went past its class there in {age(view.passed.since)}"
+    text = f"; {went} went past its class there in {ago(view.passed.since, now)}"
     return text + ("; it keeps room for it now" if view.passed.reserved else "")
 
 
@@ -205,7 +208,7 @@ def _cause(facts: Facts, views: Sequence[View]) -> tuple[Cause, str]:
     if pause := facts.queue.pause:
         why = f": {pause.reason}" if pause.reason else ""
         return "queue_paused", (
-            f"queue {queue} is paused by {pause.by} since {age(pause.at)}{why}"
+            f"queue {queue} is paused by {pause.by} since {ago(pause.at, facts.now)}{why}"
             f"  (evq queue resume {queue})"
         )
     if not views:

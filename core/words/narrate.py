@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ...core import events
-from ...core.events import Envelope
-from ...core.queueing.permits import Permits
-from ...core.queueing.queues import (
+from .. import events
+from ..events import Envelope
+from ..queueing.permits import Permits, limit_text
+from ..queueing.queues import (
     QueueCreated,
     QueueDeleted,
     QueueDescribed,
@@ -15,11 +15,11 @@ from ...core.queueing.queues import (
     QueueState,
     rules_text,
 )
-from ...core.retention import Trimmed
-from ...core.spec import argv_text
-from ...core.wire import Broken, Unknown
-from ..fleet.limit import limit_text
-from .render import end_text, span
+from ..retention import Trimmed
+from ..saved_queries import QueryDeleted, QuerySaved
+from ..spec import argv_text
+from ..wire import Broken, Unknown
+from .phrases import end_text, span
 
 
 def narrate(message: Envelope | Unknown | Broken) -> str:
@@ -105,6 +105,10 @@ def _words(event: events.Event) -> str:
         case QueueRuled(queue=queue, fair=fair):
             rules = rules_text(QueueState(queue, fair=fair)) or "in order of age"
             return f"queue {queue} is shared out {rules}: {event.reason}"
+        case QuerySaved():
+            return f"query @{event.query} saved" + (f": {event.meaning}" * bool(event.meaning))
+        case QueryDeleted():
+            return f"query @{event.query} deleted{because(event.reason)}"
         case events.DrainRequested():
             return f"{_drained(event)} to be drained{because(event.reason)}"
         case events.ResumeRequested():

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from ...core.fleet.presence import AgentPresence
-from ...core.fleet.resources import Device, Offer, Request, lacks, parse_size
+from ...fleet.presence import AgentPresence
+from ...fleet.resources import Device, Offer, Request, lacks, parse_size
 
 LEAST_RUNS = 5
 """With fewer to draw from, nothing is said."""

@@ -1,16 +1,20 @@
-"""Agents as rows: what the log last said of each."""
+"""What the log last said of an agent: the one fold of agents' events.
+
+The projector keeps it as a row, and live screens beside the agent's own presence.
+"""
 
 from __future__ import annotations
 
 import msgspec
 
-from ..core import events
-from ..core.queueing.orders import Drains, drained_gpus, obey, whole
-from .rows import time
+from ..moments import writable
+from ..queueing.orders import Drains, drained_gpus, obey, whole
+from . import agents as events
 
 
-class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of `_agents`. An agent that was first seen when it went has no more than that.
+class AgentRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent as its events tell, and a row of `_agents`. One that was first seen when it went has
+    no more than that.
 
     `drains` are the orders in force, as JSON, from which the columns after it follow.
     """
@@ -39,14 +43,14 @@ class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
     drained_gpus: tuple[str, ...] = ()
 
 
-def agent_row(
-    before: AgentRow | None, at: int, by: str, event: events.AgentEvent
-) -> AgentRow | None:
-    """An agent's row after an event; null if the event is of an instance that was replaced."""
-    when = time(at)
+def evolve_agent(
+    before: AgentRecord | None, at: int, by: str, event: events.AgentEvent
+) -> AgentRecord | None:
+    """An agent's record after an event; null if the event is of an instance that was replaced."""
+    when = writable(at)
     match event:
         case events.AgentUp():
-            row = AgentRow(
+            row = AgentRecord(
                 agent=event.agent,
                 instance=event.instance,
                 host=event.host,
@@ -67,7 +71,7 @@ def agent_row(
             return _with_drains(row, _drains(before))
         case events.DrainRequested() | events.ResumeRequested():
             if before is None:
-                before = AgentRow(agent=event.agent, instance="", state="down", last_event=when)
+                before = AgentRecord(agent=event.agent, instance="", state="down", last_event=when)
             return _with_drains(before, obey(_drains(before), at, by, event))
         case events.StopRequested():
             return before  # what the agent makes of it, it says itself
@@ -82,22 +86,22 @@ def agent_row(
         case events.AgentLost(agent, instance, reason):
             state = "lost"
     if before is None:
-        before = AgentRow(agent=agent, instance=instance, state=state, last_event=when)
+        before = AgentRecord(agent=agent, instance=instance, state=state, last_event=when)
     if before.instance != instance:
         return None
     return msgspec.structs.replace(before, state=state, last_event=when, reason=reason)
 
 
-def _drains(row: AgentRow | None) -> Drains:
+def _drains(row: AgentRecord | None) -> Drains:
     return msgspec.json.decode(row.drains, type=Drains) if row else ()
 
 
-def _with_drains(row: AgentRow, drains: Drains) -> AgentRow:
+def _with_drains(row: AgentRecord, drains: Drains) -> AgentRecord:
     drain = whole(drains)
     return msgspec.structs.replace(
         row,
         drains=msgspec.json.encode(drains).decode(),
-        drained=time(drain.at) if drain else None,
+        drained=writable(drain.at) if drain else None,
         drained_by=drain.by if drain else None,
         drain_reason=drain.reason if drain else None,
         drained_gpus=drained_gpus(drains),

@@ -1,0 +1,1 @@
+"""`evq top`: the fleet on a terminal, live."""

@@ -1,0 +1,1 @@
+"""Facts in words, the same for every screen: verbs, `evq top` and the dashboard."""
