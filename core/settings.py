@@ -353,17 +353,9 @@ SETTINGS: Mapping[str, Setting] = {
         "minutes and hours stay",
         3600.0,
     ),
-    "trim_metrics": _period(
-        "how long after its task's end a curve is thinned by the projector; without it, never",
-        3600.0,
-    ),
-    "trim_logs": _period(
-        "how long after its task's end a log is dropped by the projector; without it, never", 3600.0
-    ),
-    "trim_minutes": _period(
-        "how long the projector keeps minutes of machines, GPUs and tasks; without it, for good",
-        3600.0,
-    ),
+    "trim_metrics": _period("the age at which a projector thins curves; without it, never", 3600.0),
+    "trim_logs": _period("the age at which a projector drops logs; without it, never", 3600.0),
+    "trim_minutes": _period("the age at which it drops minutes; without it, never", 3600.0),
     "sync": Setting(
         parse=_sync,
         allowed=f"always, or {units.DURATION_FORMS}, at least 100ms",
@@ -379,9 +371,7 @@ SETTINGS: Mapping[str, Setting] = {
         *("auto", "keep", "https", "ssh"),
     ),
     "git_ssh": _word("a command", "what an agent runs for ssh, such as ssh -i KEY"),
-    "nats_server": _path(
-        "the nats-server program of `evq up`; without it, the one that came along"
-    ),
+    "nats_server": _path("`evq up`'s nats-server program; without it, the one that came along"),
     "docker": Setting(
         parse=_image,
         allowed="the name of an image",

@@ -23,15 +23,13 @@ from ..core.bus.requests import ApiError
 from ..core.bus.stream import Stream, StreamInfo
 from ..core.errors import Conflict
 from ..core.ports import BusAway, Stored
-from ..core.subjects import SAMPLES_STREAM, TELEMETRY_STREAM
 from .history.compact import Compacted, adopt, compact, copy_of, discard, is_wasteful
 from .history.trim import step
+from .identity import FORGET, check_identity, is_shorter
 from .projection import FAR, Batch, Projection
 from .readers import Readers, being_opened
 from .samples.roll_up import KEEP_SECONDS, LOOK_SECONDS, Housekeeping
-from .samples.write import forget_samples_after
-from .store import REBUILD, Answer, Database, Failed, Position, room
-from .telemetry import forget_after
+from .store import Answer, Database, Failed, Position, room
 
 T = TypeVar("T")
 Say = Callable[[str], None]
@@ -374,31 +372,6 @@ class Follower:
                 return await self._look()
             except (BusAway, ApiError):
                 await asyncio.sleep(WATCH_SECONDS)
-
-
-FORGET = {TELEMETRY_STREAM: forget_after, SAMPLES_STREAM: forget_samples_after}
-"""How what a stream has lost is undone. The lifecycle stream loses nothing."""
-
-
-def is_shorter(name: str, known: Position, now: Position) -> bool:
-    """Whether a stream lost its end, as those do that wait for no disk when a server is killed."""
-    return name in FORGET and known.created == now.created and known.seq > now.seq
-
-
-def check_identity(name: str, known: Position, now: Position) -> None:
-    """Raise `Conflict` unless a stream is the one that was read before."""
-    if known.created == now.created and known.seq <= now.seq:
-        return
-    why = (
-        f"it was made at {now.created}, the one that was read at {known.created}"
-        if known.created != now.created
-        else f"it ends at {now.seq}, and {known.seq} was read already"
-    )
-    raise Conflict(
-        f"the stream {name} is not the one that the database was made from",
-        why=why,
-        fix=f"{REBUILD} makes a new database from this stream",
-    )
 
 
 @asynccontextmanager

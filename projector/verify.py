@@ -36,8 +36,9 @@ from ..core.subjects import (
     parse_lifecycle,
     parse_telemetry,
 )
-from .follow import Say, check_identity
+from .follow import Say
 from .history.verify import Curves, Trims, add_points, compare_curves
+from .identity import check_identity
 from .rows import attempt_row, phase_rows, queue_row, task_row
 from .samples.verify import compare_samples
 from .store import Database, Position

@@ -21,7 +21,7 @@ from evq.core.events import Outcome
 from evq.core.ports import Entry
 from evq.core.questions import Head, Named
 from evq.core.sdk.export import export
-from evq.projector.answers import queries
+from evq.projector.catalogue import questions as known
 
 OF_THE_PROJECTOR = {"status"}
 """Its file, its streams: not the history."""
@@ -83,8 +83,11 @@ async def test_a_named_question_has_the_servers_answer(
     given = {"task": task.id, "prefix": task.id[:6], "tasks": f"[{task.id}]", "name": "loss",
              "queue": "q", "agent": "a", "gpu": "GPU-0"}  # fmt: skip
     questions = [
-        Named(name, {word: given.get(word, task.id) for word in query.required})
-        for name, query in queries().items()
+        Named(
+            name,
+            {one.name: given.get(one.name, task.id) for one in query.parameters if one.required},
+        )
+        for name, query in known().items()
         if name not in OF_THE_PROJECTOR
     ]
     first = [await user.ask(one.name, **one.params) for one in questions]
