@@ -137,6 +137,7 @@ def _fold_one(
         folded.events.append(_event_row(stored, message, None))
     elif subject == HISTORY_EVENTS:
         _fold_trimmed(folded, stored.seq, message)
+        folded.events.append(_event_row(stored, message, None))
     elif name := parse_query_events(subject):
         _fold_query(folded, message, name)
         folded.events.append(_event_row(stored, message, None))

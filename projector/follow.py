@@ -132,16 +132,17 @@ class Follower:
     async def open(self) -> None:
         """Open the file and look at the streams. Raises `Conflict` if they do not fit together."""
         discard(self._path)
+        seen = await self._look()
         streams = {
-            stream.name: Position(info.created, info.state.last_seq)
-            for stream, info in await self._look()
+            stream.name: Position(info.created, info.state.last_seq) for stream, info in seen
         }
         self._created = {name: position.created for name, position in streams.items()}
-        self._projection = await self._in_thread(lambda: self._open(streams))
+        gone = {stream.name: info.state.first_seq - 1 for stream, info in seen}
+        self._projection = await self._in_thread(lambda: self._open(streams, gone))
         self._readers = Readers(self._projection.database)
         self._tell_position()
 
-    def _open(self, streams: dict[str, Position]) -> Projection:
+    def _open(self, streams: dict[str, Position], gone: dict[str, int]) -> Projection:
         database = Database(self._path, checkpoint=self._rhythm.checkpoint)
         try:
             known = database.positions()
@@ -155,6 +156,10 @@ class Follower:
                     FORGET[name](database, streams[name].seq)
                 else:
                     check_identity(name, position, streams[name])
+            # What a stream no longer has will not come: nobody is to wait for it.
+            for name, position in database.positions().items():
+                if position.seq < gone[name]:
+                    database.move(name, gone[name])
             return Projection(database)
         except BaseException:
             database.close()

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from evq.core import events, subjects, wire
 from evq.core.ports import Entry
 from evq.core.retention import MOST_POINTS, Trimmed
@@ -191,9 +189,10 @@ async def test_a_rebuild_keeps_curves_of_which_the_stream_has_lost_a_part(
     await carried_out(user, until)
     assert projector.end(signal.SIGTERM) == 0
     first = contents(projector)
-    await user.bus.requests.api("STREAM.PURGE.EVQTEL", msgspec.json.encode({"seq": 3}))
-    assert await projector.run("--rebuild") == 0, projector.said
-    assert contents(projector) == first
+    for purge in ({"seq": 3}, None):  # the last time everything: it must not be waited for
+        await user.bus.requests.api("STREAM.PURGE.EVQTEL", purge)
+        assert await projector.run("--rebuild") == 0, projector.said
+        assert contents(projector) == first
 
 
 async def test_the_room_is_given_back_and_the_export_keeps_everything(
@@ -215,15 +214,14 @@ async def test_the_room_is_given_back_and_the_export_keeps_everything(
     await wish(user, logs=now())
     await carried_out(user, until)
     await until(lambda: file.stat().st_size < before / 4)
-    assert "gave back" in projector.said
+    await until(lambda: "gave back" in projector.said)
     other = await user.live((await user.add()).task)
     assert [row["task"] for row in await user.ask("tasks")] == [other.id, task.id]
     assert await user.ask("logs", task=task.id) == []
     done = await export(user, tmp_path / "history")
     assert sum(p.rows for p in done.manifest.files if p.path.startswith("logs/")) == 123
-    assert sorted(path.name for path in projector.store.iterdir() if path.is_file()) == [
-        "evq.duckdb", "evq.duckdb.wal", "said",
-    ]  # fmt: skip
+    left = {path.name for path in projector.store.iterdir() if path.is_file()}
+    assert left <= {"evq.duckdb", "evq.duckdb.wal", "said"}
     assert projector.end(signal.SIGTERM) == 0
     assert await projector.run("--verify") == 0, projector.said
 
