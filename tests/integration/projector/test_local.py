@@ -101,7 +101,7 @@ async def test_a_named_question_has_the_servers_answer(
         if before == after:  # else it depends on the moment
             assert mine == after, question
             compared.add(question.name)
-    assert len(compared) >= len(questions) - 3, "nearly all can be compared"
+    assert len(compared) >= 0.9 * len(questions), "nearly all can be compared"
     assert sum(bool(rows) for rows in ours) > len(questions) / 2, "the history holds something"
 
 
@@ -135,7 +135,7 @@ async def test_it_needs_no_server(local: Local) -> None:
     (metric,) = await local.rows("SELECT DISTINCT first, min, max FROM metric_latest")
     assert metric == {"first": 3.0, "min": 0.5, "max": 3.0}
     status, _, err = await local("@colours")
-    assert (status, "there is no question" in err) == (2, True)
+    assert (status, "there is no query @colours" in err) == (4, True)
     nowhere = Local(local.folder / "nowhere", local.folder)
     status, _, err = await nowhere("FROM tasks")
     assert (status, "holds no export" in err) == (4, True)
