@@ -4,7 +4,8 @@
 
 The log is real: all of a task's life, what it said, and the samples of the last hours are messages
 on a server, and the database is made of them by the projector's own rebuild. Only what the stream
-of samples would no longer hold, the minutes and hours before, is written into the database.
+of samples would no longer hold, the minutes and hours before, is written into the database. In a
+folder that was filled before, only the database is made again.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class Facts(msgspec.Struct, frozen=True):
     plan: Plan
     longest: str
     messages: int
+    hours: float = 2.0
+    """How far back there are samples in full."""
 
 
 def read_facts(store: Path) -> Facts:
@@ -116,8 +119,15 @@ async def make(plan: Plan, hours: float, store: Path) -> None:
             count += await publish(bus, samples(history, hours))
         ground.line("stored", f"{count:,}", f"messages in {time.monotonic() - began:.0f} s")
         await _make_database(login, store, plan, hours)
-    facts = Facts(plan, history.longest_task, count)
+    facts = Facts(plan, history.longest_task, count, hours)
     (store / FACTS).write_bytes(msgspec.json.encode(facts))
+
+
+async def make_again(store: Path) -> None:
+    """Make the database of a store that was filled before."""
+    facts = read_facts(store)
+    with ground.server(store, "120s") as login:
+        await _make_database(login, store, facts.plan, facts.hours)
 
 
 async def _make_database(login: Login, store: Path, plan: Plan, hours: float) -> None:
@@ -126,7 +136,9 @@ async def _make_database(login: Login, store: Path, plan: Plan, hours: float) ->
     path = database_file(store)
     database = Database(path)
     try:
-        write_old_samples(database, plan, hours)
+        # Those of the database before are taken over, if that was not too different.
+        if not database.rows("SELECT 1 FROM _machine_minutes WHERE seq = 0 LIMIT 1"):
+            write_old_samples(database, plan, hours)
         database.checkpoint()
         for table in ("_tasks", "_attempts", "_events", "_metrics", "_logs", "_gpu_minutes"):
             rows = database.rows(f"SELECT count(*) FROM {table}")[0][0]
@@ -140,13 +152,16 @@ async def _make_database(login: Login, store: Path, plan: Plan, hours: float) ->
 def main() -> int:
     """Parse the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--store", type=Path, required=True, help="a folder that is not there yet")
+    parser.add_argument("--store", type=Path, required=True, help="a new folder, or one of ours")
     usual = msgspec.structs.asdict(Plan(end=now()))
     for name, value in usual.items():
         parser.add_argument(f"--{name}", type=type(value), default=value)
     parser.add_argument("--samples", type=float, default=2.0, help="hours of samples in full")
     arguments = vars(parser.parse_args())
     store, hours = arguments.pop("store"), arguments.pop("samples")
+    if (store / FACTS).exists():
+        asyncio.run(make_again(store))
+        return 0
     store.mkdir(mode=0o700, parents=True)
     asyncio.run(make(Plan(**arguments), hours, store))
     return 0

@@ -208,7 +208,7 @@ class History:
         )
         mean = 0.9 * slots * plan.days * 86_400 / plan.tasks
         left, self._left = self._left, self._left - 1
-        usual = 1.1 * (plan.points - plan.longest - self._voice.points) / max(left, 1)
+        usual = 1.1 * (plan.points - plan.longest - self._voice.made) / max(left, 1)
         weight = chance.lognormvariate(-0.72, 1.2)
         job = Job(
             task_id(chance.getrandbits(64).to_bytes(8, "big")),

@@ -23,7 +23,7 @@ from evq.projector.store import Database
 AGENTS, GPUS_EACH, DAYS = 200, 8, 28
 TIMES = 5
 SLOW_SECONDS = 0.3
-NEEDED = {"name": "work-7", "agent": "gpu-007"}
+NEEDED = {"name": "work-352", "agent": "gpu-007"}
 """What the parameters are without which a report makes no sense."""
 
 HISTORY = """

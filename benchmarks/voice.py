@@ -25,7 +25,7 @@ class Voice:
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
-        self.points = 0
+        self.made = 0
         """How many of usual metrics there are so far."""
         self._noise = [chance.gauss(0, 0.03) for _ in range(2 * NOISE)]
 
@@ -34,7 +34,7 @@ class Voice:
     ) -> Iterator[Message]:
         """`points` points of several metrics and `said` lines in `seconds` from `at` on."""
         metrics = self._chance.choice(METRICS)
-        self.points += points
+        self.made += points
         values = self._metrics(attempt, claim, at, seconds, points, metrics)
         text = self._lines(attempt, claim, at, seconds, said)
         pairs = zip_longest(values, text)
@@ -45,6 +45,30 @@ class Voice:
     ) -> Iterator[Message]:
         """One metric of so many points."""
         return self._metrics(attempt, claim, at, seconds, points, ("train/loss",))
+
+    def points(self, attempt: int, claim: int, at: int, first: int, count: int) -> bytes:
+        """A message with so many points of one metric, from step `first` on."""
+        record = events.Metric(
+            attempt=attempt,
+            claim=claim,
+            at=(at,) * count,
+            name=("train/loss",) * count,
+            step=tuple(range(first, first + count)),
+            value=tuple(self._noise[:count]),
+        )
+        return wire.encode_telemetry(record)
+
+    def lines(self, attempt: int, claim: int, at: int, first: int, count: int) -> bytes:
+        """A message with so many lines, from number `first` on."""
+        record = events.Log(
+            attempt=attempt,
+            claim=claim,
+            first=first,
+            at=(at,) * count,
+            stream="o" * count,
+            text=lines(first, count, self._chance),
+        )
+        return wire.encode_telemetry(record)
 
     def _metrics(
         self,
@@ -91,13 +115,5 @@ class Voice:
         apart = seconds * SECOND / max(said, 1)
         for first in range(0, said, LINES_PER_MESSAGE):
             count = min(LINES_PER_MESSAGE, said - first)
-            times = tuple(int(at + apart * number) for number in range(first, first + count))
-            record = events.Log(
-                attempt=attempt,
-                claim=claim,
-                first=first,
-                at=times,
-                stream="".join("e" if number % 50 == 49 else "o" for number in range(count)),
-                text=lines(first, count, self._chance),
-            )
-            yield times[-1], wire.encode_telemetry(record)
+            when = int(at + apart * (first + count))
+            yield when, self.lines(attempt, claim, when, first, count)

@@ -116,3 +116,21 @@ def complete_agent(
         return {one.agent: one.host for one in await client.agents()}
 
     return _offer(_within_budget(ask), incomplete)
+
+
+def complete_query(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The queries that have a name, and behind one what it takes."""
+    from ..core.sdk.saved import all_queries
+
+    asked = next((word for word in ctx.params.get("words") or () if word.startswith("@")), "")
+
+    async def ask(client: Client) -> dict[str, str]:
+        found = [query for query in await all_queries(client) if query.is_listed]
+        named = {f"@{query.name}": query for query in found}
+        if query := named.get(asked.replace("_", "-")):
+            return {f"{one.name}=": one.meaning for one in query.parameters}
+        return {name: query.meaning for name, query in named.items()}
+
+    return _offer(_within_budget(ask), incomplete)

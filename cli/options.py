@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from ..core.past import Moment, When
 
 COMPLETE = "_EVQ_COMPLETE"
 """The variable by which a shell asks for completions."""
@@ -32,6 +35,8 @@ class Global:
         self.context: str | None = None
         self.color: str | None = None
         self.debug = bool(os.environ.get("EVQ_DEBUG"))
+        self.moment: Moment | None = None
+        """What is looked back at; None is now."""
 
     @property
     def colors(self) -> bool | None:
@@ -95,6 +100,22 @@ where_option = click.option(
 
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Say which tasks it would be, and change nothing."
+)
+
+
+def _when(ctx: click.Context, param: click.Parameter, text: str | None) -> When | None:
+    from datetime import datetime
+
+    from ..core.past import parse_when
+
+    return None if text is None else parse_when(text, datetime.now().astimezone())
+
+
+as_of_option = click.option(
+    "--as-of",
+    metavar="WHEN",
+    callback=_when,
+    help='As it was then: "yesterday 03:10", "10m ago", \'#12345\' …',
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")

@@ -78,7 +78,7 @@ def terminal_width() -> int:
 def can_print(text: str) -> bool:
     """Whether stdout can show these characters."""
     try:
-        text.encode(sys.stdout.encoding or "ascii")
+        text.encode(getattr(sys.stdout, "encoding", None) or "ascii")
     except UnicodeEncodeError:
         return False
     return True

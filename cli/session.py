@@ -16,11 +16,13 @@ from ..core.errors import Denied, EvqError, SettingsError, Unreachable
 from ..core.ports import BusAway
 from ..core.settings import Settings
 from .options import THIS_RUN
+from .output import dim, note
 from .settings import load
 
 if TYPE_CHECKING:
     from ..core.bus.connect import Login
     from ..core.bus.requests import ApiError
+    from ..core.past import When
     from ..core.sdk.client import Client
 
 _T = TypeVar("_T")
@@ -92,18 +94,21 @@ def warm_up() -> None:
         Thread(target=import_module, args=("evq.core.sdk.client",), daemon=True).start()
 
 
-def call(work: Callable[[Client], Awaitable[_T]], patience: float = PATIENCE) -> _T:
+def call(
+    work: Callable[[Client], Awaitable[_T]], patience: float = PATIENCE, as_of: When | None = None
+) -> _T:
     """Do `work` with a client on the server that the settings name.
 
-    `patience` is how many seconds the connection may take.
+    `patience` is how many seconds the connection may take. With `as_of` the client finds
+    everything as it was then, and ages are counted from there.
     """
     import asyncio
 
-    return asyncio.run(_with_client(work, login(settings()), patience))
+    return asyncio.run(_with_client(work, login(settings()), patience, as_of))
 
 
 async def _with_client(
-    work: Callable[[Client], Awaitable[_T]], where: Login, patience: float
+    work: Callable[[Client], Awaitable[_T]], where: Login, patience: float, as_of: When | None
 ) -> _T:
     from ..core.bus.connect import connect
     from ..core.bus.requests import ApiError
@@ -114,11 +119,22 @@ async def _with_client(
         client = Client(bus)
         bus.on_error = refused.append
         try:
-            return await work(client)
+            return await work(await _look_back(client, as_of) if as_of else client)
         except BusAway as away:
             raise _away(refused, away) from away
         except ApiError as error:
             raise _api_error(error) from error
+
+
+async def _look_back(client: Client, when: When) -> Client:
+    from datetime import datetime
+
+    from ..core.sdk.past import Past, find_moment
+
+    THIS_RUN.moment = moment = await find_moment(client.bus.log, when)
+    clock = datetime.fromtimestamp(moment.at / 1e6).astimezone()
+    note(dim(f"as of {clock:%Y-%m-%d %H:%M:%S %z}, event {moment.seq} of the log"))
+    return Past(client, moment)
 
 
 def _away(refused: list[Exception], away: BusAway) -> EvqError:

@@ -22,6 +22,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "logs": ("tasks.logs:logs", "What a task wrote; -f follows it."),
         "notebook": ("tasks.notebook:notebook", "Fetch a task's notebook with its outputs."),
         "events": ("tasks.events:events", "What happened, event by event."),
+        "replay": ("tasks.replay:replay", "A task's life again, step by step."),
         "why": ("fleet.why:why", "Why a task is in the state it is in."),
         "diff": ("tasks.diff:diff", "What differs between two tasks."),
         "sql": ("analytics.sql:sql", "Ask the database of tasks, metrics and events in SQL."),
@@ -34,6 +35,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "build": ("submit.once:build", "Make a task's environment, to be used again."),
     },
     "Fleet": {
+        "top": ("top.top:top", "Watch the fleet live: workers, queues, tasks, events."),
         "queues": ("fleet.queues:queues", "The queues, and who serves them."),
         "queue": ("fleet.queue:queue", "One queue: look at it, pause it, empty it …"),
         "workers": ("fleet.workers:workers", "The agents that are there, and what they do."),

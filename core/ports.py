@@ -68,8 +68,20 @@ class Log(Protocol):
         """
         ...
 
-    async def last(self, subject: str) -> Stored | None:
-        """The last message on `subject`, which may hold wildcards."""
+    async def stored_at(self, seq: int) -> int:
+        """When the message at `seq` was stored, by the server's clock, in microseconds since 1970.
+
+        Raises `NotFound` if it is not there."""
+        ...
+
+    async def seq_at(self, at: int) -> int:
+        """The sequence of the last message that was stored by the time `at`, as in `stored_at`;
+        0 if there was none."""
+        ...
+
+    async def last(self, subject: str, until: int | None = None) -> Stored | None:
+        """The last message on `subject`, which may hold wildcards; with `until`, the last one up to
+        that sequence."""
         ...
 
     async def history(self, subject: str, after: int = 0) -> list[Stored]:

@@ -20,11 +20,15 @@ ANY = "any"
 """The kind of a parameter that is taken as it is given, which only programs give."""
 
 
+MOST_ROWS = 100_000
+"""The largest `count`."""
+
+
 class Parameter(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a query takes. It must be given if it is `required`, else `default` stands for it.
 
-    `kind` is `text`, `number`, `amount` (a number from 0 on), `count` (a whole number from 1 on),
-    or the words there are to choose from: `queue|user|project`.
+    `kind` is `text`, `number`, `amount` (a number from 0 on), `count` (a whole number from 1 to
+    `MOST_ROWS`), or the words there are to choose from: `queue|user|project`.
     """
 
     name: str
@@ -59,6 +63,11 @@ class Query(msgspec.Struct, frozen=True, omit_defaults=True):
     chart: str = ""
     by: str = ""
     at: int = 0
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether people are told of it; what only evq's verbs ask has no meaning in words."""
+        return bool(self.meaning or self.by)
 
     @property
     def usage(self) -> str:
@@ -100,8 +109,10 @@ def _value(query: Query, parameter: Parameter, given: Any) -> Any:
         case "amount":
             return _number(query, parameter, given, 0, "a number from 0 on")
         case "count":
-            number = _number(query, parameter, given, 1, whole := "a whole number from 1 on")
-            if number != int(number):
+            number = _number(
+                query, parameter, given, 1, whole := f"a whole number up to {MOST_ROWS}"
+            )
+            if number != int(number) or number > MOST_ROWS:
                 raise _cannot_be_asked(query, f"{parameter.name} is {whole}, not {given}")
             return int(number)
         case _:
@@ -117,7 +128,7 @@ def _number(query: Query, parameter: Parameter, given: Any, least: float, what: 
         number = float(given)
     except (TypeError, ValueError, OverflowError):
         number = math.nan
-    if not least <= number <= _MOST or number < -_MOST:
+    if not max(least, -_MOST) <= number <= _MOST:
         raise _cannot_be_asked(query, f"{parameter.name} is {what}, not {given}")
     return int(number) if number.is_integer() else number
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from .past import Moment
+
 CATALOGUE = "catalogue"
 """The question for the queries that people can ask by name: one column, a `Query` in JSON."""
 
@@ -20,18 +22,22 @@ class Named(msgspec.Struct, frozen=True):
 
     Who has just written something wants a `fresh` answer, which waits until all that the streams
     hold is in the database. Who follows the log from the answer's sequence on needs none.
+
+    With a `moment` it is answered as it would have been then.
     """
 
     name: str
     params: dict[str, Any] = {}
     fresh: bool = True
+    moment: Moment | None = None
 
 
 class Sql(msgspec.Struct, frozen=True):
     """A query of the user's own; it is read-only and bounded in time (seconds) and rows.
 
     `params` are the values of `$NAME` in it. With `only_names` it is not carried out: the answer
-    is the names of the parameters that it wants, one a row, if it can be read at all.
+    is the names of the parameters that it wants, one a row, if it can be read at all. With a
+    `moment` it finds in all views what they had then.
     """
 
     text: str
@@ -39,6 +45,7 @@ class Sql(msgspec.Struct, frozen=True):
     rows: int = 100_000
     params: dict[str, Any] = {}
     only_names: bool = False
+    moment: Moment | None = None
 
 
 class Column(msgspec.Struct, frozen=True):

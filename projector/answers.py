@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
 import msgspec
 
-from ..core.errors import NotFound, UsageError
+from ..core.errors import NotFound, QueryFailed, UsageError
+from ..core.past import Moment
 from ..core.queries import Query, query_name, values_for
 from ..core.questions import CATALOGUE, Column, Head, Named, Sql
-from . import saved
-from .catalogue import questions, reports
+from . import curves, saved
+from .catalogue import questions
 from .cells import Cells, ask
 from .follow import Follower
+from .listing import composed
 from .snapshots import Snapshots
+from .store import Answer, Ask, Question
 from .values import parts
+
+MADE: Mapping[str, Callable[[Ask, Mapping[str, Any]], Answer]] = {
+    curves.QUESTION.name: curves.curve
+}
+"""Questions that take more than one query."""
 
 _named = msgspec.json.Decoder(Named)
 _sql = msgspec.json.Decoder(Sql)
@@ -28,7 +36,7 @@ def parameters_for(question: Named) -> tuple[str, dict[str, Any]]:
     query = own(question.name)
     if query is None:
         raise NotFound(f"there is no question {question.name}", fix="evq sql --list")
-    return query.text, values_for(query, question.params)
+    return composed(query.text, values_for(query, question.params))
 
 
 def own(name: str) -> Query | None:
@@ -50,10 +58,12 @@ class Answers:
         if question.name == CATALOGUE:
             answer = self._catalogue()
         elif query := own(question.name):
-            answer = self._own(query.text, values_for(query, question.params), question.fresh)
+            asked = _own_question(query, values_for(query, question.params))
+            answer = self._own(asked, question)
         else:
             query = await self._saved(question.name)
-            answer = self._in_a_cell(Sql(query.text, params=values_for(query, question.params)))
+            params = values_for(query, question.params)
+            answer = self._in_a_cell(Sql(query.text, params=params, moment=question.moment))
         async with aclosing(answer):
             async for part in answer:
                 yield part
@@ -68,11 +78,12 @@ class Answers:
             async for part in answer:
                 yield part
 
-    async def _own(
-        self, sql: str, parameters: dict[str, Any], fresh: bool
-    ) -> AsyncGenerator[bytes]:
-        last = await (self._follower.catch_up() if fresh else self._follower.end())
-        seq, answer = await self._follower.ask(sql, parameters)
+    async def _own(self, asked: Question, question: Named) -> AsyncGenerator[bytes]:
+        last = await (self._follower.catch_up() if question.fresh else self._follower.end())
+        if question.moment:
+            self._check_reached(question.moment)
+            last = question.moment.seq
+        seq, answer = await self._follower.ask(asked, question.moment)
         columns = tuple(Column(name, kind) for name, kind in answer.columns)
         yield msgspec.json.encode(Head(columns, seq, max(0, last - seq)))
         for part in parts(answer.rows, [column.type for column in columns]):
@@ -96,15 +107,14 @@ class Answers:
 
     async def _known(self) -> tuple[int, list[Query]]:
         """The queries that users saved, and the sequence at which these are all."""
-        seq, answer = await self._follower.ask(saved.READ, {})
+        seq, answer = await self._follower.ask(lambda ask: ask(saved.READ, {}))
         return seq, saved.read(answer.rows)
 
     async def _catalogue(self) -> AsyncGenerator[bytes]:
-        """The queries that people ask, each as one JSON document: evq's own, then saved ones."""
+        """All queries, each as one JSON document: evq's own, then saved ones."""
         last = await self._follower.catch_up()
         seq, known = await self._known()
-        ours = [query for group in reports().values() for query in group.values()]
-        rows = [[msgspec.json.encode(query).decode()] for query in (*ours, *known)]
+        rows = [[msgspec.json.encode(query).decode()] for query in (*questions().values(), *known)]
         yield msgspec.json.encode(Head((Column("query", "JSON"),), seq, max(0, last - seq)))
         for part in parts(rows, ["JSON"]):
             yield part
@@ -112,14 +122,34 @@ class Answers:
     async def _in_a_cell(self, question: Sql) -> AsyncGenerator[bytes]:
         async with self._cells.cell() as process:
             last = await self._follower.catch_up()
-            async with self._snapshots.use(self._follower.position) as snapshot:
-                seq = snapshot.seq
+            if moment := question.moment:
+                self._check_reached(moment)
+            least = moment.seq if moment else 0
+            async with self._snapshots.use(self._follower.position, least) as snapshot:
+                seq, last = (moment.seq, moment.seq) if moment else (snapshot.seq, last)
                 async with aclosing(ask(process, snapshot.path, question)) as frames:
                     async for frame in frames:
                         if isinstance(frame, bytes):
                             yield frame
                         else:
                             yield msgspec.json.encode(Head(frame, seq, max(0, last - seq)))
+
+    def _check_reached(self, moment: Moment) -> None:
+        """Raise `QueryFailed` if the projection has not come to a moment."""
+        seq = self._follower.position[0]
+        if seq < moment.seq:
+            raise QueryFailed(
+                f"event {moment.seq} is not in the database yet",
+                why=f"the database has all events up to {seq}",
+                fix="ask again in a moment",
+            )
+
+
+def _own_question(query: Query, values: Mapping[str, Any]) -> Question:
+    if made := MADE.get(query.name):
+        return lambda ask: made(ask, values)
+    sql, values = composed(query.text, values)
+    return lambda ask: ask(sql, values)
 
 
 def _decode(decoder: msgspec.json.Decoder[Any], data: bytes) -> Any:

@@ -19,9 +19,13 @@ from importlib import resources
 import msgspec
 
 from ..core.queries import ANY, Parameter, Query
+from .curves import QUESTION
 
-FILES = ("queries.sql", "machines.sql", "live.sql", "retention.sql")
-"""What the verbs ask."""
+FILES = (
+    *("queries.sql", "fleet.sql", "machines.sql", "live.sql", "retention.sql"),
+    *("over_time.sql", "pages.sql"),
+)
+"""What the verbs and the dashboard ask."""
 
 REPORTS = tuple(
     f"reports/{subject}.sql"
@@ -48,7 +52,7 @@ _COMMON = {
 @cache
 def questions() -> Mapping[str, Query]:
     """All questions that evq knows, by the name in their files, which has `_` for `-`."""
-    found: dict[str, Query] = {}
+    found = {QUESTION.name: QUESTION}
     for file in (*FILES, *REPORTS):
         found |= _read(file)
     return found

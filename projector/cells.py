@@ -96,6 +96,7 @@ async def ask(
         _THREADS,
         question.params,
         question.only_names,
+        question.moment,
     )
     loop = asyncio.get_running_loop()
     executioner = loop.call_later(timeout + _GRACE_SECONDS, _kill, process)

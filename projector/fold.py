@@ -33,7 +33,7 @@ from ..core.queries import Query
 from ..core.queueing.permits import Permits
 from ..core.queueing.queues import QueueEvent, QueueState
 from ..core.retention import Trimmed
-from ..core.saved_queries import QueryEvent, QuerySaved, saved_query
+from ..core.saved_queries import QueryDeleted, QuerySaved, saved_query
 from ..core.state import Attempt, Task
 from ..core.subjects import (
     HISTORY_EVENTS,
@@ -116,31 +116,31 @@ def _fold_one(
     if place := parse_lifecycle(subject):
         task = _known(folded, tasks, *place)
         folded.tasks[task.id] = _absorb(task, stored.seq, message)
-        folded.events.append(_event_row(stored, message, task.id))
+        folded.events.append(event_row(stored, message))
     elif hint := parse_hint(subject):
         if isinstance(message, Envelope) and isinstance(message.event, Again):
             return
         if isinstance(message, Envelope):
             _enqueue(folded, stored.seq, message, hint.task, tasks)
-        folded.events.append(_event_row(stored, message, hint.task))
+        folded.events.append(event_row(stored, message))
     elif subject.startswith(_AGENT_SUBJECT):
         if isinstance(message, Envelope):
             _fold_agent(folded, message, agents)
-        folded.events.append(_event_row(stored, message, None))
+        folded.events.append(event_row(stored, message))
     elif queue := parse_queue_events(subject):
         _fold_queue(folded, stored, queue, queues)
         if isinstance(message, Envelope) and not isinstance(message.event, QueueEvent):
             raise Strange(f"{_kind(message)} is no event of a queue")
-        folded.events.append(_event_row(stored, message, None))
+        folded.events.append(event_row(stored, message))
     elif queue := parse_permits(subject):
         _fold_permits(folded, message, queue)
-        folded.events.append(_event_row(stored, message, None))
+        folded.events.append(event_row(stored, message))
     elif subject == HISTORY_EVENTS:
         _fold_trimmed(folded, stored.seq, message)
-        folded.events.append(_event_row(stored, message, None))
+        folded.events.append(event_row(stored, message))
     elif name := parse_query_events(subject):
         _fold_query(folded, message, name)
-        folded.events.append(_event_row(stored, message, None))
+        folded.events.append(event_row(stored, message))
     else:
         raise Strange("no such subject is known")
 
@@ -229,12 +229,13 @@ def _fold_query(folded: Folded, message: Envelope | Unknown, name: str) -> None:
     """Each such event says all there is to say, too; null is a query that is no more."""
     if isinstance(message, Unknown):
         return
-    event = message.event
-    if not isinstance(event, QueryEvent):
-        raise Strange(f"{_kind(message)} is no event of a saved query")
-    folded.queries[name] = (
-        saved_query(event, message.by, message.at) if isinstance(event, QuerySaved) else None
-    )
+    match message.event:
+        case QuerySaved() as event:
+            folded.queries[name] = saved_query(event, message.by, message.at)
+        case QueryDeleted():
+            folded.queries[name] = None
+        case _:
+            raise Strange(f"{_kind(message)} is no event of a saved query")
 
 
 def _kind(message: Envelope | Unknown) -> str:
@@ -243,16 +244,18 @@ def _kind(message: Envelope | Unknown) -> str:
     return str(message.event.__struct_config__.tag)
 
 
-def _event_row(stored: Stored, message: Envelope | Unknown, task: str | None) -> EventRow:
+def event_row(stored: Stored, message: Envelope | Unknown) -> EventRow:
+    """The row of an event; `message` is what stands in `stored`."""
     event = None if isinstance(message, Unknown) else message.event
     return EventRow(
         stored.seq,
         time(message.at),
-        task,
+        task_of(stored.subject),
         _kind(message),
         message.by,
         getattr(event, "attempt", None),
         bytes(_body.decode(stored.data).event).decode(errors="replace"),
+        None if event else stored.subject,
     )
 
 

@@ -10,82 +10,35 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
-
-import msgspec
+from typing import TypeVar
 
 from ..core.bus.connect import Bus
 from ..core.bus.requests import ApiError
 from ..core.bus.stream import Stream, StreamInfo
 from ..core.errors import Conflict
+from ..core.past import Moment
 from ..core.ports import BusAway, Stored
 from .history.compact import Compacted, adopt, compact, copy_of, discard, is_wasteful
 from .history.trim import step
 from .identity import FORGET, check_identity, is_shorter
+from .inbox import Inbox, Rhythm
 from .projection import FAR, Batch, Projection
 from .readers import Readers, being_opened
 from .samples.roll_up import KEEP_SECONDS, LOOK_SECONDS, Housekeeping
-from .store import Answer, Database, Failed, Position, room
+from .store import Answer, Database, Failed, Position, Question, room
 
 T = TypeVar("T")
 Say = Callable[[str], None]
 
-FLUSH_SECONDS = 0.25
-FLUSH_MESSAGES = 20_000
-FLUSH_BYTES = 32 * 2**20
 ANSWER_SECONDS = 2.0
 WATCH_SECONDS = 2.0
 LEAST_ROOM = 2**30
 _NO_ROOM_SECONDS = 5.0
 _REOPEN_SECONDS = 1.0
-
-
-class Rhythm(msgspec.Struct, frozen=True):
-    """How much is gathered before it is written, and how much WAL there may be.
-
-    Samples come all the time, and to write them costs the more the fewer they are: as long as
-    nobody asks they are gathered for `samples` seconds. Whether retention is carried out on the
-    way is `trims`.
-    """
-
-    seconds: float = FLUSH_SECONDS
-    samples: float = 2.0
-    messages: int = FLUSH_MESSAGES
-    size: int = FLUSH_BYTES
-    checkpoint: str = "64MB"
-    trims: bool = True
-
-
-class _Inbox:
-    """What was read of a stream and is not in the database yet."""
-
-    def __init__(self, stream: Stream, rhythm: Rhythm) -> None:
-        self.stream = stream
-        self.messages: list[Stored] = []
-        self.size = 0
-        self.has_room = asyncio.Event()
-        self.taken_at = float("-inf")
-        self._rhythm = rhythm
-
-    @property
-    def full(self) -> bool:
-        return self.size >= self._rhythm.size or len(self.messages) >= self._rhythm.messages
-
-    def put(self, batch: Sequence[Stored]) -> None:
-        self.messages += batch
-        self.size += sum(len(stored.data) for stored in batch)
-        if self.full:
-            self.has_room.clear()
-
-    def take(self) -> list[Stored]:
-        taken, self.messages, self.size = self.messages, [], 0
-        self.taken_at = time.monotonic()
-        self.has_room.set()
-        return taken
 
 
 class Follower:
@@ -178,14 +131,15 @@ class Follower:
         if projection:
             await self._in_thread(projection.database.close)
 
-    async def ask(self, sql: str, parameters: Mapping[str, Any]) -> tuple[int, Answer]:
+    async def ask(self, question: Question, moment: Moment | None = None) -> tuple[int, Answer]:
         """The answer to a question, and the lifecycle sequence that it saw; beside the writing.
+        With a `moment` that the projection has reached, the answer of then.
 
-        Raises `QueryFailed` or `Conflict`.
+        Raises `QueryFailed`, `Conflict`, or what the question raises.
         """
         if self._readers is None:
             raise being_opened()
-        return await self._readers.ask(sql, parameters)
+        return await self._readers.ask(question, moment)
 
     async def alone(self, work: Callable[[Database], T]) -> T:
         """What `work` makes of the database while nothing is written. Raises `Conflict`."""
@@ -196,6 +150,26 @@ class Follower:
             return work(self._projection.database)
 
         return await self._in_thread(working)
+
+    async def copy(self, target: Path) -> tuple[int, int, int]:
+        """Copy the database to a file, beside the writing; the positions at which it was then.
+
+        Raises `Conflict`.
+        """
+
+        def hold(database: Database) -> tuple[Database, dict[str, Position]]:
+            database.hold()
+            return database, database.positions()
+
+        database, positions = await self.alone(hold)
+        try:
+            await asyncio.to_thread(database.copy, target)
+        except ValueError as closed:
+            raise being_opened() from closed
+        finally:
+            await self.alone(Database.release)
+        lifecycle, telemetry, samples = (positions[one.name].seq for one in self._streams)
+        return lifecycle, telemetry, samples
 
     # --- following ----------------------------------------------------------------------------
 
@@ -218,11 +192,11 @@ class Follower:
                 self._say(f"the projection stopped and begins again: {failures.exceptions[0]}")
             await self._reopen()
 
-    def _inboxes(self) -> tuple[_Inbox, _Inbox, _Inbox]:
+    def _inboxes(self) -> tuple[Inbox, Inbox, Inbox]:
         self._arrived.clear()
         lifecycle, telemetry, samples = self._streams
         rhythm = self._rhythm
-        return _Inbox(lifecycle, rhythm), _Inbox(telemetry, rhythm), _Inbox(samples, rhythm)
+        return Inbox(lifecycle, rhythm), Inbox(telemetry, rhythm), Inbox(samples, rhythm)
 
     async def _reopen(self) -> None:
         await self._close()
@@ -235,7 +209,7 @@ class Follower:
                 self._say(f"the projection cannot begin yet: {error}")
                 await asyncio.sleep(_REOPEN_SECONDS)
 
-    async def _pump(self, inbox: _Inbox, start: int) -> None:
+    async def _pump(self, inbox: Inbox, start: int) -> None:
         async with inbox.stream.follow(start) as batches:
             async for batch in batches:
                 inbox.put(batch)
@@ -244,7 +218,7 @@ class Follower:
                     self._hurry.set()
                     await inbox.has_room.wait()
 
-    async def _flush(self, lifecycle: _Inbox, telemetry: _Inbox, samples: _Inbox) -> None:
+    async def _flush(self, lifecycle: Inbox, telemetry: Inbox, samples: Inbox) -> None:
         early: Sequence[Stored] = ()
         horizon, rhythm = FAR, self._rhythm
         while True:
@@ -305,7 +279,7 @@ class Follower:
         """Give back the room that retention left empty, if that is much."""
         if await self._in_thread(lambda: is_wasteful(database)):
             snapshot = copy_of(self._path)
-            await self._in_thread(lambda: database.copy(snapshot))
+            await self.copy(snapshot)
             await compact(snapshot, self._path)
             raise Compacted
 

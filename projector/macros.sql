@@ -5,8 +5,13 @@ CREATE OR REPLACE MACRO _now() AS make_timestamp(epoch_us(now()));
 
 CREATE OR REPLACE MACRO _seconds(earlier, later) AS (epoch_us(later) - epoch_us(earlier)) / 1e6;
 
+-- Nothing here is a century old.
 CREATE OR REPLACE MACRO _ago(days) AS
-    _now() - to_microseconds((days::DOUBLE * 86400e6)::BIGINT);
+    _now() - to_microseconds((least(days::DOUBLE, 36525) * 86400e6)::BIGINT);
+
+-- The first of the buckets of time that reach back so many days; there are no more than 10,000.
+CREATE OR REPLACE MACRO _first(every, days) AS
+    date_trunc(every, greatest(_ago(days), _now() - 10000 * ('1 ' || every)::INTERVAL));
 
 -- For how many seconds of a stretch, whose end may be open, it was later than `start`.
 CREATE OR REPLACE MACRO _since(start, since, until) AS
@@ -27,6 +32,9 @@ CREATE OR REPLACE MACRO _share(part, whole) AS round(part / nullif(whole, 0), 4)
 CREATE OR REPLACE MACRO _failed(outcome, cause) AS
     coalesce(outcome IN ('failed', 'timed_out', 'lost')
         AND coalesce(cause, '') NOT IN ('gang', 'drained', 'abort', 'dependency'), false);
+
+-- What tasks have in common that run the same with other arguments: the first word of their names.
+CREATE OR REPLACE MACRO _work(name) AS split_part(name, ' ', 1);
 
 -- What a part of a GPU counts, if so many bytes of its memory are taken: all of it where it is
 -- not shared, or where nobody said how large it is.

@@ -32,7 +32,7 @@ from .history.export import Exports
 from .rebuild import rebuild_database
 from .samples.roll_up import KEEP_SECONDS
 from .snapshots import Snapshots
-from .store import Database, OldSchema, database_file
+from .store import OldSchema, database_file
 from .verify import verify_database
 
 LEASE = 10.0
@@ -112,14 +112,7 @@ async def _look_after_agents(bus: Bus) -> None:
 async def _serve(
     bus: Bus, follower: Follower, path: Path, trim: Ages | None, on_ready: OnReady | None
 ) -> int:
-    async def copy(target: Path) -> tuple[int, int, int]:
-        def copying(database: Database) -> tuple[int, int, int]:
-            database.copy(target)
-            return follower.position
-
-        return await follower.alone(copying)
-
-    snapshots, cells = Snapshots(path.with_name("snapshots"), copy), Cells()
+    snapshots, cells = Snapshots(path.with_name("snapshots"), follower.copy), Cells()
     answers = Answers(follower, snapshots, cells)
     exports = Exports(follower, snapshots, path.with_name("exports"))
     cells.warm()

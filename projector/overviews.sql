@@ -2,28 +2,46 @@
 -- the attempts alone, so that they hold for the whole history; docs/views.md describes them.
 
 -- Each stretch that a task waited: from the event that put it into its queue to the next one.
--- One that awaits others stands there from the last of `dependencies_ended` on.
+-- One that awaits others stands there from the last of `dependencies_ended` on. Of a gang that is
+-- disbanded, those who wait or have ended wait again if it is said so, those who run go on for now.
+-- Most tasks wait once, from `enqueued` on, which their own row tells; only the events of the others
+-- are put in order.
 CREATE OR REPLACE VIEW waits AS
-WITH marks AS (
+WITH restless AS (
+    SELECT DISTINCT task FROM _events
+    WHERE kind IN ('requeued', 'retry', 'lost', 'dequeued', 'dependencies_ended', 'disbanded')),
+marks AS (
     SELECT task, kind, attempt, seq, ts,
-        CASE kind WHEN 'retry' THEN ts + to_microseconds((1e6 * (data->>'delay')::DOUBLE)::BIGINT)
-            ELSE ts END AS since
-    FROM _events
+        CASE WHEN kind IN ('retry', 'lost', 'disbanded') THEN ts
+            + to_microseconds((1e6 * coalesce((data->>'delay')::DOUBLE, 0))::BIGINT)
+            ELSE ts END AS since,
+        kind = 'disbanded' AND coalesce((data->>'again')::BOOLEAN, false) AS again
+    FROM _events SEMI JOIN restless USING (task)
     WHERE kind IN ('enqueued', 'requeued', 'retry', 'lost', 'claimed', 'finished', 'aborted',
-        'dequeued', 'dependencies_ended')),
+        'dequeued', 'dependencies_ended', 'disbanded')),
 steps AS (
-    SELECT task, kind, since, lead(kind) OVER later AS next_kind,
+    SELECT task, kind, since,
+        again AND lag(nullif(kind, 'disbanded') IGNORE NULLS) OVER later <> 'claimed' AS again,
+        lead(kind) OVER later AS next_kind,
         lead(attempt) OVER later AS next_attempt, lead(ts) OVER later AS next_ts
-    FROM marks WINDOW later AS (PARTITION BY task ORDER BY seq))
+    FROM marks WINDOW later AS (PARTITION BY task ORDER BY seq)),
+stretches AS (
+    SELECT task, kind, s.since, next_kind, next_attempt, next_ts
+    FROM steps s JOIN _tasks t USING (task)
+    WHERE kind IN ('requeued', 'retry', 'lost') OR s.again
+        OR kind = 'enqueued' AND t.dependencies IS NULL
+        OR kind = 'dependencies_ended' AND CASE WHEN next_kind IS NULL THEN t.state = 'queued'
+            ELSE next_kind NOT IN ('dependencies_ended', 'requeued') END
+    UNION ALL
+    SELECT task, 'enqueued', enqueued, CASE WHEN first_claimed IS NOT NULL THEN 'claimed'
+            WHEN ended IS NOT NULL THEN 'aborted' END,
+        CASE WHEN first_claimed IS NOT NULL THEN 1 END, coalesce(first_claimed, ended)
+    FROM _tasks ANTI JOIN restless USING (task) WHERE dependencies IS NULL)
 SELECT s.task, CASE WHEN next_kind = 'claimed' THEN next_attempt END AS attempt, t.queue,
     t."user", t.project, t.gpus, s.kind AS after, s.since, s.next_ts AS until,
     coalesce(next_kind, '') AS ended_by,
     greatest(0.0, _seconds(s.since, coalesce(s.next_ts, _now()))) AS seconds
-FROM steps s JOIN _tasks t USING (task)
-WHERE s.kind IN ('requeued', 'retry', 'lost')
-    OR s.kind = 'enqueued' AND t.dependencies IS NULL
-    OR s.kind = 'dependencies_ended' AND CASE WHEN next_kind IS NULL THEN t.state = 'queued'
-        ELSE next_kind <> 'dependencies_ended' END;
+FROM stretches s JOIN _tasks t USING (task);
 
 -- How large each GPU's memory is, as the agents said that offer it.
 CREATE OR REPLACE VIEW _gpu_sizes AS
@@ -73,23 +91,34 @@ SELECT a.agent || '/' || t.name AS sub_agent, a.agent, a.task, a.attempt, t.name
 FROM _attempts a JOIN _tasks t USING (task)
 WHERE a.agent IN (SELECT agent FROM _agents WHERE services);
 
--- Each stretch of an agent's life in one state: the true history of the machines.
+-- Each stretch of an agent's life in one state: the true history of the machines. What somebody
+-- wants of single GPUs of it changes nothing here.
 CREATE OR REPLACE VIEW agent_history AS
 WITH said AS (
     SELECT data->>'agent' AS agent, data->>'instance' AS instance, kind, seq, ts,
-        data->>'reason' AS reason, (data->>'slots')::INTEGER AS slots,
-        data->>'host' AS host, json_array_length(data->'gpus')::INTEGER AS gpus
-    FROM _events WHERE task IS NULL AND starts_with(kind, 'agent_')),
+        data->>'reason' AS reason, (data->>'slots')::INTEGER AS slots, data->>'host' AS host,
+        json_array_length(data->'gpus')::INTEGER AS gpus
+    FROM _events
+    WHERE task IS NULL AND (starts_with(kind, 'agent_')
+        OR kind IN ('drain_requested', 'resume_requested')
+            AND coalesce(json_array_length(data->'gpus'), 0) = 0)),
 known AS (
-    SELECT agent, instance, kind, ts, reason, seq,
+    SELECT agent, kind, ts, reason, seq, last_value(instance IGNORE NULLS) OVER before AS instance,
         last_value(slots IGNORE NULLS) OVER before AS slots,
         last_value(host IGNORE NULLS) OVER before AS host,
         last_value(gpus IGNORE NULLS) OVER before AS gpus,
-        lead(ts) OVER (PARTITION BY agent ORDER BY seq) AS until
-    FROM said WINDOW before AS (PARTITION BY agent ORDER BY seq))
-SELECT agent, instance, host,
-    CASE kind WHEN 'agent_up' THEN 'up' WHEN 'agent_resumed' THEN 'up'
-        ELSE substr(kind, 7) END AS state,
-    reason, slots, coalesce(gpus, 0) AS gpus, ts AS since, until,
-    _seconds(ts, coalesce(until, _now())) AS seconds
-FROM known;
+        last_value(CASE kind WHEN 'agent_up' THEN 'up' WHEN 'agent_resumed' THEN 'up'
+            WHEN 'drain_requested' THEN NULL WHEN 'resume_requested' THEN NULL
+            ELSE substr(kind, 7) END IGNORE NULLS) OVER before AS own,
+        last_value(CASE kind WHEN 'drain_requested' THEN true WHEN 'resume_requested' THEN false
+            END IGNORE NULLS) OVER before AS drained
+    FROM said WINDOW before AS (PARTITION BY agent ORDER BY seq)),
+states AS (
+    SELECT *, CASE WHEN drained AND own IN ('up', 'paused') THEN 'drained' ELSE own END AS state
+    FROM known WHERE own IS NOT NULL
+    QUALIFY starts_with(kind, 'agent_')
+        OR state IS DISTINCT FROM lag(state) OVER (PARTITION BY agent ORDER BY seq))
+SELECT agent, instance, host, state, reason, slots, coalesce(gpus, 0) AS gpus, ts AS since,
+    lead(ts) OVER (PARTITION BY agent ORDER BY seq) AS until,
+    greatest(0.0, _seconds(ts, coalesce(until, _now()))) AS seconds
+FROM states;

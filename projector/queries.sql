@@ -83,16 +83,6 @@ SELECT kind, name, value FROM remarks
 WHERE task = $task AND attempt = (SELECT max(attempt) FROM remarks WHERE task = $task)
 ORDER BY kind, name;
 
--- name: curve(task, name, points=500)
-WITH ordered AS (
-    SELECT ts, step, value, attempt, place,
-        ntile(greatest($points::BIGINT, 1)) OVER (ORDER BY place) AS part
-    FROM _metrics WHERE task = $task AND name = $name)
-SELECT max(step) AS step, max(ts) AS ts, arg_max(value, place) AS value,
-    min(value) FILTER (isfinite(value)) AS low, max(value) FILTER (isfinite(value)) AS high,
-    count(*) AS n, max(attempt) AS attempt
-FROM ordered GROUP BY part ORDER BY part;
-
 -- name: logs(task, attempt=null, after=-1, limit=1000)
 SELECT attempt, line, ts, stream, text FROM _logs
 WHERE task = $task AND line > $after

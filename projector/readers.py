@@ -7,13 +7,15 @@ on and checkpoints. So a slow question delays neither the projection nor another
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
+from typing import Generic, Protocol, TypeVar
 
 from ..core.errors import Conflict, QueryFailed
-from .store import Answer, Database, Failed, Interrupted, Unfit
+from ..core.past import Moment
+from .past.reader import PastReader
+from .store import Answer, Database, Failed, Interrupted, Question, Unfit
 
 AT_ONCE = 8
 """How many questions are read at the same time; more wait for their turn."""
@@ -28,23 +30,30 @@ class Readers:
     def __init__(self, database: Database, seconds: float = LONGEST_SECONDS) -> None:
         """A question may take `seconds` from its turn on."""
         self._seconds = seconds
-        self._all = [database.reader() for _ in range(AT_ONCE)]
-        self._idle = self._all.copy()
-        self._turns = asyncio.Semaphore(AT_ONCE)
-        self._threads = ThreadPoolExecutor(AT_ONCE, "reader")
+        self._present = _Pool([database.reader() for _ in range(AT_ONCE)])
+        self._past = _Pool([PastReader(database.beside())])
+        self._threads = ThreadPoolExecutor(AT_ONCE + 1, "reader")
         self._closed = False
 
-    async def ask(self, sql: str, parameters: Mapping[str, Any]) -> tuple[int, Answer]:
-        """The lifecycle sequence that the answer knows of, and the answer.
+    async def ask(self, question: Question, moment: Moment | None = None) -> tuple[int, Answer]:
+        """The lifecycle sequence that the answer knows of, and the answer, of now or of a moment.
 
-        Raises `QueryFailed`, or `Conflict` if the database is being closed.
+        Raises `QueryFailed`, `Conflict` if the database is being closed, or what the question
+        raises.
         """
-        async with self._turns:
+        if moment is None:
+            return await self._read(self._present, lambda reader: reader.ask(question))
+        return await self._read(self._past, lambda reader: reader.ask(question, moment))
+
+    async def _read(
+        self, pool: _Pool[R], work: Callable[[R], tuple[int, Answer]]
+    ) -> tuple[int, Answer]:
+        async with pool.turns:
             if self._closed:
                 raise being_opened()
-            reader = self._idle.pop()
+            reader = pool.idle.pop()
             loop = asyncio.get_running_loop()
-            reading = loop.run_in_executor(self._threads, reader.ask, sql, parameters)
+            reading = loop.run_in_executor(self._threads, work, reader)
             end = loop.call_later(self._seconds, reader.interrupt)
             try:
                 return await asyncio.shield(reading)
@@ -64,16 +73,17 @@ class Readers:
                 ) from error
             finally:
                 end.cancel()
-                self._idle.append(reader)
+                pool.idle.append(reader)
 
     def close(self) -> None:
         """End what is being read, and let the file go: DuckDB holds it until the last of its
         connections is closed. May be called in any thread."""
         self._closed = True
-        for reader in self._all:
+        readers: list[_Reads] = [*self._present.all, *self._past.all]
+        for reader in readers:
             reader.interrupt()
         self._threads.shutdown()
-        for reader in self._all:
+        for reader in readers:
             reader.close()
 
     def _too_slow(self) -> QueryFailed:
@@ -82,6 +92,23 @@ class Readers:
             why="it was not answered by then",
             fix="ask for less: fewer days, fewer tasks",
         )
+
+
+class _Reads(Protocol):
+    def interrupt(self) -> None: ...
+    def close(self) -> None: ...
+
+
+R = TypeVar("R", bound=_Reads)
+
+
+class _Pool(Generic[R]):
+    """Those who can be asked the same; each has one question at a time."""
+
+    def __init__(self, readers: Sequence[R]) -> None:
+        self.all = readers
+        self.idle = list(readers)
+        self.turns = asyncio.Semaphore(len(readers))
 
 
 def being_opened() -> Conflict:

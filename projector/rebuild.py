@@ -11,9 +11,10 @@ from pathlib import Path
 
 from ..core.bus.connect import Bus
 from ..core.subjects import SAMPLES_STREAM, TELEMETRY_STREAM
-from .follow import Follower, Rhythm, Say, following
+from .follow import Follower, Say, following
 from .history.trim import step
 from .history.trim import take_over as take_over_curves
+from .inbox import Rhythm
 from .samples.roll_up import KEEP_SECONDS
 from .samples.write import take_over
 from .store import Database, Failed

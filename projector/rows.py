@@ -171,7 +171,8 @@ class SavedQueryRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventRow(msgspec.Struct, frozen=True):
-    """A row of `_events`; `data` is the event's own JSON."""
+    """A row of `_events`; `data` is the event's own JSON. One that this version cannot read has in
+    `unread` the subject that it stood under: how it counts in a fold depends on that."""
 
     seq: int
     ts: int
@@ -180,6 +181,7 @@ class EventRow(msgspec.Struct, frozen=True):
     by: str
     attempt: int | None
     data: str
+    unread: str | None
 
 
 class DeadLetter(msgspec.Struct, frozen=True):

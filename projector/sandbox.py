@@ -26,6 +26,7 @@ import duckdb
 import msgspec
 
 from ..core.errors import QueryFailed
+from ..core.past import Moment
 from ..core.questions import Column
 from .values import parts
 
@@ -52,6 +53,7 @@ class Order(msgspec.Struct, frozen=True):
     threads: int
     params: dict[str, Any] = {}
     only_names: bool = False
+    moment: Moment | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -201,12 +203,22 @@ def _connect(order: Order) -> duckdb.DuckDBPyConnection:
         # the query is.
         os.chdir(order.path)
         connection.execute("SET allowed_directories = [$folder]", {"folder": os.getcwd() + "/"})
+    if order.moment:
+        _look_back(connection, order.moment)
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     if is_export:
         with open("views.sql", encoding="utf-8") as script:
             connection.execute(script.read())
     return connection
+
+
+def _look_back(connection: duckdb.DuckDBPyConnection, moment: Moment) -> None:
+    # Most queries are about the present, and need none of this.
+    from .past.connection import Past
+    from .store import Tables
+
+    Past(Tables(connection)).stay(moment)
 
 
 def _only_statement(connection: duckdb.DuckDBPyConnection, text: str) -> Any:

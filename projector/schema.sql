@@ -61,7 +61,7 @@ CREATE TABLE IF NOT EXISTS _saved_queries (
 
 CREATE TABLE IF NOT EXISTS _events (
     seq BIGINT, ts TIMESTAMP, task VARCHAR, kind VARCHAR, "by" VARCHAR, attempt INTEGER,
-    data JSON);
+    data JSON, unread VARCHAR);
 
 CREATE TABLE IF NOT EXISTS _dead_letters (
     stream VARCHAR, seq BIGINT, subject VARCHAR, error VARCHAR, payload BLOB, seen TIMESTAMP);
@@ -71,10 +71,17 @@ CREATE TABLE IF NOT EXISTS _metrics (
     place BIGINT, claim BIGINT, task VARCHAR, attempt INTEGER, ts TIMESTAMP, name VARCHAR,
     step BIGINT, value DOUBLE);
 
--- `min`, `max` are over finite values only: a NaN is bigger than everything in DuckDB.
+-- `min`, `max` are over finite values only: a NaN is bigger than everything in DuckDB. `since` is
+-- the first point's place.
 CREATE TABLE IF NOT EXISTS _metric_latest (
     claim BIGINT, task VARCHAR, name VARCHAR, place BIGINT, ts TIMESTAMP, step BIGINT,
-    value DOUBLE, first DOUBLE, min DOUBLE, max DOUBLE, n BIGINT);
+    value DOUBLE, first DOUBLE, min DOUBLE, max DOUBLE, n BIGINT,
+    since BIGINT, first_step BIGINT, first_ts TIMESTAMP);
+
+-- Runs of points of metrics that are long, each summed up; see pieces.py.
+CREATE TABLE IF NOT EXISTS _metric_pieces (
+    claim BIGINT, name VARCHAR, first_place BIGINT, place BIGINT, first_step BIGINT, step BIGINT,
+    first_ts TIMESTAMP, ts TIMESTAMP, value DOUBLE, low DOUBLE, high DOUBLE, n BIGINT, gaps BIGINT);
 
 CREATE TABLE IF NOT EXISTS _logs (
     seq BIGINT, claim BIGINT, task VARCHAR, attempt INTEGER, line BIGINT, ts TIMESTAMP,

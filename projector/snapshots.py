@@ -1,8 +1,8 @@
 """Copies of the database for queries that must not touch it.
 
-A copy stops the projection for as long as it takes, so the next one waits for twenty times that
-(and for half a second at least): queries by themselves can never take more than a twentieth of
-the projector's time, and what they see is at most so much old.
+A copy is made beside the writing, but it takes the disk for as long as it takes, so the next one
+waits for twenty times that (and for half a second at least): queries by themselves never take more
+than a twentieth of the disk's time, and what they see is at most so much old.
 """
 
 from __future__ import annotations
@@ -54,9 +54,12 @@ class Snapshots:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @asynccontextmanager
-    async def use(self, position: tuple[int, int, int]) -> AsyncIterator[Snapshot]:
-        """A copy that stays as long as the block runs: of `position`, unless that is too soon."""
+    async def use(self, position: tuple[int, int, int], least: int = 0) -> AsyncIterator[Snapshot]:
+        """A copy that stays as long as the block runs: of `position`, unless that is too soon; in
+        any case one that knows the lifecycle event `least`."""
         async with self._lock:
+            if self._newest and self._newest.seq < least:
+                await asyncio.sleep(self._not_before - time.monotonic())
             snapshot = await self._fresh(position)
         snapshot.users += 1
         try:

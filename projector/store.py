@@ -8,11 +8,10 @@ position that it names.
 from __future__ import annotations
 
 import fcntl
-import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
@@ -25,7 +24,7 @@ from ..core.errors import Conflict, EvqError
 from ..core.subjects import LIFECYCLE_STREAM, SAMPLES_STREAM
 from .samples.columns import schema as sample_schema
 
-VERSION = 10
+VERSION = 12
 """Raised with every change of the `SCHEMA`; an older file is rebuilt from the log."""
 
 SCHEMA = ("macros.sql", "schema.sql", "overviews.sql", "samples.sql")
@@ -44,7 +43,6 @@ Unfit = (duckdb.DataError, duckdb.InvalidInputException, OverflowError, TypeErro
 
 _HOLDER = re.compile(r"PID (\d+)")
 _MEMORY = "2GB"
-_COPY_MEMORY = "1GB"
 _FICLONE = 0x40049409
 
 
@@ -62,6 +60,13 @@ class Answer(msgspec.Struct, frozen=True):
     rows: list[tuple[Any, ...]]
 
 
+Ask = Callable[[str, Mapping[str, Any]], Answer]
+"""Answers SQL with parameters, always in the same moment of the database."""
+
+Question = Callable[[Ask], Answer]
+"""Makes an answer of as many queries as it takes."""
+
+
 def database_file(store: Path) -> Path:
     """Where a store keeps its database. Makes the store's folder if it is not there."""
     store.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -72,47 +77,36 @@ class OldSchema(Conflict):
     """The file was written by an older evq: it has to be rebuilt."""
 
 
-class Database:
-    """An open file. Not thread-safe; every method may raise `Failed`."""
+class Tables:
+    """Rows in and out of an open connection; every method may raise `Failed`. Not thread-safe."""
 
-    def __init__(self, path: Path, *, checkpoint: str = "64MB") -> None:
-        """Open the file, or make it. `checkpoint` is how much WAL there may be.
-
-        Raises `OldSchema`, or `Conflict` if another process holds it or a newer evq wrote it.
-        """
-        self.path = path
-        self._connection = _open(path, {"checkpoint_threshold": checkpoint})
-        self._file = path.open("rb")
-        try:
-            self._types = self._prepare()
-        except BaseException:
-            self.close()
-            raise
-
-    def _prepare(self) -> dict[str, dict[str, str]]:
-        if "_version" not in self._read_types():
-            with self.transaction():
-                for statement in schema():
-                    self.execute(statement)
-                self.execute(f"CREATE TABLE _version AS SELECT {VERSION} AS version")
-        found = self.rows("SELECT version FROM _version")[0][0]
-        if found != VERSION:
-            kind, age = (OldSchema, "an older") if found < VERSION else (Conflict, "a newer")
-            raise kind(
-                f"{self.path} was written by {age} version of evq",
-                why=f"its tables have version {found}, this evq's have {VERSION}",
-                fix=f"{REBUILD} makes a new one from the log",
-            )
-        return self._read_types()
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._types = self._read_types()
 
     def _read_types(self) -> dict[str, dict[str, str]]:
-        return _types(self.rows(_COLUMNS))
+        types: dict[str, dict[str, str]] = {}
+        for table, column, kind in self.rows(
+            "SELECT table_name, column_name, data_type FROM duckdb_columns()"
+            " WHERE database_name = current_database() AND starts_with(table_name, '_')"
+            " ORDER BY table_name, column_index"
+        ):
+            types.setdefault(table, {})[column] = kind
+        return types
+
+    def beside(self) -> Tables:
+        """Another connection to the same database, which can be used at the same time."""
+        return Tables(self._connection.cursor())
+
+    def interrupt(self) -> None:
+        """End what is being done, if something is; from any thread."""
+        with suppress(duckdb.Error):
+            self._connection.interrupt()
 
     def close(self) -> None:
-        """Close the file; whatever goes wrong then has been committed before."""
+        """Close the connection; whatever goes wrong then has been committed before."""
         with suppress(duckdb.Error):
             self._connection.close()
-        self._file.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -138,14 +132,8 @@ class Database:
         """The result of a query, with its columns."""
         return _answer(self._connection, sql, parameters)
 
-    def reader(self) -> Reader:
-        """Somebody who reads beside us; to be closed before this is."""
-        return Reader(self._connection.cursor())
-
     def append(self, table: str, rows: Sequence[msgspec.Struct], into: str | None = None) -> None:
         """Add rows, whose fields are the table's columns in order, to it or to one like it."""
-        if not rows:
-            return
         types = self._types[table]
         columns = ", ".join(_select(name, kind) for name, kind in types.items())
         self.append_by(
@@ -172,6 +160,47 @@ class Database:
                 f"DELETE FROM {table} WHERE {key} IN (SELECT unnest($1::{kind}[]))", [keys]
             )
 
+
+class Database(Tables):
+    """An open file."""
+
+    def __init__(self, path: Path, *, checkpoint: str = "64MB") -> None:
+        """Open the file, or make it. `checkpoint` is how much WAL there may be.
+
+        Raises `OldSchema`, or `Conflict` if another process holds it or a newer evq wrote it.
+        """
+        self.path = path
+        self._checkpoint = checkpoint
+        self._held = False
+        self._connection = _open(path, {"checkpoint_threshold": checkpoint})
+        self._file = path.open("rb")
+        try:
+            self._types = self._prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self) -> dict[str, dict[str, str]]:
+        if "_version" not in self._read_types():
+            with self.transaction():
+                for statement in schema():
+                    self.execute(statement)
+                self.execute(f"CREATE TABLE _version AS SELECT {VERSION} AS version")
+        found = self.rows("SELECT version FROM _version")[0][0]
+        if found != VERSION:
+            kind, age = (OldSchema, "an older") if found < VERSION else (Conflict, "a newer")
+            raise kind(
+                f"{self.path} was written by {age} version of evq",
+                why=f"its tables have version {found}, this evq's have {VERSION}",
+                fix=f"{REBUILD} makes a new one from the log",
+            )
+        return self._read_types()
+
+    def close(self) -> None:
+        """Close the file; whatever goes wrong then has been committed before."""
+        super().close()
+        self._file.close()
+
     # --- positions ----------------------------------------------------------------------------
 
     def positions(self) -> dict[str, Position]:
@@ -187,23 +216,41 @@ class Database:
             self.break_lineage(stream)  # what is summed up together depends on when
 
     def break_lineage(self, stream: str) -> None:
-        """Tell copies that rows of a stream which they may have were taken back or summed up
-        otherwise; in the transaction in which that was done."""
+        """Tell copies that rows of a stream were taken back or summed up otherwise, with that."""
         self.execute("UPDATE _lineage SET name = uuid() WHERE stream = $1", [stream])
 
     def move(self, stream: str, seq: int) -> None:
         """Set a stream's position; in the transaction of the rows that follow from it."""
         self.execute("UPDATE _positions SET seq = $2 WHERE stream = $1", [stream, seq])
 
+    def reader(self) -> Reader:
+        """Somebody who reads beside us; to be closed before this is."""
+        return Reader(self._connection.cursor())
+
     # --- the file -----------------------------------------------------------------------------
 
     def checkpoint(self) -> None:
-        """Write everything into the file itself."""
-        self._connection.execute("CHECKPOINT")
+        """Write everything into the file itself, unless it is held."""
+        if not self._held:
+            self._connection.execute("CHECKPOINT")
+
+    def hold(self) -> None:
+        """Write everything into the file itself and let it stand for that until `release`: what is
+        committed meanwhile goes to the WAL, or to blocks that belong to nothing yet."""
+        self.checkpoint()
+        self._held = True
+        self.execute("SET GLOBAL checkpoint_threshold = '1TB'")
+        self.execute(f"SET GLOBAL auto_checkpoint_skip_wal_threshold = {2**62}")
+
+    def release(self) -> None:
+        """Let the file go on."""
+        self._held = False
+        self.execute(f"SET GLOBAL checkpoint_threshold = '{self._checkpoint}'")
+        self.execute("RESET GLOBAL auto_checkpoint_skip_wal_threshold")
 
     def copy(self, target: Path) -> None:
-        """A copy of all that is committed, as a file that stands for itself."""
-        self.checkpoint()
+        """A copy of the file that is held, as one that stands for itself. May run in any thread;
+        raises `ValueError` if the database is closed meanwhile."""
         # Through a descriptor that stays open: to close any descriptor of the file would end
         # DuckDB's lock on it (such are POSIX locks), and a second projector could come in.
         with target.open("wb") as new:
@@ -212,7 +259,7 @@ class Database:
                 fcntl.ioctl(new.fileno(), _FICLONE, self._file.fileno())
             except OSError:
                 self._file.seek(0)
-                shutil.copyfileobj(self._file, new, 2**20)
+                shutil.copyfileobj(self._file, new, 8 * 2**20)
 
     # --- another database beside this one -----------------------------------------------------
 
@@ -240,16 +287,16 @@ class Reader:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
 
-    def ask(self, sql: str, parameters: Mapping[str, Any]) -> tuple[int, Answer]:
-        """The result of a query, and the lifecycle sequence up to which it knows the log.
+    def ask(self, question: Question) -> tuple[int, Answer]:
+        """The answer to a question, and the lifecycle sequence up to which it knows the log.
 
-        Raises `Interrupted`, or one of `Unfit`.
+        Raises `Interrupted`, one of `Unfit`, or what the question raises.
         """
         self._connection.execute("BEGIN TRANSACTION READ ONLY")
         try:
             # The position is read in the same moment as the rows that follow from it.
             position = self._connection.execute(_LIFECYCLE, [LIFECYCLE_STREAM]).fetchone()
-            answer = _answer(self._connection, sql, parameters)
+            answer = question(lambda sql, values: _answer(self._connection, sql, values))
         finally:
             with suppress(duckdb.Error):
                 self._connection.rollback()
@@ -275,48 +322,6 @@ def _answer(
     result = connection.execute(sql, dict(parameters))
     columns = [(column[0], str(column[1])) for column in result.description]
     return Answer(columns, result.fetchall())
-
-
-class Snapshot:
-    """A copy of a database, opened for reading beside the projection. Not thread-safe."""
-
-    def __init__(self, path: Path, spill: Path) -> None:
-        """`spill` is a folder for what does not fit into memory."""
-        config: dict[str, Any] = {
-            "memory_limit": _COPY_MEMORY,
-            "threads": max(1, (os.cpu_count() or 1) // 2),
-            "temp_directory": str(spill),
-            "preserve_insertion_order": "false",
-            "autoinstall_known_extensions": "false",
-        }
-        self._connection = duckdb.connect(str(path), read_only=True, config=config)
-
-    def rows(self, sql: str, parameters: object = None) -> list[tuple[Any, ...]]:
-        """The rows of a query."""
-        return self._connection.execute(sql, parameters).fetchall()
-
-    def types(self) -> dict[str, dict[str, str]]:
-        """The columns of each table, and their types."""
-        return _types(self.rows(_COLUMNS))
-
-    def write_parquet(self, query: str, file: Path) -> int:
-        """Write the rows of a query into a file; how many there were."""
-        quoted = str(file).replace("'", "''")
-        copied = self.rows(f"COPY ({query}) TO '{quoted}' (FORMAT parquet, COMPRESSION zstd)")
-        return int(copied[0][0])
-
-
-_COLUMNS = """
-SELECT table_name, column_name, data_type FROM duckdb_columns()
-WHERE database_name = current_database() AND starts_with(table_name, '_')
-ORDER BY table_name, column_index"""
-
-
-def _types(columns: Sequence[tuple[Any, ...]]) -> dict[str, dict[str, str]]:
-    types: dict[str, dict[str, str]] = {}
-    for table, column, kind in columns:
-        types.setdefault(table, {})[column] = kind
-    return types
 
 
 def schema() -> Iterator[str]:

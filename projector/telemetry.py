@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..core.moments import LATEST
 from ..core.subjects import TELEMETRY_STREAM
 from .fold import Said
+from .pieces import forget_pieces_after
 from .store import Database
 
 # A record's columns are taken out of its JSON by DuckDB: that takes half the time of handing
@@ -51,13 +52,14 @@ MERGE INTO _metric_latest AS old USING (
     SELECT claim, any_value(task) AS task, name, max(place) AS place, arg_max(ts, place) AS ts,
         arg_max_null(step, place) AS step, arg_max(value, place) AS value,
         arg_min(value, place) AS first, min(value) FILTER (isfinite(value)) AS min,
-        max(value) FILTER (isfinite(value)) AS max, count(*) AS n
+        max(value) FILTER (isfinite(value)) AS max, count(*) AS n, min(place) AS since,
+        arg_min_null(step, place) AS first_step, arg_min(ts, place) AS first_ts
     FROM _metrics WHERE place >= $1 AND {condition} GROUP BY claim, name) AS new
 ON old.claim = new.claim AND old.name = new.name
 WHEN MATCHED THEN UPDATE SET place = new.place, ts = new.ts, step = new.step, value = new.value,
     min = least(old.min, new.min), max = greatest(old.max, new.max), n = old.n + new.n
 WHEN NOT MATCHED THEN INSERT VALUES (new.claim, new.task, new.name, new.place, new.ts, new.step,
-    new.value, new.first, new.min, new.max, new.n)"""
+    new.value, new.first, new.min, new.max, new.n, new.since, new.first_step, new.first_ts)"""
 
 _INSERT_PROGRESS = """
 INSERT INTO _progress SELECT claim, seq, make_timestamp(ts), done, total, text FROM appender_data"""
@@ -102,6 +104,7 @@ def forget_after(database: Database, seq: int) -> None:
             [later],
         )
         database.execute("DELETE FROM _metrics WHERE place >= $1", [later])
+        forget_pieces_after(database, later)
         database.execute("DELETE FROM _metric_latest WHERE claim IN (FROM cut)")
         sum_up(database, 0, "claim IN (FROM cut)")
         for table in ("_logs", "_remarks", "_progress"):

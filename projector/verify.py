@@ -35,10 +35,13 @@ from ..core.subjects import (
     parse_hint,
     parse_lifecycle,
     parse_telemetry,
+    query_events,
 )
+from . import saved
 from .follow import Say
 from .history.verify import Curves, Trims, add_points, compare_curves
 from .identity import check_identity
+from .past.verify import compare_events
 from .rows import attempt_row, phase_rows, queue_row, task_row
 from .samples.verify import compare_samples
 from .store import Database, Position
@@ -58,6 +61,9 @@ async def verify_database(bus: Bus, path: Path, say: Say) -> int:
         end = positions[LIFECYCLE_STREAM].seq
         differences = await _compare_lifecycle(bus, database, end, trims, say)
         differences += await _compare_queues(bus, database, positions[LIFECYCLE_STREAM].seq)
+        log = _messages(bus.log, positions[LIFECYCLE_STREAM].seq)
+        differences += await compare_events(database, log)
+        differences += await _compare_saved(bus, database, positions[LIFECYCLE_STREAM].seq)
         differences += await _compare_telemetry(
             bus, database, positions[TELEMETRY_STREAM].seq, trims
         )
@@ -209,6 +215,17 @@ async def _compare_queues(bus: Bus, database: Database, last: int) -> list[str]:
     found = dict(database.rows("SELECT queue, fold FROM _queues"))
     return [
         f"_queues: queue {name}: it is not what the log says"
+        for name in sorted(expected.keys() | found.keys())
+        if expected.get(name) != found.get(name)
+    ]
+
+
+async def _compare_saved(bus: Bus, database: Database, last: int) -> list[str]:
+    stored = await bus.log.history(query_events("*"))
+    expected = saved.fold(one for one in stored if one.seq <= last)
+    found = {query.name: query for query in saved.read(database.rows(saved.READ))}
+    return [
+        f"_saved_queries: query {name}: it is not what the log says"
         for name in sorted(expected.keys() | found.keys())
         if expected.get(name) != found.get(name)
     ]

@@ -42,7 +42,7 @@ from ..reporting.channel import Channel
 from ..reporting.telemetry import Recorder
 from ..secret_sources import NO_SECRETS
 from ..supervision.forkserver import Supervisor
-from ..trackers.ticket import Ticket
+from ..trackers.tensorboard.finding import file_time
 from . import endings, launch, notebook
 from .endings import Ending
 from .execution import Execution
@@ -102,8 +102,7 @@ class Attempt:
         self._left = Left(self._work)
         self._preparation = Preparation(self, means, self._left, channel, self._recorder)
         self._confinement = Confinement(means, task.spec, self._work.name)
-        ticket = Ticket(channel.path.name, live.claim, task.id, live.number)
-        self._tracking = Tracking(means, ticket, self._recorder)
+        self._tracking = Tracking(means, task, channel.path.name, self._recorder)
 
     # --- the pipe -----------------------------------------------------------------------------
 
@@ -173,7 +172,7 @@ class Attempt:
         ) | self._means.pool.variables(self.assignment)
         variables |= await self._tracking.variables(variables, ready.place)
         folder = launch.folder(spec, tree)
-        began, since = time.monotonic(), time.time()
+        began, since = time.monotonic(), file_time()
         pid = await execution.spawn(command, cwd=folder, env=variables)
         self._tracking.begin(ready, folder, variables, since)
         self._confinement.started(pid)

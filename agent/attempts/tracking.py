@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
+from ...core.state import Task
 from ...core.trackers import TRACKERS, read_trackers
 from ..means import Means
 from ..reporting.telemetry import Recorder
@@ -21,16 +23,16 @@ FOLDERS = "EVQ_LOGDIR"
 CHOICE = "EVQ_TRACKERS"
 """A task's variable: which of the trackers that its agent hears it wants to be heard."""
 
-SLACK = 0.05
-"""Seconds by which the kernel's time of files is behind the clock."""
-
 
 class Tracking:
     """The trackers of one attempt."""
 
-    def __init__(self, means: Means, ticket: Ticket, recorder: Recorder) -> None:
+    def __init__(self, means: Means, task: Task, slot: str, recorder: Recorder) -> None:
+        """`slot` is the name of the slot's socket."""
+        assert task.live is not None
         self._means = means
-        self._ticket = ticket
+        self._ticket = Ticket(slot, task.live.claim, task.id, task.live.number)
+        self._bare = task.spec.code is None and task.spec.repo is None
         self._recorder = recorder
         self._chosen: frozenset[str] = frozenset()
         self._curves: Curves | None = None
@@ -49,21 +51,30 @@ class Tracking:
             self._own_door = door = door.another(listener)
         return mlflow_variables(given, door, self._ticket)
 
-    def begin(self, ready: Ready, folder: Path, variables: Mapping[str, str], since: float) -> None:
-        """The command runs in `folder`, `since` some time after 1970."""
+    def begin(self, ready: Ready, folder: Path, variables: Mapping[str, str], since: int) -> None:
+        """The command runs in `folder`, since a time of `finding.file_time`."""
         if "tensorboard" not in self._chosen:
             return
-        since -= SLACK
         named = [folder / path for path in variables.get(FOLDERS, "").split(":") if path]
+        if self._bare:
+            # Nothing was in the folder before, so that what has the very same time is the task's.
+            since -= 1
+        own, within = self._real(ready.tree), None
         if ready.place.variables is not None:
-            # What lies elsewhere in a container is not ours to see.
-            named = [path for path in named if self._is_inside(path, ready.tree)]
-        sources = [Source(path, since, named=True) for path in _outermost(named)]
-        sources = sources or [Source(ready.tree, since)]
+            # What lies elsewhere in a container is not ours to see, also if links lead there later.
+            named = [path for path in named if self._is_inside(path, own)]
+            within = own
+        sources = [Source(path, since, within, named=True) for path in _outermost(named)]
+        sources = sources or [Source(ready.tree, since, own)]
         self._curves = Curves(sources, self._recorder.heard, self._recorder.say)
 
-    def _is_inside(self, path: Path, tree: Path) -> bool:
-        inside = path.resolve().is_relative_to(tree)
+    def _real(self, tree: Path) -> Path:
+        """The real path of the attempt's folder; the task may put a link in its place."""
+        state = self._means.config.state
+        return _resolved(state) / tree.relative_to(state)
+
+    def _is_inside(self, path: Path, own: Path) -> bool:
+        inside = path.resolve().is_relative_to(own)
         if not inside:
             self._recorder.say(f"{FOLDERS}: {path} leads out of the task's own folder")
         return inside
@@ -84,6 +95,11 @@ class Tracking:
         """The attempt is over."""
         if self._own_door:
             await self._own_door.close()
+
+
+@cache
+def _resolved(folder: Path) -> Path:
+    return folder.resolve()
 
 
 def _outermost(folders: list[Path]) -> list[Path]:

@@ -41,15 +41,13 @@ class Door:
     def __init__(self, listener: socket.socket, office: Office) -> None:
         self._listener = listener
         self._office = office
+        self._key = bytes.fromhex(office.key)
+        host, port = listener.getsockname()
+        self.address = f"http://{host}:{port}"
+        """Where it is, for a client."""
         self._serving: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._wait()
-
-    @property
-    def address(self) -> str:
-        """Where it is, for a client."""
-        host, port = self._listener.getsockname()[:2]
-        return f"http://{host}:{port}"
 
     def another(self, listener: socket.socket) -> Door:
         """One that lets in the same callers, elsewhere: where a container has its own loopback."""
@@ -57,7 +55,7 @@ class Door:
 
     def ticket(self, ticket: Ticket) -> str:
         """What lets an attempt in."""
-        return ticket.signed(bytes.fromhex(self._office.key))
+        return ticket.signed(self._key)
 
     def _wait(self) -> None:
         self._loop.add_reader(self._listener, self._called)

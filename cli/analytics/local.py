@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -22,28 +22,6 @@ _GRACE_SECONDS = 5.0
 _NAMED_SECONDS = 600.0
 
 _part = msgspec.json.Decoder(Word | list[list[Any]])
-
-
-class Export:
-    """An export in a folder, asked as a client is."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    async def answer(self, question: Named | Sql) -> AsyncIterator[Head | list[list[Any]]]:
-        """The answer: a head, then lists of rows."""
-        for part in answer(self._folder, question):
-            yield part
-
-
-def call_export(folder: Path, work: Callable[[Export], Awaitable[None]]) -> None:
-    """Do `work` with the export in `folder`."""
-    import asyncio
-
-    async def working() -> None:
-        await work(Export(folder))
-
-    asyncio.run(working())
 
 
 def answer(folder: Path, question: Named | Sql) -> Iterator[Head | list[list[Any]]]:

@@ -56,7 +56,9 @@ def _bars(chart: Chart, columns: Sequence[Column], rows: Rows, colors: bool) -> 
     low, high = min([0.0, *known]), max([0.0, *known])
     grid = Table.grid(padding=(0, 1), expand=True)
     grid.add_column(no_wrap=True, overflow="ellipsis", max_width=30)
-    grid.add_column(no_wrap=True)
+    several = len(chart.y) > 1
+    if several:
+        grid.add_column(no_wrap=True)
     grid.add_column(ratio=1)
     grid.add_column(justify="right", no_wrap=True)
     for number, label in enumerate(labels):
@@ -68,14 +70,9 @@ def _bars(chart: Chart, columns: Sequence[Column], rows: Rows, colors: bool) -> 
                 max(value or 0.0, 0.0) - low,
                 color=f"color({2 + place})",
             )
-            shown_name = name if len(chart.y) > 1 else ""
             # Words of users are no markup.
-            grid.add_row(
-                _plain(label if place == 0 else ""),
-                _plain(shown_name),
-                bar,
-                _plain("" if value is None else f"{value:g}"),
-            )
+            names = [_plain(label if place == 0 else "")] + [_plain(name)] * several
+            grid.add_row(*names, bar, _plain(_number(value)))
     page = Console(
         file=io.StringIO(),
         width=output.terminal_width(),
@@ -90,6 +87,12 @@ def _bars(chart: Chart, columns: Sequence[Column], rows: Rows, colors: bool) -> 
         page.print(_plain(f"… and {len(rows) - len(shown)} more"))
     assert isinstance(page.file, io.StringIO)
     return "\n".join(line.rstrip() for line in page.file.getvalue().splitlines())
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value.is_integer() or abs(value) >= 1e5 else f"{value:g}"
 
 
 def _plain(text: str) -> Any:
@@ -112,6 +115,7 @@ def _curves(chart: Chart, columns: Sequence[Column], rows: Rows, colors: bool, p
     by_letter = len(shown) > 1 and not colors
     figure = plotext.figure
     figure.clear()
+    figure.theme("simple")  # the terminal's own background
     figure.plot_size(output.terminal_width(), HEIGHT)
     for letter, (name, line) in zip(_LETTERS, shown.items(), strict=False):
         marker = letter if by_letter else "*" if plain else "braille"
@@ -120,13 +124,13 @@ def _curves(chart: Chart, columns: Sequence[Column], rows: Rows, colors: bool, p
         if len(shown) > 1 and colors:
             signal.label(name)
         figure.draw(signal.lines() if chart.kind == "line" else signal)
-    heights = [y for _, y in points]
-    if chart.kind == "line" and min(heights) >= 0:
-        figure.ruler("y").lim(0, max(heights) or 1)
+    low, high = min(y for _, y in points), max(y for _, y in points)
+    if chart.kind == "line" and low >= 0:
+        figure.ruler("y").lim(0, high or 1)
     column = next(column for column in columns if column.name == chart.x)
     if is_time(column):
-        low, high = min(x for x, _ in points), max(x for x, _ in points)
-        figure.ruler("x").ticks(*_time_ticks(low, high))
+        times = [x for x, _ in points]
+        figure.ruler("x").ticks(*_time_ticks(min(times), max(times)))
     drawn = figure.build().string(colorless=not colors).rstrip()
     unit = f"{chart.x} (UTC)" if is_time(column) else chart.x
     head = f"{', '.join(chart.y)} over {unit}"

@@ -1,17 +1,19 @@
-"""An answer on stdout, row by row as it comes: as a table, as JSON, or as CSV."""
+"""An answer on stdout, row by row as it comes: as a table, JSON or CSV; or all of it as a chart."""
 
 from __future__ import annotations
 
 import csv
 import io
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-from ...core.charts import is_number
+from ...core.charts import chart_for, is_number
 from ...core.questions import Head
 from .. import output
+from ..options import THIS_RUN
 from ..output import Column
 
 
@@ -20,8 +22,14 @@ class Printer:
 
     names: list[str]
 
+    def print(self, parts: Iterable[Head | list[list[Any]]]) -> None:
+        """Print a whole answer."""
+        for part in parts:
+            self.part(part)
+        self.end()
+
     def part(self, part: Head | list[list[Any]]) -> None:
-        """The next part of an answer came."""
+        """The next part of the answer came."""
         if isinstance(part, Head):
             self.begin(part)
         else:
@@ -89,3 +97,28 @@ class TablePrinter(Printer):
             output.say_table(self._columns, [])
         if output.on_terminal():
             output.note(output.dim(f"{self._count} rows"))
+
+
+class ChartPrinter(Printer):
+    """Draws the whole answer at its end; `wish` is as in `charts.chart_for`."""
+
+    def __init__(self, wish: str) -> None:
+        self._wish = wish
+        self._rows: list[list[Any]] = []
+
+    def begin(self, head: Head) -> None:
+        super().begin(head)
+        self._columns = head.columns
+        self._chart = chart_for(head.columns, self._wish)
+
+    def rows(self, rows: list[list[Any]]) -> None:
+        self._rows += rows
+
+    def end(self) -> None:
+        from .plot import draw
+
+        if not self._rows:
+            output.note("there is nothing to draw: the answer has no rows")
+            return
+        colors = output.on_terminal() if THIS_RUN.colors is None else THIS_RUN.colors
+        output.say(draw(self._chart, self._columns, self._rows, colors=colors))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import click
 import msgspec
 
 from ...core.errors import UsageError
@@ -22,7 +23,7 @@ def say_all(as_json: bool) -> None:
     """Print the queries that can be asked by name."""
     from ...core.sdk.saved import all_queries
 
-    found = call(all_queries)
+    found = [query for query in call(all_queries) if query.is_listed]
     if as_json:
         output.say_json([_document(query) for query in found])
         return
@@ -49,7 +50,8 @@ def describe(name: str, as_json: bool) -> None:
     if as_json:
         output.say_json(_document(query))
         return
-    output.say(f"{output.bold('@' + query.name)}  {query.meaning}".rstrip())
+    head = f"{output.bold('@' + query.name)}  {query.meaning}".rstrip()
+    output.say(click.wrap_text(head, output.terminal_width()) if output.on_terminal() else head)
     if query.by:
         output.say(f"saved by {query.by}, {clock(query.at)}")
     output.say()

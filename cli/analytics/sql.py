@@ -5,28 +5,27 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ...core import units
-from ...core.charts import Chart, chart_for
 from ...core.errors import UsageError
-from ...core.questions import Column, Head, Named, Sql
-from .. import output
-from ..options import THIS_RUN, json_option
+from ...core.queries import query_name
+from ...core.questions import Named, Sql
+from ..completion import complete_query
+from ..options import as_of_option, json_option
 from ..session import call
 from ..submit.request import pairs
 from . import saved
-from .local import Export, call_export
-from .printers import CsvPrinter, JsonPrinter, Printer, TablePrinter
+from .local import answer
+from .printers import ChartPrinter, CsvPrinter, JsonPrinter, Printer, TablePrinter
 
 if TYPE_CHECKING:
+    from ...core.past import When
     from ...core.sdk.client import Client
-
-    Source = Client | Export
 
 _CHART = re.compile(r"(auto|bar|line|scatter)(:.*)?")
 
@@ -47,7 +46,13 @@ class SqlCommand(click.Command):
 
 
 @click.command(cls=SqlCommand, context_settings={"ignore_unknown_options": True})
-@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="QUERY [NAME=VALUE]...")
+@click.argument(
+    "words",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    metavar="QUERY [NAME=VALUE]...",
+    shell_complete=complete_query,
+)
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @click.option(
     "--plot", metavar="[CHART]", help="Draw it: bar, line or scatter, or KIND:X,Y[,Y…][:SERIES]."
@@ -61,6 +66,7 @@ class SqlCommand(click.Command):
 @click.option("--replace", is_flag=True, help="With --save: in the place of one that is there.")
 @click.option("--delete", metavar="NAME", help="Delete a saved query.")
 @click.option("--undo", metavar="NAME", help="Take back what was last done to a saved query.")
+@as_of_option
 @click.option(
     "--local",
     type=click.Path(file_okay=False, path_type=Path),
@@ -82,6 +88,7 @@ def sql(
     replace: bool,
     delete: str | None,
     undo: str | None,
+    as_of: When | None,
     as_json: bool,
 ) -> None:
     """Ask the database in SQL; `@NAME` asks a query by its name, `-` reads one.
@@ -96,6 +103,7 @@ def sql(
       evq sql @wait-percentiles --by user --days 30
       evq sql @queue-depth hours=48 --plot
       evq sql @wait-percentiles --help
+      evq sql --as-of "10m ago" "select task, state, agent from tasks"
       evq sql --save slow 'from tasks where run_seconds > $seconds' seconds=3600
       evq sql - --csv < query.sql > rows.csv
       evq sql --local ~/history "select state, count(*) from tasks group by state"
@@ -106,18 +114,37 @@ def sql(
         return saved.say_all(as_json)
     if delete or undo:
         return saved.delete(delete) if delete else saved.undo(str(undo))
-    text = _query(words)
-    params = dict(pairs(param, "--param")) | _parameters(words[1:])
+    place = _place_of_query(words)
+    text = _query(words[place : place + 1])
+    params = pairs(param, "--param") | _parameters(words[:place] + words[place + 1 :])
     if describe:
         return saved.describe(text, as_json)
     if save:
         return saved.save(save, text, params, about=about, chart=plot or "", replace=replace)
     question = _question(text, units.seconds(timeout), params)
-    ask = partial(call_export, local) if local else call
-    if plot:
-        return ask(lambda source: _plot(source, question, plot))
-    printer = CsvPrinter() if as_csv else JsonPrinter() if as_json else TablePrinter()
-    return ask(lambda source: _print(source, question, printer))
+    if local and as_of:
+        raise UsageError("an export is of one moment", fix="take --as-of or --local out")
+    if plot and not local:
+        return call(lambda client: _plot(client, question, plot), as_of=as_of)
+    printer = (
+        ChartPrinter(plot)
+        if plot
+        else CsvPrinter()
+        if as_csv
+        else JsonPrinter()
+        if as_json
+        else TablePrinter()
+    )
+    if local:
+        return printer.print(answer(local, question))
+    return call(lambda client: _ask(client, question, printer), as_of=as_of)
+
+
+def _place_of_query(words: Sequence[str]) -> int:
+    """Where the query stands: first, unless parameters of one with a name stand before it."""
+    if words and words[0].startswith("--"):
+        return next((n for n, word in enumerate(words) if word.startswith("@")), 0)
+    return 0
 
 
 def _query(words: Sequence[str]) -> str:
@@ -154,38 +181,22 @@ def _question(text: str, timeout: float, params: Mapping[str, Any]) -> Named | S
     return Sql(text, timeout, params=dict(params))
 
 
-async def _print(source: Source, question: Named | Sql, printer: Printer) -> None:
-    async for part in source.answer(question):
-        printer.part(part)
+async def _ask(client: Client, question: Named | Sql, printer: Printer) -> None:
+    async with aclosing(client.answer(question)) as parts:  # type: ignore[type-var]
+        async for part in parts:
+            printer.part(part)
     printer.end()
 
 
-async def _plot(source: Source, question: Named | Sql, wish: str) -> None:
-    from .plot import draw
-
-    columns: Sequence[Column] = ()
-    rows: list[list[Any]] = []
-    async for part in source.answer(question):
-        if isinstance(part, Head):
-            columns = part.columns
-        else:
-            rows += part
-    chart = await _chart(source, question, columns, wish)
-    if not rows:
-        output.note("there is nothing to draw: the answer has no rows")
-        return
-    colors = output.on_terminal() if THIS_RUN.colors is None else THIS_RUN.colors
-    output.say(draw(chart, columns, rows, colors=colors))
+async def _plot(client: Client, question: Named | Sql, wish: str) -> None:
+    """Draw the answer as wished; else as the query has it; else as the columns suggest."""
+    if wish == "auto" and isinstance(question, Named):
+        wish = await _hint(client, query_name(question.name))
+    await _ask(client, question, ChartPrinter(wish))
 
 
-async def _chart(
-    source: Source, question: Named | Sql, columns: Sequence[Column], wish: str
-) -> Chart:
-    """As wished; else as the query itself has it; else as the columns suggest."""
+async def _hint(client: Client, name: str) -> str:
     from ...core.sdk.saved import all_queries
 
-    if wish == "auto" and isinstance(question, Named) and not isinstance(source, Export):
-        asked = question.name.replace("_", "-")
-        hints = [query.chart for query in await all_queries(source) if query.name == asked]
-        wish = hints[0] if hints else ""
-    return chart_for(columns, wish)
+    hints = [query.chart for query in await all_queries(client) if query.name == name]
+    return hints[0] if hints else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,17 +12,21 @@ from ...core.fleet.resources import Device
 from ...core.units import size_text
 from ...core.words.agents import device_state, device_users, device_words
 from .. import output
-from ..options import json_option
+from ..options import as_of_option, json_option
 from ..output import Column
 from ..session import call
 from ..tasks import figures
 from ..tasks.figures import Figures, fleet, mean, percent, size
 from ..tasks.render import colored
 
+if TYPE_CHECKING:
+    from ...core.past import When
+
 
 @click.command()
+@as_of_option
 @json_option
-def gpus(as_json: bool) -> None:
+def gpus(as_of: When | None, as_json: bool) -> None:
     """Print every GPU of the agents that are there, who has it, and which nobody can have.
 
     \b
@@ -30,7 +34,7 @@ def gpus(as_json: bool) -> None:
       evq gpus
       evq gpus --json | jq '[.[] | select(.state == "free")] | length'
     """
-    agents, _, used = call(fleet)
+    agents, _, used = call(fleet, as_of=as_of)
     found = [(agent, device) for agent in agents for device in agent.devices]
     if as_json:
         output.say_json(

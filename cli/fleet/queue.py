@@ -21,7 +21,7 @@ from ...core.queueing.queues import (
 )
 from .. import output
 from ..completion import complete_queue
-from ..options import Family, dry_run_option, json_option, reason_option
+from ..options import Family, as_of_option, dry_run_option, json_option, reason_option
 from ..session import call
 from ..submit.change import Done, change_each, report, say_chosen
 from ..tasks.render import iso
@@ -32,6 +32,7 @@ from .queue_page import ask, next_table, page, queue_document, waiting_rows
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from ...core.past import When
     from ...core.sdk.client import Client
 
 
@@ -69,8 +70,9 @@ def queue() -> None:
 
 @queue.command()
 @name_argument
+@as_of_option
 @json_option
-def show(name: str, as_json: bool) -> None:
+def show(name: str, as_of: When | None, as_json: bool) -> None:
     """Show a queue: its state, what waits in it and how deep, who is next, who serves it.
 
     \b
@@ -78,7 +80,7 @@ def show(name: str, as_json: bool) -> None:
       evq queue gpu
       evq queue show gpu --json | jq .next
     """
-    found = call(lambda client: ask(client, name))
+    found = call(lambda client: ask(client, name), as_of=as_of)
     if as_json:
         output.say_json(queue_document(found))
         return
@@ -88,8 +90,9 @@ def show(name: str, as_json: bool) -> None:
 @queue.command()
 @name_argument
 @click.option("-n", "limit", type=click.IntRange(min=1), default=20, help="At most N.  [20]")
+@as_of_option
 @json_option
-def peek(name: str, limit: int, as_json: bool) -> None:
+def peek(name: str, limit: int, as_of: When | None, as_json: bool) -> None:
     """Print the tasks that wait in a queue, the next one first, and take none.
 
     \b
@@ -97,7 +100,7 @@ def peek(name: str, limit: int, as_json: bool) -> None:
       evq queue peek gpu
       evq queue peek gpu -n 3 --json
     """
-    rows = call(lambda client: waiting_rows(client, name, limit))
+    rows = call(lambda client: waiting_rows(client, name, limit), as_of=as_of)
     if as_json:
         output.say_json(rows)
     elif rows:
@@ -108,15 +111,16 @@ def peek(name: str, limit: int, as_json: bool) -> None:
 
 @queue.command()
 @name_argument
+@as_of_option
 @json_option
-def count(name: str, as_json: bool) -> None:
+def count(name: str, as_of: When | None, as_json: bool) -> None:
     """Print how many tasks wait in a queue.
 
     \b
     Examples:
       evq queue count gpu
     """
-    rows = call(lambda client: waiting_rows(client, name, 1))
+    rows = call(lambda client: waiting_rows(client, name, 1), as_of=as_of)
     total = rows[0]["total"] if rows else 0
     if as_json:
         output.say_json({"queue": name, "queued": total})

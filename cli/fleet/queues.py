@@ -10,15 +10,15 @@ import click
 
 from ...core.errors import ProjectorAway
 from ...core.fleet.presence import AgentPresence
-from ...core.ports import BusAway
 from ...core.questions import Named
 from .. import output
-from ..options import json_option
+from ..options import as_of_option, json_option
 from ..output import Column
 from ..session import call
 from ..tasks.render import iso, span, timestamp
 
 if TYPE_CHECKING:
+    from ...core.past import When
     from ...core.queueing.queues import QueueState
     from ...core.sdk.client import Client
 
@@ -27,8 +27,9 @@ TOLD = ("next_task", "next_name", "next_user", "waits", "wait_median_seconds", "
 
 
 @click.command()
+@as_of_option
 @json_option
-def queues(as_json: bool) -> None:
+def queues(as_of: When | None, as_json: bool) -> None:
     """Print the queues: what waits in each, what runs, and which agents serve it.
 
     WAIT is the median of what started tasks of the last day had waited.
@@ -38,7 +39,7 @@ def queues(as_json: bool) -> None:
       evq queues
       evq queues --json | jq '.[] | select(.agents == [])'
     """
-    found = call(all_queues)
+    found = call(all_queues, as_of=as_of)
     if as_json:
         output.say_json(found)
         return
@@ -92,7 +93,9 @@ async def all_queues(client: Client) -> list[dict[str, Any]]:
 
 async def every_queue(client: Client) -> list[dict[str, Any]]:
     """The queues there are or were."""
-    agents, counts, named = await asyncio.gather(client.agents(), _counts(client), _named(client))
+    agents, counts, named = await asyncio.gather(
+        client.agents(), _counts(client), client.queue_names()
+    )
     names = named | set(counts) | {name for one in agents for name in one.queues}
     states = {} if counts else await client.queues()
     return [queue_facts(name, agents, counts, states.get(name)) for name in sorted(names)]
@@ -123,13 +126,6 @@ def queue_facts(
         "slots": sum(one.slots for one in serving if one.takes),
         "agents": [one.agent for one in serving],
     }
-
-
-async def _named(client: Client) -> set[str]:
-    try:
-        return {level.queue for level in await client.bus.hints.levels()}
-    except BusAway:
-        return set()  # a server that evq has not used before
 
 
 async def _counts(client: Client) -> dict[str, dict[str, Any]]:

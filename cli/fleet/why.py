@@ -16,11 +16,12 @@ from ..selectors import resolve
 from ..session import call
 from ..tasks.document import brief_facts
 from ..tasks.logs import last_lines
-from ..tasks.remedy import LAST_LINES, explanation, failed, remedies
+from ..tasks.remedy import LAST_LINES, explanation, failed
 from ..tasks.show import next_commands, sentence
 
 if TYPE_CHECKING:
     from ...core.sdk.client import Client
+from ...core.words.remedy import remedies
 
 
 @click.command()

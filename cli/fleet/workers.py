@@ -7,7 +7,7 @@ machine does come from a projector; without one they are left out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,7 +19,7 @@ from ...core.units import size_text
 from ...core.words.agents import state_of, why_closed
 from .. import output
 from ..completion import complete_agent
-from ..options import json_option
+from ..options import as_of_option, json_option
 from ..output import Column
 from ..session import call
 from ..tasks import figures
@@ -27,10 +27,14 @@ from ..tasks.figures import Figures, Loads, fleet, mean, part, percent, size
 from ..tasks.render import age, colored, iso, now, span
 from .gpus import device_facts, say_gpus
 
+if TYPE_CHECKING:
+    from ...core.past import When
+
 
 @click.command()
+@as_of_option
 @json_option
-def workers(as_json: bool) -> None:
+def workers(as_of: When | None, as_json: bool) -> None:
     """Print the agents that are there now: what they run, what waits for them, how busy they are.
 
     BUSY FOR is how long what runs and their share of what waits will take, by what the tasks of
@@ -39,21 +43,25 @@ def workers(as_json: bool) -> None:
     \b
     Examples:
       evq workers
+      evq workers --as-of "monday 09:00"
       evq workers --json | jq -r '.[] | select(.state == "idle").host'
     """
-    agents, loads, used = call(fleet)
+    agents, loads, used = call(fleet, as_of=as_of)
     if as_json:
         output.say_json([facts(one, agents, loads, used) for one in agents])
     elif agents:
         _say_agents(agents, loads, used)
+    elif as_of:
+        output.note("no agent was there")
     else:
         output.note("no agent is there; evq agent starts one on this machine")
 
 
 @click.command()
 @click.argument("agent", shell_complete=complete_agent)
+@as_of_option
 @json_option
-def worker(agent: str, as_json: bool) -> None:
+def worker(agent: str, as_of: When | None, as_json: bool) -> None:
     """Everything about one agent that is there: its tasks, its queues, its machine, its GPUs.
 
     \b
@@ -62,12 +70,13 @@ def worker(agent: str, as_json: bool) -> None:
       evq worker gpu-01 --json | jq '.tasks[].task'
     """
     check_name(agent, "agent")
-    agents, loads, used = call(fleet)
+    agents, loads, used = call(fleet, as_of=as_of)
     found = next((one for one in agents if one.agent == agent), None)
     if found is None:
+        names = ", ".join(one.agent for one in agents) or "none at all"
         raise NotFound(
-            f"no agent {agent} is there",
-            why=f"there are {', '.join(one.agent for one in agents) or 'none at all'}",
+            f"no agent {agent} was there" if as_of else f"no agent {agent} is there",
+            why=f"there were {names}" if as_of else f"there are {names}",
             fix=f"evq sql \"select * from agents where agent = '{agent}'\" has what is past",
         )
     if as_json:

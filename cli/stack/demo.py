@@ -92,6 +92,7 @@ def _everything_up(keep: bool) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
     arguments = ["--store", str(folder), "--listen", "127.0.0.1:0", "--order", "round-robin"]
     arguments += ["--queues", ",".join(QUEUES), "--slots", str(SLOTS)]
+    arguments += [] if keep else ["--no-ui"]
     began = time.monotonic()
     up = store.up() if holder else serve.detach(arguments, store, output.note)
     if up is None:

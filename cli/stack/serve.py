@@ -31,6 +31,7 @@ from .stack import Process, Stack, StartFailed, follow, last_lines, rotate
 from .store import Store, Up, check_disk
 
 SERVER = "nats-server"
+UI_PORT = 4280
 DRAIN_SECONDS = 10.0
 SERVICES_SECONDS = 0.5
 _HEAL_SECONDS = 10.0
@@ -50,6 +51,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     projector: bool = True
     agent: bool = True
     services: bool = True
+    ui: bool = True
+    ui_port: int = 0
     queues: tuple[str, ...] = ("default",)
     order: str = "strict"
     slots: int | None = None
@@ -62,9 +65,9 @@ Members = Callable[[Plan, Door], Sequence[Process]]
 
 
 def members(plan: Plan, door: Door) -> list[Process]:
-    """The projector and the agents, as far as `plan` wants them."""
+    """The projector, the agents and the dashboard, as far as `plan` wants them."""
     env = child_environment(plan, door)
-    ears = {name: Ear() for name in ("projector", "agent", "services")}
+    ears = {name: Ear() for name in ("projector", "agent", "services", "ui")}
     slots = () if plan.slots is None else ("--slots", str(plan.slots))
     projector = Process(
         name="projector",
@@ -94,7 +97,17 @@ def members(plan: Plan, door: Door) -> list[Process]:
     # Services have no end of their own that one could wait for.
     services = agent("services", "--services", drain=SERVICES_SECONDS, awaited=False)
     light = plan.agent and plan.services and QUEUE not in plan.queues
-    return [projector] * plan.projector + [tasks] * plan.agent + [services] * light
+    ui = Process(
+        name="ui",
+        argv=evq("ui", "--listen", f"127.0.0.1:{plan.ui_port}"),
+        env={**env, "NOTIFY_SOCKET": ears["ui"].address},
+        stop_order=1,
+        ready=ears["ui"].heard,
+        awaited=False,
+        hide="the dashboard is at",
+    )
+    wanted = {"projector": plan.projector, "agent": plan.agent, "services": light, "ui": plan.ui}
+    return [one for one in (projector, tasks, services, ui) if wanted[one.name]]
 
 
 class Ear:
@@ -158,12 +171,16 @@ def serve(
     _look_at_disk(store, say or (lambda line: None))
     program = embedded.find_server(plan.nats_server)
     with store.hold():
+        ui_port = _ui_port(store, plan)
         port = _after_the_last(store, plan)
+        plan = msgspec.structs.replace(plan, ui_port=ui_port.number if ui_port else 0)
         try:
             asyncio.run(_serve(plan, store, program, port, beside, ready, say))
         finally:
             store.withdraw()
             port.release()
+            if ui_port:
+                ui_port.release()
 
 
 def _look_at_disk(store: Store, say: Callable[[str], None]) -> None:
@@ -184,6 +201,13 @@ def _after_the_last(store: Store, plan: Plan) -> Port:
     if plan.listen.port == 0:
         return embedded.take_any_port(plan.listen.host, last or 0)
     return embedded.take_port(plan.listen)
+
+
+def _ui_port(store: Store, plan: Plan) -> Port | None:
+    """The dashboard's port: the one that people have in their bookmarks, if it is free."""
+    if not plan.ui:
+        return None
+    return embedded.take_any_port("127.0.0.1", store.last_ui_port() or UI_PORT)
 
 
 async def _serve(
@@ -208,6 +232,7 @@ async def _serve(
         started_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
         process=myself(),
         processes=(),
+        ui=f"http://127.0.0.1:{plan.ui_port}" if plan.ui else "",
     )
     is_ready = False
 

@@ -58,6 +58,8 @@ class Up(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str
     process: Identity
     processes: tuple[Running, ...]
+    ui: str = ""
+    """Where the dashboard is; without its token."""
 
 
 class Store(msgspec.Struct, frozen=True):
@@ -153,6 +155,12 @@ class Store(msgspec.Struct, frozen=True):
         recorded = self._recorded()
         port = recorded.url.rpartition(":")[2] if recorded else ""
         return int(port) if port.isdigit() else None
+
+    def last_ui_port(self) -> int | None:
+        """The port at which this store's dashboard was seen last."""
+        with contextlib.suppress(OSError, ValueError):
+            return int((self.path / "ui" / "port").read_text("ascii"))
+        return None
 
     def _recorded(self) -> Up | None:
         try:

@@ -11,6 +11,7 @@ import click
 
 # Only what is light: this module is loaded to print the help.
 from ...core.errors import Conflict, EvqError
+from .ui import link
 
 if TYPE_CHECKING:
     from ...core.configuration import Configuration
@@ -39,15 +40,16 @@ store_option = click.option(
 @click.option("--no-agent", is_flag=True, help="Run no tasks on this machine.")
 @click.option("--no-services", is_flag=True, help="Run no light tasks of the queue services.")
 @click.option("--no-projector", is_flag=True, help="Answer no questions from this machine.")
+@click.option("--no-ui", is_flag=True, help="Serve no dashboard.")
 @click.option("--sync", metavar="WHEN", help="always, or how often the log is forced to disk.")
 @click.option("--tls-cert", metavar="FILE", help="The server's certificate.")
 @click.option("--tls-key", metavar="FILE", help="The key of the certificate.")
 @click.option("--tls-ca", metavar="FILE", help="Who signed the certificate.")
 @click.option("--ready-fd", type=int, hidden=True)
 def up(detach: bool, store: str | None, ready_fd: int | None, **options: Any) -> None:
-    """Run a NATS server, a projector, an agent, and one for services until ^C.
+    """Run a NATS server, a projector, an agent, one for services and the dashboard until ^C.
 
-    The last one runs the light tasks of the queue services, such as monitors, many at once. A
+    The agent for services runs the light tasks of that queue, such as monitors, many at once. A
     process that crashes is started again. ^C (or SIGTERM) ends all in order: the agents give their
     tasks some seconds to end, a second ^C does not wait for them.
     """
@@ -79,6 +81,7 @@ def _plan(
     no_agent: bool,
     no_services: bool,
     no_projector: bool,
+    no_ui: bool,
     sync: str | None,
     tls_cert: str | None,
     tls_key: str | None,
@@ -102,6 +105,7 @@ def _plan(
         projector=not no_projector,
         agent=not no_agent,
         services=not no_services,
+        ui=not no_ui,
         queues=tuple(check_name(name, "queue") for name in named),
         order=order,
         slots=slots,
@@ -127,6 +131,7 @@ def _arguments(plan: Plan) -> list[str]:
         "--no-agent": not plan.agent,
         "--no-services": not plan.services,
         "--no-projector": not plan.projector,
+        "--no-ui": not plan.ui,
     }
     pairs = [word for name, value in given.items() if value for word in (name, value)]
     return pairs + [name for name, wanted in flags.items() if wanted]
@@ -137,7 +142,10 @@ def _say(line: str) -> None:
 
 
 def _summary(up: Up, store: Path) -> str:
-    return f"evq {up.version} is up: {up.url}\n  store  {store}\n  stop   evq down"
+    lines = [f"evq {up.version} is up: {up.url}", f"  store  {store}"]
+    if up.ui:
+        lines.append(f"  ui     {link(up.ui, store)}")
+    return "\n".join([*lines, "  stop   evq down"])
 
 
 @click.command()
@@ -212,6 +220,7 @@ def _facts(configuration: Configuration, store: Store) -> dict[str, Any]:
         "version": up and up.version,
         "started_at": up and up.started_at,
         "processes": _processes(up),
+        "ui": up.ui if up else "",
         "why": "" if up else _why_not(store),
     }
 
@@ -274,6 +283,8 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         again = f", restarted {one['restarts']} times" if one["restarts"] else ""
         since = duration_text(float(int(one["seconds"])))
         lines.append(f"  {one['name']:<12} {one['state']:<9} {pid}, {since}{again}")
+    if facts["ui"]:
+        lines.append(f"ui       {facts['ui']} (evq ui --link has the link that opens it)")
     return lines + ([f"not up   {facts['why']}"] if facts["why"] else [])
 
 

@@ -15,10 +15,10 @@ from ...core.fleet.resources import request_of
 from ...core.gangs.gang import decisive, member_origin
 from ...core.handle import load
 from ...core.queueing.room import places
+from ...core.sdk.following import Happened, Item, follow_all, newborn
 from ...core.spec import Spec
 from ...core.state import Ended, Task
 from ..tasks.document import exit_status
-from ..tasks.follow import Happened, Item, follow_all, newborn
 from ..tasks.render import colored, end_text, marked, span
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from ...core import events
 from ...core.events import Envelope, Log, Metric, Progress
 from ...core.gangs.gang import decisive
 from ...core.handle import load_gang
+from ...core.sdk.following import Happened, Said, follow, newborn
 from ...core.sdk.snapshot import Snapshot
 from ...core.spec import Spec
 from ...core.state import Attempt, Ended, Task
@@ -23,7 +24,6 @@ from .. import output
 from ..failure import INTERRUPTED
 from ..session import call, warm_up
 from ..tasks.document import exit_status
-from ..tasks.follow import Happened, Said, follow, newborn
 from ..tasks.remedy import failed
 from ..tasks.render import colored, end_text, marked, span
 from ..tasks.statusline import StatusLine

@@ -8,16 +8,15 @@ from typing import Any
 import msgspec
 
 from ...core import parameters
-from ...core.spec import After, Entry, Spec, argv_text
-from ...core.units import duration_text, size_text
+from ...core.spec import Entry, Spec, argv_text
+from ...core.words.masking import masked
+from ...core.words.values import NOTHING, value_text
 from .. import output
 from ..submit.request import default_name
-from .document import masked
 
 _APART = frozenset({"entry", "code", "params", "variables", "key", "parent", "user", "host"})
 """Fields of a spec that are not compared as options: they have a part of their own, or none."""
 
-_SECONDS = frozenset({"timeout", "grace", "keep"})
 _AS_TYPED = {
     "manager": "env",
     "requirements": "requirement",
@@ -31,8 +30,6 @@ _AS_TYPED = {
 
 _IN_PARTS = frozenset({"limits", "container", "repo"})
 """Fields whose own fields are compared."""
-
-NOTHING = "–"
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -105,20 +102,4 @@ def change_lines(changes: list[Change]) -> list[str]:
 
 def shown(name: str, value: Any) -> str:
     """A value as a person would write it."""
-    match value:
-        case None | () | "":
-            return NOTHING if output.can_print(NOTHING) else "-"
-        case bool():
-            return str(value).lower()
-        case float() if name in _SECONDS:
-            return duration_text(value)
-        case float():
-            return repr(value) if len(repr(value)) <= 9 else f"{value:.6g}"
-        case int() if name == "memory":
-            return size_text(value)
-        case After(task, on):
-            return f"{task}:{on}"
-        case tuple() | list():
-            return " ".join(shown(name, one) for one in value)
-        case _:
-            return str(value)
+    return value_text(name, value, NOTHING if output.can_print(NOTHING) else "-")

@@ -5,17 +5,16 @@ Fields are only ever added. Times are RFC 3339 in UTC, spans are seconds, sizes 
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from ...core import parameters, status
 from ...core.parameters import Parameter
 from ...core.spec import Code, Spec, argv_text
 from ...core.state import Attempt, Ended, Held, Queued, Task
+from ...core.words.masking import MASK as MASK
+from ...core.words.masking import looks_secret as looks_secret
+from ...core.words.masking import masked as masked
 from .render import iso
-
-MASK = "********"
-_SECRET = re.compile(r"token|secret|passw|credential|api_?key|_key\Z", re.IGNORECASE)
 
 
 def exit_status(task: Task) -> int:
@@ -73,16 +72,6 @@ def parameter_facts(one: Parameter) -> dict[str, Any]:
     hidden = one.where == "environment" and masked(one.name, "") == MASK
     value = MASK if hidden else one.value
     return {"name": one.name, "value": value, "where": one.where, "type": one.type}
-
-
-def masked(name: str, value: str) -> str:
-    """`value`, unless the variable's name says that it is a secret."""
-    return MASK if looks_secret(name) else value
-
-
-def looks_secret(name: str) -> bool:
-    """Whether the variable's name says that its value is a secret."""
-    return bool(_SECRET.search(name))
 
 
 def code_facts(code: Code | None) -> dict[str, Any] | None:

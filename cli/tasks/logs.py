@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from ...core.errors import NotFound, UsageError
 from ...core.events import Log
+from ...core.sdk.following import Happened, Item, Said, follow, newborn, speaker, telemetry_of
 from ...core.state import Attempt, Ended, Task
 from ...core.wire import decode_telemetry
 from .. import output
@@ -24,7 +25,6 @@ from ..options import json_option
 from ..selectors import resolve
 from ..session import call
 from ..submit.gang import chosen_ranks, follow_members, member, member_lines, rank_label
-from .follow import Happened, Item, Said, follow, newborn, speaker, telemetry_of
 from .render import clock, colored, iso, marked
 
 if TYPE_CHECKING:

@@ -11,12 +11,13 @@ from ...core.questions import Named
 from ...core.sdk.author import user_name
 from .. import output
 from ..completion import complete_queue
-from ..options import json_option
+from ..options import as_of_option, json_option
 from ..output import Column
 from ..session import call
 from .render import age, colored, end_text, marked, span, timestamp
 
 if TYPE_CHECKING:
+    from ...core.past import When
     from ...core.sdk.client import Client
 
 STATES = ("held", "queued", "claimed", "running", "completed", "failed", "aborted", "timed_out")
@@ -45,6 +46,7 @@ Row = Mapping[str, Any]
 )
 @click.option("--all", "everything", is_flag=True, help="All there are.")
 @click.option("--ranks", is_flag=True, help="Each rank of a gang on a line of its own.")
+@as_of_option
 @json_option
 def ls(
     states: tuple[str, ...],
@@ -53,6 +55,7 @@ def ls(
     limit: int,
     everything: bool,
     ranks: bool,
+    as_of: When | None,
     as_json: bool,
 ) -> None:
     """List tasks, the newest first. A gang is one line, that of its rank 0.
@@ -61,6 +64,7 @@ def ls(
     Examples:
       evq ls
       evq ls --mine -s running -s queued
+      evq ls --as-of "yesterday 03:10"
       evq ls --all --json | jq -r '.[] | select(.exit_code == 1) | .task'
     """
     params: dict[str, Any] = {"limit": ALL if everything else limit}
@@ -68,7 +72,7 @@ def ls(
     params |= {"queue": queue} if queue else {}
     params |= {"user": user_name()} if mine else {}
     params |= {"ranks": True} if ranks else {}
-    rows = call(lambda client: _rows(client, Named("tasks", params)))
+    rows = call(lambda client: _rows(client, Named("tasks", params)), as_of=as_of)
     if as_json:
         output.say_json(rows)
     elif rows:
@@ -76,7 +80,8 @@ def ls(
         if len(rows) == limit and not everything and output.on_terminal():
             output.note(output.dim(f"the newest {limit}; evq ls --all shows all there are"))
     else:
-        output.note("no task is like that" if params.keys() - {"limit"} else "no task yet")
+        none = "there was no task then" if as_of else "no task yet"
+        output.note("no task is like that" if params.keys() - {"limit"} else none)
 
 
 async def _rows(client: Client, question: Named) -> list[dict[str, Any]]:

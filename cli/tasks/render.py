@@ -12,9 +12,10 @@ from ...core.units import size_text
 from ...core.words.phrases import ago
 from ...core.words.phrases import end_text as end_text
 from ...core.words.phrases import span as span
+from ..options import THIS_RUN
 from ..output import can_print, on_terminal
 
-_COLORS = {
+COLORS = {
     "held": "magenta",
     "queued": "cyan",
     "claimed": "blue",
@@ -49,8 +50,8 @@ _MARKS = {
 
 
 def now() -> int:
-    """Microseconds since 1970."""
-    return time.time_ns() // 1000
+    """Microseconds since 1970: now, or at the moment that is looked back at."""
+    return THIS_RUN.moment.at if THIS_RUN.moment else time.time_ns() // 1000
 
 
 def iso(at: int | None) -> str | None:
@@ -72,7 +73,7 @@ def timestamp(written: str | int | None) -> int | None:
 def clock(at: int) -> str:
     """A time of this day, or a date and time, by the reader's clock."""
     moment = datetime.fromtimestamp(at / 1e6)
-    today = datetime.fromtimestamp(now() / 1e6).date()
+    today = datetime.now().date()
     form = "%H:%M:%S" if moment.date() == today else "%Y-%m-%d %H:%M:%S"
     return moment.strftime(form)
 
@@ -92,7 +93,7 @@ def marked(state: str) -> str:
 
 def colored(text: str) -> str:
     """A state, marked or not, in its colour."""
-    return click.style(text, fg=_COLORS.get(text.split(" ")[-1].rstrip("…")))
+    return click.style(text, fg=COLORS.get(text.split(" ")[-1].rstrip("…")))
 
 
 def code_text(code: Code, sent: int | None = None) -> str:

@@ -8,16 +8,16 @@ import click
 
 from ...core import parameters
 from ...core.errors import ProjectorAway
-from ...core.gangs.dependencies import pending
 from ...core.handle import load_gang
 from ...core.questions import Named
 from ...core.spec import Limits, Spec
-from ...core.state import Attempt, Claimed, Ended, Held, Queued, Running, Task
+from ...core.state import Attempt, Task
 from ...core.units import duration_text, size_text
+from ...core.words import sentence as words
 from ...core.words.narrate import phase_text
 from .. import output
 from ..completion import complete_task
-from ..options import json_option
+from ..options import as_of_option, json_option
 from ..output import Column, dim
 from ..selectors import resolve
 from ..session import call
@@ -30,6 +30,7 @@ from .remedy import LAST_LINES, explanation, failed
 from .render import age, clock, code_text, colored, end_text, marked, now, repo_text, span
 
 if TYPE_CHECKING:
+    from ...core.past import When
     from ...core.sdk.client import Client
 
 Metrics = list[dict[str, Any]]
@@ -38,17 +39,20 @@ LABEL = 10
 
 @click.command()
 @click.argument("task", default="@", shell_complete=complete_task)
+@as_of_option
 @json_option
-def show(task: str, as_json: bool) -> None:
+def show(task: str, as_of: When | None, as_json: bool) -> None:
     """Print everything about a task: by default the last one you enqueued.
 
     \b
     Examples:
       evq show
       evq show k3f9
+      evq show k3f9 --as-of "10m ago"
       evq show @~1 --json | jq .attempts[0].environment.packages
     """
-    found, members, metrics, remarks, lines = call(lambda client: _ask(client, task))
+    answer = call(lambda client: _ask(client, task), as_of=as_of)
+    found, members, metrics, remarks, lines = answer
     if as_json:
         more = {"metrics": metrics, "remarks": remarks, "last_lines": lines}
         output.say_json(task_facts(found) | {"gang": members and gang_facts(members)} | more)
@@ -167,29 +171,7 @@ def _limits(task: Task) -> str:
 
 def sentence(task: Task) -> str:
     """The state in one sentence."""
-    state, word = task.state, colored(marked(task.name_of_state))
-    abort = f"; told to end by {task.abort.by}: {task.abort.reason}" if task.abort else ""
-    match state:
-        case Held(since):
-            others = (
-                "another task has"
-                if len(pending(task)) == 1
-                else f"{len(pending(task))} tasks have"
-            )
-            return f"{word} for {span((now() - since) / 1e6)}, until {others} ended"
-        case Queued(since, delay):
-            again = f", runs again at the earliest {span(delay)} after that" if delay else ""
-            return f"{word} for {span((now() - since) / 1e6)}{again}"
-        case Claimed(attempt):
-            step = attempt.phases[-1].name if attempt.phases else "nothing yet"
-            return f"{word} by {attempt.agent}, which prepares it ({step}){abort}"
-        case Running(attempt):
-            started = attempt.launch.at if attempt.launch else attempt.claimed
-            return f"{word} on {attempt.agent} for {span((now() - started) / 1e6)}{abort}"
-        case Ended():
-            how = end_text(state.exit_code, state.cause)
-            because = ": " + ", ".join(filter(None, dict.fromkeys([how, state.evidence])))
-            return f"{word} {age(state.at)} ago{because if len(because) > 2 else ''}"
+    return words.sentence(task, now(), colored(marked(task.name_of_state)))
 
 
 def _gpus(attempt: Attempt) -> str:
@@ -254,11 +236,4 @@ def _number(value: Any) -> str:
 
 def next_commands(task: Task) -> str:
     """What one may want to do now."""
-    match task.state:
-        case Held() | Queued():
-            verbs: tuple[str, ...] = ("why {}", "abort {}")
-        case Claimed() | Running():
-            verbs = ("logs {} -f", "abort {}")
-        case Ended():
-            verbs = ("logs {}", "retry {}", "clone {}")
-    return "next  " + "   ".join(f"evq {verb.format(task.id)}" for verb in verbs)
+    return "next  " + "   ".join(words.next_verbs(task))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -78,6 +79,14 @@ class Messages:
         """Seconds since the message was stored."""
         return self.clock() - self._stored_at[seq - 1]
 
+    def stored_at(self, seq: int) -> int:
+        """When the message was stored, in microseconds of the server's clock."""
+        return round(self._stored_at[seq - 1] * 1e6)
+
+    def seq_at(self, at: int) -> int:
+        """The last message that was stored by then."""
+        return bisect_right(self._stored_at, at, key=lambda stored: round(stored * 1e6))
+
     def store_once(self, entry: Entry) -> int:
         """Store one entry unless its id was stored before; the sequence in any case."""
         if entry.id not in self._ids:
@@ -134,14 +143,27 @@ class MemoryStream:
         return found[seq - 1] if 0 < seq <= len(found) else None
 
     async def age(self, seq: int) -> float:
+        self._check(seq)
+        return self._messages.age(seq)
+
+    async def stored_at(self, seq: int) -> int:
+        self._check(seq)
+        return self._messages.stored_at(seq)
+
+    def _check(self, seq: int) -> None:
         self._link.check()
         if not 0 < seq <= len(self._messages.all):
             raise NotFound(f"there is no event {seq} in the log")
-        return self._messages.age(seq)
 
-    async def last(self, subject: str) -> Stored | None:
+    async def seq_at(self, at: int) -> int:
+        self._link.check()
+        return self._messages.seq_at(at)
+
+    async def last(self, subject: str, until: int | None = None) -> Stored | None:
         self._link.check()
         found = self._messages.find(subject)
+        if until is not None:
+            found = found[: bisect_right(found, until)]
         return self._messages.all[found[-1] - 1] if found else None
 
     async def history(self, subject: str, after: int = 0) -> list[Stored]:

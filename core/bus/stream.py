@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -29,6 +29,7 @@ FULL = frozenset({10002, 10023, 10047, 10077})
 
 HISTORY_MESSAGES = 256
 """Of one subject, in one answer."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Ack(msgspec.Struct):
@@ -163,26 +164,49 @@ class Stream:
 
     async def age(self, seq: int) -> float:
         """Seconds since the message at `seq` was stored; see `ports.Log`."""
+        stored = await self._time(seq)
+        return ((await self.info()).ts - stored).total_seconds()
+
+    async def stored_at(self, seq: int) -> int:
+        """When the message at `seq` was stored; see `ports.Log`."""
+        return (await self._time(seq) - EPOCH) // timedelta(microseconds=1)
+
+    async def _time(self, seq: int) -> datetime:
         message = await self._direct({"seq": seq})
         if message is None:
             raise NotFound(f"there is no event {seq} in the log")
-        stored = msgspec.convert((message.headers or {})["Nats-Time-Stamp"], datetime)
-        return ((await self.info()).ts - stored).total_seconds()
+        # Python cuts the nanoseconds off; rounded, a time could be later than the message's own.
+        return datetime.fromisoformat((message.headers or {})["Nats-Time-Stamp"])
 
-    async def last(self, subject: str) -> Stored | None:
-        """The last message on `subject`."""
-        return _stored(await self._direct({"last_by_subj": subject}))
+    async def seq_at(self, at: int) -> int:
+        """The last message that was stored by `at`; see `ports.Log`."""
+        later = EPOCH + timedelta(microseconds=at + 1)
+        message = await self._direct({"start_time": later.isoformat(), "next_by_subj": ">"})
+        following = _stored(message)
+        return following.seq - 1 if following else await self.last_seq()
 
-    async def latest(self, pattern: str) -> list[Stored]:
-        """The last message on each subject that `pattern` stands for; the server does this for at
-        most 1024 subjects at once."""
-        request = {"multi_last": [pattern], "batch": 10_000}
+    async def last(self, subject: str, until: int | None = None) -> Stored | None:
+        """The last message on `subject`; see `ports.Log`."""
+        newest = _stored(await self._direct({"last_by_subj": subject}))
+        if newest is None or until is None or newest.seq <= until:
+            return newest
+        if until < 1:
+            return None
+        found, _ = await self._many({"multi_last": [subject], "up_to_seq": until})
+        return max(found, key=lambda stored: stored.seq, default=None)
+
+    async def _many(self, request: dict[str, Any]) -> tuple[list[Stored], Msg]:
         messages, end = await self._requests.request_many(
             f"$JS.API.DIRECT.GET.{self.name}", msgspec.json.encode(request)
         )
         if status(end) not in ("204", "404"):
             raise BusAway(f"the server answered {status(end)} for {request}")
-        return [stored for stored in map(_stored, messages) if stored]
+        return list(filter(None, map(_stored, messages))), end
+
+    async def latest(self, pattern: str) -> list[Stored]:
+        """The last message on each subject that `pattern` stands for; the server does this for at
+        most 1024 subjects at once."""
+        return (await self._many({"multi_last": [pattern], "batch": 10_000}))[0]
 
     async def history(self, subject: str, after: int = 0) -> list[Stored]:
         """The messages on `subject` after a sequence."""
@@ -190,12 +214,8 @@ class Stream:
         more = True
         while more:
             request = {"seq": after + 1, "next_by_subj": subject, "batch": HISTORY_MESSAGES}
-            messages, end = await self._requests.request_many(
-                f"$JS.API.DIRECT.GET.{self.name}", msgspec.json.encode(request)
-            )
-            if status(end) not in ("204", "404"):
-                raise BusAway(f"the server answered {status(end)} for {request}")
-            found += filter(None, map(_stored, messages))
+            messages, end = await self._many(request)
+            found += messages
             after = found[-1].seq if found else after
             more = (end.headers or {}).get("Nats-Num-Pending", "0") != "0"
         return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -292,6 +292,13 @@ class Client:
         except BusAway:
             return {}  # a server that evq has not used before
 
+    async def queue_names(self) -> set[str]:
+        """The queues that tasks were ever enqueued to."""
+        try:
+            return {level.queue for level in await self.bus.hints.levels()}
+        except BusAway:
+            return set()  # a server that evq has not used before
+
     async def change_queue(self, event: QueueEvent) -> tuple[QueueState, QueueState]:
         """Append what somebody does to a queue, and return it before and after.
 
@@ -342,12 +349,14 @@ class Client:
             subjects.question(endpoint), msgspec.json.encode(question), timeout
         )
         head: Head | None = None
-        async for part in parts:
-            if head is None:
-                head = msgspec.json.decode(part, type=Head)
-                yield head
-            else:
-                yield msgspec.json.decode(part, type=list[list[Any]])
+        # Who stops early tells the projector so while the connection is there.
+        async with aclosing(parts):  # type: ignore[type-var]
+            async for part in parts:
+                if head is None:
+                    head = msgspec.json.decode(part, type=Head)
+                    yield head
+                else:
+                    yield msgspec.json.decode(part, type=list[list[Any]])
 
     async def projected(self, timeout: float = POSITION_SECONDS) -> int:
         """How far a projector has read the log. Raises `ProjectorAway`."""

@@ -14,7 +14,7 @@ import msgspec
 from ..errors import CodeFailed
 from ..ports import Objects
 from ..spec import Code
-from .git import QUIET, is_object_id, is_sha256, make_repository
+from .git import BASE, QUIET, is_object_id, is_sha256, make_repository
 
 _SAFE = (
     *QUIET,
@@ -53,6 +53,14 @@ class Comparison:
         """The lines that differ."""
         wanted = "--color=always" if color else "--color=never"
         return await _git(self._folder, *_DIFF, wanted, *self._commits)
+
+
+def base_of(code: Code) -> Code | None:
+    """What the author had committed; null if the disk did not differ from it, or nothing was."""
+    if len(code.blobs) < 2:
+        return None
+    name = code.blobs[0]
+    return Code(name.removeprefix(BASE), (name,)) if name.startswith(BASE) else None
 
 
 @asynccontextmanager

@@ -24,6 +24,9 @@ QUIET = (
 REF = "refs/evq/"
 """A bundle holds one reference: this and the commit's own id."""
 
+BASE = "base-"
+"""What the name of a bundle begins with that holds what was committed."""
+
 # Constant, so that the same content is the same commit wherever and whenever it is taken.
 _SIGNATURE = "evq <evq@localhost> 0 +0000"
 

@@ -19,9 +19,15 @@ from ..saved_queries import QueryDeleted, QueryEvent, QuerySaved, saved_query
 if TYPE_CHECKING:
     from .client import Client
 
+LONGEST = 100_000
+"""Characters of a query that is saved, and of what is said of it."""
+
 
 async def all_queries(client: Client) -> list[Query]:
-    """Every query that can be asked by name: evq's own by subject, then those that users saved."""
+    """Every query that can be asked by name: evq's own by subject, then those that users saved.
+
+    Lists for people leave out those that are not `is_listed`.
+    """
     return [
         msgspec.json.decode(row["query"], type=Query) async for row in client.rows(Named(CATALOGUE))
     ]
@@ -55,6 +61,11 @@ async def save_query(
     wanted = query_name(name)
     if chart:
         parse_chart(chart)
+    if len(text) + len(meaning) > LONGEST:
+        raise UsageError(
+            f"the query is too long to be saved ({len(text) + len(meaning)} characters)",
+            why=f"it may have {LONGEST}",
+        )
     if any(query.name == wanted and not query.by for query in await all_queries(client)):
         raise UsageError(
             f"@{wanted} is one of evq's own queries",

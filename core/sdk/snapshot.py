@@ -24,7 +24,7 @@ import msgspec
 
 from ..errors import SnapshotRefused
 from ..spec import Code
-from .git import REF, shown, write_commit
+from .git import BASE, REF, shown, write_commit
 from .parts import Part, base_tree, changes, disk_tree, look
 from .secrets_check import MIB, refuse_unfit
 from .worktree import WorkTree, open_folder, open_repository
@@ -152,7 +152,7 @@ def _commit(part: Part) -> tuple[str, tuple[Blob, ...]]:
     below = base_tree(part)
     tree = disk_tree(part, below)
     base = write_commit(part.work.store, below or tree, None)
-    first = Blob(f"base-{base}", base)
+    first = Blob(BASE + base, base)
     if tree == (below or tree):
         return tree, (first,)
     tip = write_commit(part.work.store, tree, base)

@@ -71,6 +71,12 @@ class Viewers:
         """What cookies are signed with; it is made at the first call."""
         return self._kept("secret")
 
+    def remember(self, url: str, port: int) -> None:
+        """Leave word in the store's folder where the dashboard is."""
+        with self._changing():
+            _replace(self._folder / "address", url.encode())
+            _replace(self._folder / "port", str(port).encode())
+
     @property
     def local(self) -> Viewer:
         """Who comes with the local token."""

@@ -44,7 +44,7 @@ async def trim_by_age(
 async def _is_something(follower: Follower, ages: Ages) -> bool:
     sql, parameters = parameters_for(Named("trim_preview", ages.moments(now())))
 
-    _, answer = await follower.ask(sql, parameters)
+    _, answer = await follower.ask(lambda ask: ask(sql, parameters))
     row = dict(zip([name for name, _ in answer.columns], answer.rows[0], strict=True))
     return bool(row["points"] or row["lines"] or row["minutes"])
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import msgspec
 
 from ...core.history import Contents, Export, Part, Reach
-from ..store import VERSION, Snapshot
+from ..store import VERSION
+from .snapshot import Snapshot
 from .tables import FACTS, LEFT_OUT, STATES, UNFINISHED, Fact, State
 from .views import folder, views
 

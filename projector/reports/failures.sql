@@ -33,18 +33,19 @@ WHERE ended >= _ago($days)
     AND _is($queue, queue) AND _is($user, "user") AND _is($project, project)
 GROUP BY ALL ORDER BY rate DESC, failed DESC, name;
 
--- name: flaky_hosts(days=14, least=3, same="name")
+-- name: flaky_hosts(days=14, least=3, same="work")
 -- Hosts on which more tasks failed than the same work did elsewhere: Cochran's test, by strata.
 -- `expected` is how many would have failed with the rates of that work on all hosts; `z` tells how
 -- unlikely the excess is, and from 3 on the host is suspect. Work that ran on one host alone tells
 -- nothing about it, so that no host is blamed for what one user broke.
 -- least (count): how many tasks must have failed on a host before it is suspect
--- same (name|user|project): what is the same work: of one user and name, of one user, or project
+-- same (work|name|user|project): what is compared: a user's work, or tasks of one name, user, project
 -- chart: bar:host,z
 WITH tries AS (
     SELECT coalesce(u.host, g.host, u.agent) AS host, u.task,
         CASE $same WHEN 'user' THEN u."user" WHEN 'project' THEN u.project
-            ELSE u."user" || '/' || u.project || '/' || u.name END AS work,
+            WHEN 'name' THEN u."user" || '/' || u.project || '/' || u.name
+            ELSE u."user" || '/' || u.project || '/' || _work(u.name) END AS work,
         bool_or(_failed(u.outcome, u.cause)) AND NOT bool_or(u.outcome = 'completed') AS failed,
         max(u.cause) FILTER (_failed(u.outcome, u.cause)) AS cause
     FROM usage u LEFT JOIN (SELECT agent, host FROM agents) g USING (agent)
@@ -76,7 +77,7 @@ FROM tested LEFT JOIN causes USING (host) ORDER BY z DESC, excess DESC, host;
 WITH tries AS (
     SELECT task, any_value(queue) AS queue, any_value("user") AS "user",
         any_value(project) AS project, any_value(name) AS name, count(*) AS attempts,
-        count(*) FILTER (outcome = 'lost') AS losses, arg_max(outcome, attempt) AS last,
+        count(*) FILTER (outcome = 'lost') AS losses, arg_max_null(outcome, attempt) AS last,
         sum(slot_hours) - arg_max(slot_hours, attempt) AS slot_hours,
         sum(gpu_hours) - arg_max(gpu_hours, attempt) AS gpu_hours
     FROM usage
@@ -101,18 +102,21 @@ SELECT agent, any_value(host) AS host, coalesce(cause, '') AS cause, count(*) AS
 FROM usage WHERE outcome = 'lost' AND ended >= _ago($days) AND _is($queue, queue)
 GROUP BY agent, cause ORDER BY attempts DESC, agent, cause;
 
--- name: failing_streaks(days=30, limit=20, user=null, project=null)
--- Work of one name and project whose last runs all failed: how many, since when, and when it last
--- completed. `@what-changed` compares the two runs between which it broke.
+-- name: failing_streaks(days=30, limit=20, same="work", user=null, project=null)
+-- Work of one project whose last runs all failed: how many, since when, and when it last completed.
+-- `@what-changed` compares the two runs between which it broke.
+-- same (work|name): what is the same: the first word of the name, or the whole of it
 -- chart: bar:name,failed
 WITH runs AS (
-    SELECT name, project, "user", task, cause, ended, origin,
+    SELECT CASE $same WHEN 'name' THEN name ELSE _work(name) END AS name, project, "user", task,
+        cause, ended, origin,
         coalesce(max(origin) FILTER (outcome = 'completed') OVER alike, 0) AS good,
         arg_max(ended, origin) FILTER (outcome = 'completed') OVER alike AS completed
     FROM tasks
     WHERE ended >= _ago($days) AND outcome IN ('completed', 'failed', 'timed_out')
         AND coalesce(gang_rank, 0) = 0 AND _is($user, "user") AND _is($project, project)
-    WINDOW alike AS (PARTITION BY name, project))
+    WINDOW alike AS (
+        PARTITION BY CASE $same WHEN 'name' THEN tasks.name ELSE _work(tasks.name) END, project))
 SELECT name, project, count(*) AS failed, min(ended) AS since, any_value(completed) AS last_completed,
     mode(cause) AS main_cause, string_agg(DISTINCT "user", ', ' ORDER BY "user") AS users,
     arg_max(task, origin) AS last_task
@@ -120,15 +124,15 @@ FROM runs WHERE origin > good
 GROUP BY name, project ORDER BY failed DESC, name, project LIMIT $limit::BIGINT;
 
 -- name: what_changed(name, project=null, entry=null, user=null)
--- What differs between the last run that completed and the first that failed after it, of the tasks
--- of one name, in the order in which they were enqueued: one row for each difference.
--- name (text): the tasks' name
+-- What differs between the last run that completed and the first that failed after it, in the order
+-- in which they were enqueued: one row for each difference.
+-- name (text): the tasks' name, or the first word of it
 -- entry (text): only tasks that run exactly this, as the view `tasks` has it
 WITH runs AS (
     SELECT task, outcome, lag(outcome) OVER (ORDER BY origin) AS before,
         lag(task) OVER (ORDER BY origin) AS good, origin
     FROM tasks
-    WHERE name = $name AND outcome IN ('completed', 'failed', 'timed_out')
+    WHERE ($name = name OR $name = _work(name)) AND outcome IN ('completed', 'failed', 'timed_out')
         AND coalesce(gang_rank, 0) = 0 AND _is($project, project) AND _is($entry, entry)
         AND _is($user, "user")),
 pair AS (
@@ -145,7 +149,7 @@ specs AS (
 facts AS (
     SELECT side, unnest([
         {'place': 0, 'what': 'task', 'item': '', 'value': task},
-        {'place': 1, 'what': 'ended', 'item': '', 'value': ended::VARCHAR},
+        {'place': 1, 'what': 'ended', 'item': '', 'value': date_trunc('second', ended)::VARCHAR},
         {'place': 2, 'what': 'outcome', 'item': '', 'value': concat_ws(': ', outcome, cause)},
         {'place': 3, 'what': 'commit', 'item': '', 'value': "commit"},
         {'place': 4, 'what': 'branch', 'item': '', 'value': branch},

@@ -75,7 +75,7 @@ WITH slow AS (
 SELECT s.task, s.attempt, s.name, s."user", s.queue, s.agent, s.claimed,
     round(s.setup_seconds, 3) AS seconds,
     arg_max(p.name, p.seconds) AS slowest_phase, round(max(p.seconds), 3) AS phase_seconds,
-    arg_max(p.cached, p.seconds) AS cached, arg_max(p.detail, p.seconds) AS detail
+    arg_max_null(p.cached, p.seconds) AS cached, arg_max_null(p.detail, p.seconds) AS detail
 FROM slow s LEFT JOIN phases p USING (task, attempt)
 GROUP BY ALL ORDER BY seconds DESC, s.task, s.attempt;
 

@@ -4,7 +4,7 @@
 -- How many tasks were enqueued and how many ended in each stretch of time, by outcome.
 -- every (minute|hour|day|week): how long a row's stretch of time is, in UTC
 -- chart: line:ts,enqueued,completed,failed
-WITH begin AS (SELECT date_trunc($every, _ago($hours::DOUBLE / 24)) AS start),
+WITH begin AS (SELECT _first($every, $hours::DOUBLE / 24) AS start),
 clock AS (
     SELECT unnest(generate_series(start, _now(), ('1 ' || $every)::INTERVAL)) AS ts FROM begin),
 told AS (

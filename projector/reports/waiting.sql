@@ -20,7 +20,7 @@ GROUP BY ALL ORDER BY name;
 SELECT date_trunc($every, until) AS ts, count(*) AS waits, _quantile(seconds, 0.5) AS p50,
     _quantile(seconds, 0.95) AS p95, round(max(seconds), 3) AS longest
 FROM waits
-WHERE ended_by = 'claimed' AND until >= date_trunc($every, _ago($days))
+WHERE ended_by = 'claimed' AND until >= _first($every, $days)
     AND _is($queue, queue) AND _is($user, "user") AND _is($project, project)
 GROUP BY ALL ORDER BY ts;
 
@@ -37,10 +37,9 @@ ORDER BY seconds DESC, w.task LIMIT $limit::BIGINT;
 -- name: queue_depth(hours=24, points=48, queue=null)
 -- How many tasks waited in each queue, at so many moments of the last hours.
 -- chart: line:ts,depth:queue
-WITH begin AS (SELECT _ago($hours::DOUBLE / 24) AS start),
-clock AS (
-    SELECT start + to_microseconds((n * $hours::DOUBLE * 3600e6 / $points::BIGINT)::BIGINT) AS ts
-    FROM begin, (SELECT unnest(range(1, $points::BIGINT + 1)) AS n)),
+WITH begin AS (
+    SELECT _ago($hours::DOUBLE / 24) AS start,
+        greatest(epoch_us(_now()) - epoch_us(start), 1) / $points::BIGINT AS width),
 stretches AS (
     SELECT queue, since, until FROM waits, begin
     WHERE coalesce(until, _now()) >= start AND (until IS NULL OR until > since)
@@ -48,13 +47,17 @@ stretches AS (
 steps AS (
     SELECT since AS ts, queue, 1 AS change FROM stretches
     UNION ALL SELECT until, queue, -1 FROM stretches WHERE until IS NOT NULL),
+changes AS (
+    SELECT queue, greatest(0, ceil((epoch_us(ts) - epoch_us(start)) / width))::BIGINT AS n,
+        sum(change) AS change
+    FROM steps, begin GROUP BY ALL),
+grid AS (
+    SELECT queue, unnest(range($points::BIGINT + 1)) AS n FROM (SELECT DISTINCT queue FROM changes)),
 depths AS (
-    SELECT queue, ts, sum(sum(change)) OVER (PARTITION BY queue ORDER BY ts) AS depth
-    FROM steps GROUP BY queue, ts)
-SELECT clock.ts, queues.queue, coalesce(depths.depth, 0)::BIGINT AS depth
-FROM clock CROSS JOIN (SELECT DISTINCT queue FROM depths) queues
-ASOF LEFT JOIN depths ON depths.queue = queues.queue AND depths.ts <= clock.ts
-ORDER BY queues.queue, clock.ts;
+    SELECT queue, n, sum(coalesce(change, 0)) OVER (PARTITION BY queue ORDER BY n) AS depth
+    FROM grid LEFT JOIN changes USING (queue, n))
+SELECT start + to_microseconds((n * width)::BIGINT) AS ts, queue, depth::BIGINT AS depth
+FROM depths, begin WHERE n > 0 ORDER BY queue, ts;
 
 -- name: idle_while_waiting(days=7)
 -- GPU-hours offered, taken, idle, and idle while tasks that ask for GPUs waited; the last column
@@ -67,7 +70,8 @@ holds AS (
     SELECT claimed, ended, gpu_share FROM usage, begin
     WHERE gpus > 0 AND coalesce(ended, _now()) > start),
 queued AS (
-    SELECT since, until FROM waits, begin WHERE gpus > 0 AND coalesce(until, _now()) > start),
+    SELECT since, until FROM waits, begin
+    WHERE gpus > 0 AND since <= _now() AND coalesce(until, _now()) > greatest(start, since)),
 steps AS (
     SELECT since AS ts, gpus AS offered, 0.0 AS taken, 0 AS waiting FROM offers
     UNION ALL SELECT until, -gpus, 0, 0 FROM offers WHERE until IS NOT NULL
@@ -83,7 +87,8 @@ levels AS (
         round(sum(taken) OVER later, 6) AS taken, sum(waiting) OVER later AS waiting
     FROM moments WINDOW later AS (ORDER BY ts)),
 seen AS (
-    SELECT _since(start, ts, until) / 3600 AS hours, offered, taken, waiting FROM levels, begin)
+    SELECT _since(start, ts, least(until, _now())) / 3600 AS hours, offered, taken, waiting
+    FROM levels, begin)
 SELECT coalesce(round(sum(hours * offered), 3), 0) AS offered,
     coalesce(round(sum(hours * least(taken, offered)), 3), 0) AS taken,
     coalesce(round(sum(hours * greatest(offered - taken, 0)), 3), 0) AS idle,

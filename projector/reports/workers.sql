@@ -21,8 +21,8 @@ SELECT agent, host, coalesce(attempts, 0) AS attempts,
 FROM offered LEFT JOIN taken USING (agent) ORDER BY agent;
 
 -- name: availability(days=30)
--- Each agent's shares of time up, held back (paused or draining), and away, and how often it was
--- lost.
+-- Each agent's shares of time up, held back (paused, drained, draining), and away, and how often it
+-- was lost.
 -- chart: bar:agent,up
 WITH begin AS (SELECT _ago($days) AS start),
 seen AS (
@@ -30,7 +30,7 @@ seen AS (
     FROM agent_history, begin WHERE coalesce(until, _now()) > start)
 SELECT agent, any_value(host) AS host, round(sum(seconds) / 3600, 3) AS known_hours,
     coalesce(_share(sum(seconds) FILTER (state = 'up'), sum(seconds)), 0) AS up,
-    coalesce(_share(sum(seconds) FILTER (state IN ('paused', 'draining')), sum(seconds)), 0)
+    coalesce(_share(sum(seconds) FILTER (state IN ('paused', 'drained', 'draining')), sum(seconds)), 0)
         AS held_back,
     coalesce(_share(sum(seconds) FILTER (state IN ('down', 'lost')), sum(seconds)), 0) AS away,
     count(*) FILTER (state = 'lost') AS losses
@@ -47,7 +47,7 @@ FROM agent_history WHERE agent = $agent ORDER BY since DESC LIMIT $limit::BIGINT
 -- slots, GPUs, and the GPUs' own utilisation in percent, as far as samples tell.
 -- every (minute|hour|day|week): how long a row's stretch of time is, in UTC
 -- chart: line:ts,gpus,gpus_taken
-WITH begin AS (SELECT date_trunc($every, _ago($hours::DOUBLE / 24)) AS start),
+WITH begin AS (SELECT _first($every, $hours::DOUBLE / 24) AS start),
 buckets AS (
     SELECT ts, least(ts + ('1 ' || $every)::INTERVAL, _now()) AS ends, _seconds(ts, ends) AS length
     FROM (SELECT unnest(generate_series(start, _now(), ('1 ' || $every)::INTERVAL)) AS ts

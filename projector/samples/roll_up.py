@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 
+from ..pieces import sum_up_long
 from ..store import Database
 from .columns import HOUR, KINDS, MACHINE, MINUTE, gathered
 from .write import last_mark
@@ -24,7 +25,7 @@ DROP_SECONDS = 600.0
 
 
 class Housekeeping:
-    """Keeps one database's samples in order. Used by the database's thread."""
+    """Keeps one database's samples and long metrics in order. Used by the database's thread."""
 
     def __init__(self, database: Database, keep: float) -> None:
         """Samples stay `keep` seconds, by their machine's clock, and their sums for good."""
@@ -35,6 +36,7 @@ class Housekeeping:
 
     def look(self) -> None:
         """Do what is due."""
+        sum_up_long(self._database)
         here, today = time.monotonic(), time.time()
         for unit in (MINUTE, HOUR):
             if here >= self._next[unit] and roll_up(self._database, unit, today):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nicegui import ui
+from starlette.requests import Request
 
 from ...core.errors import Denied
 from ...core.sdk.author import Author
@@ -13,7 +14,12 @@ from .source import Source
 
 def viewer(source: Source) -> Viewer:
     """Who looks at the page whose handler runs now. Raises `Denied` if the token is void by now."""
-    known = source.viewers.by_fingerprint(ui.context.client.request.state.fingerprint)
+    return viewer_of(source, ui.context.client.request)
+
+
+def viewer_of(source: Source, request: Request) -> Viewer:
+    """Who made a request that the guard let in. Raises `Denied` if the token is void by now."""
+    known = source.viewers.by_fingerprint(request.state.fingerprint)
     if known is None:
         raise Denied("your token is not valid any more", fix="ask an admin of this dashboard")
     return known

@@ -8,6 +8,8 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
 from .access.guard import Guard
+from .api import make_api
+from .metrics import metrics_of
 from .pages import add_pages
 from .source import Source
 
@@ -15,6 +17,8 @@ from .source import Source
 def make_app(source: Source, origins: frozenset[str]) -> ASGIApp:
     """The application that shows what `source` knows; for `origins` see `Guard`."""
     web = FastAPI(title="evq", docs_url=None, redoc_url=None, openapi_url=None)
+    web.mount("/api", make_api(source))
+    web.add_api_route("/metrics", metrics_of(source), include_in_schema=False)
     add_pages(source)
     ui.run_with(
         web,

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import msgspec
 from nicegui import app, ui
 
+from .keys import add_keys
+
 
 class Place(msgspec.Struct, frozen=True):
     """A page that the navigation leads to."""
@@ -41,6 +43,7 @@ def frame(title: str) -> Iterator[None]:
                 link.classes("bg-white/20 rounded").props("aria-current=page")
         ui.space()
         _dark_switch(dark)
+    add_keys({place.key: place.path for place in PLACES})
     with ui.column().classes("w-full gap-3 p-2"):
         yield
 

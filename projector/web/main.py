@@ -17,6 +17,7 @@ from ...core.bus.connect import Login
 from ...core.errors import EvqError, SettingsError, report
 from ...core.listening import Address, read_address
 from ...core.sdk.client import open_client
+from ...core.sdk.live import live_fleet
 from ...core.sdk.ready import tell_ready
 from ...core.sdk.viewers import FOLDER, Viewers
 from .listen import USUAL_PORT, Door, open_door
@@ -47,9 +48,9 @@ async def run(login: Login, store: Path, door: Door) -> int:
     from .source import Source
 
     viewers = Viewers(store)
-    async with open_client(login, "evq-ui") as client:
+    async with open_client(login, "evq-ui") as client, live_fleet(client) as fleet:
         config = uvicorn.Config(
-            make_app(Source(client, viewers), door.origins),
+            make_app(Source(client, fleet, viewers), door.origins),
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -57,6 +58,7 @@ async def run(login: Login, store: Path, door: Door) -> int:
             ssl_keyfile=door.key,
             timeout_graceful_shutdown=1,
         )
+        viewers.remember(door.url, door.socket.getsockname()[1])
         server = _Server(config, f"{door.url}/?token={viewers.local_token()}")
         await server.serve([door.socket])
         return 0 if server.started else 1

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ...core.questions import Head, Named, Sql
 from ...core.sdk.client import Client
+from ...core.sdk.live import LiveFleet
 from ...core.sdk.viewers import Viewers
 
 
@@ -20,19 +22,31 @@ class Answer:
 
 
 class Source:
-    """All that the pages ask; one for the process, shared by every open page."""
+    """All that the pages ask; one for the process, shared by every open page.
 
-    def __init__(self, client: Client, viewers: Viewers) -> None:
+    `fleet` is what happens now, without asking anybody; see `following.follow`. `viewers` are
+    those who may look.
+    """
+
+    def __init__(self, client: Client, fleet: LiveFleet, viewers: Viewers) -> None:
         self.client = client
+        self.fleet = fleet
         self.viewers = viewers
 
-    async def named(self, name: str, **params: Any) -> Answer:
+    async def named(self, name: str, /, **params: Any) -> Answer:
         """The answer to a question that the projector knows by name. Raises `EvqError`."""
         return await self._ask(Named(name, params))
 
-    async def sql(self, text: str, *, timeout: float = 10.0, rows: int = 10_000) -> Answer:
+    async def sql(
+        self,
+        text: str,
+        *,
+        timeout: float = 10.0,
+        rows: int = 10_000,
+        params: Mapping[str, Any] | None = None,
+    ) -> Answer:
         """The answer to a query of the user's own; `timeout` is in seconds. Raises `EvqError`."""
-        return await self._ask(Sql(text, timeout, rows))
+        return await self._ask(Sql(text, timeout, rows, dict(params or {})))
 
     async def _ask(self, question: Named | Sql) -> Answer:
         head: Head | None = None

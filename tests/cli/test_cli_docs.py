@@ -133,7 +133,9 @@ async def test_every_json_field_is_documented(evq: Any, played: Any, projector: 
     task = printed[0]["task"]
     await played.runs(task, "hello")
     metric = {"name": "loss", "value": 0.1, "step": 1, "min": 0.1, "max": 1.0, "n": 2}
-    async with projector({"metrics": [metric], "queues": [], "why": [], "workload": []}):
+    remark = {"kind": "param", "name": "lr", "value": "0.1"}
+    told = {"metrics": [metric], "remarks": [remark]}
+    async with projector({**told, "queues": [], "why": [], "workload": []}):
         for words in (
             ["show"],
             ["wait"],

@@ -58,15 +58,22 @@ async def test_show_tells_all(evq: Any, played: Any) -> None:
     assert facts["metrics"] is None
 
 
-async def test_show_has_the_metrics_of_the_projector(evq: Any, played: Any, projector: Any) -> None:
+async def test_show_has_metrics_and_remarks_of_the_projector(
+    evq: Any, played: Any, projector: Any
+) -> None:
     task = (await evq("enqueue", "--quiet", "--", "train")).out.strip()
     await played.runs(task)
     metric = {"name": "loss", "value": 0.125, "step": 9, "min": 0.1, "max": 2.0, "n": 10}
-    async with projector({"metrics": [metric]}) as asked:
+    remarks = [
+        {"kind": "param", "name": "lr", "value": "0.1"},
+        {"kind": "tag", "name": "by", "value": "ada"},
+    ]
+    async with projector({"metrics": [metric], "remarks": remarks}) as asked:
         text = (await evq("show")).out
         facts = (await evq("show", "--json")).json
     assert "loss    0.125     9  0.1    2      10" in text
-    assert facts["metrics"] == [metric]
+    assert "logged     lr=0.1" in text and "tags       by=ada" in text
+    assert (facts["metrics"], facts["remarks"]) == ([metric], remarks)
     assert asked[0]["params"] == {"task": task}
 
 
@@ -189,8 +196,9 @@ async def test_sql_in_its_three_forms(evq: Any, projector: Any) -> None:
     assert len(table) == 251
     assert as_json == rows
     assert as_csv.splitlines()[:2] == ["name,count", '"a,0",0']
-    assert asked[2] == {"text": "select 2", "timeout": 60.0, "rows": asked[2]["rows"]}
-    assert asked[3] == {"name": "queues", "params": {"a": "b"}}
+    sent = {"text": "select 2", "timeout": 60.0, "params": {}, "only_names": False}
+    assert asked[2] == sent | {"rows": asked[2]["rows"]}
+    assert (asked[3]["name"], asked[3]["params"]) == ("queues", {"a": "b"})
 
 
 async def test_an_answer_without_rows(evq: Any, projector: Any) -> None:
@@ -201,5 +209,8 @@ async def test_an_answer_without_rows(evq: Any, projector: Any) -> None:
 async def test_wrong_questions(evq: Any) -> None:
     assert (await evq("sql", " ")).status == 2
     assert (await evq("sql", "select 1", "--csv", "--json")).status == 2
-    assert (await evq("sql", "select 1", "--param", "a=b")).status == 2
+    assert (await evq("sql", "select 1", "--csv", "--plot")).status == 2
+    assert (await evq("sql", "select 1", "--colour")).status == 2
+    assert (await evq("sql", "select 1", "colour")).status == 2
+    assert (await evq("sql", "select 1", "--param", "a")).status == 2
     assert json.loads((await evq("sql", "select 1", "--json")).err)["error"]["code"] == "E21"

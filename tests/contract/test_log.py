@@ -142,6 +142,33 @@ async def test_an_event_grows_old_by_the_servers_clock(bus: Any, world: Any, unt
         await bus.log.age(2)
 
 
+async def test_the_servers_clock_tells_what_was_stored_by_when(
+    bus: Any, world: Any, until: Any
+) -> None:
+    await fill(bus.log, ["evq.t.q.a"])
+    first = await bus.log.stored_at(1)
+    world.pass_time(1.0)
+
+    async def passed() -> bool:
+        return bool(await bus.log.age(1) > 0.01)
+
+    await until(passed)
+    await bus.log.append(entry("evq.t.q.b", 2))
+    second = await bus.log.stored_at(2)
+    assert first < second
+    times = (first - 1, first, second - 1, second, second + 10**9)
+    assert [await bus.log.seq_at(at) for at in times] == [0, 1, 1, 2, 2]
+    with pytest.raises(NotFound):
+        await bus.log.stored_at(3)
+
+
+async def test_the_last_message_until_a_sequence(bus: Any) -> None:
+    await fill(bus.log, ["evq.t.q.a", "evq.t.q.b", "evq.t.q.a"])
+    found = [await bus.log.last("evq.t.q.a", until) for until in (0, 1, 2, 3, 9)]
+    assert [stored and stored.seq for stored in found] == [None, 1, 1, 3, 3]
+    assert (await bus.log.last("evq.t.q.*", 2)).seq == 2
+
+
 async def test_history_is_in_order_and_begins_after(bus: Any) -> None:
     await fill(bus.log, ["evq.t.q.a", "evq.t.q.b"] * 4)
     assert seqs(await bus.log.history("evq.t.q.a")) == [1, 3, 5, 7]

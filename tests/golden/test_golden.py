@@ -23,6 +23,7 @@ from evq.core.handle import absorb
 from evq.core.ports import Stored
 from evq.core.queueing import queues
 from evq.core.queueing.permits import Permit, Permits
+from evq.core.saved_queries import QueryDeleted, QuerySaved
 from evq.core.spec import After, Code, Command, Gang, Module, Script, Spec
 from evq.core.state import Task
 
@@ -284,6 +285,9 @@ def record() -> list[Line]:
         events.StopRequested("w1", "w1-6f1", "sold", now=True),
     ):
         recorder.put(subjects.agent_events("w1"), order, "ada@lab")
+    saved = QuerySaved("slow", "select $s", "What is slow", (), {"s": 3}, "bar:a,b")
+    recorder.put(subjects.query_events("slow"), saved, "ada@lab")
+    recorder.put(subjects.query_events("slow"), QueryDeleted("slow", "fast now"), "ada@lab")
     recorder.put(subjects.agent_events("w1"), events.AgentDraining("w1", "w1-6f1", "TERM"), "w1")
     recorder.put(subjects.agent_events("w1"), events.AgentDown("w1", "w1-6f1", "TERM"), "w1")
     return recorder.lines

@@ -72,3 +72,20 @@ async def test_a_link_out_of_the_container_is_not_followed(
     assert await queue.points(task.id) == []
     (said,) = await queue.lines(task.id, "a")
     assert "leads out of" in said
+
+
+async def test_a_link_in_the_place_of_the_tasks_folder_is_not_followed(
+    queue, start_agent, event_file, tmp_path
+):
+    start_agent([queue]).ready()
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    secret = outside / "events.out.tfevents.1.box"
+    secret.write_bytes(base64.b64decode(event_file))
+    os.utime(secret, (2**32, 2**32))
+    script = f'here=$(pwd); cd ..; mv "$here" away; ln -s {outside} "$here"'
+    task = await queue.run("sh", "-c", script, container=Container(WITH_PYTHON))
+    await completed(queue, task)
+    assert await queue.points(task.id) == []
+    (said,) = await queue.lines(task.id, "a")
+    assert "a link leads out of" in said

@@ -59,7 +59,7 @@ while True:
 UPPER = """
 import sys
 from pathlib import Path
-from evq.cli import serve
+from evq.cli.stack import serve
 from evq.core.listening import Address
 from evq.cli.stack.stack import Process
 
@@ -271,7 +271,7 @@ def run(*arguments: str, command: Any = up.up) -> Any:
     return result
 
 
-SERVER_ALONE = ("-d", "--no-agent", "--no-projector", "--listen", "127.0.0.1:0")
+SERVER_ALONE = ("-d", "--no-agent", "--no-projector", "--no-ui", "--listen", "127.0.0.1:0")
 
 
 @pytest.fixture
@@ -333,7 +333,7 @@ def test_a_port_that_was_asked_for_and_is_taken(down: Store) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(Conflict) as caught:
-            run("-d", "--no-agent", "--no-projector", "--listen", address)
+            run("-d", "--no-agent", "--no-projector", "--no-ui", "--listen", address)
     assert address in caught.value.what and "in use" in caught.value.why
 
 
@@ -367,7 +367,7 @@ async def test_with_tls(down: Store, certificate: Tls) -> None:
 
 
 def test_a_certificate_for_another_name(down: Store, certificate: Tls) -> None:
-    listen = ("-d", "--no-agent", "--no-projector", "--listen", "localhost:0")
+    listen = ("-d", "--no-agent", "--no-projector", "--no-ui", "--listen", "localhost:0")
     with pytest.raises(UsageError) as caught:
         run(*listen, *tls_options(certificate))
     assert "localhost" in caught.value.what and "--listen NAME:PORT" in caught.value.fix

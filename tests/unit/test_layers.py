@@ -15,15 +15,23 @@ MAY_IMPORT = {"core": (), "agent": ("core",), "projector": ("core",), "cli": ("c
 
 ONLY_IN = {
     "nats": ("core/bus/",),
-    "duckdb": ("projector/store.py", "projector/sandbox.py"),
+    "duckdb": (
+        "projector/store.py",
+        "projector/sandbox.py",
+        "projector/history/snapshot.py",
+        "projector/parser.py",
+    ),
     "docker": ("agent/containers/engine.py",),
     "psutil": ("agent/probe.py", "agent/machine/host.py"),
     "pynvml": ("agent/gpus/nvml.py",),
     "amdsmi": ("agent/gpus/amd.py",),
+    "google": ("agent/trackers/tensorboard/",),
+    "google_crc32c": ("agent/trackers/tensorboard/",),
     "keyring": ("agent/secret_sources.py",),
     "plotext": ("cli/analytics/plot.py",),
     "click": ("cli/",),
     "rich": ("cli/",),
+    "textual": ("cli/top/",),
 }
 """Packages from outside that one place alone knows."""
 
@@ -37,10 +45,11 @@ HEART_LACKS = frozenset(
 HEART_EXCEPT = {
     ("core/ports.py", "pathlib"),
     ("core/fleet/schedule.py", "datetime"),
+    ("core/past.py", "datetime"),
     ("core/words/phrases.py", "signal"),
 }
-"""A port may name a path; the heart opens none. A schedule reckons with moments it is given, and
-words know what signals are called."""
+"""A port may name a path; the heart opens none. A schedule reckons with moments it is given, as
+does who reads what people type; words know what signals are called."""
 
 
 def imports(file: Path) -> Iterator[tuple[int, str]]:

@@ -108,9 +108,8 @@ def test_the_document_has_every_column_of_every_view(database: Database) -> None
         name: re.findall(r"^\| `(\w+)` \| ([^|]+?) \|", section, re.MULTILINE)
         for name, section in re.findall(r"^## `(\w+)`\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.M)
     }
-    views = [
-        name for (name,) in database.rows("SELECT view_name FROM duckdb_views() WHERE NOT internal")
-    ]
+    named = "SELECT view_name FROM duckdb_views() WHERE NOT internal AND view_name[1] <> '_'"
+    views = [name for (name,) in database.rows(named)]
     assert sorted(documented) == sorted(views)
     for view in views:
         found = database.rows(f"DESCRIBE {view}")
@@ -155,8 +154,7 @@ def test_a_task_aborted_in_its_queue_says_why() -> None:
 
 
 def test_a_clock_from_beyond_is_held_back() -> None:
-    assert moments.writable(-1) == 0
-    assert moments.writable(10**30) == moments.LATEST
+    assert [moments.writable(at) for at in (-1, 10**30)] == [0, moments.LATEST]
 
 
 def test_only_attempts_that_changed_are_written_again() -> None:
@@ -359,7 +357,6 @@ def test_a_row_that_fits_into_no_message_is_refused() -> None:
 @pytest.mark.parametrize(
     ("question", "words"),
     [
-        (Named("nothing"), "no question"),
         (Named("show"), "task is missing"),
         (Named("show", {"task": "x", "colour": "red"}), "no colour"),
     ],

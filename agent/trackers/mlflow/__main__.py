@@ -28,7 +28,8 @@ async def serve(listener: socket.socket, office: Office) -> None:
         uvicorn.Config(
             application(office),
             lifespan="off",
-            log_level="warning",
+            # Whatever is wrong with a request is told to who sent it, not to the agent's log.
+            log_level="error",
             access_log=False,
             server_header=False,
             limit_concurrency=MOST_AT_ONCE,

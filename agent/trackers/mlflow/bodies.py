@@ -16,7 +16,8 @@ LONGEST_VALUE = 8000
 _Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_NAME)]
 _Value = Annotated[str, msgspec.Meta(max_length=LONGEST_VALUE)]
-_Few = msgspec.Meta(max_length=2000)
+MANY = msgspec.Meta(max_length=2000)
+"""Of what one request may hold so many."""
 
 
 class Pair(msgspec.Struct, frozen=True):
@@ -61,18 +62,18 @@ class OfRun(msgspec.Struct, kw_only=True):
 class Batch(OfRun):
     """Points, parameters and tags."""
 
-    metrics: Annotated[list[Metric], _Few] = []
-    params: Annotated[list[Pair], _Few] = []
-    tags: Annotated[list[Pair], _Few] = []
+    metrics: Annotated[list[Metric], MANY] = []
+    params: Annotated[list[Pair], MANY] = []
+    tags: Annotated[list[Pair], MANY] = []
 
 
 class RunCreate(msgspec.Struct, kw_only=True):
     """A run that a client wants."""
 
-    run_name: Annotated[str, msgspec.Meta(max_length=LONGEST_VALUE)] = ""
+    run_name: _Value = ""
     user_id: str = ""
     start_time: _Int64 = 0
-    tags: Annotated[list[Pair], _Few] = []
+    tags: Annotated[list[Pair], MANY] = []
 
     @property
     def name(self) -> str:
@@ -86,7 +87,7 @@ class RunUpdate(OfRun):
 
     status: str = ""
     end_time: _Int64 | None = None
-    run_name: str = ""
+    run_name: _Value = ""
 
 
 class Search(msgspec.Struct, kw_only=True):

@@ -25,7 +25,7 @@ _PLAIN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 def parts_of(path: str) -> list[str]:
     """The names in a path. Raises `Refusal` for one that leads elsewhere."""
     parts = [part for part in path.split("/") if part]
-    if any(part in (".", "..") or "\\0" in part or len(part.encode()) > 255 for part in parts):
+    if any(part in (".", "..") or "\0" in part or len(part.encode()) > 255 for part in parts):
         raise Refusal(f"{path!r} is no path of an artifact")
     return parts
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from .bodies import Batch, Metric, Named, OfRun, Pair, RunCreate, RunUpdate, Search, read
 from .refusal import Refusal
-from .runs import ARTIFACTS, EXPERIMENT
+from .runs import ARTIFACTS, EXPERIMENT, NAME
 from .visit import Handler, Visit, body
 
 API = "/api/2.0/mlflow"
@@ -25,6 +25,8 @@ async def update_run(visit: Visit, request: Request) -> Any:
     wish = read(await body(request), RunUpdate)
     run = visit.runs.get(wish.run)
     visit.runs.update(run, wish)
+    if wish.run_name:
+        await visit.log(run, Batch(tags=[Pair(NAME, wish.run_name)]))
     return {"run_info": run.info()}
 
 

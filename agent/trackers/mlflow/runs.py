@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,12 +19,27 @@ EXPERIMENT = "0"
 ARTIFACTS = "mlflow-artifacts:"
 """Tells a client to send artifacts to the server that it logs to."""
 
+NAME = "mlflow.runName"
+"""The tag that a run's name is, too."""
+
 HISTORY = 10_000
 """Points of each metric that a client can ask back; evq itself has them all."""
 
 MOST_RUNS = 1_000
 MOST_NAMES = 10_000
-"""Runs of an attempt, and metrics, parameters or tags of a run."""
+"""Runs of an attempt, and metrics, parameters or tags of a run or model."""
+
+
+def put(kept: dict[str, str], said: list[Pair]) -> None:
+    """Keep what is said under its names. Raises `Refusal` if there are too many."""
+    check_room(kept, {pair.key for pair in said})
+    kept.update((pair.key, pair.value) for pair in said)
+
+
+def check_room(kept: Mapping[str, Any], names: set[str]) -> None:
+    """Raise `Refusal` if there is no room for these names."""
+    if len(kept.keys() | names) > MOST_NAMES:
+        raise Refusal(f"{MOST_NAMES} names are in use already, evq takes no more")
 
 
 @dataclass
@@ -45,16 +60,11 @@ class Run:
 
     def keep(self, batch: Batch) -> None:
         """What was logged now, and replaces what was logged before."""
-        self._check_room(self.history, {one.key for one in batch.metrics})
-        for kept, said in ((self.params, batch.params), (self.tags, batch.tags)):
-            self._check_room(kept, {pair.key for pair in said})
-            kept.update((pair.key, pair.value) for pair in said)
+        check_room(self.history, {one.key for one in batch.metrics})
+        put(self.params, batch.params)
+        put(self.tags, batch.tags)
         for metric in batch.metrics:
             self.history.setdefault(metric.key, deque(maxlen=HISTORY)).append(metric)
-
-    def _check_room(self, kept: dict[str, Any], names: set[str]) -> None:
-        if len(kept.keys() | names) > MOST_NAMES:
-            raise Refusal(f"run {self.id} has {MOST_NAMES} names already, evq takes no more")
 
     def info(self) -> dict[str, Any]:
         """It as MLflow's RunInfo."""

@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from ..office import Office
 from ..ticket import Ticket, read_ticket
-from . import artifacts, routes
+from . import artifacts, models, routes
 from .refusal import Refusal
 from .visit import Handler, Visit
 
@@ -56,6 +56,8 @@ class Reception:
                 found = await handler(self.admit(request), request)
             except Refusal as refusal:
                 return _refused(refusal)
+            except ClientDisconnect:
+                return Response(status_code=400)  # nobody reads it
             return found if isinstance(found, Response) else _json(found)
 
         return answer
@@ -86,7 +88,7 @@ def application(office: Office) -> Starlette:
     reception = Reception(office)
     known = [
         Route(path, reception.answering(handler), methods=[method])
-        for (method, path), handler in (routes.ROUTES | artifacts.ROUTES).items()
+        for (method, path), handler in (routes.ROUTES | models.ROUTES | artifacts.ROUTES).items()
     ]
     rest = Route("/{path:path}", reception.answering(unknown), methods=METHODS)
     return Starlette(routes=[*known, rest])

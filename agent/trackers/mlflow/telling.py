@@ -13,7 +13,7 @@ import msgspec
 from ...reporting.channel import Words
 from .bodies import Batch
 from .refusal import Refusal
-from .runs import Run
+from .runs import NAME, Run
 
 T = TypeVar("T")
 
@@ -30,8 +30,8 @@ PATIENCE = 5.0
 QUIET = "mlflow."
 """Tags that MLflow makes for itself begin so: evq knows most of it, and better."""
 
-TOLD = frozenset({"mlflow.runName", "mlflow.note.content"})
-"""Those that a person may have written."""
+NOTE = "mlflow.note.content"
+"""But this one a person has written."""
 
 
 class Voice:
@@ -80,15 +80,15 @@ class Voice:
             named = ((run.prefix + point.key, point.plain) for point in points)
             for metrics in _in_lines(named):
                 yield Words(claim=self._claim, at=at, step=step, metrics=metrics)
-        told = [tag for tag in batch.tags if _is_told(tag.key)]
+        told = [tag for tag in batch.tags if _is_told(run, tag.key)]
         for params in _in_lines((run.prefix + pair.key, pair.value) for pair in batch.params):
             yield Words(claim=self._claim, params=params)
         for tags in _in_lines((run.prefix + pair.key, pair.value) for pair in told):
             yield Words(claim=self._claim, tags=tags)
 
 
-def _is_told(tag: str) -> bool:
-    return tag in TOLD or not tag.startswith(QUIET)
+def _is_told(run: Run, tag: str) -> bool:
+    return not tag.startswith(QUIET) or tag == NOTE or (tag == NAME and not run.prefix)
 
 
 def _in_lines(named: Iterable[tuple[str, T]]) -> Iterator[dict[str, T]]:
@@ -97,7 +97,7 @@ def _in_lines(named: Iterable[tuple[str, T]]) -> Iterator[dict[str, T]]:
     size = 0
     for name, value in named:
         more = len(msgspec.json.encode((name, value)))
-        if name in part or size + more > LINE_BYTES:
+        if part and (name in part or size + more > LINE_BYTES):
             yield part
             part, size = {}, 0
         part[name] = value

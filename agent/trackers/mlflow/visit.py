@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 
@@ -14,6 +14,9 @@ from .bodies import Batch
 from .refusal import Refusal
 from .runs import Run, Runs
 from .telling import Voice
+
+if TYPE_CHECKING:
+    from .models import Model
 
 LARGEST_BODY = 4 * 2**20
 """Bytes; what MLflow's client logs at once is a tenth of it."""
@@ -25,6 +28,7 @@ class Visit:
     def __init__(self, office: Office, ticket: Ticket) -> None:
         self.runs = Runs(ticket)
         self.voice = Voice(Path(office.sockets) / ticket.slot, ticket.claim)
+        self.models: dict[str, Model] = {}
         self._work = Path(office.work)
         self._ticket = ticket
 

@@ -39,19 +39,21 @@ LAST_SECONDS = 60.0
 class Source:
     """A folder in which event files are looked for."""
 
-    def __init__(self, root: Path, since: float, *, named: bool = False) -> None:
-        """`since` is when the command began, in seconds since 1970; `named` says that the user
-        named the folder."""
-        root = root.resolve()
+    def __init__(
+        self, root: Path, since: int, within: Path | None = None, *, named: bool = False
+    ) -> None:
+        """`since` is the `file_time` when the command began; `named` says that the user named
+        the folder. No link is followed out of `within`, a real path, or else out of the folder."""
         self.finder = Finder(root, since)
+        self._within = within
         self._prefixes = Prefixes(root, named=named)
         self._series: list[Series] = []
 
     def read(self, complain: Callable[[str], None]) -> Iterator[Words]:
         """What is new in all files."""
         for path in self.finder.look():
-            prefix = self._prefixes.of(path.parent)
-            self._series.append(_series(path, self.finder.root, prefix))
+            within = self._within or self.finder.root.resolve()
+            self._series.append(_series(path, within, self._prefixes.of(path.parent)))
         for one in list(self._series):
             yield from one.read()
             if one.over:
@@ -60,10 +62,10 @@ class Source:
                 complain(f"{where} is not read any further: {one.over}")
 
 
-def _series(path: Path, root: Path, prefix: str) -> Series:
+def _series(path: Path, within: Path, prefix: str) -> Series:
     from .series import Series  # 50 ms that only tasks with event files pay
 
-    return Series(path, root, prefix)
+    return Series(path, within, prefix)
 
 
 class Curves:
@@ -96,13 +98,16 @@ class Curves:
     async def finish(self) -> None:
         """Read what is left. To be called when nobody writes any more."""
         self._timer.cancel()
+        if self._looking or any(map(_holds_something, self._sources)):
+            await self._read_the_rest()
+
+    async def _read_the_rest(self) -> None:
         self._over.set()
         try:
             async with asyncio.timeout(LAST_SECONDS):
                 if self._looking:
                     await self._looking
-                if any(map(_holds_something, self._sources)):
-                    await self._look()
+                await self._look()
         except TimeoutError:
             self._say(f"event files were not read to their end within {LAST_SECONDS:g} s")
         except Exception:

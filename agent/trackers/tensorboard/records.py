@@ -32,10 +32,10 @@ class Damaged(Exception):
 class EventFile:
     """One file, and how far it was read."""
 
-    def __init__(self, path: Path, root: Path) -> None:
-        """A link that leads out of `root` is not followed, wherever in the path it is."""
+    def __init__(self, path: Path, within: Path) -> None:
+        """A link that leads out of `within`, a real path, is not followed, wherever it is."""
         self.path = path
-        self._root = root
+        self._within = within
         self._at = 0
 
     def read(self) -> list[bytes]:
@@ -48,8 +48,8 @@ class EventFile:
         descriptor = os.open(self.path, _OPEN)
         try:
             found = os.fstat(descriptor)
-            if not Path(os.readlink(f"/proc/self/fd/{descriptor}")).is_relative_to(self._root):
-                raise PermissionError(f"a link leads out of {self._root}")
+            if not Path(os.readlink(f"/proc/self/fd/{descriptor}")).is_relative_to(self._within):
+                raise PermissionError(f"a link leads out of {self._within}")
             if not stat.S_ISREG(found.st_mode):
                 return []
             if found.st_size < self._at:

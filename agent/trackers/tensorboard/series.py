@@ -13,11 +13,11 @@ from .scalars import Scalars
 class Series:
     """A file that is read as it grows."""
 
-    def __init__(self, path: Path, root: Path, prefix: str) -> None:
+    def __init__(self, path: Path, within: Path, prefix: str) -> None:
         self.path = path
         self.over = ""
         """Why nothing more is to be expected of it."""
-        self._file = EventFile(path, root)
+        self._file = EventFile(path, within)
         self._scalars = Scalars(prefix)
 
     def read(self) -> Iterator[Words]:

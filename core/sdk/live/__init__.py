@@ -21,7 +21,7 @@ gathered (`rest` seconds), so that hundreds of events are one update. Everything
 frozen struct of `rows.py` with times in microseconds since 1970:
 
     fleet.tasks           all that have not ended, and the last 1000 that have: light rows
-    fleet.ended           those that have, the latest first
+    fleet.ended           those that have, the latest first; fleet.with_agents() those that run
     fleet.line(queue)     who waits there, in order; fleet.position(task) is one's place
     fleet.queues          counts, state, next task, who serves it, its limit
     fleet.agents          `presence` (offer, free, running, reserved), last `sample`, `record`

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -83,6 +84,16 @@ class LiveFleet:
         found = [self._model.tasks[name] for name in self._model.ended]
         return sorted(found, key=lambda task: (task.since, task.seq), reverse=True)
 
+    def with_agents(self) -> list[LiveTask]:
+        """The tasks that an agent has, the latest first."""
+        names = (*self._model.few["claimed"], *self._model.few["running"])
+        found = [self._model.tasks[name] for name in names]
+        return sorted(found, key=lambda task: task.since, reverse=True)
+
+    def held(self, count: int) -> list[LiveTask]:
+        """Tasks that wait for others, in the order of their coming."""
+        return [self._model.tasks[name] for name in islice(self._model.few["held"], count)]
+
     @property
     def queues(self) -> Mapping[str, LiveQueue]:
         """By name, the queues there are and those that were deleted."""
@@ -120,6 +131,12 @@ class LiveFleet:
         events are one. Raises what has stopped the fleet from going on, if anything has.
         """
         return await self._notice.after(version, rest)
+
+    async def caught_up(self) -> None:
+        """Return when everything is counted in that is in the log now."""
+        seen = 0
+        while self.behind:
+            seen = (await self.changed(seen, rest=0)).version
 
     # --- bringing it forward ------------------------------------------------------------------
 

@@ -79,6 +79,8 @@ class Model:
         self.tasks: dict[str, LiveTask] = {}
         self.ended: dict[str, None] = {}
         """The tasks that are kept although they have ended, the last one last."""
+        self.few: dict[str, dict[str, None]] = {"held": {}, "claimed": {}, "running": {}}
+        """The tasks in those states of which there are few, in the order of their coming."""
         self.records = {one.agent: one for one in loaded.records}
         self.events: deque[LiveEvent] = deque(loaded.events, maxlen=events)
         self.queues = dict(loaded.queues)
@@ -98,6 +100,8 @@ class Model:
                 self.tally(task.queue).states[task.state] += 1
             if task.state == "queued":
                 waiting.setdefault(task.queue, []).append(task)
+            elif task.state in self.few:
+                self.few[task.state][task.id] = None
         for queue, tasks in waiting.items():
             self.tally(queue).begin(tasks)
         for queue, counts in loaded.counts.items():
@@ -234,6 +238,8 @@ class Model:
         self._count(task, -1, seq)
         if task.state == "queued":
             self.tally(task.queue).remove(task)
+        elif task.state in self.few:
+            self.few[task.state].pop(task.id, None)
         if task.has_ended:
             self.ended.pop(task.id, None)
 
@@ -242,6 +248,8 @@ class Model:
         self.tasks[task.id] = task
         if task.state == "queued":
             self.tally(task.queue).add(task)
+        elif task.state in self.few:
+            self.few[task.state][task.id] = None
         if task.has_ended:
             self.ended[task.id] = None
             if len(self.ended) > self._keep:

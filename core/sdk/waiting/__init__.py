@@ -9,6 +9,8 @@ explanation.start_text       "it starts in about 3m05s (2m to 5m), if tasks take
 from .dependencies import Dependency as Dependency
 from .explain import Explanation as Explanation
 from .explain import explain as explain
+from .explain import explanation_of as explanation_of
+from .explain import facts_of as facts_of
 from .forecast import Forecast as Forecast
 from .verdict import Reason as Reason
 from .verdict import Verdict as Verdict

@@ -52,9 +52,15 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 async def explain(client: Client, task: Task) -> Explanation:
     """Why `task`, as it is now, is in the state it is in. Needs no projector, but says more with
     one."""
+    return explanation_of(await facts_of(client, task), await dependencies_of(client, task))
+
+
+async def facts_of(client: Client, task: Task) -> Facts:
+    """What is known about a task's wait; `explanation_of` says what follows, which may take a
+    while where a forecast has to play through much."""
     waits = isinstance(task.state, Queued)
     position, before, history = await _ask_projector(client, task) if waits else (None, [], None)
-    facts = Facts(
+    return Facts(
         task=task,
         agents=await client.agents(),
         queue=await client.queue(task.place.queue),
@@ -65,7 +71,6 @@ async def explain(client: Client, task: Task) -> Explanation:
         now=now(),
         members=await load_gang(client.bus.log, task) if task.spec.gang else [],
     )
-    return explanation_of(facts, await dependencies_of(client, task))
 
 
 def explanation_of(facts: Facts, dependencies: Sequence[Dependency]) -> Explanation:

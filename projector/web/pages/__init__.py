@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..source import Source
-from . import fleet
+from . import fleet, task
 
-PAGES = (fleet,)
+PAGES = (fleet, task)
 
 
 def add_pages(source: Source) -> None:

@@ -124,7 +124,7 @@ class Watched:
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type == "error":
-            self.wrong.append(f"console: {message.text}")
+            self.wrong.append(f"console: {message.text} {message.location}")
 
     def _request(self, request: Request) -> None:
         address = request.url.replace("ws://", "http://").replace("wss://", "https://")

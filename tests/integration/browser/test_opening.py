@@ -11,4 +11,4 @@ async def test_the_first_page_shows_the_queues(apart: Any, page: Any, dashboard:
     await apart.enqueue("true")
     await page.goto(dashboard.url + "/")
     await expect(page).to_have_title("Workers & Queues · evq")
-    await expect(page.get_by_role("cell", name=apart.name, exact=True)).to_be_visible()
+    await expect(page.get_by_role("link", name=apart.name, exact=True).first).to_be_visible()

@@ -14,7 +14,7 @@ import pytest
 
 from evq.core import events, subjects, wire
 from evq.core.decide import DeclareLost
-from evq.core.errors import QueryFailed, UsageError
+from evq.core.errors import NotFound, QueryFailed, UsageError
 from evq.core.handle import find, handle
 from evq.core.questions import Head, Sql
 from evq.core.state import Task
@@ -44,7 +44,7 @@ async def test_a_life_in_all_views(projector: Any, user: Any) -> None:
     assert (listed["task"], listed["progress_done"], listed["metrics"]) == (task.id, 1, "loss=1")
     [summed] = await user.ask("metrics", task=task.id)
     assert (summed["first"], summed["last"], summed["min"], summed["n"]) == (3, 1, 1, 3)
-    curve = await user.ask("curve", task=task.id, name="loss", points=3)
+    curve = await user.ask("curve", tasks=[task.id], names=["loss"], pixels=3)
     assert [point["value"] for point in curve] == [3, "nan", 1]
     lines = await user.ask("logs", task=task.id, after=0)
     assert [(line["text"], line["stream"]) for line in lines] == [("two", "stdout")]
@@ -120,6 +120,8 @@ async def test_a_manipulated_row_is_found_and_mended(projector: Any, user: Any) 
     database.execute("INSERT INTO _phases SELECT claim, task, 1, 9, 'x', ended, 1, true, ''"
                      " FROM _attempts WHERE task = $1", [tasks[2].id])  # fmt: skip
     database.execute("DELETE FROM _metrics WHERE value = 2")
+    database.execute("UPDATE _events SET \"by\" = 'eve' WHERE seq = 2")
+    database.execute("DELETE FROM _events WHERE seq = 4")
     database.close()
     assert await projector.run("--verify") == 1
     for difference in (
@@ -127,6 +129,8 @@ async def test_a_manipulated_row_is_found_and_mended(projector: Any, user: Any) 
         f"_attempts: task {tasks[1].id}: not in the database",
         f"_phases: task {tasks[2].id}: not in the log",
         f"task {tasks[0].id}: 1 points in the database, 2 in the log",
+        "_events: event 2: it is not what the log says",
+        "_events: event 4: it is not what the log says",
     ):
         assert difference in projector.said
     assert await projector.run("--rebuild") == 0, projector.said
@@ -205,7 +209,7 @@ async def test_a_client_that_goes_away_frees_the_process(
 async def test_a_wrong_question_is_answered_with_what_is_wrong(projector: Any, user: Any) -> None:
     await user.add()  # of an empty table DuckDB reads neither rows nor parameters
     await projector.start()
-    with pytest.raises(UsageError, match="no question"):
+    with pytest.raises(NotFound, match="no query @colours"):
         await user.ask("colours")
     with pytest.raises(QueryFailed):
         await user.ask("tasks", limit="many")

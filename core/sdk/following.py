@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ...core.events import Log, Telemetry
-from ...core.handle import absorb, from_hint, load
-from ...core.ports import BusAway, Stored
-from ...core.state import Attempt, Ended, Task
-from ...core.subjects import lifecycle
-from ...core.wire import Broken, decode_telemetry
+from ..events import Log, Telemetry
+from ..handle import absorb, from_hint, load
+from ..ports import BusAway, Stored
+from ..state import Attempt, Ended, Task
+from ..subjects import lifecycle
+from ..wire import Broken, decode_telemetry
 
 if TYPE_CHECKING:
-    from ...core.bus.connect import Bus
-    from ...core.bus.stream import Stream
+    from ..bus.connect import Bus
+    from ..bus.stream import Stream
 
     Arrival = tuple[Stream, list[Stored] | Exception]
 
@@ -68,7 +68,7 @@ async def newborn(bus: Bus, origin: int) -> Task:
 async def follow(bus: Bus, task: Task) -> AsyncGenerator[Item, None]:
     """What happens to `task` from where it is folded to, until it has ended and all it said
     has been read. `newborn` gives the whole story."""
-    async with aclosing(_follow_on(bus, task)) as items:
+    async with aclosing(follow_on(bus, task)) as items:
         async for item in items:
             if isinstance(item, Told):
                 return
@@ -82,7 +82,7 @@ async def follow_all(bus: Bus, tasks: Sequence[Task]) -> AsyncGenerator[tuple[in
 
     async def read(place: int, task: Task) -> None:
         try:
-            async with aclosing(_follow_on(bus, task)) as items:
+            async with aclosing(follow_on(bus, task)) as items:
                 async for item in items:
                     await arrived.put((place, item))
         except Exception as error:
@@ -106,9 +106,11 @@ async def follow_all(bus: Bus, tasks: Sequence[Task]) -> AsyncGenerator[tuple[in
         await asyncio.gather(*readers, return_exceptions=True)
 
 
-async def _follow_on(bus: Bus, task: Task) -> AsyncGenerator[Item | Told, None]:
+async def follow_on(bus: Bus, task: Task, said: int = 0) -> AsyncGenerator[Item | Told, None]:
+    """The same for ever: `Told` says that the task has ended and all it said was read, and what
+    comes then is another run. `said` is the sequence up to which is known what it said."""
     teller = _Teller(task)
-    async with _reading(bus, task) as arrived:
+    async with _reading(bus, task, said + 1) as arrived:
         while True:
             stream, batch = await arrived.get()
             if isinstance(batch, Exception):
@@ -118,8 +120,8 @@ async def _follow_on(bus: Bus, task: Task) -> AsyncGenerator[Item | Told, None]:
                     yield teller.event(stored)
                 if isinstance(teller.task.state, Ended):
                     teller.end_after(await _last(bus, teller.task))
-            for said in teller.said(batch if stream is bus.telemetry else []):
-                yield said
+            for item in teller.said(batch if stream is bus.telemetry else []):
+                yield item
             if teller.over:
                 yield Told(teller.task)
 
@@ -188,7 +190,7 @@ async def _last(bus: Bus, task: Task) -> int:
 
 
 @asynccontextmanager
-async def _reading(bus: Bus, task: Task) -> AsyncIterator[asyncio.Queue[Arrival]]:
+async def _reading(bus: Bus, task: Task, start: int) -> AsyncIterator[asyncio.Queue[Arrival]]:
     """What arrives on either stream; a reader that fails says so in the same queue."""
     arrived: asyncio.Queue[Arrival] = asyncio.Queue(maxsize=8)
 
@@ -203,7 +205,7 @@ async def _reading(bus: Bus, task: Task) -> AsyncIterator[asyncio.Queue[Arrival]
     after = max(task.origin, task.seq) + 1
     readers = [
         asyncio.create_task(read(bus.log, after, lifecycle(task.spec.queue, task.id))),
-        asyncio.create_task(read(bus.telemetry, 1, telemetry_of(task))),
+        asyncio.create_task(read(bus.telemetry, start, telemetry_of(task))),
     ]
     try:
         yield arrived

@@ -1,0 +1,76 @@
+"""Workers & Queues: what every machine does, and what waits."""
+
+from __future__ import annotations
+
+from fastapi import Request
+from nicegui import ui
+
+from ...frame import frame
+from ...source import Source
+from .address import Address, read_address
+from .overview import Overview
+from .present import Present
+from .queue_page import QueuePage
+from .style import HEAD
+from .words import WaitingWords
+from .worker_page import WorkerPage
+
+TITLE = "Workers & Queues"
+
+
+def add(source: Source) -> None:
+    """Put the pages under `/`, `/workers/NAME` and `/queues/NAME`."""
+    present = Present(source.fleet)
+    words = WaitingWords(source.client)
+
+    @ui.page("/")
+    async def overview(request: Request) -> None:
+        version = await _version(source)
+        ui.add_head_html(HEAD)
+        with frame(TITLE):
+            page = Overview(source, present, words, _address(request))
+        await _begin(page, version)
+
+    @ui.page("/workers/{name}")
+    async def worker(request: Request, name: str) -> None:
+        version = await _version(source)
+        ui.add_head_html(HEAD)
+        known = present.worker(name)
+        with frame(name):
+            if known is None:
+                _say_nothing(f"no worker {name} is known")
+                return
+            page = WorkerPage(source, present, _address(request), known)
+        await _begin(page, version)
+
+    @ui.page("/queues/{name}")
+    async def queue(request: Request, name: str) -> None:
+        version = await _version(source)
+        ui.add_head_html(HEAD)
+        known = present.queue(name)
+        with frame(name):
+            if known is None:
+                _say_nothing(f"there is no queue {name}")
+                return
+            page = QueuePage(source, present, words, _address(request), known)
+        await _begin(page, version)
+
+
+async def _version(source: Source) -> int:
+    """What of the fleet the page is drawn from; what comes after it will be told."""
+    return (await source.fleet.changed(0, rest=0)).version
+
+
+def _address(request: Request) -> Address:
+    return read_address(request.url.path, request.query_params)
+
+
+async def _begin(page: Overview | WorkerPage | QueuePage, version: int) -> None:
+    # What is past is asked when the page is on the screen: it opens without waiting for that.
+    await ui.context.client.connected()
+    await page.begin(version)
+
+
+def _say_nothing(text: str) -> None:
+    ui.label(text).classes("text-lg")
+    ui.link("all workers and queues", "/").classes("evq-link")

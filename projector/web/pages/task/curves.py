@@ -1,0 +1,193 @@
+"""The curves of a task's metrics and of what it took of its machine, live."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from nicegui import ui
+
+from .....core.errors import EvqError
+from .....core.events import Metric, Telemetry
+from .....core.state import Attempt
+from ...address import Address
+from ...source import Answer, Source
+from .chart import Across, height, options, series, title
+from .points import Curve, Point, finite, moment, point_of
+from .story import Story
+
+POINTS = 500
+AT_ONCE = 24
+"""Metrics that are shown unless some are chosen."""
+
+REST_SECONDS = 0.4
+"""For how long new points are gathered before the chart is drawn anew."""
+
+_MACHINE = {
+    "cpu": ("processors", " %", 1.0),
+    "memory": ("memory", " GiB", 2.0**30),
+    "gpu": ("GPU", " %", 1.0),
+    "gpu_memory": ("GPU memory", " GiB", 2.0**30),
+}
+
+
+class CurvesPanel:
+    """One chart with a curve for each metric, and below them those of the machine."""
+
+    def __init__(self, source: Source, story: Story, address: Address) -> None:
+        self._source = source
+        self._story = story
+        self._address = address
+        self._metrics: dict[str, Curve] = {}
+        self._machine: list[Curve] = []
+        self._chart: ui.echart | None = None
+        self._drawn: list[Curve] = []
+        self._touched: set[str] = set()
+        self._early: list[tuple[int, int | None, str, float]] = []
+        self._loaded = False
+        with ui.row().classes("w-full items-center gap-2"):
+            self._chosen = (
+                ui.select([], multiple=True, label="metrics")
+                .props("dense outlined options-dense use-chips clearable")
+                .classes("grow max-w-2xl")
+                .mark("curves-chosen")
+            )
+            self._across = ui.toggle(
+                {"time": "by time", "step": "by step"}, value=address["x"] or "time"
+            ).props("dense no-caps")
+            self._log = ui.switch("log scale", value=address["scale"] == "log").props("dense")
+        self._place = ui.column().classes("w-full gap-0").mark("curves")
+        for control in (self._chosen, self._across, self._log):
+            control.on_value_change(self._choose)
+        story.heard.append(self._hear)
+        self._client = ui.context.client
+        self._timer: asyncio.TimerHandle | None = None
+
+    def _choose(self) -> None:
+        if not self._loaded:
+            return
+        self._address.set(
+            metrics=",".join(self._chosen.value or ()),
+            x="" if self._across.value == "time" else self._across.value,
+            scale="log" if self._log.value else "",
+        )
+        self._draw()
+
+    async def load(self) -> None:
+        """Ask for all curves and draw them."""
+        self._loaded = False
+        task = self._story.task
+        try:
+            found = await self._source.named("metrics", task=task.id)
+            names = [row["name"] for row in found.rows]
+            answers = await asyncio.gather(
+                *(
+                    self._source.named("curve", task=task.id, name=name, points=POINTS)
+                    for name in names[:200]
+                )
+            )
+            self._metrics = {
+                name: Curve(name, [point_of(row) for row in answer.rows])
+                for name, answer in zip(names, answers, strict=False)
+            }
+            if task.attempts:
+                claim = task.attempts[-1].claim
+                machine = await self._source.named("task_machine", task=task.id, claim=claim)
+                self._machine = machine_curves(machine)
+        except EvqError as error:
+            ui.notify(f"The curves cannot be had: {error}", type="warning")
+        self._loaded = True
+        early, self._early = self._early, []
+        for one in early:
+            self._add(*one)
+        wanted = [one for one in self._address["metrics"].split(",") if one in self._metrics]
+        self._chosen.set_options(list(self._metrics), value=wanted)
+        self._draw()
+
+    # --- drawing --------------------------------------------------------------------------------
+
+    def _shown(self) -> list[Curve]:
+        chosen = self._chosen.value or list(self._metrics)[:AT_ONCE]
+        metrics = [self._metrics[name] for name in chosen if name in self._metrics]
+        # Samples of the machine have no step.
+        return metrics + (self._machine if self._across.value == "time" else [])
+
+    def _draw(self) -> None:
+        self._drawn = self._shown()
+        self._touched.clear()
+        self._place.clear()
+        self._chart = None
+        with self._place:
+            if not self._drawn:
+                ui.label("It has told no metrics.").classes("text-sm opacity-70")
+                return
+            self._chart = (
+                ui.echart(options(self._drawn, self._by, log=self._log.value))
+                .classes("w-full")
+                .style(f"height: {height(len(self._drawn))}px")
+                .mark("curves-chart")
+            )
+
+    @property
+    def _by(self) -> Across:
+        return "step" if self._across.value == "step" else "time"
+
+    def _redraw(self) -> None:
+        """Only what has changed."""
+        self._timer = None
+        touched, self._touched = self._touched, set()
+        if self._chart is None or touched - {curve.name for curve in self._drawn}:
+            self._chosen.set_options(list(self._metrics), value=self._chosen.value)
+            if self._chart is None or len(self._shown()) != len(self._drawn):
+                self._draw()
+                return
+        changed: dict[str, list[Any]] = {"series": [], "title": []}
+        for number, curve in enumerate(self._drawn):
+            if curve.name in touched:
+                changed["series"] += series(number, curve, self._by, log=self._log.value)
+                changed["title"].append(title(number, curve))
+        if changed["series"]:
+            self._chart.run_chart_method("setOption", changed)
+
+    # --- live -----------------------------------------------------------------------------------
+
+    def _hear(self, attempt: Attempt, record: Telemetry) -> None:
+        if not isinstance(record, Metric):
+            return
+        for at, step, name, value in zip(
+            record.at, record.step, record.name, record.value, strict=True
+        ):
+            if self._loaded:
+                self._add(at, step, name, float(value))
+            else:
+                self._early.append((at, step, name, float(value)))
+        if self._touched and self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(REST_SECONDS, self._redraw_there)
+
+    def _redraw_there(self) -> None:
+        with self._client:
+            self._redraw()
+
+    def _add(self, at: int, step: int | None, name: str, value: float) -> None:
+        curve = self._metrics.setdefault(name, Curve(name))
+        if curve.add(at, step, value):
+            self._touched.add(name)
+
+
+def machine_curves(answer: Answer) -> list[Curve]:
+    """What the attempt took of its machine, of what was measured at all."""
+    found = []
+    for column, (name, unit, size) in _MACHINE.items():
+        points = [
+            _point(moment(row["ts"]), value / size)
+            for row in answer.rows
+            if (value := finite(row[column])) is not None
+        ]
+        if points:
+            found.append(Curve(name, points, unit))
+    return found
+
+
+def _point(at: int, value: float) -> Point:
+    return Point(at, None, value, value, value)

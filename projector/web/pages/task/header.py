@@ -1,0 +1,135 @@
+"""What a task is and does, in one look."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+
+from nicegui import ui
+
+from .....core.errors import EvqError
+from .....core.events import Progress
+from .....core.sdk.client import Client
+from .....core.state import Ended, Task
+from .....core.words.sentence import sentence
+from ...acting import actor_client
+from ...source import Source
+from ...states import state_chip
+from . import timeline
+
+
+def now() -> int:
+    """Microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+class Header:
+    """State, name, sentence, progress, what one can do, and the timeline."""
+
+    def __init__(self, source: Source, task: Task) -> None:
+        self._source = source
+        self._task = task
+        self._progress: Progress | None = None
+        self._head = ui.column().classes("w-full gap-1")
+        self._bar = ui.row().classes("w-full items-center gap-2 no-wrap").mark("progress")
+        self._time = ui.column().classes("w-full gap-1")
+        self.show(task)
+        ui.timer(2.0, self._tick)
+
+    def show(self, task: Task) -> None:
+        """The task as it is now."""
+        self._task = task
+        self._head.clear()
+        with self._head:
+            self._title()
+        self._show_progress()
+        self._show_time()
+
+    def hear(self, progress: Progress) -> None:
+        """How far it is."""
+        self._progress = progress
+        self._show_progress()
+
+    def _tick(self) -> None:
+        if not isinstance(self._task.state, Ended):
+            self._sentence.text = self._words()
+            self._show_time()
+
+    def _words(self) -> str:
+        return sentence(self._task, now())
+
+    def _title(self) -> None:
+        task, spec = self._task, self._task.spec
+        with ui.row().classes("w-full items-center gap-2"):
+            state_chip(task.name_of_state).mark("state")
+            ui.label(spec.name).classes("text-lg font-bold break-all")
+            ui.label(task.id).classes("font-mono text-sm opacity-70")
+            ui.space()
+            self._actions()
+        self._sentence = ui.label(self._words()).classes("text-sm break-all").mark("sentence")
+        where = [
+            f"queue {task.place.queue}",
+            f"by {spec.user}@{spec.host}",
+            f"project {spec.project}" if spec.project else "",
+            ", ".join(spec.tags),
+        ]
+        ui.label(" · ".join(filter(None, where))).classes("text-xs opacity-70 break-all")
+
+    def _actions(self) -> None:
+        ended = isinstance(self._task.state, Ended)
+        if ended:
+            self._button("retry", "replay", lambda client, why: client.retry(self._task.id, why))
+        else:
+            self._button("abort", "stop", lambda client, why: client.abort(self._task.id, why))
+
+    def _button(
+        self, verb: str, icon: str, act: Callable[[Client, str], Awaitable[object]]
+    ) -> None:
+        async def ask() -> None:
+            reason = await ask_reason(f"{verb} {self._task.spec.name}?")
+            if reason is None:
+                return
+            try:
+                await act(actor_client(self._source), reason)
+            except EvqError as error:
+                ui.notify(str(error), type="negative")
+
+        ui.button(verb, icon=icon, on_click=ask).props("outline dense no-caps size=sm").mark(verb)
+
+    def _show_progress(self) -> None:
+        self._bar.clear()
+        said = self._progress
+        self._bar.set_visibility(said is not None and self._task.live is not None)
+        if said is None:
+            return
+        with self._bar:
+            if said.total:
+                share = min(1.0, max(0.0, said.done / said.total))
+                ui.linear_progress(share, show_value=False, size="8px").classes("grow")
+                ui.label(f"{said.done:g} of {said.total:g} {said.text}").classes("text-xs")
+            else:
+                ui.label(f"{said.done:g} {said.text}").classes("text-xs")
+
+    def _show_time(self) -> None:
+        self._time.clear()
+        with self._time:
+            timeline.show(self._task, now())
+
+
+async def ask_reason(question: str) -> str | None:
+    """The reason that the user gives, or null if they change their mind."""
+    with ui.dialog() as dialog, ui.card().classes("min-w-80"):
+        ui.label(question).classes("font-bold break-all")
+        reason = (
+            ui.input("reason", value="").props("autofocus dense").classes("w-full").mark("reason")
+        )
+        reason.on("keydown.enter", lambda: dialog.submit(True))
+        with ui.row().classes("w-full justify-end gap-2"):
+            ui.button("cancel", on_click=lambda: dialog.submit(None)).props("flat dense no-caps")
+            ui.button("go on", on_click=lambda: dialog.submit(True)).props("dense no-caps").mark(
+                "go-on"
+            )
+    answer = await dialog
+    words = (reason.value or "").strip()
+    dialog.delete()
+    return (words or "from the dashboard") if answer else None
