@@ -86,7 +86,7 @@ FROM made m LEFT JOIN (
     SELECT * FROM _attempts QUALIFY row_number() OVER (PARTITION BY task ORDER BY attempt DESC) = 1
     ) l USING (task);
 
-INSERT INTO _events
+INSERT INTO _events (seq, ts, task, kind, "by", attempt, data)
 SELECT 10 * n, enqueued, task, 'enqueued', 'x', NULL, json_object('kind', 'enqueued', 'task', task,
     'spec', json_object('name', name, 'queue', queue, 'variables', json_object('SEED', n)))
 FROM made

@@ -8,6 +8,7 @@ CREATE TEMP MACRO _seq() AS getvariable('moment_seq')::BIGINT;
 CREATE TEMP TABLE _then_tasks AS FROM present._tasks LIMIT 0;
 CREATE TEMP TABLE _then_attempts AS FROM present._attempts LIMIT 0;
 CREATE TEMP TABLE _then_phases AS FROM present._phases LIMIT 0;
+CREATE TEMP TABLE _then_packages AS FROM present._packages LIMIT 0;
 
 -- Agents, queues and saved queries are few: all of them are folded again.
 CREATE TEMP TABLE _agents AS FROM present._agents LIMIT 0;
@@ -26,6 +27,11 @@ UNION ALL FROM _then_attempts;
 CREATE TEMP VIEW _phases AS
 FROM present._phases WHERE claim <= _seq() AND task NOT IN (SELECT task FROM _then_tasks)
 UNION ALL FROM _then_phases;
+
+-- A set of packages that an attempt had for a moment only may stand nowhere else.
+CREATE TEMP VIEW _packages AS
+FROM present._packages
+UNION ALL FROM _then_packages WHERE packages NOT IN (SELECT packages FROM present._packages);
 
 CREATE TEMP VIEW _events AS FROM present._events WHERE seq <= _seq();
 

@@ -25,8 +25,6 @@ PLACES = (
     Place("/", "Workers & Queues", "dns", "w"),
     Place("/tasks", "Tasks", "list", "t"),
     Place("/compare", "Compare", "compare", "c"),
-    Place("/services", "Services", "smart_toy", "v"),
-    Place("/sql", "SQL", "query_stats", "s"),
 )
 
 

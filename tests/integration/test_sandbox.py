@@ -27,7 +27,7 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("snapshot") / "evq.duckdb"
     database = Database(path)
     database.execute(
-        "INSERT INTO _events SELECT i, NULL, 't', 'k', 'b', 1, '{}' FROM range(9) r(i)"
+        "INSERT INTO _events SELECT i, NULL, 't', 'k', 'b', 1, '{}', NULL FROM range(9) r(i)"
     )
     database.close()
     return path

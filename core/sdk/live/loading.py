@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from sys import intern
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ... import subjects
-from ...errors import NotFound, ProjectorAway
+from ...errors import Conflict, NotFound, ProjectorAway
 from ...events import Envelope, Event
 from ...fleet.agent_record import AgentRecord
 from ...handle import absorb, from_hint, load_queues
@@ -50,8 +51,8 @@ async def load_state(client: Client, ended: int, events: int) -> Loaded:
     loaded.queues = await load_queues(client.bus.log)
     for stored in await client.bus.log.latest(subjects.permits("*")):
         if queue := subjects.parse_permits(stored.subject):
-            tally = read_tally(queue, stored)
-            loaded.permits[queue] = (tally.permits, tally.seq)
+            with suppress(Conflict):  # from a newer evq
+                loaded.permits[queue] = (read_tally(queue, stored).permits, stored.seq)
     return loaded
 
 

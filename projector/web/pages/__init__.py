@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..source import Source
-from . import fleet, task
+from . import compare, fleet, task, tasks
 
-PAGES = (fleet, task)
+PAGES = (fleet, tasks, task, compare)
 
 
 def add_pages(source: Source) -> None:

@@ -168,7 +168,7 @@ class Line:
             changed = await self._words.find(front)
         finally:
             self._asking = False
-        if not changed or self.grid.element.is_deleted:
+        if not changed or self._closed:
             return
         if not self._held:
             self.grid.order(self._rows())
@@ -232,7 +232,14 @@ class Line:
         if not await attempt(act):
             self.grid.order(self._rows())
 
+    @property
+    def _closed(self) -> bool:
+        """Whether another line has taken its place, which hears of what is dropped now."""
+        return bool(self.grid.element.is_deleted)
+
     def _hold(self, event: GenericEventArguments) -> None:
+        if self._closed:
+            return
         self._held = bool(event.args)
         if not self._held:
             self.grid.order(self._rows())
@@ -241,7 +248,7 @@ class Line:
         task, before = str(event.args["task"]), event.args["before"]
         self._held = False
         known = [one.task for one in self._waiting]
-        if task not in known:
+        if self._closed or task not in known:
             return
         self.grid.forget_order()
         if before is None and (rest := self._source.fleet.line(self.queue, 1, len(known))):

@@ -9,6 +9,7 @@ from ...address import Address
 from ...frame import frame
 from ...source import Source
 from .log_file import add_log_file
+from .log_view import sheet
 from .page import TABS, TaskPage
 from .story import story_of
 
@@ -33,7 +34,7 @@ def add(source: Source) -> None:
             story = await story_of(source, task)
         except EvqError as error:
             with frame("Tasks"):
-                ui.label(str(error)).classes("text-lg").mark("no-task")
+                ui.label(str(error)).classes("text-lg evq-no-task")
             return
         address = Address(
             f"/tasks/{story.task.id}",
@@ -46,5 +47,6 @@ def add(source: Source) -> None:
             x=x,
             scale=scale,
         )
+        ui.add_head_html(sheet())
         with frame(story.task.spec.name):
             await TaskPage(source, story, address).open()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from .points import Curve, Point
+from ...points import Curve, Point
 
 Across = Literal["time", "step"]
 

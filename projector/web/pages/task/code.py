@@ -35,7 +35,7 @@ async def show(source: Source, task: Task) -> None:
     base = base_of(code) if code else None
     if code is None or base is None:
         if code:
-            ui.label("It ran as it was committed.").classes("text-sm opacity-70").mark("code-same")
+            ui.label("It ran as it was committed.").classes("text-sm opacity-70 evq-code-same")
         return
     ui.label("Not committed").classes("font-bold text-sm")
     try:
@@ -45,7 +45,7 @@ async def show(source: Source, task: Task) -> None:
         ui.label(f"It cannot be shown: {error}").classes("text-sm")
         return
     lines = [Line(number, 0, "stdout", text) for number, text in enumerate(patch.splitlines())]
-    view = LogView().classes("w-full").mark("code-diff")
+    view = LogView().classes("w-full evq-code-diff")
     view.reset(lines[:MOST], at_start=True, at_end=True, search="", show=0, picked=None)
     if len(lines) > MOST:
         ui.label(f"… and {len(lines) - MOST} lines more").classes("text-sm")

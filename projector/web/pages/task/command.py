@@ -26,7 +26,7 @@ def show(task: Task) -> None:
         (f"evq clone {task.id} --set NAME=VALUE", "enqueue it once more, with another parameter"),
         (f"evq show {task.id}", "this page in a terminal"),
     )
-    with ui.column().classes("w-full gap-1").mark("commands"):
+    with ui.column().classes("w-full gap-1 evq-commands"):
         for command, meaning in again:
             command_line(command, meaning)
         for command in next_verbs(task):

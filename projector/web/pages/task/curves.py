@@ -11,9 +11,10 @@ from .....core.errors import EvqError
 from .....core.events import Metric, Telemetry
 from .....core.state import Attempt
 from ...address import Address
+from ...curves import curves_of
+from ...points import Curve, Point, finite, moment
 from ...source import Answer, Source
 from .chart import Across, height, options, series, title
-from .points import Curve, Point, finite, moment, point_of
 from .story import Story
 
 POINTS = 500
@@ -50,13 +51,13 @@ class CurvesPanel:
                 ui.select([], multiple=True, label="metrics")
                 .props("dense outlined options-dense use-chips clearable")
                 .classes("grow max-w-2xl")
-                .mark("curves-chosen")
+                .classes("evq-curves-chosen")
             )
             self._across = ui.toggle(
                 {"time": "by time", "step": "by step"}, value=address["x"] or "time"
             ).props("dense no-caps")
             self._log = ui.switch("log scale", value=address["scale"] == "log").props("dense")
-        self._place = ui.column().classes("w-full gap-0").mark("curves")
+        self._place = ui.column().classes("w-full gap-0 evq-curves")
         for control in (self._chosen, self._across, self._log):
             control.on_value_change(self._choose)
         story.heard.append(self._hear)
@@ -79,16 +80,10 @@ class CurvesPanel:
         task = self._story.task
         try:
             found = await self._source.named("metrics", task=task.id)
-            names = [row["name"] for row in found.rows]
-            answers = await asyncio.gather(
-                *(
-                    self._source.named("curve", task=task.id, name=name, points=POINTS)
-                    for name in names[:200]
-                )
-            )
+            curves = await curves_of(self._source, [task.id], axis="time", pixels=POINTS)
             self._metrics = {
-                name: Curve(name, [point_of(row) for row in answer.rows])
-                for name, answer in zip(names, answers, strict=False)
+                str(row["name"]): Curve(row["name"], curves.get((task.id, row["name"]), ()))
+                for row in found.rows
             }
             if task.attempts:
                 claim = task.attempts[-1].claim
@@ -125,7 +120,7 @@ class CurvesPanel:
                 ui.echart(options(self._drawn, self._by, log=self._log.value))
                 .classes("w-full")
                 .style(f"height: {height(len(self._drawn))}px")
-                .mark("curves-chart")
+                .classes("evq-curves-chart")
             )
 
     @property

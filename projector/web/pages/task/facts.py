@@ -45,7 +45,7 @@ def show_parameters(task: Task) -> None:
     if rows:
         ui.table(rows=rows, row_key="name", columns=columns("name", "value", "where")).props(
             DENSE
-        ).classes("w-full").mark("parameters")
+        ).classes("w-full evq-parameters")
     else:
         ui.label("It has no parameters.").classes("text-sm opacity-70")
     pairs(_asked(task))
@@ -78,7 +78,7 @@ def _asked(task: Task) -> dict[str, str]:
 def show_attempts(task: Task) -> None:
     """Each try: where, with what, how it ended."""
     for attempt in reversed(task.attempts):
-        with ui.card().classes("w-full p-3 gap-1").mark("attempt"):
+        with ui.card().classes("w-full p-3 gap-1 evq-attempt"):
             ui.label(f"attempt {attempt.number} on {attempt.agent}").classes("font-bold text-sm")
             pairs(_attempt(attempt))
 
@@ -122,7 +122,7 @@ def show_packages(task: Task) -> None:
     rows = [{"name": one.name, "version": one.version} for one in packages]
     wanted = ui.input(placeholder="search packages").props("dense outlined clearable")
     table = ui.table(rows=rows, row_key="name", columns=columns("name", "version"), pagination=100)
-    table.props(DENSE).classes("w-full max-w-xl").mark("packages").bind_filter_from(wanted, "value")
+    table.props(DENSE).classes("w-full max-w-xl evq-packages").bind_filter_from(wanted, "value")
 
 
 async def show_events(source: Source, task: Task) -> None:
@@ -139,7 +139,7 @@ async def show_events(source: Source, task: Task) -> None:
     ]
     ui.table(
         rows=rows, row_key="seq", columns=columns("when", "what", "by", "seq"), pagination=100
-    ).props(DENSE).classes("w-full").mark("events")
+    ).props(DENSE).classes("w-full evq-events")
 
 
 def columns(*names: str) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ def show(task: Task, last_lines: list[str]) -> None:
     state = task.state
     if not isinstance(state, Ended) or not failed(task):
         return
-    with ui.card().classes("w-full gap-1 p-3 border-l-4 border-red-500").mark("failure"):
+    with ui.card().classes("w-full gap-1 p-3 border-l-4 border-red-500 evq-failure"):
         how = end_text(state.exit_code, None)
         meaning = MEANINGS[state.cause] if state.cause else "it ended without success"
         ui.label(f"Why it failed: {meaning}{f': {how}' if how else ''}").classes("font-bold")

@@ -7,14 +7,14 @@ from collections.abc import Awaitable, Callable
 
 from nicegui import ui
 
-from .....core.errors import EvqError
 from .....core.events import Progress
 from .....core.sdk.client import Client
 from .....core.state import Ended, Task
 from .....core.words.sentence import sentence
-from ...acting import actor_client
+from ...acting import actor_client, may
 from ...source import Source
 from ...states import state_chip
+from ..fleet.asking import ask_reason, attempt
 from . import timeline
 
 
@@ -31,7 +31,7 @@ class Header:
         self._task = task
         self._progress: Progress | None = None
         self._head = ui.column().classes("w-full gap-1")
-        self._bar = ui.row().classes("w-full items-center gap-2 no-wrap").mark("progress")
+        self._bar = ui.row().classes("w-full items-center gap-2 no-wrap evq-progress")
         self._time = ui.column().classes("w-full gap-1")
         self.show(task)
         ui.timer(2.0, self._tick)
@@ -61,12 +61,12 @@ class Header:
     def _title(self) -> None:
         task, spec = self._task, self._task.spec
         with ui.row().classes("w-full items-center gap-2"):
-            state_chip(task.name_of_state).mark("state")
+            state_chip(task.name_of_state).classes("evq-state")
             ui.label(spec.name).classes("text-lg font-bold break-all")
             ui.label(task.id).classes("font-mono text-sm opacity-70")
             ui.space()
             self._actions()
-        self._sentence = ui.label(self._words()).classes("text-sm break-all").mark("sentence")
+        self._sentence = ui.label(self._words()).classes("text-sm break-all evq-sentence")
         where = [
             f"queue {task.place.queue}",
             f"by {spec.user}@{spec.host}",
@@ -76,6 +76,8 @@ class Header:
         ui.label(" · ".join(filter(None, where))).classes("text-xs opacity-70 break-all")
 
     def _actions(self) -> None:
+        if not may(self._source):
+            return
         ended = isinstance(self._task.state, Ended)
         if ended:
             self._button("retry", "replay", lambda client, why: client.retry(self._task.id, why))
@@ -85,16 +87,16 @@ class Header:
     def _button(
         self, verb: str, icon: str, act: Callable[[Client, str], Awaitable[object]]
     ) -> None:
-        async def ask() -> None:
-            reason = await ask_reason(f"{verb} {self._task.spec.name}?")
-            if reason is None:
-                return
-            try:
-                await act(actor_client(self._source), reason)
-            except EvqError as error:
-                ui.notify(str(error), type="negative")
+        async def done(reason: str) -> None:
+            async def do() -> None:
+                await act(actor_client(self._source), reason or "from the dashboard")
 
-        ui.button(verb, icon=icon, on_click=ask).props("outline dense no-caps size=sm").mark(verb)
+            await attempt(do)
+
+        def ask() -> None:
+            ask_reason(f"{verb.capitalize()} {self._task.spec.name}?", verb.capitalize(), done)
+
+        ui.button(verb, icon=icon, on_click=ask).props("outline dense no-caps size=sm")
 
     def _show_progress(self) -> None:
         self._bar.clear()
@@ -114,22 +116,3 @@ class Header:
         self._time.clear()
         with self._time:
             timeline.show(self._task, now())
-
-
-async def ask_reason(question: str) -> str | None:
-    """The reason that the user gives, or null if they change their mind."""
-    with ui.dialog() as dialog, ui.card().classes("min-w-80"):
-        ui.label(question).classes("font-bold break-all")
-        reason = (
-            ui.input("reason", value="").props("autofocus dense").classes("w-full").mark("reason")
-        )
-        reason.on("keydown.enter", lambda: dialog.submit(True))
-        with ui.row().classes("w-full justify-end gap-2"):
-            ui.button("cancel", on_click=lambda: dialog.submit(None)).props("flat dense no-caps")
-            ui.button("go on", on_click=lambda: dialog.submit(True)).props("dense no-caps").mark(
-                "go-on"
-            )
-    answer = await dialog
-    words = (reason.value or "").strip()
-    dialog.delete()
-    return (words or "from the dashboard") if answer else None

@@ -14,7 +14,7 @@ from .....core.events import Log, Telemetry
 from .....core.state import Attempt, Task
 from ...address import Address
 from ...source import Source
-from .log_view import Line, LogView, line_of, style
+from .log_view import Line, LogView, line_of
 from .story import Story
 
 PAGE = 500
@@ -50,15 +50,14 @@ class LogPanel:
         """The number of the first line that is not known yet."""
         self._loaded = False
         self._early: list[Line] = []
-        ui.add_css(style())
         with ui.row().classes("w-full items-center gap-2"):
             self._controls()
-        self._view = LogView().classes("w-full").mark("log")
+        self._view = LogView().classes("w-full evq-log")
         self._view.on("older", self._older)
         self._view.on("newer", self._newer)
         self._view.on("pick", self._pick)
         self._view.on("following", self._followed)
-        self._empty = ui.label().classes("text-sm opacity-70").mark("log-empty")
+        self._empty = ui.label().classes("text-sm opacity-70 evq-log-empty")
         story.heard.append(self._hear)
         story.changed.append(self._change)
 
@@ -84,24 +83,24 @@ class LogPanel:
             ui.input(placeholder="search the log", value=address["q"])
             .props("dense outlined clearable debounce=300")
             .classes("grow max-w-md")
-            .mark("log-search")
+            .classes("evq-log-search")
         )
         shown = address["show"].split(",") if address["show"] else list(KINDS)
         self._kinds = (
             ui.select(list(KINDS), multiple=True, value=[one for one in shown if one in KINDS])
             .props("dense outlined options-dense")
             .classes("w-56")
-            .mark("log-streams")
+            .classes("evq-log-streams")
         )
         self._attempts = (
             ui.select({}, on_change=self._choose)
             .props("dense outlined options-dense")
-            .mark("log-attempt")
+            .classes("evq-log-attempt")
         )
         self._name_attempts()
         ui.switch("times", on_change=self._toggle("times")).props("dense")
         ui.switch("wrap", on_change=self._toggle("wrapped")).props("dense")
-        self._follow = ui.switch("follow", value=True).props("dense").mark("log-follow")
+        self._follow = ui.switch("follow", value=True).props("dense").classes("evq-log-follow")
         self._follow.on("click", self._follow_clicked)
         ui.button(icon="download", on_click=self._download).props("flat round dense").tooltip(
             "the whole log as a file"

@@ -12,7 +12,7 @@ from nicegui.element import Element
 from .ansi import styled
 from .moving import bar_of, last_state
 
-STYLE = """
+_STYLE = """
 .evq-log { font: 12px/1.45 ui-monospace, monospace; overflow: auto; outline: none;
   height: calc(100vh - 21rem); min-height: 20rem; border: 1px solid rgb(128 128 128 / .25);
   border-radius: 4px; overflow-anchor: none; }
@@ -46,14 +46,14 @@ _COLORS = {
 """Each as it is readable on a light and on a dark page."""
 
 
-def style() -> str:
-    """All that the view looks like."""
-    rules = [STYLE]
+def sheet() -> str:
+    """All that the view looks like, for the head of a page."""
+    rules = [_STYLE]
     for name, shades in _COLORS.items():
         for page, color in zip(("", ".body--dark "), shades, strict=True):
             rules.append(f"{page}.fg-{name}, {page}.fg-bright-{name} {{ color: {color} }}")
             rules.append(f"{page}.bg-{name}, {page}.bg-bright-{name} {{ background: {color}44 }}")
-    return "\n".join(rules)
+    return f"<style>{''.join(rules)}</style>"
 
 
 class Line(msgspec.Struct, frozen=True):

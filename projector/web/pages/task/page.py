@@ -38,7 +38,7 @@ class TaskPage:
         first = self._address["tab"] or TABS[0]
         with ui.tabs(on_change=self._turn).props("dense no-caps align=left") as tabs:
             for name in TABS:
-                ui.tab(name).mark(f"tab-{name}")
+                ui.tab(name).classes(f"evq-tab-{name}")
         tabs.classes("w-full")
         with ui.tab_panels(tabs, value=first, animated=False, keep_alive=True).classes(
             "w-full bg-transparent"

@@ -82,7 +82,7 @@ def show(task: Task, now: int) -> None:
     rows = stretches(task, now)
     first = min(row[0].begin for row in rows)
     whole = max(1, max(row[-1].end for row in rows) - first)
-    with ui.column().classes("w-full gap-1").mark("timeline"):
+    with ui.column().classes("w-full gap-1 evq-timeline"):
         for number, row in enumerate(rows, 1):
             with ui.row().classes("w-full items-center gap-2 no-wrap"):
                 if len(rows) > 1:

@@ -1,0 +1,41 @@
+"""Tasks: all there are, by state, queue, user, words or any condition."""
+
+from __future__ import annotations
+
+from fastapi import Request
+from nicegui import ui
+
+from ...frame import frame
+from ...source import Source
+from .page import TasksPage
+from .table import SHEET
+from .wanted import FACETS, Wanted
+
+TITLE = "Tasks"
+
+
+def add(source: Source) -> None:
+    """Put the page under `/tasks`."""
+
+    @ui.page("/tasks")
+    async def page(request: Request) -> None:
+        query = request.query_params
+        facets = {name: _words(query.get(name, "")) for name in FACETS}
+        number = query.get("page", "")
+        wanted = Wanted(
+            query=query.get("q", ""),
+            facets={name: values for name, values in facets.items() if values},
+            sort=query.get("sort", "") or "-enqueued",
+            page=int(number) if number.isdecimal() and 0 < len(number) < 8 else 1,
+            columns=_words(query.get("cols", "")),
+        )
+        version = (await source.fleet.changed(0, rest=0)).version
+        ui.add_head_html(SHEET)
+        with frame(TITLE):
+            shown = TasksPage(source, wanted)
+        await ui.context.client.connected()
+        await shown.open(version)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in text.split(",") if word)

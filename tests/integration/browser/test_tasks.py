@@ -1,0 +1,138 @@
+"""Tasks, a task and comparisons in a real browser: they move by themselves."""
+
+from __future__ import annotations
+
+import re
+import signal
+from typing import Any
+
+from playwright.async_api import Locator, Page, expect
+
+from evq.core import subjects, wire
+from evq.core.events import Aborted
+from evq.core.sdk.author import Author
+
+ACTOR = Author().by
+"""Who comes with the link."""
+
+STAYS = "window.opened = true"
+
+
+def row(page: Page, task: str) -> Locator:
+    """A task's row in the list."""
+    return page.locator(".evq-tasks tbody tr", has_text=task)
+
+
+async def ask(page: Page, text: str) -> None:
+    """Type into the query box."""
+    await page.locator("input.evq-query, .evq-query input").first.fill(text)
+
+
+async def test_a_task_s_state_changes_in_the_list_and_on_its_page(
+    apart: Any, page: Any, dashboard: Any, start_agent: Any, own_nats_server: Any, gate: Any
+) -> None:
+    task = await apart.enqueue("sh", "-c", gate.wait, name="seen")
+    await page.goto(dashboard.url + "/tasks")
+    await page.evaluate(STAYS)
+    await expect(row(page, task)).to_contain_text("queued")
+    other = await page.context.new_page()
+    await other.goto(f"{dashboard.url}/tasks/{task}")
+    await other.evaluate(STAYS)
+    await expect(other.locator(".evq-sentence")).to_contain_text("queued for")
+    start_agent([apart], login=own_nats_server.login).ready()
+    await gate.reached()
+    await expect(row(page, task)).to_contain_text("running")
+    await expect(other.locator(".evq-sentence")).to_contain_text("running on")
+    await expect(other.locator(".evq-timeline")).to_contain_text("running")
+    gate.open()
+    await expect(row(page, task)).to_contain_text("completed")
+    await expect(other.locator(".evq-sentence")).to_contain_text("completed")
+    assert await page.evaluate("window.opened") is True
+    assert await other.evaluate("window.opened") is True
+
+
+async def test_a_log_moves_while_the_projector_is_dead_and_is_searched_when_it_is_back(
+    apart: Any, page: Any, dashboard: Any, start_agent: Any, own_nats_server: Any, gate: Any
+) -> None:
+    script = f"echo first; echo oops >&2; {gate.wait}; printf '\\033[31mred\\033[0m <b>x</b>\\n'"
+    task = await apart.enqueue("sh", "-c", script)
+    start_agent([apart], login=own_nats_server.login).ready()
+    await gate.reached()
+    await page.goto(f"{dashboard.url}/tasks/{task}")
+    log = page.locator(".evq-log")
+    await expect(log).to_contain_text("first")
+    dashboard.projector.end(signal.SIGKILL)
+    gate.open()
+    await expect(log).to_contain_text("red <b>x</b>")
+    await expect(log.locator(".fg-red")).to_have_text("red")
+    await dashboard.projector.start()
+    search = page.get_by_placeholder("search the log")
+    await search.fill("OOPS")
+    await expect(log.locator(".evq-line")).to_have_count(1)
+    await expect(log.locator(".evq-hit")).to_have_text("oops")
+    assert "q=OOPS" in page.url
+    await search.fill("")
+    await expect(log).to_contain_text("first")
+    await page.goto(f"{dashboard.url}/tasks/{task}?show=stdout")
+    await expect(log).to_contain_text("first")
+    await expect(log).not_to_contain_text("oops")
+
+
+async def test_a_progress_bar_is_one_line(
+    apart: Any, page: Any, dashboard: Any, start_agent: Any, own_nats_server: Any
+) -> None:
+    bars = "".join(f"echo 'epoch: {n}0%|## | {n}/10 [00:0{n}<00:09]'; " for n in range(1, 6))
+    task = await apart.enqueue("sh", "-c", f"echo begin; {bars} echo end")
+    start_agent([apart], login=own_nats_server.login).ready()
+    await apart.ended(task)
+    await page.goto(f"{dashboard.url}/tasks/{task}?show=stdout")
+    lines = page.locator(".evq-log .evq-text")
+    await expect(lines).to_have_text(["begin", "epoch: 50%|## | 5/10 [00:05<00:09]", "end"])
+
+
+async def test_a_condition_filters_and_a_hostile_one_is_refused(
+    apart: Any, page: Any, dashboard: Any
+) -> None:
+    one = await apart.enqueue("true", name="one", tags=("paper",))
+    two = await apart.enqueue("true", name="two")
+    await page.goto(dashboard.url + "/tasks")
+    await expect(row(page, one)).to_be_visible()
+    await ask(page, "name = 'two' OR 'x' in tags")
+    await expect(row(page, one)).to_have_count(0)
+    await expect(row(page, two)).to_be_visible()
+    await expect(page).to_have_url(re.compile("q=name"))
+    await ask(page, "name in (select task from events)")
+    error = page.locator(".evq-query-error")
+    await expect(error).to_contain_text("a query inside cannot stand in it")
+    await ask(page, "paper")
+    await expect(error).to_have_text("")
+    await expect(row(page, one)).to_be_visible()
+    await expect(row(page, two)).to_have_count(0)
+
+
+async def test_several_are_aborted_for_a_reason(apart: Any, page: Any, dashboard: Any) -> None:
+    tasks = [await apart.enqueue("true") for _ in range(3)]
+    await page.goto(dashboard.url + "/tasks")
+    for task in tasks[:2]:
+        await row(page, task).locator(".q-checkbox").click()
+    await page.locator(".evq-bulk-abort").click()
+    await page.get_by_role("dialog").get_by_role("textbox").fill("wrong data")
+    await page.get_by_role("dialog").get_by_role("button", name="Abort").click()
+    for task in tasks[:2]:
+        await expect(row(page, task)).to_contain_text("aborted")
+        history = await apart.client.bus.log.history(subjects.lifecycle("q", task))
+        (said,) = [wire.decode(stored.data) for stored in history]
+        assert isinstance(said.event, Aborted)
+        assert (said.by, said.event.reason) == (ACTOR, "wrong data")
+    await expect(row(page, tasks[2])).to_contain_text("queued")
+
+
+async def test_a_comparison_shows_what_differs(apart: Any, page: Any, dashboard: Any) -> None:
+    tasks = [await apart.enqueue("true", name="same", params={"lr": lr}) for lr in ("0.1", "0.2")]
+    await page.goto(f"{dashboard.url}/compare?tasks={','.join(tasks)}")
+    table = page.locator(".evq-differences")
+    await expect(table).to_contain_text("lr")
+    await expect(table).to_contain_text("0.2")
+    await expect(table).not_to_contain_text("priority")
+    await page.locator(".evq-all").click()
+    await expect(table).to_contain_text("priority")
