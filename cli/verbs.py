@@ -26,6 +26,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "why": ("fleet.why:why", "Why a task is in the state it is in."),
         "diff": ("tasks.diff:diff", "What differs between two tasks."),
         "sql": ("analytics.sql:sql", "Ask the database of tasks, metrics and events in SQL."),
+        "export": ("analytics.export:export", "Keep a copy of the whole history as Parquet files."),
     },
     "When it fails": {
         "shell": ("submit.shell:shell", "A shell where a task failed or runs, in its environment."),
@@ -54,6 +55,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "status": ("stack.up:status", "What runs here, and which server is in use."),
         "doctor": ("stack.doctor:doctor", "Check that everything evq needs is in order."),
         "cache": ("stack.cache:cache", "What agents keep here to be faster: list it, prune it."),
+        "trim": ("stack.trim:trim", "Let go of old metrics and logs, by an event."),
         "config": ("config:config", "Each setting, its value, and where it came from."),
         "completion": ("completion:completion", "Completion for bash, zsh or fish."),
     },

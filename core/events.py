@@ -28,6 +28,7 @@ from .outcomes import Cause as Cause
 from .outcomes import Outcome as Outcome
 from .queueing.permits import Permits
 from .queueing.queues import QueueEvent
+from .retention import Trimmed
 from .saved_queries import QueryEvent
 from .spec import Spec
 
@@ -304,7 +305,7 @@ class Again(msgspec.Struct, frozen=True, tag_field="kind", tag="again", omit_def
     rank: float | None = None
 
 
-Event = Lifecycle | Again | AgentEvent | QueueEvent | Permits | QueryEvent
+Event = Lifecycle | Again | AgentEvent | QueueEvent | Permits | Trimmed | QueryEvent
 
 
 # --- telemetry --------------------------------------------------------------------------------

@@ -56,6 +56,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sample_every: float = 0.5
     report_every: float = 10.0
     keep_samples: float = 2 * 86_400.0
+    trim_metrics: float | None = None
+    trim_logs: float | None = None
+    trim_minutes: float | None = None
     sync: Literal["always"] | float = "always"
     git_credentials: str | None = None
     git_protocol: Literal["auto", "keep", "https", "ssh"] = "auto"
@@ -350,6 +353,9 @@ SETTINGS: Mapping[str, Setting] = {
         "minutes and hours stay",
         3600.0,
     ),
+    "trim_metrics": _period("the age at which a projector thins curves; without it, never", 3600.0),
+    "trim_logs": _period("the age at which a projector drops logs; without it, never", 3600.0),
+    "trim_minutes": _period("the age at which it drops minutes; without it, never", 3600.0),
     "sync": Setting(
         parse=_sync,
         allowed=f"always, or {units.DURATION_FORMS}, at least 100ms",
@@ -365,9 +371,7 @@ SETTINGS: Mapping[str, Setting] = {
         *("auto", "keep", "https", "ssh"),
     ),
     "git_ssh": _word("a command", "what an agent runs for ssh, such as ssh -i KEY"),
-    "nats_server": _path(
-        "the nats-server program of `evq up`; without it, the one that came along"
-    ),
+    "nats_server": _path("`evq up`'s nats-server program; without it, the one that came along"),
     "docker": Setting(
         parse=_image,
         allowed="the name of an image",

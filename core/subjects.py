@@ -31,6 +31,9 @@ LEVELS_BUCKET = "evq-queues"
 CODE_BUCKET = "evq-code"
 
 
+HISTORY_EVENTS = "evq.x.history.trim"
+"""The subject of what somebody wants to go from the database."""
+
 EXPRESS = "-x"
 """The mark of an express lane, behind its class."""
 

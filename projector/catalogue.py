@@ -21,7 +21,10 @@ import msgspec
 from ..core.queries import ANY, Parameter, Query
 from .curves import QUESTION
 
-FILES = ("queries.sql", "fleet.sql", "machines.sql", "live.sql", "over_time.sql", "pages.sql")
+FILES = (
+    *("queries.sql", "fleet.sql", "machines.sql", "live.sql", "retention.sql"),
+    *("over_time.sql", "pages.sql"),
+)
 """What the verbs and the dashboard ask."""
 
 REPORTS = tuple(

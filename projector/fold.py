@@ -32,9 +32,11 @@ from ..core.ports import Stored
 from ..core.queries import Query
 from ..core.queueing.permits import Permits
 from ..core.queueing.queues import QueueEvent, QueueState
+from ..core.retention import Trimmed
 from ..core.saved_queries import QueryDeleted, QuerySaved, saved_query
 from ..core.state import Attempt, Task
 from ..core.subjects import (
+    HISTORY_EVENTS,
     LIFECYCLE_STREAM,
     TELEMETRY_STREAM,
     parse_hint,
@@ -68,6 +70,7 @@ class Folded(msgspec.Struct):
     agents: dict[str, AgentRecord] = {}
     queues: dict[str, QueueState] = {}
     permits: dict[str, PermitsRow] = {}
+    trimmed: list[tuple[int, Trimmed]] = []
     queries: dict[str, Query | None] = {}
     events: list[EventRow] = []
     dead: list[DeadLetter] = []
@@ -131,6 +134,9 @@ def _fold_one(
         folded.events.append(event_row(stored, message))
     elif queue := parse_permits(subject):
         _fold_permits(folded, message, queue)
+        folded.events.append(event_row(stored, message))
+    elif subject == HISTORY_EVENTS:
+        _fold_trimmed(folded, stored.seq, message)
         folded.events.append(event_row(stored, message))
     elif name := parse_query_events(subject):
         _fold_query(folded, message, name)
@@ -209,6 +215,14 @@ def _fold_permits(folded: Folded, message: Envelope | Unknown, queue: str) -> No
     if not isinstance(message.event, Permits):
         raise Strange(f"{_kind(message)} is no event of permits")
     folded.permits[queue] = permits_row(message.at, message.by, message.event)
+
+
+def _fold_trimmed(folded: Folded, seq: int, message: Envelope | Unknown) -> None:
+    if isinstance(message, Unknown):
+        return
+    if not isinstance(message.event, Trimmed):
+        raise Strange(f"{_kind(message)} is no event of the history")
+    folded.trimmed.append((seq, message.event))
 
 
 def _fold_query(folded: Folded, message: Envelope | Unknown, name: str) -> None:

@@ -22,14 +22,14 @@ from ..core.bus.stream import Stream, StreamInfo
 from ..core.errors import Conflict
 from ..core.past import Moment
 from ..core.ports import BusAway, Stored
-from ..core.subjects import SAMPLES_STREAM, TELEMETRY_STREAM
+from .history.compact import Compacted, adopt, compact, copy_of, discard, is_wasteful
+from .history.trim import step
+from .identity import FORGET, check_identity, is_shorter
 from .inbox import Inbox, Rhythm
 from .projection import FAR, Batch, Projection
 from .readers import Readers, being_opened
 from .samples.roll_up import KEEP_SECONDS, LOOK_SECONDS, Housekeeping
-from .samples.write import forget_samples_after
-from .store import REBUILD, Answer, Database, Failed, Position, Question, room
-from .telemetry import forget_after
+from .store import Answer, Database, Failed, Position, Question, room
 
 T = TypeVar("T")
 Say = Callable[[str], None]
@@ -84,16 +84,18 @@ class Follower:
 
     async def open(self) -> None:
         """Open the file and look at the streams. Raises `Conflict` if they do not fit together."""
+        discard(self._path)
+        seen = await self._look()
         streams = {
-            stream.name: Position(info.created, info.state.last_seq)
-            for stream, info in await self._look()
+            stream.name: Position(info.created, info.state.last_seq) for stream, info in seen
         }
         self._created = {name: position.created for name, position in streams.items()}
-        self._projection = await self._in_thread(lambda: self._open(streams))
+        gone = {stream.name: info.state.first_seq - 1 for stream, info in seen}
+        self._projection = await self._in_thread(lambda: self._open(streams, gone))
         self._readers = Readers(self._projection.database)
         self._tell_position()
 
-    def _open(self, streams: dict[str, Position]) -> Projection:
+    def _open(self, streams: dict[str, Position], gone: dict[str, int]) -> Projection:
         database = Database(self._path, checkpoint=self._rhythm.checkpoint)
         try:
             known = database.positions()
@@ -107,6 +109,10 @@ class Follower:
                     FORGET[name](database, streams[name].seq)
                 else:
                     check_identity(name, position, streams[name])
+            # What a stream no longer has will not come: nobody is to wait for it.
+            for name, position in database.positions().items():
+                if position.seq < gone[name]:
+                    database.move(name, gone[name])
             return Projection(database)
         except BaseException:
             database.close()
@@ -178,6 +184,8 @@ class Follower:
                     group.create_task(self._watch())
                     group.create_task(self._keep_house())
                     group.create_task(self._flush(*inboxes))
+            except* Compacted:
+                pass
             except* Conflict as conflicts:
                 raise conflicts.exceptions[0] from None
             except* (Failed, ApiError) as failures:
@@ -192,6 +200,8 @@ class Follower:
 
     async def _reopen(self) -> None:
         await self._close()
+        if saved := await self._in_thread(lambda: adopt(self._path)):
+            self._say(f"the database gave back {saved / 2**20:,.1f} MiB")
         while self._projection is None:
             try:
                 await self.open()
@@ -254,10 +264,24 @@ class Follower:
         projection = self._projection
         assert projection is not None
         housekeeping = Housekeeping(projection.database, self._keep)
+        if self._rhythm.trims:
+            await self._compact(projection.database)  # what a process that was killed left undone
         while True:
             await self._wait_for_room()
             await self._in_thread(housekeeping.look)
+            if self._rhythm.trims and await self._in_thread(
+                lambda: step(projection.database, projection.telemetry)
+            ):
+                await self._compact(projection.database)
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _compact(self, database: Database) -> None:
+        """Give back the room that retention left empty, if that is much."""
+        if await self._in_thread(lambda: is_wasteful(database)):
+            snapshot = copy_of(self._path)
+            await self.copy(snapshot)
+            await compact(snapshot, self._path)
+            raise Compacted
 
     async def _wait_for_room(self) -> None:
         said = False
@@ -327,31 +351,6 @@ class Follower:
                 return await self._look()
             except (BusAway, ApiError):
                 await asyncio.sleep(WATCH_SECONDS)
-
-
-FORGET = {TELEMETRY_STREAM: forget_after, SAMPLES_STREAM: forget_samples_after}
-"""How what a stream has lost is undone. The lifecycle stream loses nothing."""
-
-
-def is_shorter(name: str, known: Position, now: Position) -> bool:
-    """Whether a stream lost its end, as those do that wait for no disk when a server is killed."""
-    return name in FORGET and known.created == now.created and known.seq > now.seq
-
-
-def check_identity(name: str, known: Position, now: Position) -> None:
-    """Raise `Conflict` unless a stream is the one that was read before."""
-    if known.created == now.created and known.seq <= now.seq:
-        return
-    why = (
-        f"it was made at {now.created}, the one that was read at {known.created}"
-        if known.created != now.created
-        else f"it ends at {now.seq}, and {known.seq} was read already"
-    )
-    raise Conflict(
-        f"the stream {name} is not the one that the database was made from",
-        why=why,
-        fix=f"{REBUILD} makes a new database from this stream",
-    )
 
 
 @asynccontextmanager

@@ -20,7 +20,8 @@ class Rhythm(msgspec.Struct, frozen=True):
     """How much is gathered before it is written, and how much WAL there may be.
 
     Samples come all the time, and to write them costs the more the fewer they are: as long as
-    nobody asks they are gathered for `samples` seconds.
+    nobody asks they are gathered for `samples` seconds. Whether retention is carried out on the
+    way is `trims`.
     """
 
     seconds: float = FLUSH_SECONDS
@@ -28,6 +29,7 @@ class Rhythm(msgspec.Struct, frozen=True):
     messages: int = FLUSH_MESSAGES
     size: int = FLUSH_BYTES
     checkpoint: str = "64MB"
+    trims: bool = True
 
 
 class Inbox:

@@ -22,10 +22,13 @@ from ..core.ports import Stored
 from ..core.sdk.author import Author
 from ..core.sdk.neighbours import Neighbours
 from ..core.sdk.ready import tell_ready
+from ..core.sdk.trim import Ages
 from ..core.subjects import question
 from .answers import Answers
 from .cells import Cells
 from .follow import Follower, following
+from .history.by_age import trim_by_age
+from .history.export import Exports
 from .rebuild import rebuild_database
 from .samples.roll_up import KEEP_SECONDS
 from .snapshots import Snapshots
@@ -45,13 +48,15 @@ async def run(
     rebuild: bool = False,
     verify: bool = False,
     keep_samples: float = KEEP_SECONDS,
+    trim: Ages | None = None,
     on_ready: OnReady | None = None,
 ) -> int:
     """Project until SIGTERM or SIGINT; returns the exit status.
 
     `store` is the folder of the database. `rebuild` makes a new database from the log, puts it
     in the place of the old one and returns; `verify` compares the database with the log and
-    returns 1 if they differ. Samples stay `keep_samples` seconds in full. A database of an older
+    returns 1 if they differ. Samples stay `keep_samples` seconds in full,
+    and what is older than `trim` says goes. A database of an older
     evq is rebuilt first. Raises `Conflict` if
     another process holds the database or if it does not belong to the log, and whatever
     `connect` raises.
@@ -66,19 +71,26 @@ async def run(
         if verify:
             return await _until(stop, verify_database(bus, path, _say))
         try:
-            return await _project(bus, path, stop, keep_samples, on_ready)
+            return await _project(bus, path, stop, keep_samples, trim, on_ready)
         except OldSchema as old:
             _say(f"{old}; it is rebuilt from the log")
             if status := await _until(stop, rebuild_database(bus, path, _say, keep_samples)):
                 return status
-            return 0 if stop.is_set() else await _project(bus, path, stop, keep_samples, on_ready)
+            if stop.is_set():
+                return 0
+            return await _project(bus, path, stop, keep_samples, trim, on_ready)
 
 
 async def _project(
-    bus: Bus, path: Path, stop: asyncio.Event, keep_samples: float, on_ready: OnReady | None
+    bus: Bus,
+    path: Path,
+    stop: asyncio.Event,
+    keep_samples: float,
+    trim: Ages | None,
+    on_ready: OnReady | None,
 ) -> int:
     async with following(bus, path, _say, keep=keep_samples) as follower:
-        return await _until(stop, _serve(bus, follower, path, on_ready))
+        return await _until(stop, _serve(bus, follower, path, trim, on_ready))
 
 
 async def _look_after_agents(bus: Bus) -> None:
@@ -97,19 +109,25 @@ async def _look_after_agents(bus: Bus) -> None:
         await asyncio.sleep(LEASE)
 
 
-async def _serve(bus: Bus, follower: Follower, path: Path, on_ready: OnReady | None) -> int:
+async def _serve(
+    bus: Bus, follower: Follower, path: Path, trim: Ages | None, on_ready: OnReady | None
+) -> int:
     snapshots, cells = Snapshots(path.with_name("snapshots"), follower.copy), Cells()
     answers = Answers(follower, snapshots, cells)
+    exports = Exports(follower, snapshots, path.with_name("exports"))
     cells.warm()
     try:
         async with (
             bus.calls.serve(question("named"), answers.named),
             bus.calls.serve(question("sql"), answers.sql),
+            bus.calls.serve(question("export"), exports.export),
             bus.calls.serve(question("position"), answers.position),
         ):
             if on_ready:
                 on_ready()
-            await first_of(follower.run(), _look_after_agents(bus))
+            await first_of(
+                follower.run(), _look_after_agents(bus), trim_by_age(bus, follower, trim)
+            )
     finally:
         await cells.close()
         snapshots.close()
@@ -153,13 +171,13 @@ def _ready() -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run with `--store DIR`, `--keep-samples SECONDS`, `--rebuild` or `--verify`; returns the exit
-    status.
+    """Run with `--store DIR`, `--keep-samples SECONDS`, `--trim AGES`, `--rebuild` or `--verify`;
+    returns the exit status.
 
     The login is the JSON in EVQ_LOGIN: everybody on the machine can read arguments.
     """
     try:
-        store, keep_samples, flags = _parse(arguments)
+        store, keep_samples, trim, flags = _parse(arguments)
         login = _login()
         work = run(
             login,
@@ -167,6 +185,7 @@ def main(arguments: Sequence[str]) -> int:
             rebuild="--rebuild" in flags,
             verify="--verify" in flags,
             keep_samples=keep_samples,
+            trim=trim,
             on_ready=_ready,
         )
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
@@ -186,16 +205,18 @@ def _login() -> Login:
         ) from error
 
 
-def _parse(arguments: Sequence[str]) -> tuple[Path, float, set[str]]:
-    store, keep_samples, flags = Path("."), KEEP_SECONDS, set()
+def _parse(arguments: Sequence[str]) -> tuple[Path, float, Ages | None, set[str]]:
+    store, keep_samples, trim, flags = Path("."), KEEP_SECONDS, None, set()
     rest = iter(arguments)
     for word in rest:
         if word == "--store":
             store = Path(next(rest, "."))
         elif word == "--keep-samples":
             keep_samples = float(next(rest, KEEP_SECONDS))
+        elif word == "--trim":
+            trim = msgspec.json.decode(next(rest, "{}"), type=Ages)
         elif word in ("--rebuild", "--verify"):
             flags.add(word)
         else:
             raise UsageError(f"{word} is no option of the projector", fix="--store DIR")
-    return store, keep_samples, flags
+    return store, keep_samples, trim, flags

@@ -13,7 +13,12 @@ from ..core.fleet.agent_record import AgentRecord
 from ..core.ports import Stored
 from ..core.queueing.queues import QueueState
 from ..core.state import Ended, Task
-from ..core.subjects import LIFECYCLE_STREAM, SAMPLES_STREAM, TELEMETRY_STREAM
+from ..core.subjects import (
+    HISTORY_EVENTS,
+    LIFECYCLE_STREAM,
+    SAMPLES_STREAM,
+    TELEMETRY_STREAM,
+)
 from .fold import (
     Folded,
     Heard,
@@ -24,6 +29,7 @@ from .fold import (
     sort_telemetry,
     task_of,
 )
+from .history.trim import note
 from .rows import (
     AttemptRow,
     PackageRow,
@@ -64,6 +70,17 @@ class Batch(msgspec.Struct, frozen=True):
 
     def __len__(self) -> int:
         return len(self.lifecycle) + len(self.telemetry) + len(self.samples)
+
+    def around_trim(self) -> tuple[Batch, Batch] | None:
+        """Two batches, the first of which ends with an event of retention: what that is about is
+        found out as of then. Null if none is in the way."""
+        for number, stored in enumerate(self.lifecycle[:-1], 1):
+            if stored.subject == HISTORY_EVENTS:
+                return (
+                    Batch(self.lifecycle[:number]),
+                    replace(self, lifecycle=self.lifecycle[number:]),
+                )
+        return None
 
     def halves(self) -> tuple[Batch, Batch]:
         """Two batches that make this one, to be applied one after the other."""
@@ -126,20 +143,25 @@ class Projection:
         A message whose values the database cannot hold becomes a dead letter; the batch is cut
         into halves until it is found. Raises `Failed`; then open the file again.
         """
+        if parts := batch.around_trim():
+            return self._both(*parts)
         try:
             return self._write(batch)
         except Unfit as error:
             self._forget()
             if len(batch) > 1:
                 first, second = batch.halves()
-                early = self.apply(first)
-                # Telemetry stays in order: nothing may overtake what waits.
-                if early:
-                    self.apply(replace(second, telemetry=()))
-                    return [*early, *second.telemetry]
-                return self.apply(second)
+                return self._both(first, second)
             self._bury(batch, str(error))
             return ()
+
+    def _both(self, first: Batch, second: Batch) -> Sequence[Stored]:
+        early = self.apply(first)
+        # Telemetry stays in order: nothing may overtake what waits.
+        if early:
+            self.apply(replace(second, telemetry=()))
+            return [*early, *second.telemetry]
+        return self.apply(second)
 
     def _write(self, batch: Batch) -> Sequence[Stored]:
         with self.database.transaction():
@@ -196,6 +218,8 @@ class Projection:
         database.append("_saved_queries", saved)
         database.append("_events", folded.events)
         database.append("_dead_letters", folded.dead)
+        for seq, event in folded.trimmed:
+            note(database, seq, event)
         database.move(LIFECYCLE_STREAM, messages[-1].seq)
         return folded
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from contextlib import suppress
@@ -11,13 +12,17 @@ from pathlib import Path
 from ..core.bus.connect import Bus
 from ..core.subjects import SAMPLES_STREAM, TELEMETRY_STREAM
 from .follow import Follower, Say, following
+from .history.trim import step
+from .history.trim import take_over as take_over_curves
 from .inbox import Rhythm
 from .samples.roll_up import KEEP_SECONDS
 from .samples.write import take_over
 from .store import Database, Failed
 from .telemetry import sum_up
 
-RHYTHM = Rhythm(seconds=0.5, samples=0.5, messages=40_000, size=64 * 2**20, checkpoint="512MB")
+RHYTHM = Rhythm(
+    seconds=0.5, samples=0.5, messages=40_000, size=64 * 2**20, checkpoint="512MB", trims=False
+)
 _TELL_SECONDS = 5.0
 
 # The tables of telemetry, and how to tell the rows from before the stream's first message.
@@ -58,6 +63,7 @@ async def rebuild_database(
                 lambda database: _take_over(database, path, said, seen, say)
             )
             await _reach_the_end(bus, follower, say)
+            await follower.alone(lambda database: _settle(database, held))
             counts = await follower.alone(lambda database: _replace(database, path, held))
             messages = sum(follower.position)
     finally:
@@ -111,6 +117,19 @@ def _copy_telemetry(database: Database, first: int, say: Say) -> None:
             if rows:
                 say(f"took over {rows:,} rows of {table} that the stream no longer holds")
         sum_up(database, 0)
+        _take_over_lineage(database)
+
+
+def _take_over_lineage(database: Database) -> None:
+    """Copies of telemetry can go on: the same stream gives the same rows."""
+    if database.rows(
+        "SELECT 1 FROM duckdb_tables() WHERE database_name = 'old' AND table_name = '_lineage'"
+    ):
+        database.execute(
+            "UPDATE _lineage SET name = old.name FROM old._lineage AS old"
+            " WHERE old.stream = _lineage.stream AND old.stream = $1",
+            [TELEMETRY_STREAM],
+        )
 
 
 async def _reach_the_end(bus: Bus, follower: Follower, say: Say) -> None:
@@ -134,6 +153,14 @@ async def _reach_the_end(bus: Bus, follower: Follower, say: Say) -> None:
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running
+
+
+def _settle(database: Database, held: bool) -> None:
+    """Carry out what retention asks for, as it was carried out in the old database."""
+    step(database, database.positions()[TELEMETRY_STREAM].seq, math.inf)
+    if held and TELEMETRY_STREAM in _same_streams(database):
+        with suppress(Failed):  # the old one may be too different
+            take_over_curves(database)
 
 
 def _replace(database: Database, path: Path, held: bool) -> list[tuple[str, int]]:

@@ -43,7 +43,7 @@ _CLONE_NEWNET = 0x40000000
 
 class Order(msgspec.Struct, frozen=True):
     """What to do: `timeout` is in seconds, `memory` in bytes, `rows` how many are allowed; the
-    rest is as in `questions.Sql`."""
+    rest is as in `questions.Sql`. `path` is a snapshot, or the folder of an export's edition."""
 
     path: str
     text: str
@@ -66,26 +66,23 @@ class Refusal(msgspec.Struct, frozen=True):
 
 def main() -> None:
     """Wait for the order, carry it out, end."""
-    _renounce()
+    renounce()
     line = sys.stdin.buffer.readline()
     if not line:
         return
     order = msgspec.json.decode(line, type=Order)
     out = sys.stdout.buffer
     try:
-        _limit(order)
-        for kind, data in _carry_out(order):
+        for kind, data in carry_out(order):
             _write(out, kind, data)
         _write(out, END, b"")
     except QueryFailed as error:
         _refuse(out, error)
-    except MemoryError:
-        _refuse(out, _too_large())
     except BrokenPipeError:
         pass
     except Exception as error:
         # Whatever else it was: a process that ends without a word helps nobody.
-        _refuse(out, _unexpected(error))
+        _refuse(out, unexpected(error))
     finally:
         # Not the usual end: it would wait for DuckDB's threads and warn about open results.
         os._exit(0)
@@ -105,7 +102,7 @@ def _refuse(out: BinaryIO, error: QueryFailed) -> None:
 # --- the process's own rights -----------------------------------------------------------------
 
 
-def _renounce() -> None:
+def renounce() -> None:
     """Give up what the query will not need. What the kernel does not grant, is done without."""
     if sys.platform != "linux":
         return
@@ -126,7 +123,7 @@ def _limit(order: Order) -> None:
     _lower(resource.RLIMIT_CPU, int(order.timeout * order.threads) + 2)
     _lower(resource.RLIMIT_FSIZE, 0)
     _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_NOFILE, 64)
+    _lower(resource.RLIMIT_NOFILE, 4096 if os.path.isdir(order.path) else 64)
 
 
 def _mapped() -> int:
@@ -148,10 +145,22 @@ def _lower(limit: int, value: int) -> None:
 # --- the query --------------------------------------------------------------------------------
 
 
-def _carry_out(order: Order) -> Iterator[tuple[bytes, bytes]]:
-    began = time.monotonic()
-    connection = _connect(order)
+def carry_out(order: Order) -> Iterator[tuple[bytes, bytes]]:
+    """The frames of an answer, made within the order's limits, which stay with the process.
+
+    Raises `QueryFailed`.
+    """
     try:
+        _limit(order)
+        yield from _answer(order)
+    except MemoryError as error:
+        raise _too_large() from error
+
+
+def _answer(order: Order) -> Iterator[tuple[bytes, bytes]]:
+    began = time.monotonic()
+    try:
+        connection = _connect(order)
         statement = _only_statement(connection, order.text)
         if order.only_names:
             yield HEAD, msgspec.json.encode([Column("name", "VARCHAR")])
@@ -174,9 +183,10 @@ def _carry_out(order: Order) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _connect(order: Order) -> duckdb.DuckDBPyConnection:
+    is_export = os.path.isdir(order.path)
     connection = duckdb.connect(
-        order.path,
-        read_only=True,
+        ":memory:" if is_export else order.path,
+        read_only=not is_export,
         config={
             "threads": str(order.threads),
             "memory_limit": f"{order.memory}B",
@@ -188,10 +198,18 @@ def _connect(order: Order) -> duckdb.DuckDBPyConnection:
     )
     connection.execute(f"SET max_execution_time = {int(order.timeout * 1000)}")
     connection.execute("SET TimeZone = 'UTC'")
+    if is_export:
+        # What the folder holds may be read, and nothing else: views.sql is no more trusted than
+        # the query is.
+        os.chdir(order.path)
+        connection.execute("SET allowed_directories = [$folder]", {"folder": os.getcwd() + "/"})
     if order.moment:
         _look_back(connection, order.moment)
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
+    if is_export:
+        with open("views.sql", encoding="utf-8") as script:
+            connection.execute(script.read())
     return connection
 
 
@@ -308,7 +326,8 @@ def _too_large() -> QueryFailed:
     )
 
 
-def _unexpected(error: Exception) -> QueryFailed:
+def unexpected(error: Exception) -> QueryFailed:
+    """Whatever else may go wrong."""
     return QueryFailed(
         "the query ended in a way that evq did not expect",
         why=f"{type(error).__name__}: {error}",

@@ -9,6 +9,9 @@
 CREATE TABLE IF NOT EXISTS _positions (
     stream VARCHAR NOT NULL, created VARCHAR NOT NULL, seq BIGINT NOT NULL);
 
+-- Changes when rows that follow from a stream are taken back: a copy of them cannot go on.
+CREATE TABLE IF NOT EXISTS _lineage (stream VARCHAR NOT NULL, name VARCHAR NOT NULL);
+
 CREATE TABLE IF NOT EXISTS _tasks (
     origin BIGINT, seq BIGINT, task VARCHAR, name VARCHAR, queue VARCHAR, priority INTEGER,
     rank DOUBLE, size VARCHAR, state VARCHAR, submitter VARCHAR, "user" VARCHAR, host VARCHAR, tags VARCHAR[], params JSON,
@@ -90,6 +93,10 @@ CREATE TABLE IF NOT EXISTS _remarks (
 
 CREATE TABLE IF NOT EXISTS _progress (
     claim BIGINT, seq BIGINT, ts TIMESTAMP, done DOUBLE, total DOUBLE, text VARCHAR);
+
+-- What retention took away of an attempt, or takes away when telemetry is read as far as then.
+CREATE TABLE IF NOT EXISTS _trimmed (
+    claim BIGINT, seq BIGINT, telemetry BIGINT, metrics TIMESTAMP, logs TIMESTAMP, done BOOLEAN);
 
 -- Views ------------------------------------------------------------------------------------------
 

@@ -69,6 +69,13 @@ class Snapshots:
             if snapshot is not self._newest:
                 self._drop(snapshot)
 
+    def pause(self, position: tuple[int, int, int]) -> float:
+        """For how many seconds there will be no copy that knows of all up to `position`."""
+        newest = self._newest
+        if newest and any(has < want for has, want in zip(newest.position, position, strict=True)):
+            return max(0.0, self._not_before - time.monotonic())
+        return 0.0
+
     async def _fresh(self, position: tuple[int, int, int]) -> Snapshot:
         newest = self._newest
         if newest and (newest.position == position or time.monotonic() < self._not_before):

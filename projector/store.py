@@ -21,10 +21,10 @@ import duckdb
 import msgspec
 
 from ..core.errors import Conflict, EvqError
-from ..core.subjects import LIFECYCLE_STREAM
+from ..core.subjects import LIFECYCLE_STREAM, SAMPLES_STREAM
 from .samples.columns import schema as sample_schema
 
-VERSION = 11
+VERSION = 12
 """Raised with every change of the `SCHEMA`; an older file is rebuilt from the log."""
 
 SCHEMA = ("macros.sql", "schema.sql", "overviews.sql", "samples.sql")
@@ -134,8 +134,6 @@ class Tables:
 
     def append(self, table: str, rows: Sequence[msgspec.Struct], into: str | None = None) -> None:
         """Add rows, whose fields are the table's columns in order, to it or to one like it."""
-        if not rows:
-            return
         types = self._types[table]
         columns = ", ".join(_select(name, kind) for name, kind in types.items())
         self.append_by(
@@ -184,11 +182,8 @@ class Database(Tables):
 
     def _prepare(self) -> dict[str, dict[str, str]]:
         if "_version" not in self._read_types():
-            folder = resources.files(__package__)
             with self.transaction():
-                for file in SCHEMA:
-                    self.execute(folder.joinpath(file).read_text("utf-8"))
-                for statement in sample_schema():
+                for statement in schema():
                     self.execute(statement)
                 self.execute(f"CREATE TABLE _version AS SELECT {VERSION} AS version")
         found = self.rows("SELECT version FROM _version")[0][0]
@@ -203,8 +198,7 @@ class Database(Tables):
 
     def close(self) -> None:
         """Close the file; whatever goes wrong then has been committed before."""
-        with suppress(duckdb.Error):
-            self._connection.close()
+        super().close()
         self._file.close()
 
     # --- positions ----------------------------------------------------------------------------
@@ -217,6 +211,13 @@ class Database(Tables):
     def start(self, stream: str, created: str) -> None:
         """Begin to read a stream."""
         self.execute("INSERT INTO _positions VALUES ($1, $2, 0)", [stream, created])
+        self.execute("INSERT INTO _lineage VALUES ($1, $2)", [stream, created])
+        if stream == SAMPLES_STREAM:
+            self.break_lineage(stream)  # what is summed up together depends on when
+
+    def break_lineage(self, stream: str) -> None:
+        """Tell copies that rows of a stream were taken back or summed up otherwise, with that."""
+        self.execute("UPDATE _lineage SET name = uuid() WHERE stream = $1", [stream])
 
     def move(self, stream: str, seq: int) -> None:
         """Set a stream's position; in the transaction of the rows that follow from it."""
@@ -321,6 +322,15 @@ def _answer(
     result = connection.execute(sql, dict(parameters))
     columns = [(column[0], str(column[1])) for column in result.description]
     return Answer(columns, result.fetchall())
+
+
+def schema() -> Iterator[str]:
+    """The statements that make all tables and views."""
+    folder = resources.files(__package__)
+    for file in SCHEMA:
+        for statement in duckdb.extract_statements(folder.joinpath(file).read_text("utf-8")):
+            yield statement.query
+    yield from sample_schema()
 
 
 def room(path: Path) -> int:

@@ -113,3 +113,4 @@ def forget_after(database: Database, seq: int) -> None:
             "DELETE FROM _dead_letters WHERE stream = $1 AND seq > $2", [TELEMETRY_STREAM, seq]
         )
         database.move(TELEMETRY_STREAM, seq)
+        database.break_lineage(TELEMETRY_STREAM)

@@ -22,11 +22,13 @@ from ..core import wire
 from ..core.bus.connect import Bus
 from ..core.bus.stream import Stream
 from ..core.errors import NotFound
-from ..core.events import Log, Metric
+from ..core.events import Envelope, Log, Metric
 from ..core.handle import absorb, from_hint, load_queues
 from ..core.ports import Stored
+from ..core.retention import Trimmed
 from ..core.state import Task
 from ..core.subjects import (
+    HISTORY_EVENTS,
     LIFECYCLE_STREAM,
     SAMPLES_STREAM,
     TELEMETRY_STREAM,
@@ -36,7 +38,9 @@ from ..core.subjects import (
     query_events,
 )
 from . import saved
-from .follow import Say, check_identity
+from .follow import Say
+from .history.verify import Curves, Trims, add_points, compare_curves
+from .identity import check_identity
 from .past.verify import compare_events
 from .rows import attempt_row, phase_rows, queue_row, task_row
 from .samples.verify import compare_samples
@@ -53,12 +57,16 @@ async def verify_database(bus: Bus, path: Path, say: Say) -> int:
     try:
         positions = database.positions()
         await _check_streams(bus, positions)
-        differences = await _compare_lifecycle(bus, database, positions[LIFECYCLE_STREAM].seq, say)
+        trims = Trims()
+        end = positions[LIFECYCLE_STREAM].seq
+        differences = await _compare_lifecycle(bus, database, end, trims, say)
         differences += await _compare_queues(bus, database, positions[LIFECYCLE_STREAM].seq)
         log = _messages(bus.log, positions[LIFECYCLE_STREAM].seq)
         differences += await compare_events(database, log)
         differences += await _compare_saved(bus, database, positions[LIFECYCLE_STREAM].seq)
-        differences += await _compare_telemetry(bus, database, positions[TELEMETRY_STREAM].seq)
+        differences += await _compare_telemetry(
+            bus, database, positions[TELEMETRY_STREAM].seq, trims
+        )
         differences += await _compare_samples(bus, database, positions[SAMPLES_STREAM].seq)
     finally:
         database.close()
@@ -106,18 +114,28 @@ async def _messages(stream: Stream, last: int) -> AsyncIterator[Stored]:
 # --- lifecycle --------------------------------------------------------------------------------
 
 
-async def _compare_lifecycle(bus: Bus, database: Database, last: int, say: Say) -> list[str]:
+async def _compare_lifecycle(
+    bus: Bus, database: Database, last: int, trims: Trims, say: Say
+) -> list[str]:
     passes = database.rows("SELECT count(*) FROM _tasks")[0][0] // TASKS_AT_ONCE + 1
     differences: list[str] = []
     for part in range(passes):
         tasks: dict[str, Task] = {}
         async for stored in _messages(bus.log, last):
-            if _part(stored.subject.rsplit(".", 1)[1], passes) == part:
+            if stored.subject == HISTORY_EVENTS:
+                _note_trim(trims, stored, tasks)
+            elif _part(stored.subject.rsplit(".", 1)[1], passes) == part:
                 _fold_one(tasks, stored)
         found = await asyncio.to_thread(_compare, database, tasks, part, passes)
         differences += found
         say(f"{len(tasks):,} tasks compared, part {part + 1} of {passes}")
     return differences
+
+
+def _note_trim(trims: Trims, stored: Stored, tasks: dict[str, Task]) -> None:
+    message = wire.decode(stored.data)
+    if isinstance(message, Envelope) and isinstance(message.event, Trimmed):
+        trims.note(message.event, tasks.values())
 
 
 def _part(name: str, passes: int) -> int:
@@ -216,8 +234,10 @@ async def _compare_saved(bus: Bus, database: Database, last: int) -> list[str]:
 # --- telemetry --------------------------------------------------------------------------------
 
 
-async def _compare_telemetry(bus: Bus, database: Database, last: int) -> list[str]:
+async def _compare_telemetry(bus: Bus, database: Database, last: int, trims: Trims) -> list[str]:
     """Compare how many points and lines each task has, as far back as the stream reaches."""
+    trims.forget({claim for (claim,) in database.rows("SELECT claim FROM _trimmed WHERE NOT done")})
+    curves: Curves = {}
     claims = {
         claim: (task, attempt)
         for claim, task, attempt in await asyncio.to_thread(
@@ -236,12 +256,24 @@ async def _compare_telemetry(bus: Bus, database: Database, last: int) -> list[st
         if claims.get(record.claim) != (task, record.attempt):
             continue
         if isinstance(record, Metric):
-            points[task] += len(record.at)
+            if record.claim in trims.thinned:
+                add_points(curves, record)
+            else:
+                points[task] += len(record.at)
         elif len(record.at) == len(record.text) == len(record.stream):
-            lines[task] += len(record.at)
+            bound, before = trims.dropped.get(record.claim, (0, 0))
+            lines[task] += sum(stored.seq > bound or at >= before for at in record.at)
     return await asyncio.to_thread(
         lambda: (
-            _count_differences(database, "points", "_metrics WHERE place >> 20", first, points)
+            _count_differences(
+                database,
+                "points",
+                "(FROM _metrics WHERE claim NOT IN (SELECT claim FROM _trimmed"
+                " WHERE done AND metrics IS NOT NULL)) WHERE place >> 20",
+                first,
+                points,
+            )
+            + (compare_curves(database, curves, claims) if first <= 1 else [])
             + _count_differences(database, "log lines", "_logs WHERE seq", first, lines)
         )
     )

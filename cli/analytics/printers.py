@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -20,6 +21,12 @@ class Printer:
     """Prints an answer part by part."""
 
     names: list[str]
+
+    def print(self, parts: Iterable[Head | list[list[Any]]]) -> None:
+        """Print a whole answer."""
+        for part in parts:
+            self.part(part)
+        self.end()
 
     def part(self, part: Head | list[list[Any]]) -> None:
         """The next part of the answer came."""

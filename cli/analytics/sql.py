@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +20,7 @@ from ..options import as_of_option, json_option
 from ..session import call
 from ..submit.request import pairs
 from . import saved
+from .local import answer
 from .printers import ChartPrinter, CsvPrinter, JsonPrinter, Printer, TablePrinter
 
 if TYPE_CHECKING:
@@ -65,9 +67,16 @@ class SqlCommand(click.Command):
 @click.option("--delete", metavar="NAME", help="Delete a saved query.")
 @click.option("--undo", metavar="NAME", help="Take back what was last done to a saved query.")
 @as_of_option
+@click.option(
+    "--local",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Ask the export in DIR instead of a server.",
+)
 @json_option
 def sql(
     words: tuple[str, ...],
+    local: Path | None,
     as_csv: bool,
     plot: str | None,
     timeout: str,
@@ -97,6 +106,7 @@ def sql(
       evq sql --as-of "10m ago" "select task, state, agent from tasks"
       evq sql --save slow 'from tasks where run_seconds > $seconds' seconds=3600
       evq sql - --csv < query.sql > rows.csv
+      evq sql --local ~/history "select state, count(*) from tasks group by state"
     """
     if sum(map(bool, (as_csv, as_json, plot))) > 1:
         raise UsageError("--csv, --json and --plot do not go together", fix="choose one")
@@ -112,9 +122,21 @@ def sql(
     if save:
         return saved.save(save, text, params, about=about, chart=plot or "", replace=replace)
     question = _question(text, units.seconds(timeout), params)
-    if plot:
+    if local and as_of:
+        raise UsageError("an export is of one moment", fix="take --as-of or --local out")
+    if plot and not local:
         return call(lambda client: _plot(client, question, plot), as_of=as_of)
-    printer = CsvPrinter() if as_csv else JsonPrinter() if as_json else TablePrinter()
+    printer = (
+        ChartPrinter(plot)
+        if plot
+        else CsvPrinter()
+        if as_csv
+        else JsonPrinter()
+        if as_json
+        else TablePrinter()
+    )
+    if local:
+        return printer.print(answer(local, question))
     return call(lambda client: _ask(client, question, printer), as_of=as_of)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import click
+import msgspec
 
+from ...core.sdk.trim import Ages
 from ..session import settings_with
 from ..submit.launch import become
 
@@ -25,4 +27,6 @@ def projector(store: str | None, rebuild: bool, verify: bool) -> None:
     known = settings_with(store=store)
     flags = [name for name, on in (("--rebuild", rebuild), ("--verify", verify)) if on]
     keep = ["--keep-samples", f"{known.keep_samples:g}"]
-    become("evq.projector", ["--store", known.store, *keep, *flags], known)
+    ages = Ages(known.trim_metrics, known.trim_logs, known.trim_minutes)
+    trim = ["--trim", msgspec.json.encode(ages).decode()] if ages else []
+    become("evq.projector", ["--store", known.store, *keep, *trim, *flags], known)

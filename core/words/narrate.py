@@ -15,6 +15,7 @@ from ..queueing.queues import (
     QueueState,
     rules_text,
 )
+from ..retention import Trimmed
 from ..saved_queries import QueryDeleted, QuerySaved
 from ..spec import argv_text
 from ..wire import Broken, Unknown
@@ -72,6 +73,8 @@ def _words(event: events.Event) -> str:
             return f"moved to {where} of {event.queue}, priority {event.priority}: {event.reason}"
         case events.Dequeued(reason):
             return f"taken out of its queue: {reason}"
+        case Trimmed():
+            return f"the history is trimmed: {event.reason}"
         case Permits():
             return f"{limit_text(event)}: {event.reason}"
         case events.Again(task):

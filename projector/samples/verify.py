@@ -63,9 +63,16 @@ def _minutes_and_hours(database: Database) -> tuple[Readings, Readings]:
     minutes: Readings = Counter()
     hours: Readings = Counter()
     mark = last_mark(database, HOUR)
+    # Minutes from before may have gone, whole hours of them at once.
+    ((gone,),) = database.rows(
+        "SELECT coalesce(max((data->>'minutes')::BIGINT), 0) FROM _events WHERE kind = 'trimmed'"
+    )
+    kept = f"ts >= date_trunc('hour', make_timestamp({gone}::BIGINT))"
     for kind in KINDS:
-        minutes += _sums(database, kind.name, f"{kind.rolled(MINUTE)} WHERE seq <= {mark}")
-        hours += _sums(database, kind.name, kind.rolled(HOUR))
+        minutes += _sums(
+            database, kind.name, f"{kind.rolled(MINUTE)} WHERE seq <= {mark} AND {kept}"
+        )
+        hours += _sums(database, kind.name, f"{kind.rolled(HOUR)} WHERE {kept}")
     return minutes, hours
 
 

@@ -51,6 +51,7 @@ def forget_samples_after(database: Database, seq: int) -> None:
             "DELETE FROM _dead_letters WHERE stream = $1 AND seq > $2", [SAMPLES_STREAM, seq]
         )
         database.move(SAMPLES_STREAM, seq)
+        database.break_lineage(SAMPLES_STREAM)
 
 
 def last_mark(database: Database, unit: str) -> int:

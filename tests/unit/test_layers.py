@@ -15,7 +15,12 @@ MAY_IMPORT = {"core": (), "agent": ("core",), "projector": ("core",), "cli": ("c
 
 ONLY_IN = {
     "nats": ("core/bus/",),
-    "duckdb": ("projector/store.py", "projector/sandbox.py", "projector/parser.py"),
+    "duckdb": (
+        "projector/store.py",
+        "projector/sandbox.py",
+        "projector/history/snapshot.py",
+        "projector/parser.py",
+    ),
     "docker": ("agent/containers/engine.py",),
     "psutil": ("agent/probe.py", "agent/machine/host.py"),
     "pynvml": ("agent/gpus/nvml.py",),

@@ -1,0 +1,71 @@
+"""Questions to an export on this machine, without a server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Timer
+from typing import Any
+
+import msgspec
+
+from ...core import errors
+from ...core.errors import EvqError, QueryFailed
+from ...core.history import Refusal, Word
+from ...core.questions import Head, Named, Sql
+
+_GRACE_SECONDS = 5.0
+"""For the start of the process, which then looks after its time by itself."""
+
+_NAMED_SECONDS = 600.0
+
+_part = msgspec.json.Decoder(Word | list[list[Any]])
+
+
+def answer(folder: Path, question: Named | Sql) -> Iterator[Head | list[list[Any]]]:
+    """The answer of the export in `folder`: a head, then lists of rows."""
+    from ...core.sdk.export import CURRENT, read_manifest
+
+    read_manifest(folder)
+    kind = "named" if isinstance(question, Named) else "sql"
+    seconds = question.timeout if isinstance(question, Sql) else _NAMED_SECONDS
+    edition = str((folder / CURRENT).resolve())
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-m", "evq.projector.local", edition, kind],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdin and process.stdout
+    executioner = Timer(seconds + _GRACE_SECONDS, process.kill)
+    executioner.start()
+    try:
+        process.stdin.write(msgspec.json.encode(question))
+        process.stdin.close()
+        for line in process.stdout:
+            match _part.decode(line):
+                case Word(refusal=Refusal() as refusal):
+                    raise _error(refusal)
+                case Word(head=Head() as head):
+                    yield head
+                case Word():
+                    return
+                case list() as rows:
+                    yield rows
+        raise QueryFailed(
+            "the query ended its process",
+            why=f"after {seconds:g} s, or at its limits of memory or CPU time",
+            fix="ask for less, or allow more time: --timeout 5m",
+        )
+    finally:
+        executioner.cancel()
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def _error(refusal: Refusal) -> EvqError:
+    kind = getattr(errors, refusal.kind, EvqError)
+    error: EvqError = kind(refusal.what, why=refusal.why, fix=refusal.fix)
+    return error
