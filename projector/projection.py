@@ -29,6 +29,7 @@ from .rows import (
     PackageRow,
     PhaseRow,
     attempt_row,
+    package_rows,
     phase_rows,
     queue_row,
     saved_query_row,
@@ -237,7 +238,7 @@ class Projection:
         if name is None or name in self._packages:
             return ()
         self._packages.add(name)
-        return [PackageRow(name, package.name, package.version) for package in packages]
+        return package_rows(name, packages)
 
     def _remember(self, folded: Folded) -> None:
         self._agents |= folded.agents

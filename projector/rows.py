@@ -380,6 +380,11 @@ def phase_rows(task: str, attempt: Attempt) -> Iterable[PhaseRow]:
         )
 
 
+def package_rows(name: str, packages: Iterable[Package]) -> Iterable[PackageRow]:
+    """The rows of the set of packages that has this name."""
+    return (PackageRow(name, package.name, package.version) for package in packages)
+
+
 def set_name(packages: tuple[Package, ...]) -> str | None:
     """The name of a set of packages, made from what is in it; null for none."""
     if not packages:

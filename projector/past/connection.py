@@ -8,8 +8,18 @@ from importlib import resources
 from typing import Any
 
 from ...core.past import Moment
+from ...core.state import Attempt
 from ...core.subjects import LIFECYCLE_STREAM
-from ..rows import attempt_row, phase_rows, queue_row, saved_query_row, task_row
+from ..rows import (
+    PackageRow,
+    attempt_row,
+    package_rows,
+    phase_rows,
+    queue_row,
+    saved_query_row,
+    set_name,
+    task_row,
+)
 from ..store import Tables
 from .refold import Recorded, damaged, refold_surroundings, refold_tasks
 
@@ -111,6 +121,15 @@ class Past:
         append("_tasks", [task_row(task) for task in tasks.values()], "_then_tasks")
         append("_attempts", [attempt_row(*one) for one in attempts], "_then_attempts")
         append("_phases", [row for one in attempts for row in phase_rows(*one)], "_then_phases")
+        append("_packages", list(self._new_packages(attempts)), "_then_packages")
+
+    def _new_packages(self, attempts: Iterable[tuple[str, Attempt]]) -> Iterable[PackageRow]:
+        """The rows of sets of packages that are not there yet."""
+        found = (attempt.environment.packages for _, attempt in attempts if attempt.environment)
+        sets = {name: packages for packages in found if (name := set_name(packages))}
+        known = self._rows("SELECT DISTINCT packages FROM _packages", None) if sets else ()
+        for name in sets.keys() - {name for (name,) in known}:
+            yield from package_rows(name, sets[name])
 
     def _fold_surroundings(self, moment: Moment) -> None:
         found = [*self._recorded(_OTHER_EVENTS, moment), *self._recorded(_LAST_PERMITS, moment)]

@@ -8,6 +8,7 @@ CREATE TEMP MACRO _seq() AS getvariable('moment_seq')::BIGINT;
 CREATE TEMP TABLE _then_tasks AS FROM present._tasks LIMIT 0;
 CREATE TEMP TABLE _then_attempts AS FROM present._attempts LIMIT 0;
 CREATE TEMP TABLE _then_phases AS FROM present._phases LIMIT 0;
+CREATE TEMP TABLE _then_packages AS FROM present._packages LIMIT 0;
 
 -- Agents, queues and saved queries are few: all of them are folded again.
 CREATE TEMP TABLE _agents AS FROM present._agents LIMIT 0;
@@ -27,6 +28,11 @@ CREATE TEMP VIEW _phases AS
 FROM present._phases WHERE claim <= _seq() AND task NOT IN (SELECT task FROM _then_tasks)
 UNION ALL FROM _then_phases;
 
+-- A set of packages that an attempt had for a moment only may stand nowhere else.
+CREATE TEMP VIEW _packages AS
+FROM present._packages
+UNION ALL FROM _then_packages WHERE packages NOT IN (SELECT packages FROM present._packages);
+
 CREATE TEMP VIEW _events AS FROM present._events WHERE seq <= _seq();
 
 CREATE TEMP VIEW _dead_letters AS
@@ -41,11 +47,15 @@ FROM present._metric_latest WHERE claim <= _seq() AND ts <= _now()
 UNION ALL
 SELECT claim, any_value(task), name, max(place), arg_max(ts, place), arg_max_null(step, place),
     arg_max(value, place), arg_min(value, place), min(value) FILTER (isfinite(value)),
-    max(value) FILTER (isfinite(value)), count(*)
+    max(value) FILTER (isfinite(value)), count(*), min(place), arg_min_null(step, place),
+    arg_min(ts, place)
 FROM _metrics
 WHERE (claim, name) IN (
     SELECT (claim, name) FROM present._metric_latest WHERE claim <= _seq() AND ts > _now())
 GROUP BY claim, name;
+
+CREATE TEMP VIEW _metric_pieces AS
+FROM present._metric_pieces WHERE claim <= _seq() AND ts <= _now();
 
 CREATE TEMP VIEW _remarks AS FROM present._remarks WHERE claim <= _seq() AND ts <= _now();
 

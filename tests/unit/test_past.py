@@ -65,8 +65,6 @@ QUESTIONS = {
     "why": {"task": f"{0:012}"},
     "show": {"task": f"{1:012}"},
     "wait_percentiles": {},
-    "gpu_hours": {},
-    "worker_use": {},
 }
 """With their parameters."""
 
