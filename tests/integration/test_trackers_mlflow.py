@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -300,8 +301,11 @@ async def test_the_server_comes_with_the_first_call_and_goes_with_its_agent(
     agent = start_agent([queue]).ready()
 
     def servers():
-        children = psutil.Process(agent.process.pid).children()
-        return [one for one in children if "evq.agent.trackers.mlflow" in one.cmdline()]
+        found = []
+        for one in psutil.Process(agent.process.pid).children():
+            with suppress(psutil.Error):  # it may end while it is looked at
+                found += [one] if "evq.agent.trackers.mlflow" in one.cmdline() else []
+        return found
 
     await queue.run("true")
     assert servers() == []
