@@ -68,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run with `--listen HOST:PORT`, the login being the JSON in EVQ_LOGIN; the exit status."""
     parser = argparse.ArgumentParser(prog="evq.projector.web")
     parser.add_argument("--listen", default=str(Address("127.0.0.1", USUAL_PORT)))
-    parser.add_argument("--store", type=Path, default=Path("."))
+    parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--tls-cert")
     parser.add_argument("--tls-key")
     parser.add_argument("--public-url", action="append", default=[])
