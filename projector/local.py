@@ -14,12 +14,12 @@ from contextlib import suppress
 
 import msgspec
 
-from ..core.errors import EvqError, NotFound
+from ..core.errors import EvqError, NotFound, UsageError
 from ..core.history import Refusal, Word
 from ..core.queries import Query, query_name, values_for
 from ..core.questions import Column, Head, Named, Sql
 from . import saved
-from .answers import own
+from .answers import MADE, own, parameters_for
 from .sandbox import HEAD, ROWS, Order, carry_out, renounce, unexpected
 
 NAMED_SECONDS = 600.0
@@ -68,8 +68,18 @@ def _sql(edition: str, kind: str, data: bytes) -> Sql:
     if kind == "sql":
         return msgspec.json.decode(data, type=Sql)
     question = msgspec.json.decode(data, type=Named)
-    query = own(question.name) or _saved(edition, query_name(question.name))
-    return Sql(query.text, NAMED_SECONDS, params=values_for(query, question.params))
+    if question.name in MADE:
+        raise UsageError(
+            f"@{question.name} cannot be asked of an export",
+            why="a projector makes it of several queries, for a screen",
+            fix='evq sql --local DIR "from metrics"',
+        )
+    if own(question.name):
+        text, params = parameters_for(question)
+    else:
+        query = _saved(edition, query_name(question.name))
+        text, params = query.text, values_for(query, question.params)
+    return Sql(text, NAMED_SECONDS, params=params)
 
 
 def _saved(edition: str, name: str) -> Query:

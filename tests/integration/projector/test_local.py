@@ -21,10 +21,11 @@ from evq.core.events import Outcome
 from evq.core.ports import Entry
 from evq.core.questions import Head, Named
 from evq.core.sdk.export import export
+from evq.projector.answers import MADE
 from evq.projector.catalogue import questions as known
 
-OF_THE_PROJECTOR = {"status"}
-"""Its file, its streams: not the history."""
+OF_THE_PROJECTOR = {"status", *MADE}
+"""Its file and its streams, and what it makes of several queries."""
 
 
 class Local:
@@ -81,7 +82,8 @@ async def test_a_named_question_has_the_servers_answer(
     await projector.start()
     task = await live(user)
     given = {"task": task.id, "prefix": task.id[:6], "tasks": f"[{task.id}]", "name": "loss",
-             "queue": "q", "agent": "a", "gpu": "GPU-0"}  # fmt: skip
+             "queue": "q", "agent": "a", "gpu": "GPU-0", "facet": "state",
+             "claim": task.attempts[0].claim}  # fmt: skip
     questions = [
         Named(
             name,
@@ -136,6 +138,8 @@ async def test_it_needs_no_server(local: Local) -> None:
     assert metric == {"first": 3.0, "min": 0.5, "max": 3.0}
     status, _, err = await local("@colours")
     assert (status, "there is no query @colours" in err) == (4, True)
+    status, _, err = await local("@curve")
+    assert (status, "cannot be asked of an export" in err) == (2, True)
     nowhere = Local(local.folder / "nowhere", local.folder)
     status, _, err = await nowhere("FROM tasks")
     assert (status, "holds no export" in err) == (4, True)
