@@ -196,7 +196,7 @@ async def test_sql_in_its_three_forms(evq: Any, projector: Any) -> None:
     assert len(table) == 251
     assert as_json == rows
     assert as_csv.splitlines()[:2] == ["name,count", '"a,0",0']
-    sent = {"text": "select 2", "timeout": 60.0, "params": {}, "only_names": False}
+    sent = {"text": "select 2", "timeout": 60.0, "params": {}, "only_names": False, "moment": None}
     assert asked[2] == sent | {"rows": asked[2]["rows"]}
     assert (asked[3]["name"], asked[3]["params"]) == ("queues", {"a": "b"})
 

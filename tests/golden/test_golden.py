@@ -23,6 +23,7 @@ from evq.core.handle import absorb
 from evq.core.ports import Stored
 from evq.core.queueing import queues
 from evq.core.queueing.permits import Permit, Permits
+from evq.core.retention import Trimmed
 from evq.core.saved_queries import QueryDeleted, QuerySaved
 from evq.core.spec import After, Code, Command, Gang, Module, Script, Spec
 from evq.core.state import Task
@@ -288,6 +289,8 @@ def record() -> list[Line]:
     saved = QuerySaved("slow", "select $s", "What is slow", (), {"s": 3}, "bar:a,b")
     recorder.put(subjects.query_events("slow"), saved, "ada@lab")
     recorder.put(subjects.query_events("slow"), QueryDeleted("slow", "fast now"), "ada@lab")
+    trimmed = Trimmed(reason="the disk is full", telemetry=7, metrics=1_700_000_000_000_000)
+    recorder.put(subjects.HISTORY_EVENTS, trimmed, "ada@lab")
     recorder.put(subjects.agent_events("w1"), events.AgentDraining("w1", "w1-6f1", "TERM"), "w1")
     recorder.put(subjects.agent_events("w1"), events.AgentDown("w1", "w1-6f1", "TERM"), "w1")
     return recorder.lines

@@ -14,11 +14,12 @@ from evq.cli.stack.embedded import Door
 @pytest.mark.parametrize(
     ("more", "names"),
     [
-        ({}, ["projector", "agent", "services"]),
-        ({"services": False}, ["projector", "agent"]),
-        ({"agent": False}, ["projector"]),
-        ({"projector": False}, ["agent", "services"]),
-        ({"queues": ("default", "services")}, ["projector", "agent"]),
+        ({}, ["projector", "agent", "services", "ui"]),
+        ({"services": False}, ["projector", "agent", "ui"]),
+        ({"agent": False}, ["projector", "ui"]),
+        ({"projector": False}, ["agent", "services", "ui"]),
+        ({"queues": ("default", "services")}, ["projector", "agent", "ui"]),
+        ({"ui": False}, ["projector", "agent", "services"]),
     ],
 )
 def test_what_runs_beside_the_server(
@@ -27,7 +28,8 @@ def test_what_runs_beside_the_server(
     plan = serve.Plan(store=tmp_path, **more)
     found = serve.members(plan, Door("127.0.0.1", 4222, "token"))
     assert [process.name for process in found] == names
-    # Nobody waits for services when all is brought up.
-    late = [process for process in found if not process.awaited]
-    assert [process.name for process in late] == [name for name in names if name == "services"]
-    assert all(process.argv[-2:] == ("--services", "--no-wait") for process in late)
+    # Nobody waits for services and the dashboard when all is brought up.
+    late = {process.name: process.argv for process in found if not process.awaited}
+    assert list(late) == [name for name in names if name in ("services", "ui")]
+    if "services" in late:
+        assert late["services"][-2:] == ("--services", "--no-wait")

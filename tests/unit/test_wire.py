@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evq.core import events, saved_queries, wire
+from evq.core import events, retention, saved_queries, wire
 from evq.core.events import Envelope, Event, Telemetry
 from evq.core.fleet import agents
 from evq.core.queueing import permits, queues
@@ -62,7 +62,7 @@ def test_no_kind_is_forgotten() -> None:
     """Every tagged Struct of the module is in one of the unions."""
     tagged = {
         name
-        for module in (agents, events, permits, queues, saved_queries)
+        for module in (agents, events, permits, queues, retention, saved_queries)
         for name, kind in vars(module).items()
         if isinstance(kind, type)
         and issubclass(kind, msgspec.Struct)
