@@ -58,3 +58,38 @@ UNION ALL
 SELECT 'metrics', name, count(DISTINCT task) FROM _metric_latest
 WHERE task IN (SELECT task FROM latest) GROUP BY name
 ORDER BY kind DESC, n DESC, name LIMIT 400;
+
+-- name: services_now(limit=200)
+WITH shown AS (
+    SELECT * FROM services WHERE ended IS NULL OR ended > _now() - INTERVAL 1 DAY
+    ORDER BY ended IS NOT NULL, since DESC LIMIT $limit::BIGINT),
+spoken AS (
+    SELECT task, attempt, arg_max(text, line) AS text FROM logs SEMI JOIN shown USING (task, attempt)
+    WHERE stream IN ('stdout', 'stderr') AND trim(text) <> '' GROUP BY task, attempt)
+SELECT s.task, s.attempt, s.name, s.agent, s."user", s.queue, s.state, s.since, s.ended,
+    coalesce(nullif(t.progress_text, ''), w.text, '')[:300] AS words,
+    (SELECT count(*) FROM _tasks c WHERE c.parent = s.task) AS children
+FROM shown s JOIN tasks t USING (task) LEFT JOIN spoken w USING (task, attempt)
+ORDER BY s.ended IS NOT NULL, s.since DESC;
+
+-- name: families(limit=50)
+SELECT c.parent AS task, any_value(p.name) AS name, any_value(p.state) AS state,
+    any_value(p."user") AS "user", count(*) AS children,
+    count(*) FILTER (c.state IN ('running', 'claimed')) AS running,
+    count(*) FILTER (c.state IN ('queued', 'held')) AS waiting,
+    count(*) FILTER (c.state = 'completed') AS completed,
+    count(*) FILTER (c.state IN ('failed', 'aborted', 'timed_out')) AS failed,
+    max(c.enqueued) AS latest
+FROM _tasks c JOIN _tasks p ON p.task = c.parent
+GROUP BY c.parent ORDER BY latest DESC LIMIT $limit::BIGINT;
+
+-- name: family(task, limit=300)
+WITH RECURSIVE members(task, generation) AS (
+    SELECT $task::VARCHAR, 0
+    UNION ALL
+    SELECT t.task, generation + 1 FROM members m JOIN _tasks t ON t.parent = m.task
+    WHERE generation < 20),
+awaited AS (SELECT task, list(awaits) AS awaits FROM dependencies GROUP BY task)
+SELECT t.task, t.name, t.state, t.parent, m.generation, coalesce(a.awaits, []) AS awaits
+FROM members m JOIN _tasks t USING (task) LEFT JOIN awaited a USING (task)
+ORDER BY t.origin LIMIT $limit::BIGINT;

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import msgspec
 from nicegui import app, ui
 
+from ...core.sdk.live import LiveFleet
+from .freshness import show_freshness
 from .keys import add_keys
 
 
@@ -25,12 +27,13 @@ PLACES = (
     Place("/", "Workers & Queues", "dns", "w"),
     Place("/tasks", "Tasks", "list", "t"),
     Place("/compare", "Compare", "compare", "c"),
+    Place("/services", "Services", "smart_toy", "v"),
     Place("/sql", "SQL", "query_stats", "s"),
 )
 
 
 @contextmanager
-def frame(title: str) -> Iterator[None]:
+def frame(title: str, fleet: LiveFleet) -> Iterator[None]:
     """The header with its links, and the page's own content below it."""
     ui.page_title(f"{title} · evq")
     dark = ui.dark_mode(app.storage.user.get("dark"))
@@ -41,6 +44,7 @@ def frame(title: str) -> Iterator[None]:
             if place.title == title:
                 link.classes("bg-white/20 rounded").props("aria-current=page")
         ui.space()
+        show_freshness(fleet)
         _dark_switch(dark)
     add_keys({place.key: place.path for place in PLACES})
     with ui.column().classes("w-full gap-3 p-2"):

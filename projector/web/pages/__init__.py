@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..source import Source
-from . import compare, fleet, sql, task, tasks
+from . import compare, fleet, services, sql, task, tasks
 
-PAGES = (fleet, tasks, task, compare, sql)
+PAGES = (fleet, tasks, task, compare, services, sql)
 
 
 def add_pages(source: Source) -> None:

@@ -25,7 +25,7 @@ def add(source: Source) -> None:
         names = list(dict.fromkeys(name for name in tasks.split(",") if name))
         ui.add_head_html(SHEET)
         if not 2 <= len(names) <= MOST:
-            with frame(TITLE):
+            with frame(TITLE, source.fleet):
                 ui.label(f"Choose 2 to {MOST} tasks in the list of tasks, then Compare.").classes(
                     "evq-nothing"
                 )
@@ -36,10 +36,10 @@ def add(source: Source) -> None:
             ids = await asyncio.gather(*(client.resolve(name) for name in names))
             found = await asyncio.gather(*(client.get(name) for name in ids))
         except EvqError as error:
-            with frame(TITLE):
+            with frame(TITLE, source.fleet):
                 ui.label(str(error)).classes("evq-nothing")
             return
-        with frame(TITLE):
+        with frame(TITLE, source.fleet):
             place = ui.column().classes("w-full gap-3")
         address = Address("/compare", tasks=",".join(ids), all=all)
         await ui.context.client.connected()

@@ -27,7 +27,7 @@ def add(source: Source) -> None:
     async def overview(request: Request) -> None:
         version = await _version(source)
         ui.add_head_html(HEAD)
-        with frame(TITLE):
+        with frame(TITLE, source.fleet):
             page = Overview(source, present, words, _address(request))
         await _begin(page, version)
 
@@ -36,7 +36,7 @@ def add(source: Source) -> None:
         version = await _version(source)
         ui.add_head_html(HEAD)
         known = present.worker(name)
-        with frame(name):
+        with frame(name, source.fleet):
             if known is None:
                 _say_nothing(f"no worker {name} is known")
                 return
@@ -48,7 +48,7 @@ def add(source: Source) -> None:
         version = await _version(source)
         ui.add_head_html(HEAD)
         known = present.queue(name)
-        with frame(name):
+        with frame(name, source.fleet):
             if known is None:
                 _say_nothing(f"there is no queue {name}")
                 return

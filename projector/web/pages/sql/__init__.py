@@ -17,7 +17,7 @@ def add(source: Source) -> None:
 
     @ui.page("/sql")
     async def page(query: str = "", name: str = "", run: bool = False) -> None:
-        with frame(TITLE):
+        with frame(TITLE, source.fleet):
             place = ui.element("div").classes("w-full")
         await ui.context.client.connected()
         with place:

@@ -33,7 +33,7 @@ def add(source: Source) -> None:
         try:
             story = await story_of(source, task)
         except EvqError as error:
-            with frame("Tasks"):
+            with frame("Tasks", source.fleet):
                 ui.label(str(error)).classes("text-lg evq-no-task")
             return
         address = Address(
@@ -48,5 +48,5 @@ def add(source: Source) -> None:
             scale=scale,
         )
         ui.add_head_html(sheet())
-        with frame(story.task.spec.name):
+        with frame(story.task.spec.name, source.fleet):
             await TaskPage(source, story, address).open()

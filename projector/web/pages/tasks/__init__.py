@@ -31,7 +31,7 @@ def add(source: Source) -> None:
         )
         version = (await source.fleet.changed(0, rest=0)).version
         ui.add_head_html(SHEET)
-        with frame(TITLE):
+        with frame(TITLE, source.fleet):
             shown = TasksPage(source, wanted)
         await ui.context.client.connected()
         await shown.open(version)

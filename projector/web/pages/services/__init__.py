@@ -1,0 +1,27 @@
+"""Services: what runs beside the tasks and makes tasks of its own, and what came of it."""
+
+from __future__ import annotations
+
+from nicegui import ui
+
+from ...address import Address
+from ...frame import frame
+from ...source import Source
+from ..fleet.style import HEAD
+from .page import ServicesPage
+
+TITLE = "Services"
+
+
+def add(source: Source) -> None:
+    """Put the page under `/services`; `task` is the one whose family is drawn."""
+
+    @ui.page("/services")
+    async def page(task: str = "") -> None:
+        version = (await source.fleet.changed(0, rest=0)).version
+        ui.add_head_html(HEAD)
+        with frame(TITLE, source.fleet):
+            place = ui.column().classes("w-full gap-3")
+        await ui.context.client.connected()
+        with place:
+            await ServicesPage(source, Address("/services", task=task)).open(version)
