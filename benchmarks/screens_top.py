@@ -40,7 +40,7 @@ WORKERS = ("gpu-01", "gpu-02", "gpu-03", "gpu-04", "cpu-01")
 USERS = ("ada", "ben", "eva", "ida")
 NAMES = ("train.py", "sweep.py", "evaluate.py", "tokenize.py", "distill.py")
 MEMORY = 80 * 2**30
-SECONDS = 60
+SECONDS = 900
 """For how long the played workers are there."""
 
 

@@ -31,7 +31,7 @@ def columns(members: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def picture(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """ECharts' options: a node for each task, an arrow for each wait, a dotted line for origin."""
+    """ECharts' options: a node for each task, a line for each wait, a dotted one for origin."""
     column = columns(members)
     filled: dict[int, int] = defaultdict(int)
     nodes = []
@@ -60,8 +60,6 @@ def picture(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 "roam": True,
                 "symbol": "roundRect",
                 "symbolSize": [150, 28],
-                "edgeSymbol": ["none", "arrow"],
-                "edgeSymbolSize": 7,
                 "label": {"show": True, "color": "#fff", "fontSize": 11, "overflow": "truncate"},
                 "data": nodes,
                 "links": _links(members, column),

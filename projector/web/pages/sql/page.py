@@ -52,6 +52,8 @@ class SqlPage:
     async def open(self, name: str) -> None:
         """Ask for what stands beside the editor; begin with the named query, if one is named."""
         self._save.set_visibility(may(self._source))
+        if await ui.run_javascript("document.body.classList.contains('body--dark')"):
+            self._editor.theme = "vscodeDark"
         try:
             self._named.show(await all_queries(self._source.client))
             with self._schema:

@@ -15,6 +15,10 @@ from ...source import Answer
 
 MOST_BARS = 200
 
+_GREY = {"color": "#888"}
+_AXIS = {"axisLabel": _GREY, "splitLine": {"lineStyle": {"color": "rgba(128,128,128,.25)"}}}
+"""To be read on light and on dark ground."""
+
 
 class Result:
     """The place below the editor."""
@@ -77,10 +81,10 @@ def _options(chart: Chart, answer: Answer) -> dict[str, Any]:
     return {
         "animation": False,
         "tooltip": {"trigger": "axis"},
-        "legend": {"type": "scroll"} if len(series) > 1 else {"show": False},
-        "grid": {"left": 60, "right": 20, "top": 34, "bottom": 40},
-        "xAxis": {"type": "time" if timed else "value" if numbers else "category"},
-        "yAxis": {"type": "value"},
+        "legend": {"show": len(series) > 1, "type": "scroll", "top": 0, "textStyle": _GREY},
+        "grid": {"left": 60, "right": 20, "top": 34, "bottom": 30},
+        "xAxis": {"type": "time" if timed else "value" if numbers else "category"} | _AXIS,
+        "yAxis": {"type": "value"} | _AXIS,
         "series": series,
     }
 
