@@ -15,13 +15,15 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright, expect
 from projecting import Projector
 
 from evq.core.bus.connect import Login
 
 PATIENCE = 30.0
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+# How long a page takes says how busy the machine is, and nothing of the page.
+expect.set_options(timeout=PATIENCE * 1000)
 OPTIONS = ("--disable-gpu", "--disable-quic", "--disable-background-networking")
 
 
