@@ -172,7 +172,7 @@ class Attempt:
         ) | self._means.pool.variables(self.assignment)
         variables |= await self._tracking.variables(variables, ready.place)
         folder = launch.folder(spec, tree)
-        began, since = time.monotonic(), file_time()
+        began, since = time.monotonic(), file_time(tree)
         pid = await execution.spawn(command, cwd=folder, env=variables)
         self._tracking.begin(ready, folder, variables, since)
         self._confinement.started(pid)

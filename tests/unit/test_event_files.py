@@ -217,7 +217,7 @@ NAME = "events.out.tfevents.1.box"
 
 
 def test_new_files_are_found_once_the_outer_ones_first(tmp_path: Path) -> None:
-    finder = Finder(tmp_path, file_time() - 1)
+    finder = Finder(tmp_path, file_time(tmp_path) - 1)
     deep, outer = write(tmp_path / "a/b" / NAME), write(tmp_path / NAME)
     assert finder.look() == [outer, deep]
     assert finder.look() == []
@@ -227,7 +227,7 @@ def test_new_files_are_found_once_the_outer_ones_first(tmp_path: Path) -> None:
 
 def test_an_old_file_is_found_when_it_is_written_to(tmp_path: Path) -> None:
     old = write(tmp_path / "runs" / NAME, at=10**18)
-    finder = Finder(tmp_path, file_time() - 1)
+    finder = Finder(tmp_path, file_time(tmp_path) - 1)
     assert finder.look() == []
     write(old)
     assert finder.look() == [old]
