@@ -80,7 +80,7 @@ def looks(source: Source) -> APIRouter:
     @get("/queues/{name}/line", tags=["queues"])
     async def line(name: str, limit: Limit = 100) -> Response:
         """Who waits there, who is next first."""
-        return _json(source.fleet.line(name)[:limit])
+        return _json(source.fleet.line(name, limit))
 
     @get("/tasks", tags=["tasks"])
     async def tasks(
