@@ -26,9 +26,9 @@ from pathlib import Path
 
 import msgspec
 
-from ..core.bus.connect import Bus, Login, connect
+from ..core.bus.connect import Bus, Login, connect, read_login
 from ..core.bus.loop import loop_factory
-from ..core.errors import Conflict, EvqError, ServerTooOld, SettingsError, Unreachable, report
+from ..core.errors import Conflict, EvqError, ServerTooOld, Unreachable, report
 from ..core.events import AgentUp
 from ..core.ids import check_name
 from ..core.ports import BusAway
@@ -320,7 +320,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _serve(config: Config) -> int:
     with named(config, host_name()) as ours, asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(work(ours, read_login()))
+        runner.run(work(ours, own_login()))
     return 0
 
 
@@ -335,11 +335,6 @@ def answer(act: Callable[[], int]) -> int:
         return error.exit_code
 
 
-def read_login() -> Login:
+def own_login() -> Login:
     """Who we are to the server. Raises `SettingsError`."""
-    try:
-        return msgspec.json.decode(os.environ.get("EVQ_LOGIN", "{}"), type=Login)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            "EVQ_LOGIN cannot be read", why=str(error), fix="start it by: evq agent"
-        ) from error
+    return read_login(os.environ.get("EVQ_LOGIN", "{}"), "evq agent")

@@ -9,6 +9,9 @@ import msgspec
 
 from .errors import UsageError
 
+DASHBOARD_PORT = 4280
+"""Where people look for the dashboard."""
+
 
 class Address(msgspec.Struct, frozen=True):
     """Where to listen. Port 0 is any free one."""

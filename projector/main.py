@@ -13,11 +13,11 @@ from pathlib import Path
 
 import msgspec
 
-from ..core.bus.connect import Bus, Login, connect
+from ..core.bus.connect import Bus, Login, connect, read_login
 from ..core.bus.loop import loop_factory
 from ..core.bus.requests import ApiError
 from ..core.bus.waiting import first_of
-from ..core.errors import EvqError, SettingsError, UsageError, report
+from ..core.errors import EvqError, UsageError, report
 from ..core.ports import Stored
 from ..core.sdk.author import Author
 from ..core.sdk.neighbours import Neighbours
@@ -178,7 +178,8 @@ def main(arguments: Sequence[str]) -> int:
     """
     try:
         store, keep_samples, trim, flags = _parse(arguments)
-        login = _login()
+        # Taken out of the environment, so that nothing we start can inherit it.
+        login = read_login(os.environ.pop("EVQ_LOGIN", "{}"), "evq projector")
         work = run(
             login,
             store,
@@ -193,16 +194,6 @@ def main(arguments: Sequence[str]) -> int:
     except EvqError as error:
         _say(report(error))
         return error.exit_code
-
-
-def _login() -> Login:
-    try:
-        # Taken out of the environment, so that nothing we start can inherit it.
-        return msgspec.json.decode(os.environ.pop("EVQ_LOGIN", "{}"), type=Login)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            "EVQ_LOGIN cannot be read", why=str(error), fix="start it by: evq projector"
-        ) from error
 
 
 def _parse(arguments: Sequence[str]) -> tuple[Path, float, Ages | None, set[str]]:

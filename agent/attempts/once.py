@@ -44,7 +44,7 @@ from ..containers.image import KEPT, Content
 from ..containers.lodging import asked
 from ..gang.variables import ALONE
 from ..gpus.find import open_pool
-from ..main import answer, equipped, named, read_login
+from ..main import answer, equipped, named, own_login
 from ..means import Means
 from ..options import parse
 from ..reporting.channel import Channel
@@ -345,7 +345,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level="WARNING", format="%(levelname)s %(message)s", stream=sys.stderr)
 
     def act() -> int:
-        login, config = read_login(), parse(["--queues", "once", *rest])
+        login, config = own_login(), parse(["--queues", "once", *rest])
         with named(config, f"{host_name()}-{options.mode}") as ours:
             match options.mode:
                 case "exec":

@@ -21,7 +21,7 @@ from ...core import errors
 from ...core.configuration import OF_A_SERVER
 from ...core.errors import EvqError
 from ...core.fleet.services import QUEUE
-from ...core.listening import Address
+from ...core.listening import DASHBOARD_PORT, Address
 from ...core.settings import SETTINGS, variable
 from ...core.units import duration_text
 from . import embedded
@@ -31,7 +31,6 @@ from .stack import Process, Stack, StartFailed, follow, last_lines, rotate
 from .store import Store, Up, check_disk
 
 SERVER = "nats-server"
-UI_PORT = 4280
 DRAIN_SECONDS = 10.0
 SERVICES_SECONDS = 0.5
 _HEAL_SECONDS = 10.0
@@ -207,7 +206,7 @@ def _ui_port(store: Store, plan: Plan) -> Port | None:
     """The dashboard's port: the one that people have in their bookmarks, if it is free."""
     if not plan.ui:
         return None
-    return embedded.take_any_port("127.0.0.1", store.last_ui_port() or UI_PORT)
+    return embedded.take_any_port("127.0.0.1", store.last_ui_port() or DASHBOARD_PORT)
 
 
 async def _serve(

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import click
 
 from ...core.errors import NotFound
+from ...core.listening import DASHBOARD_PORT
 from .. import output
 from ..options import json_option
 
@@ -27,7 +28,9 @@ def link(url: str, store: Path) -> str:
 
 
 @click.group(invoke_without_command=True)
-@click.option("--listen", metavar="HOST:PORT", default="127.0.0.1:4280", help="Where it answers.")
+@click.option(
+    "--listen", metavar="HOST:PORT", default=f"127.0.0.1:{DASHBOARD_PORT}", help="Where it answers."
+)
 @click.option("--tls-cert", metavar="FILE", help="The certificate of https.")
 @click.option("--tls-key", metavar="FILE", help="The key of the certificate.")
 @click.option(

@@ -12,7 +12,7 @@ import msgspec
 import nats.errors
 from nats.aio.client import Client
 
-from ..errors import Denied, ServerTooOld, Unreachable
+from ..errors import Denied, ServerTooOld, SettingsError, Unreachable
 from ..ports import BusAway
 from ..subjects import (
     CODE_BUCKET,
@@ -58,6 +58,19 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     cert: str | None = None
     key: str | None = None
     inbox_prefix: str | None = None
+
+
+def read_login(text: str, verb: str) -> Login:
+    """The login that the command line hands to another process, as the JSON in EVQ_LOGIN.
+
+    Raises `SettingsError`, which says that `verb` starts such a process.
+    """
+    try:
+        return msgspec.json.decode(text, type=Login)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            "EVQ_LOGIN cannot be read", why=str(error), fix=f"start it by: {verb}"
+        ) from error
 
 
 class Bus:

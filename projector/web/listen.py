@@ -12,8 +12,6 @@ import msgspec
 from ...core.errors import Conflict, UsageError
 from ...core.listening import Address
 
-USUAL_PORT = 4280
-
 
 class Door(msgspec.Struct, frozen=True):
     """A socket that listens. `cert` and `key` are files, or null without TLS."""

@@ -10,17 +10,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
 import uvicorn
 
-from ...core.bus.connect import Login
-from ...core.errors import EvqError, SettingsError, report
-from ...core.listening import Address, read_address
+from ...core.bus.connect import Login, read_login
+from ...core.errors import EvqError, report
+from ...core.listening import DASHBOARD_PORT, Address, read_address
 from ...core.sdk.client import open_client
 from ...core.sdk.live import live_fleet
 from ...core.sdk.ready import tell_ready
 from ...core.sdk.viewers import FOLDER, Viewers
-from .listen import USUAL_PORT, Door, open_door
+from .listen import Door, open_door
 
 
 class _Server(uvicorn.Server):
@@ -67,7 +66,7 @@ async def run(login: Login, store: Path, door: Door) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Run with `--listen HOST:PORT`, the login being the JSON in EVQ_LOGIN; the exit status."""
     parser = argparse.ArgumentParser(prog="evq.projector.web")
-    parser.add_argument("--listen", default=str(Address("127.0.0.1", USUAL_PORT)))
+    parser.add_argument("--listen", default=str(Address("127.0.0.1", DASHBOARD_PORT)))
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--tls-cert")
     parser.add_argument("--tls-key")
@@ -75,23 +74,15 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         door = open_door(
-            read_address(options.listen, USUAL_PORT),
+            read_address(options.listen, DASHBOARD_PORT),
             cert=options.tls_cert,
             key=options.tls_key,
             public=options.public_url,
             named=bool(Viewers(options.store).named()),
         )
-        return asyncio.run(run(_login(), options.store, door))
+        # Taken out of the environment, so that nothing we start can inherit it.
+        login = read_login(os.environ.pop("EVQ_LOGIN", "{}"), "evq ui")
+        return asyncio.run(run(login, options.store, door))
     except EvqError as error:
         print(report(error), file=sys.stderr, flush=True)
         return error.exit_code
-
-
-def _login() -> Login:
-    try:
-        # Taken out of the environment, so that nothing we start can inherit it.
-        return msgspec.json.decode(os.environ.pop("EVQ_LOGIN", "{}"), type=Login)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            "EVQ_LOGIN cannot be read", why=str(error), fix="start it by: evq ui"
-        ) from error

@@ -37,6 +37,7 @@ class Guard:
         self._app = app
         self._viewers = viewers
         self._origins = origins
+        self._hosts = frozenset(origin.partition("://")[2] for origin in origins)
         self._signer = URLSafeTimedSerializer(viewers.secret(), "evq-ui")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,11 +65,8 @@ class Guard:
 
     def _foreign(self, scope: Scope) -> str | None:
         """Why this request is none of our own pages', in words; null if it may be one."""
-        secure = scope["scheme"] in ("https", "wss")
-        scheme = "https" if secure else "http"
         host = _header(scope, b"host")
-        known = {origin.partition("://")[2] for origin in self._origins}
-        if host.lower() not in known:
+        if host.lower() not in self._hosts:
             return f"this is not the dashboard of {host or 'a host without a name'}"
         origin = _header(scope, b"origin")
         if origin and origin.lower() not in self._origins:
@@ -76,7 +74,7 @@ class Guard:
         # A browser always names the origin of a page that opens a websocket or sends a form.
         must = scope["type"] == "websocket" or scope.get("method") not in SAFE
         if must and not origin and not _header(scope, b"authorization"):
-            return f"a request over {scheme} that changes something must say whose page it is from"
+            return "a request that changes something must say whose page it is from"
         site = _header(scope, b"sec-fetch-site")
         moves = _header(scope, b"sec-fetch-mode") == "navigate"
         if site == "cross-site" and not (moves and scope.get("method") == "GET"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import urlencode
 
 from nicegui import ui
@@ -117,10 +116,9 @@ class SqlPage:
         dialog.on("hide", dialog.delete)
 
     async def _save_as(self, name: str, meaning: str) -> None:
-        values: dict[str, Any] = {}
         try:
             client = actor_client(self._source)
-            await save_query(client, name, self._editor.value, values, meaning=meaning)
+            await save_query(client, name, self._editor.value, meaning=meaning)
             self._named.show(await all_queries(self._source.client))
         except EvqError as error:
             self._result.refuse(error)

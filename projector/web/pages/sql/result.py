@@ -60,13 +60,12 @@ def _draw(answer: Answer, hint: str) -> None:
 
 def _options(chart: Chart, answer: Answer) -> dict[str, Any]:
     timed = next(is_time(column) for column in answer.columns if column.name == chart.x)
-    kind = {"bar": "bar", "line": "line", "scatter": "scatter"}[chart.kind]
     rows = answer.rows[:MOST_BARS] if chart.kind == "bar" else answer.rows
     names = dict.fromkeys(str(row[chart.series]) for row in rows) if chart.series else {"": None}
     series = [
         {
             "name": f"{name} {y}".strip() if len(chart.y) > 1 else name or y,
-            "type": kind,
+            "type": chart.kind,
             "showSymbol": len(rows) < 100,
             "data": [
                 [row[chart.x] if timed else _plain(row[chart.x]), row[y]]
