@@ -22,6 +22,7 @@ from ...core.configuration import OF_A_SERVER
 from ...core.errors import EvqError
 from ...core.fleet.services import QUEUE
 from ...core.listening import DASHBOARD_PORT, Address
+from ...core.sdk.viewers import Viewers
 from ...core.settings import SETTINGS, variable
 from ...core.units import duration_text
 from . import embedded
@@ -206,7 +207,7 @@ def _ui_port(store: Store, plan: Plan) -> Port | None:
     """The dashboard's port: the one that people have in their bookmarks, if it is free."""
     if not plan.ui:
         return None
-    return embedded.take_any_port("127.0.0.1", store.last_ui_port() or DASHBOARD_PORT)
+    return embedded.take_any_port("127.0.0.1", Viewers(store.path).last_port() or DASHBOARD_PORT)
 
 
 async def _serve(

@@ -156,12 +156,6 @@ class Store(msgspec.Struct, frozen=True):
         port = recorded.url.rpartition(":")[2] if recorded else ""
         return int(port) if port.isdigit() else None
 
-    def last_ui_port(self) -> int | None:
-        """The port at which this store's dashboard was seen last."""
-        with contextlib.suppress(OSError, ValueError):
-            return int((self.path / "ui" / "port").read_text("ascii"))
-        return None
-
     def _recorded(self) -> Up | None:
         try:
             return _decode(self.record.read_bytes(), Up)

@@ -84,8 +84,10 @@ def ui(
 
 def _address(store: Path) -> str:
     """Where this store's dashboard answers. Raises `NotFound`."""
+    from ...core.sdk.viewers import Viewers
+
     try:
-        url = (store / "ui" / "address").read_text("ascii")
+        url = Viewers(store).address()
         parts = urlsplit(url)
         socket.create_connection((parts.hostname or "", parts.port or 443), timeout=2).close()
     except OSError as error:

@@ -77,6 +77,16 @@ class Viewers:
             _replace(self._folder / "address", url.encode())
             _replace(self._folder / "port", str(port).encode())
 
+    def address(self) -> str:
+        """Where the dashboard was seen last. Raises `OSError` if it was never."""
+        return (self._folder / "address").read_text("ascii")
+
+    def last_port(self) -> int | None:
+        """The port at which it listened then."""
+        with contextlib.suppress(OSError, ValueError):
+            return int((self._folder / "port").read_text("ascii"))
+        return None
+
     @property
     def local(self) -> Viewer:
         """Who comes with the local token."""

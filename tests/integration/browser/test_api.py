@@ -48,6 +48,14 @@ async def test_what_there_is(api: Any, apart: Any, until: Any) -> None:
     assert "no agent serves queue q" in why["waits"] and why["position"] == 1
     (event,) = (await api.get(f"/tasks/{task}/events")).json()["rows"]
     assert event["kind"] == "enqueued"
+    for _ in range(60):
+        await apart.enqueue("true")
+
+    async def all_of_it() -> bool:
+        line = (await api.get("/queues/q/line", params={"limit": 100})).json()
+        return len(line) == 61
+
+    await until(all_of_it)
     for path in (f"/tasks/{task}/logs", f"/tasks/{task}/metrics", "/gpus", "/events", "/status"):
         assert (await api.get(path)).status_code == 200, path
 
