@@ -162,6 +162,25 @@ class Dequeue(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Tag(msgspec.Struct, frozen=True):
+    """Somebody wants the task to have other tags."""
+
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+class Archive(msgspec.Struct, frozen=True):
+    """Somebody wants lists to leave out a task that has ended."""
+
+    reason: str
+
+
+class Unarchive(msgspec.Struct, frozen=True):
+    """Somebody wants an archived task to be in the lists again."""
+
+    reason: str
+
+
 Command = (
     Claim
     | BeginPhase
@@ -179,4 +198,7 @@ Command = (
     | Disband
     | Move
     | Dequeue
+    | Tag
+    | Archive
+    | Unarchive
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from . import events, state
 from .commands import Abort as Abort
+from .commands import Archive as Archive
 from .commands import Assemble as Assemble
 from .commands import Await as Await
 from .commands import BeginPhase as BeginPhase
@@ -24,30 +25,19 @@ from .commands import Holder as Holder
 from .commands import Move as Move
 from .commands import Requeue as Requeue
 from .commands import Start as Start
+from .commands import Tag as Tag
 from .commands import TellEnvironment as TellEnvironment
-from .errors import Conflict
+from .commands import Unarchive as Unarchive
 from .events import Cause, Launch, Outcome, Usage
+from .filing import decisions as filing
 from .gangs.dependencies import pending
 from .gangs.gather import has_gathered
+from .rejections import ClaimLost as ClaimLost
+from .rejections import NoPermit as NoPermit
+from .rejections import Rejected as Rejected
+from .rejections import TooSoon as TooSoon
 from .retry import delay_after
 from .state import Attempt, Task
-
-
-class Rejected(Conflict):
-    """The task's present state forbids the command."""
-
-
-class ClaimLost(Rejected):
-    """The attempt that speaks is no longer the live one: it must end and say nothing more."""
-
-
-class NoPermit(Rejected):
-    """As many attempts of the queue are live as may be."""
-
-
-class TooSoon(Rejected):
-    """The task failed a moment ago: the delay before its next attempt is not known to be over."""
-
 
 RETRIABLE = frozenset({Outcome.FAILED, Outcome.TIMED_OUT})
 """Outcomes after which a task with budget left runs again."""
@@ -109,6 +99,12 @@ def decide(task: Task, command: Command) -> events.Lifecycle:
         case Dequeue(reason):
             _check_waiting(task)
             return events.Dequeued(reason)
+        case Tag(add, remove):
+            return filing.tag(task, add, remove)
+        case Archive(reason):
+            return filing.archive(task, reason)
+        case Unarchive(reason):
+            return filing.unarchive(task, reason)
 
 
 def _claim(task: Task, command: Claim) -> events.Lifecycle:

@@ -12,6 +12,10 @@ from typing import Literal
 
 import msgspec
 
+from .filing.filed import Archived as Archived
+from .filing.filed import Filed
+from .filing.filed import Tagged as Tagged
+from .filing.filed import Unarchived as Unarchived
 from .fleet.agents import AgentDown as AgentDown
 from .fleet.agents import AgentDraining as AgentDraining
 from .fleet.agents import AgentEvent as AgentEvent
@@ -290,6 +294,7 @@ Lifecycle = (
     | Disbanded
     | Moved
     | Dequeued
+    | Filed
 )
 
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from . import events, state
 from .events import Launch, Outcome
+from .filing.filed import retagged
 from .gangs import dependencies
 from .state import Attempt, Task
 from .wire import Unknown
@@ -74,6 +75,12 @@ def evolve(task: Task, seq: int, at: int, by: str, event: events.Lifecycle | Unk
             return _moved(task, seq, event)
         case events.Dequeued(reason):
             return _dequeued(task, seq, at, reason)
+        case events.Tagged(add=add, remove=remove):
+            return replace(task, seq=seq, retagged=retagged(task.tags, add, remove))
+        case events.Archived(reason):
+            return _archived(task, seq, at, by, reason)
+        case events.Unarchived():
+            return replace(task, seq=seq, archived=None)
         case Unknown():
             return replace(task, seq=seq, unknown=task.unknown + 1)
 
@@ -211,7 +218,8 @@ def _disbanded(task: Task, seq: int, at: int, event: events.Disbanded) -> Task:
         case state.Ended() if event.again:
             # Its hint follows the event, as that of one that is requeued.
             place = replace(task.place, rank=float(seq + 1), hint=seq + 1)
-            return replace(task, state=state.Queued(at, event.delay, seq), moved=place)
+            queued = state.Queued(at, event.delay, seq)
+            return replace(task, state=queued, moved=place, archived=None)
         case state.Queued():
             cause = events.Cause.GANG
             ended = state.Ended(at, event.outcome, 0, cause, event.evidence, None)
@@ -246,7 +254,9 @@ def _requeued(task: Task, seq: int, at: int) -> Task:
     the same batch, so that its sequence is the next."""
     former = None
     if isinstance(task.state, state.Ended):
-        former = state.Former(task.state, task.failures, task.losses, task.abort, task.place)
+        former = state.Former(
+            task.state, task.failures, task.losses, task.abort, task.place, task.archived
+        )
     place = replace(task.place, rank=float(seq + 1), hint=seq + 1)
     queued = state.Queued(at)
     return replace(
@@ -258,6 +268,7 @@ def _requeued(task: Task, seq: int, at: int) -> Task:
         abort=None,
         moved=place,
         former=former,
+        archived=None,
     )
 
 
@@ -281,4 +292,10 @@ def _dequeued(task: Task, seq: int, at: int, reason: str) -> Task:
         abort=former.abort,
         moved=former.place,
         former=None,
+        archived=former.archived,
     )
+
+
+def _archived(task: Task, seq: int, at: int, by: str, reason: str) -> Task:
+    archived = state.Archival(at, by, reason) if isinstance(task.state, state.Ended) else None
+    return replace(task, seq=seq, archived=archived)

@@ -152,6 +152,14 @@ class AbortWish(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Archival(msgspec.Struct, frozen=True):
+    """Somebody is done with the task: lists leave it out."""
+
+    at: int
+    by: str
+    reason: str
+
+
 class Former(msgspec.Struct, frozen=True):
     """What a requeued task was before: it is so again if it is dequeued."""
 
@@ -160,6 +168,7 @@ class Former(msgspec.Struct, frozen=True):
     losses: int
     abort: AbortWish | None
     place: Place
+    archived: Archival | None = None
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -170,7 +179,8 @@ class Task(msgspec.Struct, frozen=True):
     attempts that ended; `failures` and `losses` count against the two budgets since the task was
     last enqueued or requeued. `unknown` counts events from a newer version. `moved` is where it
     stands since it was requeued or moved, `former` what a dequeue leads back to. `awaited_by` are
-    the tasks that are to hear of its end, `ends` those it has heard of itself.
+    the tasks that are to hear of its end, `ends` those it has heard of itself. `retagged` are its
+    tags if they are not those of the spec any more. `archived` is null unless it is in the archive.
     """
 
     id: str
@@ -189,6 +199,13 @@ class Task(msgspec.Struct, frozen=True):
     former: Former | None = None
     awaited_by: tuple[str, ...] = ()
     ends: tuple[DependencyEnd, ...] = ()
+    retagged: tuple[str, ...] | None = None
+    archived: Archival | None = None
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags that it has now."""
+        return self.spec.tags if self.retagged is None else self.retagged
 
     @property
     def place(self) -> Place:
@@ -200,8 +217,9 @@ class Task(msgspec.Struct, frozen=True):
 
     @property
     def spec_now(self) -> Spec:
-        """The spec with the queue and the priority where it stands."""
-        return replace(self.spec, queue=self.place.queue, priority=self.place.priority)
+        """The spec with the queue and the priority where it stands, and the tags that it has."""
+        place = self.place
+        return replace(self.spec, queue=place.queue, priority=place.priority, tags=self.tags)
 
     @property
     def name_of_state(self) -> str:

@@ -73,6 +73,13 @@ def _words(event: events.Event) -> str:
             return f"moved to {where} of {event.queue}, priority {event.priority}: {event.reason}"
         case events.Dequeued(reason):
             return f"taken out of its queue: {reason}"
+        case events.Tagged(add=add, remove=remove):
+            signed = (*(f"+{tag}" for tag in add), *(f"-{tag}" for tag in remove))
+            return f"tagged {' '.join(signed)}"
+        case events.Archived(reason):
+            return f"archived{because(reason)}"
+        case events.Unarchived(reason):
+            return f"taken out of the archive{because(reason)}"
         case Trimmed():
             return f"the history is trimmed: {event.reason}"
         case Permits():

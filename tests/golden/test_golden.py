@@ -193,6 +193,15 @@ class Story:
         delay = 1.0 if again else 0.0
         return self.do(decide.Disband(1, "rank 1 failed", Outcome.FAILED, again, delay, spent))
 
+    def tag(self, *add: str, without: tuple[str, ...] = ()) -> Story:
+        return self.do(decide.Tag(add, without), "ada@lab")
+
+    def archive(self) -> Story:
+        return self.do(decide.Archive("the paper is out"), "ada@lab")
+
+    def unarchive(self) -> Story:
+        return self.do(decide.Unarchive("a reviewer asks"), "ada@lab")
+
     def dequeue(self) -> Story:
         return self.do(decide.Dequeue("not now"), "ada@lab")
 
@@ -236,6 +245,10 @@ def record() -> list[Line]:
     story("moved0000001").move(1.5).claim().start().finish(Outcome.COMPLETED)
     story("moved0000002", retries=1).claim().fail().move(None).claim("w2")
     story("dequeued0001").dequeue()
+    story("tagged000001", tags=("draft",)).tag("paper", without=("draft",)).claim().tag("best")
+    story("archived0001").claim().start().fail().archive()
+    story("archived0002").abort().archive().unarchive()
+    story("archived0003").claim().start().fail().archive().requeue().dequeue()
     gang = {"nodes": 2, "gang": Gang("gang00000001", 0)}
     story("gang00000001", **gang, retries=1).claim().gather().assemble().start().disband(
         again=True

@@ -59,6 +59,9 @@ def every_command(task: Task) -> list[commands.Command]:
         ),
         commands.Move("other", 7, 0.5, "urgent"),
         commands.Dequeue("not now"),
+        commands.Tag(("paper",), ()),
+        commands.Archive("done with"),
+        commands.Unarchive("not yet"),
     ]
 
 
@@ -68,7 +71,9 @@ def outline(task: Task) -> tuple[object, ...]:
     gang = live and (has_gathered(task), live.assembled is not None, live.disband)
     former = task.former and task.former.state.outcome
     wish = task.abort is not None
-    return (task.name_of_state, task.failures, task.losses, wish, former, len(task.ends), gang)
+    filed = (task.archived is not None, former and task.former and task.former.archived is not None)
+    counts = (task.failures, task.losses, len(task.ends))
+    return (task.name_of_state, counts, wish, former, gang, filed)
 
 
 def edges_in_code() -> set[Edge]:
