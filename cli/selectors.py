@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..core.errors import NotFound, ProjectorAway, UsageError
+from ..core.filing.filed import names_archived
 from ..core.questions import Named, Sql
 from ..core.sdk.author import user_name
 from .session import settings
@@ -50,16 +51,24 @@ async def resolve_all(client: Client, selectors: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([await resolve(client, one) for one in selectors]))
 
 
+ANY = ("held", "queued", "claimed", "running", "completed", "failed", "aborted", "timed_out")
 WAITING = ("queued",)
 LIVE = ("queued", "claimed", "running")
 ENDED = ("completed", "failed", "aborted", "timed_out")
 
 
 async def choose(
-    client: Client, selectors: Sequence[str], where: str | None, states: Sequence[str]
+    client: Client,
+    selectors: Sequence[str],
+    where: str | None,
+    states: Sequence[str],
+    archived: bool = False,
 ) -> list[str]:
     """The ids of the tasks that are named one by one, or of those in one of the `states` for
-    which the SQL condition `where` holds: the waiting ones in their order, then the oldest."""
+    which the SQL condition `where` holds: the waiting ones in their order, then the oldest.
+
+    Those in the archive are meant by a condition that speaks of `archived`, and by `archived`.
+    """
     if bool(selectors) == (where is not None):
         raise UsageError(
             "tasks are named either one by one or by --where",
@@ -70,6 +79,8 @@ async def choose(
         return await resolve_all(client, selectors)
     wanted = ", ".join(f"'{state}'" for state in states)
     text = f"SELECT task FROM tasks WHERE state IN ({wanted}) AND ({where}\n)"
+    if archived or not names_archived(where):
+        text += f" AND archived IS {'NOT ' if archived else ''}NULL"
     order = "ORDER BY queue, priority DESC, rank"
     return [str(row["task"]) async for row in client.rows(Sql(f"{text} {order}"))]
 

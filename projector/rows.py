@@ -75,6 +75,7 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
     cause: str | None
     evidence: str | None
     abort_reason: str | None
+    archived: int | None
     unknown: int
     fold: str
 
@@ -225,7 +226,7 @@ def task_row(task: Task) -> TaskRow:
         submitter=task.by,
         user=spec.user,
         host=spec.host,
-        tags=spec.tags,
+        tags=task.tags,
         params=_encoder.encode(parameters.values(spec)).decode(),
         entry=argv_text(spec.entry),
         commit=code.commit if code else last.commit if last else None,
@@ -259,6 +260,7 @@ def task_row(task: Task) -> TaskRow:
         cause=ended.cause.value if ended and ended.cause else None,
         evidence=ended.evidence or None if ended else None,
         abort_reason=_abort_reason(task),
+        archived=time(task.archived.at) if task.archived else None,
         unknown=task.unknown,
         fold=_encoder.encode(task).decode(),
     )

@@ -94,16 +94,30 @@ def change_chosen(
     states: Sequence[str],
     dry_run: bool,
     change: Change,
+    archived: bool = False,
 ) -> list[str] | tuple[Done, ...]:
     """Change the tasks that are chosen; or, for a dry run or if there are none, just their ids."""
 
     async def work(client: Client) -> list[str] | tuple[Done, ...]:
-        chosen = await choose(client, selectors, where, states)
+        chosen = await choose(client, selectors, where, states, archived)
         if dry_run or not chosen:
             return chosen
         return await change_each(client, chosen, change)
 
     return call(work)
+
+
+FEW = 20
+"""Tasks that a command names one by one."""
+
+
+def named(tasks: Sequence[Task], kind: str) -> str:
+    """Tasks that an event of this kind just happened to, as a verb is given them."""
+    if len(tasks) <= FEW:
+        return " ".join(task.id for task in tasks)
+    first, last = min(task.seq for task in tasks), max(task.seq for task in tasks)
+    events = f"select task from events where kind = '{kind}' and seq between {first} and {last}"
+    return f'--where "task in ({events})"'
 
 
 def say_chosen(tasks: Sequence[str], verb: str, as_json: bool) -> None:
@@ -139,14 +153,15 @@ def report(
     first that was refused."""
     errors = [one.error for one in done if one.error]
     changed = [one.now for one in done if one.now]
+    back = undo(changed) if undo and changed else ""
     if as_json:
-        back = {} if undo is None else {"undo": [undo(changed)]}
-        output.say_json([brief_facts(task) | back for task in changed])
+        way_back = {} if undo is None else {"undo": [back] if back else []}
+        output.say_json([brief_facts(task) | way_back for task in changed])
     else:
         for task in changed:
             output.say(words(task))
-        if undo and changed:
-            output.say(f"  {output.dim('undo')} {undo(changed)}")
+        if back:
+            output.say(f"  {output.dim('undo')} {back}")
     for error in errors:
         failure.show(error, as_json=as_json)
     if errors:

@@ -13,6 +13,7 @@ from .. import output
 from ..completion import complete_queue
 from ..options import as_of_option, json_option
 from ..output import Column
+from ..selectors import ANY
 from ..session import call
 from .render import age, colored, end_text, marked, span, timestamp
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from ...core.past import When
     from ...core.sdk.client import Client
 
-STATES = ("held", "queued", "claimed", "running", "completed", "failed", "aborted", "timed_out")
 LIMIT = 20
 ALL = 1_000_000
 
@@ -32,10 +32,10 @@ Row = Mapping[str, Any]
     "-s",
     "--state",
     "states",
-    type=click.Choice(STATES),
+    type=click.Choice(ANY),
     multiple=True,
     metavar="STATE",
-    help=f"Only tasks in this state; may be repeated: {', '.join(STATES)}.",
+    help=f"Only tasks in this state; may be repeated: {', '.join(ANY)}.",
 )
 @click.option(
     "-q", "--queue", metavar="NAME", shell_complete=complete_queue, help="Only this queue."
@@ -45,6 +45,7 @@ Row = Mapping[str, Any]
     "-n", "limit", type=click.IntRange(min=1), default=LIMIT, metavar="N", help="At most N.  [20]"
 )
 @click.option("--all", "everything", is_flag=True, help="All there are.")
+@click.option("--archived", is_flag=True, help="Those in the archive, left out otherwise.")
 @click.option("--ranks", is_flag=True, help="Each rank of a gang on a line of its own.")
 @as_of_option
 @json_option
@@ -54,6 +55,7 @@ def ls(
     mine: bool,
     limit: int,
     everything: bool,
+    archived: bool,
     ranks: bool,
     as_of: When | None,
     as_json: bool,
@@ -71,6 +73,7 @@ def ls(
     params |= {"states": list(states)} if states else {}
     params |= {"queue": queue} if queue else {}
     params |= {"user": user_name()} if mine else {}
+    params |= {"archived": True} if archived else {}
     params |= {"ranks": True} if ranks else {}
     rows = call(lambda client: _rows(client, Named("tasks", params)), as_of=as_of)
     if as_json:

@@ -11,7 +11,7 @@ from ...core.errors import ProjectorAway
 from ...core.handle import load_gang
 from ...core.questions import Named
 from ...core.spec import Limits, Spec
-from ...core.state import Attempt, Task
+from ...core.state import Archival, Attempt, Task
 from ...core.units import duration_text, size_text
 from ...core.words import sentence as words
 from ...core.words.narrate import phase_text
@@ -108,6 +108,7 @@ def page(task: Task) -> list[str]:
         _label("state", sentence(task)),
         _label("asked", f"{age(task.enqueued)} ago by {task.by} ({clock(task.enqueued)})"),
         _label("queue", f"{task.place.queue}, priority {task.place.priority}"),
+        *([_label("archived", _archived(task.archived))] if task.archived else ()),
         _label("command", task_facts(task)["command"]),
     ]
     if spec.repo:
@@ -124,7 +125,7 @@ def page(task: Task) -> list[str]:
         ),
         ("apt", " ".join(spec.apt)),
         ("secrets", " ".join(spec.secrets)),
-        ("tags", " ".join(spec.tags)),
+        ("tags", " ".join(task.tags)),
         ("limits", _limits(task)),
         ("after", after_text(task)),
         ("awaited by", ", ".join(task.awaited_by)),
@@ -136,6 +137,10 @@ def page(task: Task) -> list[str]:
     for attempt in task.attempts:
         lines += ["", *attempt_lines(attempt)]
     return lines
+
+
+def _archived(one: Archival) -> str:
+    return f"{age(one.at)} ago by {one.by}: {one.reason}"
 
 
 def _label(name: str, text: str) -> str:

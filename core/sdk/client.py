@@ -15,7 +15,7 @@ import msgspec
 
 from .. import subjects, wire
 from ..bus.connect import Bus, Login, connect
-from ..decide import Abort, Dequeue, Move, Requeue, decide
+from ..decide import Abort, Archive, Dequeue, Move, Requeue, Tag, Unarchive, decide
 from ..errors import Conflict, NotFound, ProjectorAway, UsageError
 from ..events import Again, AgentOrder, Enqueued
 from ..fleet.presence import AgentPresence, decode_presence
@@ -31,6 +31,7 @@ from ..queueing.queues import QueueEvent, QueueState, check_change, evolve_queue
 from ..spec import Spec, check_spec
 from ..state import Task
 from ..subjects import Level
+from . import filing
 from .author import Author, new_task_id
 from .awaiting import whole_gangs, words_for
 from .limiting import limit_queue
@@ -253,6 +254,18 @@ class Client:
         """Take a task that waits out of its queue; it is what it was before."""
         known = await self.get(task)
         return (await handle(self.bus.log, self.author, known, Dequeue(reason))).task
+
+    async def tag(self, task: str, add: Sequence[str] = (), remove: Sequence[str] = ()) -> Task:
+        """Give a task tags and take others away, whatever it does now; a gang whole."""
+        return await filing.tag(self.bus, self.author, task, Tag(tuple(add), tuple(remove)))
+
+    async def archive(self, task: str, reason: str) -> Task:
+        """Let lists leave out a task that has ended; to retry it takes it out of the archive."""
+        return await filing.file(self.bus, self.author, task, Archive(reason))
+
+    async def unarchive(self, task: str, reason: str) -> Task:
+        """Take a task out of the archive."""
+        return await filing.file(self.bus, self.author, task, Unarchive(reason))
 
     async def _put_in_line(self, known: Task, command: Requeue | Move) -> Task:
         """Append what the command leads to and, in one batch with it, the new queue message."""

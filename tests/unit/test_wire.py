@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from evq.core import events, retention, saved_queries, wire
 from evq.core.events import Envelope, Event, Telemetry
+from evq.core.filing import filed
 from evq.core.fleet import agents
 from evq.core.queueing import permits, queues
 from evq.core.wire import Broken, Unknown
@@ -62,7 +63,7 @@ def test_no_kind_is_forgotten() -> None:
     """Every tagged Struct of the module is in one of the unions."""
     tagged = {
         name
-        for module in (agents, events, permits, queues, retention, saved_queries)
+        for module in (agents, events, filed, permits, queues, retention, saved_queries)
         for name, kind in vars(module).items()
         if isinstance(kind, type)
         and issubclass(kind, msgspec.Struct)

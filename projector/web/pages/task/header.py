@@ -71,7 +71,7 @@ class Header:
             f"queue {task.place.queue}",
             f"by {spec.user}@{spec.host}",
             f"project {spec.project}" if spec.project else "",
-            ", ".join(spec.tags),
+            ", ".join(task.tags),
         ]
         ui.label(" · ".join(filter(None, where))).classes("text-xs opacity-70 break-all")
 
