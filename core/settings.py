@@ -364,9 +364,7 @@ SETTINGS: Mapping[str, Setting] = {
         meaning="when the server of `evq up` forces events to the disk",
         show=_show_duration,
     ),
-    "git_credentials": _path(
-        "an agent's logins for git hosts, in the format of git's own credential store"
-    ),
+    "git_credentials": _path("an agent's logins for git hosts, as git's credential store has them"),
     "git_protocol": _choice(
         "how an agent reaches a git host: as the address says (keep), always by https or by ssh, "
         "or by https where it has a login (auto)",

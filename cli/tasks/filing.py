@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ...core.filing.filed import check_tags
+from ...core.filing.filed import check_tags, difference
 from ...core.state import Task
 from .. import output
 from ..completion import complete_task
@@ -47,10 +47,7 @@ def tag(
     async def change(client: Client, task: str) -> Task:
         before = (await client.get(task)).tags
         after = await client.tag(task, add, remove)
-        changes[after.id] = (
-            tuple(one for one in add if one not in before),
-            tuple(one for one in remove if one in before),
-        )
+        changes[after.id] = difference(before, after.tags)
         return after
 
     found = change_chosen(tasks, where, ANY, dry_run, change)

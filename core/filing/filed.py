@@ -43,6 +43,14 @@ def retagged(
     return tuple(dict.fromkeys(tag for tag in (*tags, *add) if tag not in remove))
 
 
+def difference(
+    before: tuple[str, ...], after: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The tags that came, and those that went."""
+    came = tuple(tag for tag in after if tag not in before)
+    return came, tuple(tag for tag in before if tag not in after)
+
+
 def check_tags(add: tuple[str, ...], remove: tuple[str, ...]) -> None:
     """Raise `UsageError` unless these can be added and taken away."""
     if not add and not remove:
