@@ -80,6 +80,8 @@ def _words(event: events.Event) -> str:
             return f"archived{because(reason)}"
         case events.Unarchived(reason):
             return f"taken out of the archive{because(reason)}"
+        case events.Decided():
+            return f"{event.service} {event.name}: {event.words}"
         case Trimmed():
             return f"the history is trimmed: {event.reason}"
         case Permits():

@@ -19,11 +19,11 @@ FIRST_SECONDS = 60.0
 _AWAY_SECONDS = 60.0
 _AT_ONCE = 2000
 
-_DUE = f"""
+_DUE = """
 SELECT fold FROM _tasks
 WHERE archived IS NULL AND unknown = 0 AND coalesce(gang_rank, 0) = 0
     AND ended < make_timestamp($before::BIGINT)
-ORDER BY origin LIMIT {_AT_ONCE}"""
+ORDER BY origin LIMIT $most"""
 
 
 async def archive_by_age(
@@ -47,7 +47,7 @@ async def _archive_some(bus: Bus, follower: Follower, age: float) -> bool:
     """Archive some of those that are due; whether there may be more."""
     await follower.catch_up()
     before = now() - round(age * 1e6)
-    _, answer = await follower.ask(lambda ask: ask(_DUE, {"before": before}))
+    _, answer = await follower.ask(lambda ask: ask(_DUE, {"before": before, "most": _AT_ONCE}))
     tasks = [unfold(fold) for (fold,) in answer.rows]
     reason = f"archive_after={duration_text(age)}"
     done = await archive_all(bus, Author("projector"), tasks, reason)

@@ -87,9 +87,7 @@ def looks(source: Source) -> APIRouter:
         state: Annotated[list[State] | None, Query(description="In one of these states.")] = None,
         queue: str | None = None,
         user: str | None = None,
-        archived: Annotated[
-            bool, Query(description="Those in the archive.")
-        ] = False,
+        archived: Annotated[bool, Query(description="Those in the archive.")] = False,
         limit: Limit = 100,
         offset: Offset = 0,
     ) -> Rows:
