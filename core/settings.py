@@ -41,6 +41,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     pass_env: tuple[str, ...] = ()
     secrets_env: tuple[str, ...] = ()
     secrets_file: str | None = None
+    client_token: str | None = None
+    client_creds: str | None = None
     spool_bytes: int = 1024**3
     log_bytes: int = 256 * 1024**2
     gpus: str = "all"
@@ -302,6 +304,12 @@ SETTINGS: Mapping[str, Setting] = {
     "pass_env": _variables("variables of the agent that tasks see besides the usual ones"),
     "secrets_env": _variables("variables of the agent that tasks may name as secrets"),
     "secrets_file": _path("a TOML file of secrets that tasks may name"),
+    "client_token": _word(
+        "a text",
+        "the login by token of tasks that ask for one, instead of their agent's own",
+        secret=True,
+    ),
+    "client_creds": _path("the same by a NATS credentials file"),
     "spool_bytes": _amount("what an agent keeps on disk of logs and metrics not yet sent"),
     "log_bytes": _amount("how much log of one attempt is kept"),
     "gpus": _word(
