@@ -1,6 +1,6 @@
-"""A task's own way to the server: who may have it, and the variables that it is.
+"""What a task is given that nobody may read: its secrets, and its own way to the server.
 
-The login is a secret. Like the others it is given to the command alone, and to no file or event.
+The login is a secret like the others: it is a variable of the command, and in no file or event.
 """
 
 from __future__ import annotations
@@ -12,13 +12,25 @@ from ...core.settings import PATHS, variable
 from ...core.spec import Spec
 from ..containers.lodging import asked
 from ..means import Means
+from ..secret_sources import Secrets
+from .variables import passwords
 
 
-def client_variables(means: Means, spec: Spec) -> dict[str, str]:
-    """What `evq.connect()` and the `evq` command read in a task.
+async def secrets_of(means: Means, spec: Spec) -> Secrets:
+    """The secrets that `spec` names, and the login if it asks for one. Raises `SecretFailed`."""
+    found = await means.secrets.resolve(spec)
+    if not spec.client:
+        return found
+    login = _login(means, spec)
+    return Secrets(
+        variables={**found.variables, **login},
+        values={**found.values, **passwords(login)},
+        places={**found.places, "login": f"agent {means.config.name}"},
+    )
 
-    Raises `SecretFailed` where it may not, or cannot, be had.
-    """
+
+def _login(means: Means, spec: Spec) -> dict[str, str]:
+    """What `evq.connect()` and the `evq` command read in a task."""
     config = means.config
     if not config.allow_client:
         raise SecretFailed(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar
@@ -44,7 +44,7 @@ from ..secret_sources import NO_SECRETS
 from ..supervision.forkserver import Supervisor
 from ..trackers.tensorboard.finding import file_time
 from . import endings, launch, notebook
-from .access import client_variables
+from .access import secrets_of
 from .endings import Ending
 from .execution import Execution
 from .left import Left
@@ -52,7 +52,6 @@ from .place import Place
 from .preparation import Preparation, Ready
 from .results import Result
 from .tracking import Tracking
-from .variables import passwords
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +96,6 @@ class Attempt:
             means.redactor,
         )
         self._secrets = NO_SECRETS
-        self._access: Mapping[str, str] = {}
         self._launch: Launch | None = None
         self._telling: asyncio.Future[events.Lifecycle] | None = None
         self._waiting: asyncio.Future[Any] | None = None
@@ -147,10 +145,8 @@ class Attempt:
             return endings.by_agent(self.holder, self._recorder.redactor.text(str(error)))
 
     async def _prepare_and_run(self, here: Place) -> Finish | GiveBack | None:
-        if self.task.spec.secrets:
+        if self.task.spec.secrets or self.task.spec.client:
             await self._find_secrets()
-        if self.task.spec.client:
-            self._find_access()
         ready = await self._preparation.run(here, self._secrets)
         if self.task.spec.gang:
             await Gather(self, self._means, self._recorder.say).run()
@@ -158,13 +154,9 @@ class Attempt:
 
     async def _find_secrets(self) -> None:
         async with self.phase("secrets") as phase:
-            self._secrets = found = await self._means.secrets.resolve(self.task.spec_now)
+            self._secrets = found = await secrets_of(self._means, self.task.spec_now)
             self._recorder.redactor = self._means.redactor.knowing(found.values)
             phase.detail = ", ".join(f"{name} ({where})" for name, where in found.places.items())
-
-    def _find_access(self) -> None:
-        self._access = client_variables(self._means, self.task.spec_now)
-        self._recorder.redactor = self._recorder.redactor.knowing(passwords(self._access))
 
     async def _run_command(self, ready: Ready) -> Finish | GiveBack | None:
         self._stop_if_told()
@@ -179,7 +171,6 @@ class Attempt:
             ready.place,
             self._secrets,
         ) | self._means.pool.variables(self.assignment)
-        variables |= self._access
         variables |= await self._tracking.variables(variables, ready.place)
         folder = launch.folder(spec, tree)
         began, since = time.monotonic(), file_time(tree)

@@ -15,7 +15,7 @@ import msgspec
 
 from .. import subjects, wire
 from ..errors import Conflict, NotFound
-from ..events import Enqueued
+from ..events import Enqueued, Envelope
 from ..fleet.services import QUEUE
 from ..ids import check_name, task_id_for_key
 from ..spec import Code, Module, Spec
@@ -113,7 +113,7 @@ async def services(client: Client, kind: str) -> list[Service]:
     names = set[str]()
     for stored in await client.bus.log.history(f"evq.q.{QUEUE}.*.*.*"):
         told = wire.decode(stored.data)
-        if isinstance(told, wire.Envelope) and isinstance(told.event, Enqueued):
+        if isinstance(told, Envelope) and isinstance(told.event, Enqueued):
             spec = told.event.spec
             if f"{TAG}{kind}" in spec.tags and spec.key and isinstance(spec.entry, Module):
                 names.add(spec.entry.args[0])

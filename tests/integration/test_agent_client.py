@@ -27,7 +27,8 @@ from evq.core.sdk.client import open_client
 from evq.core.spec import Command, Spec
 
 async def main():
-    login = Login(server=os.environ["EVQ_SERVER"], token=os.environ["EVQ_TOKEN"])
+    names = ("server", "token", "user", "password")
+    login = Login(**{name: os.environ.get(f"EVQ_{name.upper()}") for name in names})
     async with open_client(login) as client:
         queue, parent = os.environ["EVQ_QUEUE"], os.environ["EVQ_TASK_ID"]
         receipt = await client.enqueue(
@@ -37,8 +38,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-TOKEN = "a-token-of-the-server"
 
 
 async def test_a_task_enqueues_another_one(start_agent: Any, queue: Any) -> None:
@@ -116,7 +115,10 @@ class Guarded:
             "authorization { users: [\n"
             "  { user: agent, password: password-of-the-agent }\n"
             "  { user: tasks, password: password-of-the-tasks,\n"
-            '    permissions: { publish: { deny: "evqcmd.>" } } }\n'
+            "    permissions: {\n"
+            '      publish: ["evq.>", "evqsvc.>", "evqcmd.>", "$JS.API.>", "$KV.evq-queues.>"]\n'
+            '      subscribe: "_INBOX.>"\n'
+            "    } }\n"
             "] }\n"
         )
         argv = (str(embedded.find_server(None).path), "-c", str(config))
@@ -161,6 +163,8 @@ async def test_the_login_is_another_one_and_nobody_sees_it(
             "as tasks with [secret EVQ_PASSWORD]",
             "[secret EVQ_PASSWORD]",
         ]
+        made = await apart.run(entry=Inline(ENQUEUES), manager="agent", client=True)
+        assert made.name_of_state == "completed", await apart.lines(made.id)
         history = await bus.log.history("evq.>")
         told = b"".join(stored.data for stored in history)
         assert b"password-of" not in told
