@@ -150,11 +150,13 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     each of these is a task of its own then, with its place in `gang`.
     `after` are the tasks that it waits for before it stands in its queue.
     `fair` is true where the queue is shared out evenly among users.
+    `parent` is the task that enqueued it, or that it was cloned from.
+    Who enqueues it fills in an empty `name`, `queue`, `user` and `host`.
     """
 
     entry: Entry
-    name: str
-    queue: str
+    name: str = ""
+    queue: str = ""
     priority: int = DEFAULT_PRIORITY
     tags: tuple[str, ...] = ()
     code: Code | None = None
