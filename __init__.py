@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from evq.core.errors import EvqError as EvqError
+    from evq.core.journal import Noted as Noted
     from evq.core.sdk.blocking import BlockingClient as BlockingClient
     from evq.core.sdk.blocking import connect_blocking as connect_blocking
     from evq.core.sdk.client import Client as Client
     from evq.core.sdk.connect import connect as connect
     from evq.core.sdk.enqueueing import Receipt as Receipt
+    from evq.core.sdk.journal import Journal as Journal
+    from evq.core.sdk.journal import journals as journals
     from evq.core.sdk.task import log as log
     from evq.core.sdk.task import params as params
     from evq.core.sdk.task import progress as progress
+    from evq.core.sdk.watch import Measured as Measured
+    from evq.core.sdk.watch import Seen as Seen
     from evq.core.spec import Command as Command
     from evq.core.spec import Container as Container
     from evq.core.spec import Inline as Inline
@@ -39,6 +44,9 @@ _ROOMS = {
         *("Container", "Limits", "Repo", "Spec"),
     ),
     "evq.core.state": ("Task",),
+    "evq.core.sdk.watch": ("Measured", "Seen"),
+    "evq.core.sdk.journal": ("Journal", "journals"),
+    "evq.core.journal": ("Noted",),
     "evq.core.errors": ("EvqError",),
 }
 """Where each public name is found."""
@@ -50,16 +58,21 @@ __all__ = [
     "Container",
     "EvqError",
     "Inline",
+    "Journal",
     "Limits",
+    "Measured",
     "Module",
     "Notebook",
+    "Noted",
     "Receipt",
     "Repo",
     "Script",
+    "Seen",
     "Spec",
     "Task",
     "connect",
     "connect_blocking",
+    "journals",
     "log",
     "params",
     "progress",

@@ -26,6 +26,7 @@ from ..queueing.permits import Permits
 from ..queueing.queues import QueueEvent, QueueState
 from ..spec import Spec
 from ..state import Task
+from ..subjects import LIFECYCLE_SUBJECTS, TELEMETRY_SUBJECTS
 from .asking import answer, resolve
 from .author import Author
 from .enqueueing import Enqueuer, Receipt
@@ -33,6 +34,7 @@ from .levels import append
 from .limiting import limit_queue
 from .queue_changes import change_queue
 from .requeueing import put_in_line
+from .watch import Measured, Seen, watch, watch_metrics
 
 POSITION_SECONDS = 2.0
 
@@ -156,6 +158,27 @@ class Client:
     def answer(self, question: Named | Sql) -> AsyncGenerator[Head | list[list[Any]], None]:
         """A projector's answer: a head, then lists of rows."""
         return answer(self.bus.calls, question)
+
+    # --- what happens -------------------------------------------------------------------------
+
+    def watch(
+        self, after: int = 0, subjects: Sequence[str] = (LIFECYCLE_SUBJECTS,)
+    ) -> AsyncGenerator[Seen, None]:
+        """Every event behind the sequence `after`, and then each new one, for ever.
+
+        `subjects` are NATS patterns, such as `evq.t.QUEUE.*` for what happens to the tasks of a
+        queue. Who keeps the sequence of what it saw last goes on there.
+        """
+        return watch(self.bus, after, subjects)
+
+    def watch_metrics(
+        self, after: int = 0, subjects: Sequence[str] = (TELEMETRY_SUBJECTS,)
+    ) -> AsyncGenerator[Measured, None]:
+        """The points of metrics behind the sequence `after`, and then new ones as they come.
+
+        The sequences are those of what tasks say, not of the log.
+        """
+        return watch_metrics(self.bus, after, subjects)
 
     async def projected(self, timeout: float = POSITION_SECONDS) -> int:
         """How far a projector has read the log. Raises `ProjectorAway`."""

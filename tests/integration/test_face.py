@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-import os
 import signal
 import subprocess
 import sys
-import typing
-from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +35,11 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def known(nowhere: Path, server: Any, bus: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def known(nowhere: Path, nats_server: Any, bus: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A server that the environment names."""
-    monkeypatch.setenv("EVQ_SERVER", server.url)
+    monkeypatch.setenv("EVQ_SERVER", nats_server.url)
     monkeypatch.setenv("EVQ_TOKEN", "test")
-    return server
+    return nats_server
 
 
 async def test_the_environment_names_the_server(known: Any) -> None:
@@ -110,3 +106,30 @@ def test_both_clients_have_each_method(name: str) -> None:
     method, door = getattr(Client, name), getattr(BlockingClient, name)
     assert door.__doc__ == method.__doc__
     assert door.__name__ == name
+
+
+def test_events_are_watched_from_a_sequence_on(known: Any) -> None:
+    with evq.connect_blocking() as client:
+        first, second = (client.enqueue(evq.Spec(entry=ECHO)) for _ in range(2))
+        for seen in client.watch(after=first.seq):
+            assert seen.task == second.task
+            break
+
+
+def test_an_interrupt_ends_what_is_waited_for(known: Any) -> None:
+    program = (
+        "import evq\n"
+        "with evq.connect_blocking() as client:\n"
+        "    print('up', flush=True)\n"
+        "    for seen in client.watch():\n"
+        "        pass\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout and process.stderr
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert said.rstrip().endswith("KeyboardInterrupt")
+    assert said.count("Traceback") == 1
