@@ -152,11 +152,13 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `after` are the tasks that it waits for before it stands in its queue.
     `fair` is true where the queue is shared out evenly among users.
     `client` asks for a login to the server, so that the task can use evq itself.
+    `parent` is the task that enqueued it, or that it was cloned from.
+    Who enqueues it fills in an empty `name`, `queue`, `user` and `host`.
     """
 
     entry: Entry
-    name: str
-    queue: str
+    name: str = ""
+    queue: str = ""
     priority: int = DEFAULT_PRIORITY
     tags: tuple[str, ...] = ()
     code: Code | None = None

@@ -22,14 +22,15 @@ from ...core.configuration import OF_A_SERVER
 from ...core.errors import EvqError
 from ...core.fleet.services import QUEUE
 from ...core.listening import DASHBOARD_PORT, Address
+from ...core.sdk.identity import myself
+from ...core.sdk.running import Up
 from ...core.sdk.viewers import Viewers
 from ...core.settings import SETTINGS, variable
 from ...core.units import duration_text
 from . import embedded
 from .embedded import Door, Port, Tls
-from .identity import myself
 from .stack import Process, Stack, StartFailed, follow, last_lines, rotate
-from .store import Store, Up, check_disk
+from .store import Store, check_disk
 
 SERVER = "nats-server"
 DRAIN_SECONDS = 10.0

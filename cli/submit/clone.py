@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from ...core import arguments, parameters, units
 from ...core.errors import UsageError
 from ...core.sdk.author import host_name, user_name
+from ...core.sdk.request import default_name
 from ...core.spec import (
     Command,
     Container,
@@ -44,7 +45,7 @@ from .enqueue import (
     warn_of_queue,
     warn_of_service,
 )
-from .request import default_name, package_names, pairs, read_setup, variables
+from .request import package_names, pairs, read_setup, variables
 from .wish import REST, TaskCommand, force_option, keep_option
 
 if TYPE_CHECKING:

@@ -31,7 +31,8 @@ from .sending import send, with_code
 from .wish import TaskCommand, Wish, make_wish, task_options
 
 if TYPE_CHECKING:
-    from ...core.sdk.client import Client, Receipt
+    from ...core.sdk.client import Client
+    from ...core.sdk.enqueueing import Receipt
 
 
 class Submission(msgspec.Struct, frozen=True):
