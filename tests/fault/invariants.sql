@@ -92,6 +92,12 @@ SELECT task, seq FROM (
 WHERE kind IN ('moved', 'dequeued')
 AND before NOT IN ('enqueued', 'moved', 'requeued', 'retry', 'lost');
 
+-- name: only_what_has_ended_is_archived
+SELECT task, seq FROM (
+    SELECT task, seq, kind, lag(kind) OVER (PARTITION BY task ORDER BY seq) AS before
+    FROM ev WHERE task IS NOT NULL AND kind NOT IN ('again', 'tagged', 'unarchived'))
+WHERE kind = 'archived' AND before NOT IN ('finished', 'aborted', 'dequeued');
+
 -- name: a_new_place_has_a_new_hint
 SELECT e.task, e.seq FROM ev e WHERE e.kind IN ('moved', 'requeued') AND NOT EXISTS (
     SELECT 1 FROM ev h WHERE h.seq = e.seq + 1 AND h.task = e.task AND h.kind = 'again');
