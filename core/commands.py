@@ -124,9 +124,14 @@ class EndDependencies(msgspec.Struct, frozen=True):
 
 
 class Requeue(msgspec.Struct, frozen=True):
-    """Somebody wants a task that ended to run again."""
+    """Somebody wants a task that ended to run again; `held` until its turn comes in its array."""
 
     reason: str
+    held: bool = False
+
+
+class Release(msgspec.Struct, frozen=True):
+    """The turn of a member of an array has come."""
 
 
 class Assemble(msgspec.Struct, frozen=True):
@@ -192,6 +197,7 @@ Command = (
     | DeclareLost
     | Abort
     | Requeue
+    | Release
     | Await
     | EndDependencies
     | Assemble

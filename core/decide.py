@@ -23,6 +23,7 @@ from .commands import Finish as Finish
 from .commands import GiveBack as GiveBack
 from .commands import Holder as Holder
 from .commands import Move as Move
+from .commands import Release as Release
 from .commands import Requeue as Requeue
 from .commands import Start as Start
 from .commands import Tag as Tag
@@ -84,8 +85,10 @@ def decide(task: Task, command: Command) -> events.Lifecycle:
             return _declare_lost(task, command)
         case Abort(reason):
             return _abort(task, reason)
-        case Requeue(reason):
-            return _requeue(task, reason)
+        case Requeue(reason, held):
+            return _requeue(task, reason, held)
+        case Release():
+            return _release(task)
         case Await(by):
             return _await(task, by)
         case EndDependencies(ends):
@@ -290,10 +293,16 @@ def _abort(task: Task, reason: str) -> events.Lifecycle:
             raise Rejected(f"task {task.id} has ended already", why=f"it {outcome.phrase}")
 
 
-def _requeue(task: Task, reason: str) -> events.Lifecycle:
+def _release(task: Task) -> events.Lifecycle:
+    if isinstance(task.state, state.Held) and not task.has_turn:
+        return events.Released()
+    raise Rejected(f"task {task.id} does not wait for its turn")
+
+
+def _requeue(task: Task, reason: str, held: bool) -> events.Lifecycle:
     match task.state:
         case state.Ended():
-            return events.Requeued(reason)
+            return events.Requeued(reason, held)
         case state.Held() | state.Queued() | state.Claimed() | state.Running():
             raise Rejected(
                 f"task {task.id} has not ended",

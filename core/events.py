@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from .arrays.turns import Turns
 from .filing.filed import Archived as Archived
 from .filing.filed import Filed
 from .filing.filed import Tagged as Tagged
@@ -204,10 +205,16 @@ class Aborted(msgspec.Struct, frozen=True, tag_field="kind", tag="aborted"):
     reason: str
 
 
-class Requeued(msgspec.Struct, frozen=True, tag_field="kind", tag="requeued"):
-    """A task that had ended waits again, with fresh budgets."""
+class Requeued(msgspec.Struct, frozen=True, tag_field="kind", tag="requeued", omit_defaults=True):
+    """A task that had ended waits again, with fresh budgets; `held` if it is the member of an array
+    and its turn has not come."""
 
     reason: str
+    held: bool = False
+
+
+class Released(msgspec.Struct, frozen=True, tag_field="kind", tag="released"):
+    """The turn of a member of an array has come: it goes to its queue."""
 
 
 class Awaited(msgspec.Struct, frozen=True, tag_field="kind", tag="awaited"):
@@ -289,6 +296,7 @@ Lifecycle = (
     | AbortRequested
     | Aborted
     | Requeued
+    | Released
     | Awaited
     | DependenciesEnded
     | Assembled
@@ -311,7 +319,9 @@ class Again(msgspec.Struct, frozen=True, tag_field="kind", tag="again", omit_def
     rank: float | None = None
 
 
-Event = Lifecycle | Again | AgentEvent | QueueEvent | Permits | Trimmed | QueryEvent | Decided
+Event = (
+    Lifecycle | Again | Turns | AgentEvent | QueueEvent | Permits | Trimmed | QueryEvent | Decided
+)
 
 
 # --- telemetry --------------------------------------------------------------------------------

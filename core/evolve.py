@@ -27,8 +27,10 @@ LONGEST_PHASE = 1e9
 
 def create(seq: int, at: int, by: str, event: events.Enqueued) -> Task:
     """The task that an `enqueued` event at sequence `seq` brings into the world."""
-    waits = state.Held(at) if event.spec.after else state.Queued(at)
-    return Task(event.task, event.spec, by, at, seq, waits)
+    task = Task(event.task, event.spec, by, at, seq, state.Queued(at))
+    if event.spec.after or not task.has_turn:
+        return replace(task, state=state.Held(at))
+    return task
 
 
 def fold(task: Task, history: Iterable[tuple[int, int, str, events.Lifecycle | Unknown]]) -> Task:
@@ -61,8 +63,10 @@ def evolve(task: Task, seq: int, at: int, by: str, event: events.Lifecycle | Unk
             return replace(task, seq=seq, abort=state.AbortWish(at, by, reason))
         case events.Aborted(reason):
             return replace(task, seq=seq, state=_aborted(at, reason), former=None)
-        case events.Requeued():
-            return _requeued(task, seq, at)
+        case events.Requeued(held=held):
+            return _requeued(task, seq, at, held)
+        case events.Released():
+            return _to_its_queue(replace(task, turn=True), seq, at)
         case events.Awaited(others):
             return replace(task, seq=seq, awaited_by=(*task.awaited_by, *others))
         case events.DependenciesEnded(ends):
@@ -237,7 +241,13 @@ def _dependencies_ended(
     if wrong := dependencies.wrong_end(task):
         cause = events.Cause.DEPENDENCY
         return replace(task, state=state.Ended(at, Outcome.ABORTED, 0, cause, wrong, None))
-    if dependencies.pending(task):
+    return _to_its_queue(task, seq, at)
+
+
+def _to_its_queue(task: Task, seq: int, at: int) -> Task:
+    """A task that was held, if it waits for nothing more."""
+    task = replace(task, seq=seq)
+    if not isinstance(task.state, state.Held) or dependencies.pending(task) or not task.has_turn:
         return task
     # Its first queue message counts as well as the one that follows: whoever was handed it while
     # the task was held has put it aside.
@@ -249,7 +259,7 @@ def _aborted(at: int, reason: str) -> state.Ended:
     return state.Ended(at, Outcome.ABORTED, 0, events.Cause.ABORT, reason, None)
 
 
-def _requeued(task: Task, seq: int, at: int) -> Task:
+def _requeued(task: Task, seq: int, at: int, held: bool) -> Task:
     """It stands at the end of the queue and priority that it had. Its hint follows the event in
     the same batch, so that its sequence is the next."""
     former = None
@@ -258,17 +268,18 @@ def _requeued(task: Task, seq: int, at: int) -> Task:
             task.state, task.failures, task.losses, task.abort, task.place, task.archived
         )
     place = replace(task.place, rank=float(seq + 1), hint=seq + 1)
-    queued = state.Queued(at)
+    waits: state.State = state.Held(at) if held else state.Queued(at)
     return replace(
         task,
         seq=seq,
-        state=queued,
+        state=waits,
         failures=0,
         losses=0,
         abort=None,
         moved=place,
         former=former,
         archived=None,
+        turn=not held if task.spec.array else None,
     )
 
 

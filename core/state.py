@@ -94,7 +94,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class Held(msgspec.Struct, frozen=True, tag="held"):
-    """It waits since `since` for other tasks, and stands in no queue."""
+    """It waits since `since` for other tasks, or for its turn, and stands in no queue."""
 
     since: int
 
@@ -180,7 +180,8 @@ class Task(msgspec.Struct, frozen=True):
     last enqueued or requeued. `unknown` counts events from a newer version. `moved` is where it
     stands since it was requeued or moved, `former` what a dequeue leads back to. `awaited_by` are
     the tasks that are to hear of its end, `ends` those it has heard of itself. `retagged` are its
-    tags if they are not those of the spec any more. `archived` is null unless it is in the archive.
+    tags if they are not those of the spec any more. `turn` is whether its turn has come in its
+    array, if that has changed. `archived` is null unless it is in the archive.
     """
 
     id: str
@@ -201,6 +202,15 @@ class Task(msgspec.Struct, frozen=True):
     ends: tuple[DependencyEnd, ...] = ()
     retagged: tuple[str, ...] | None = None
     archived: Archival | None = None
+    turn: bool | None = None
+
+    @property
+    def has_turn(self) -> bool:
+        """Whether it may stand in its queue, as far as the others of its array are concerned."""
+        if self.turn is not None:
+            return self.turn
+        array = self.spec.array
+        return array is None or array.most is None or array.place < array.most
 
     @property
     def tags(self) -> tuple[str, ...]:

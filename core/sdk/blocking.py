@@ -76,6 +76,8 @@ class BlockingClient:
 
     enqueue = _waiting(Client.enqueue)
     enqueue_many = _waiting(Client.enqueue_many)
+    enqueue_array = _waiting(Client.enqueue_array)
+    members = _waiting(Client.members)
     get = _waiting(Client.get)
     resolve = _waiting(Client.resolve)
     abort = _waiting(Client.abort)

@@ -14,7 +14,7 @@ import msgspec
 from .. import subjects, wire
 from ..bus.connect import Bus
 from ..decide import Abort, Archive, Dequeue, Move, Requeue, Tag, Unarchive
-from ..errors import ProjectorAway
+from ..errors import NotFound, ProjectorAway
 from ..events import AgentOrder
 from ..fleet.presence import AgentPresence, decode_presence
 from ..handle import find, handle, load_queue, load_queues, tell_holders
@@ -28,6 +28,7 @@ from ..spec import Spec
 from ..state import Task
 from ..subjects import LIFECYCLE_SUBJECTS, TELEMETRY_SUBJECTS
 from . import filing
+from .arrays import ArrayReceipt, enqueue_array, find_array, load_members
 from .asking import answer, resolve
 from .author import Author
 from .enqueueing import Enqueuer, Receipt
@@ -60,6 +61,23 @@ class Client:
     async def enqueue_many(self, specs: Sequence[Spec]) -> list[Receipt]:
         """Enqueue many tasks in a few atomic batches; keys are not allowed here."""
         return await self.enqueuer.enqueue_many(specs)
+
+    async def enqueue_array(
+        self, spec: Spec, indexes: range, most: int | None = None
+    ) -> ArrayReceipt:
+        """Enqueue a task for each index, of which at most `most` run at once.
+
+        `{index}` in its name, arguments, parameters and variables is the index; `{index:03}` has
+        zeros before it.
+        """
+        return await enqueue_array(self.enqueuer, spec, indexes, most)
+
+    async def members(self, array: str, indexes: Sequence[int] | None = None) -> list[Task]:
+        """Members of an array, by index: all, or those of some indexes. Raises `NotFound`."""
+        found = await find_array(self.bus, array)
+        if found is None:
+            raise NotFound(f"there is no array {array}", fix="evq ls shows the arrays there are")
+        return await load_members(self.bus, found, indexes)
 
     async def agents(self) -> list[AgentPresence]:
         """The agents that are there now. Of one that was killed and started again both runs are
