@@ -57,26 +57,31 @@ async def enqueue_array(
     specs = [member_spec(spec, Array(id, index, size, first, most)) for index in indexes]
     begin = first_turns(id, size, most) if most else None
     count = most or size
-    new = False
+    tasks = tuple(member_id(id, place) for place in range(size))
+    if spec.key and await _is_there(enqueuer.bus, tasks[count - 1]):
+        return ArrayReceipt(id, tasks, False)
     for later in in_parts(specs[count:]):
-        new |= await _store(enqueuer, later)
+        await _store(enqueuer, later)
     for part in in_parts(specs[:count]):
-        new |= await _store(enqueuer, part, begin)
+        await _store(enqueuer, part, begin)
         begin = None
-    return ArrayReceipt(id, tuple(member_id(id, place) for place in range(size)), new)
+    return ArrayReceipt(id, tasks, True)
 
 
-async def _store(enqueuer: Enqueuer, specs: Sequence[Spec], begin: Turns | None = None) -> bool:
-    """Store members, and whose turn it is; false if they are there already."""
+async def _is_there(bus: Bus, task: str) -> bool:
+    return bool(await bus.log.history(subjects.any_hint(task)))
+
+
+async def _store(enqueuer: Enqueuer, specs: Sequence[Spec], begin: Turns | None = None) -> None:
+    """Store members, and whose turn it is, unless they are there already: somebody with the same
+    key, who was cut off, may have stored them."""
     named = [(member_id(one.array.id, one.array.place), one) for one in specs if one.array]
     more = [turns_entry(enqueuer.author, Known(begin, 0), begin)] if begin else []
     try:
         await enqueuer.store(named, more)
     except WrongSequence:
-        if not await enqueuer.bus.log.history(subjects.any_hint(named[0][0])):
+        if not await _is_there(enqueuer.bus, named[0][0]):
             raise
-        return False
-    return True
 
 
 def _check(spec: Spec, indexes: range, most: int | None) -> None:
