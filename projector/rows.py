@@ -57,6 +57,9 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
     nodes: int
     gang: str | None
     gang_rank: int | None
+    array_id: str | None
+    array_index: int | None
+    array_size: int | None
     dependencies: str | None
     attempts: int
     failures: int
@@ -242,6 +245,9 @@ def task_row(task: Task) -> TaskRow:
         nodes=spec.nodes,
         gang=spec.gang.id if spec.gang else None,
         gang_rank=spec.gang.rank if spec.gang else None,
+        array_id=spec.array.id if spec.array else None,
+        array_index=spec.array.index if spec.array else None,
+        array_size=spec.array.size if spec.array else None,
         dependencies=_dependencies(task),
         attempts=len(attempts),
         failures=task.failures,

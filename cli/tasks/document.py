@@ -57,6 +57,7 @@ def spec_facts(spec: Spec) -> dict[str, Any]:
         "needs": spec.needs,
         "nodes": spec.nodes,
         "gang_rank": spec.gang and spec.gang.rank,
+        "array": spec.array,
         "project": spec.project,
         "after": spec.after,
         "key": spec.key,

@@ -15,6 +15,7 @@ from ..options import as_of_option, json_option
 from ..output import Column
 from ..selectors import ANY
 from ..session import call
+from ..submit.array import counts_text, state_of
 from .render import age, colored, end_text, marked, span, timestamp
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ Row = Mapping[str, Any]
 )
 @click.option("--all", "everything", is_flag=True, help="All there are.")
 @click.option("--archived", is_flag=True, help="Those in the archive, left out otherwise.")
+@click.option("--members", is_flag=True, help="Each member of an array on a line of its own.")
 @click.option("--ranks", is_flag=True, help="Each rank of a gang on a line of its own.")
 @as_of_option
 @json_option
@@ -56,11 +58,13 @@ def ls(
     limit: int,
     everything: bool,
     archived: bool,
+    members: bool,
     ranks: bool,
     as_of: When | None,
     as_json: bool,
 ) -> None:
-    """List tasks, the newest first. A gang is one line, that of its rank 0.
+    """List tasks, the newest first. A gang is one line, that of its rank 0, and so is an array,
+    with how many of its members are in which state.
 
     \b
     Examples:
@@ -75,6 +79,7 @@ def ls(
     params |= {"user": user_name()} if mine else {}
     params |= {"archived": True} if archived else {}
     params |= {"ranks": True} if ranks else {}
+    params |= {} if members else {"arrays": True}
     rows = call(lambda client: _rows(client, Named("tasks", params)), as_of=as_of)
     if as_json:
         output.say_json(rows)
@@ -84,7 +89,7 @@ def ls(
             output.note(output.dim(f"the newest {limit}; evq ls --all shows all there are"))
     else:
         none = "there was no task then" if as_of else "no task yet"
-        output.note("no task is like that" if params.keys() - {"limit"} else none)
+        output.note("no task is like that" if params.keys() - {"limit", "arrays"} else none)
 
 
 async def _rows(client: Client, question: Named) -> list[dict[str, Any]]:
@@ -93,6 +98,8 @@ async def _rows(client: Client, question: Named) -> list[dict[str, Any]]:
 
 def _ranks(row: Row, apart: bool) -> str:
     """How many ranks stand behind a line, or which one it is."""
+    if row.get("members"):
+        return f" ×{row['members']}"
     if row.get("gang") is None:
         return ""
     return f" [{row['gang_rank']}]" if apart else f" ×{row['nodes']}"
@@ -114,8 +121,8 @@ def _print(rows: list[dict[str, Any]], ranks: bool) -> None:
         columns,
         [
             (
-                row["task"],
-                marked(row["state"]),
+                row["array_id"] if row.get("members") else row["task"],
+                marked(state_of(row) if row.get("members") else row["state"]),
                 row["name"] + _ranks(row, ranks),
                 row["queue"],
                 age(timestamp(row["enqueued"])),
@@ -131,6 +138,8 @@ def _print(rows: list[dict[str, Any]], ranks: bool) -> None:
 
 def last_words(row: Row) -> str:
     """Why it ended without success; else how far it is, and its metrics."""
+    if row.get("members"):
+        return counts_text(row)
     if row["cause"]:
         return end_text(row["exit_code"], row["cause"]).replace("exit status", "exit")
     metrics = row.get("metrics") or ""

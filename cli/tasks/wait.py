@@ -27,6 +27,10 @@ NOT_YET = 75
 """sysexits' "try again": the tasks have not ended in the time that was given."""
 
 
+MANY = 100
+"""Tasks above which it is cheaper to hear of all tasks of their queues."""
+
+
 @click.command()
 @click.argument("tasks", nargs=-1, shell_complete=complete_task)
 @click.option("--timeout", metavar="TIME", help="Wait no longer than that, such as 30m.")
@@ -85,10 +89,12 @@ async def _watch(client: Client, gangs: list[list[Task]], tell: bool) -> None:
     }
     start = min(max(one.seq, one.origin) for one in tasks) + 1
     filters = [lifecycle(one.spec.queue, one.id) for one in tasks]
+    if len(filters) > MANY:
+        filters = sorted({lifecycle(one.spec.queue, "*") for one in tasks})
     async with client.bus.log.follow(start, filters) as batches:
         async for batch in batches:
             for stored in batch:
-                first, rank = places[stored.subject.rpartition(".")[2]]
+                first, rank = places.get(stored.subject.rpartition(".")[2], ("", 0))
                 members = waiting.get(first)
                 if members and stored.seq > members[rank].seq:
                     members[rank] = absorb(members[rank], stored)
