@@ -302,7 +302,7 @@ def _release(task: Task) -> events.Lifecycle:
 def _requeue(task: Task, reason: str, held: bool) -> events.Lifecycle:
     match task.state:
         case state.Ended():
-            return events.Requeued(reason, held)
+            return events.Requeued(reason, held and task.spec.array is not None)
         case state.Held() | state.Queued() | state.Claimed() | state.Running():
             raise Rejected(
                 f"task {task.id} has not ended",

@@ -122,7 +122,7 @@ def _print(rows: list[dict[str, Any]], ranks: bool) -> None:
         [
             (
                 row["array_id"] if row.get("members") else row["task"],
-                marked(state_of(row) if row.get("members") else row["state"]),
+                marked(state_of(_counts(row)) if row.get("members") else row["state"]),
                 row["name"] + _ranks(row, ranks),
                 row["queue"],
                 age(timestamp(row["enqueued"])),
@@ -136,10 +136,15 @@ def _print(rows: list[dict[str, Any]], ranks: bool) -> None:
     )
 
 
+def _counts(row: Row) -> dict[str, int]:
+    """How many of an array's members are in each state."""
+    return {state: row[f"members_{state}"] for state in ANY}
+
+
 def last_words(row: Row) -> str:
     """Why it ended without success; else how far it is, and its metrics."""
     if row.get("members"):
-        return counts_text(row)
+        return counts_text(_counts(row))
     if row["cause"]:
         return end_text(row["exit_code"], row["cause"]).replace("exit status", "exit")
     metrics = row.get("metrics") or ""

@@ -15,6 +15,8 @@ import msgspec
 import pytest
 
 from evq.core import decide, events, state, subjects, wire
+from evq.core.arrays.array import Array
+from evq.core.arrays.turns import first_turns
 from evq.core.decide import Holder
 from evq.core.events import Cause, Envelope, Outcome
 from evq.core.evolve import create
@@ -245,6 +247,12 @@ def record() -> list[Line]:
     story("moved0000001").move(1.5).claim().start().finish(Outcome.COMPLETED)
     story("moved0000002", retries=1).claim().fail().move(None).claim("w2")
     story("dequeued0001").dequeue()
+    later = Array("array0000001", 1, 2, most=1)
+    story("array0000002", array=later).do(decide.Release()).claim().start().fail().do(
+        decide.Requeue("again", held=True), "ada@lab"
+    )
+    turns = first_turns("array0000001", 2, 1)
+    recorder.put(subjects.array_events("array0000001"), turns, "ada@lab")
     story("tagged000001", tags=("draft",)).tag("paper", without=("draft",)).claim().tag("best")
     story("archived0001").claim().start().fail().archive()
     story("archived0002").abort().archive().unarchive()
