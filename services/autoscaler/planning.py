@@ -19,6 +19,9 @@ LONGEST_REFUSAL = 900.0
 
 Decision = tuple[Fact, str]
 
+Condition = Literal["alive", "preempted", "dead"]
+"""How a machine is: `preempted` was taken back by its owner, `dead` has ended by itself."""
+
 
 class Agent(msgspec.Struct, frozen=True):
     """An agent that is there: what it has free, whether it takes tasks, and since when it has had
@@ -34,7 +37,7 @@ class Shown(msgspec.Struct, frozen=True):
 
     ref: str
     kind: str
-    condition: Literal["alive", "preempted", "dead"] = "alive"
+    condition: Condition = "alive"
 
 
 class Look(msgspec.Struct, frozen=True):
