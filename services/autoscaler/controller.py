@@ -8,21 +8,24 @@ is had twice or forgotten.
 from __future__ import annotations
 
 import asyncio
+import os
 from asyncio import FIRST_COMPLETED
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
+from ...core.errors import Superseded
 from ...core.fleet.agents import DrainRequested
+from ...core.journal import holder_of
 from ...core.sdk.client import Client
 from ...core.sdk.journal import Journal
 from ...core.sdk.live import LiveFleet, live_fleet
 from .drivers import Driver, Refusal, access_of, drivers_for
-from .facts import Fact, Launched, Machine, Refused, Stage, State, evolve
+from .facts import Fact, Launched, Machine, Refused, Stage, State
+from .journal import SERVICE, autoscaler_journal
 from .looking import Eyes
 from .planning import Decision, Look, plan
 
-SERVICE = "autoscaler"
 AT_ONCE = 8
 """Machines that are had or ended side by side."""
 
@@ -30,9 +33,16 @@ REST_SECONDS = 0.2
 SOON_SECONDS = 1.0
 
 
-def autoscaler(client: Client, name: str) -> Journal[State, Fact]:
-    """The journal of the autoscaler of this name; empty before it is loaded."""
-    return Journal(client, SERVICE, name, facts=Fact, start=State(), evolve=evolve)
+async def speak(client: Client, name: str, say: Callable[[str], None]) -> None:
+    """Speak for an autoscaler until it is stopped, or until another attempt speaks for it."""
+    journal = autoscaler_journal(client, name)
+    await journal.load()
+    task = os.environ.get("EVQ_TASK_ID", f"pid{os.getpid()}")
+    await journal.take(holder_of(task, int(os.environ.get("EVQ_ATTEMPT", "1"))))
+    try:
+        await Controller(client, journal, say).run()
+    except Superseded as superseded:
+        say(str(superseded))
 
 
 class Controller:
