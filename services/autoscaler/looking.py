@@ -17,6 +17,9 @@ from .planning import Agent, Look, Shown
 MOST_WAITING = 5_000
 """Tasks of a queue that are looked at: more do not fit on all the machines one may have."""
 
+ORPHAN_SECONDS = 10.0
+"""How long an agent may be away before its tasks count as work that waits."""
+
 
 class Eyes:
     """Looks, and remembers since when agents are idle or silent."""
@@ -27,6 +30,7 @@ class Eyes:
         self._say = say
         self._idle: dict[str, int] = {}
         self._silent: dict[str, int] = {}
+        self._alone: dict[str, int] = {}
         self._silent_drivers = set[str]()
 
     async def look(self, state: State, drivers: Mapping[str, Driver]) -> Look:
@@ -49,7 +53,7 @@ class Eyes:
         agents = dict(self._agents(moment))
         return Look(
             moment,
-            tuple(self._waiting(state)),
+            (*self._orphans(state, agents, moment), *self._waiting(state)),
             agents,
             self._missing(state, agents, moment),
             machines,
@@ -78,9 +82,23 @@ class Eyes:
         self._silent = {name: self._silent.get(name, moment) for name in gone}
         return self._silent
 
+    def _orphans(self, state: State, agents: Mapping[str, Agent], moment: int) -> Iterator[Waiting]:
+        """Tasks whose agent is gone: where nobody else serves their queue, nobody takes them over,
+        and so they do not even wait."""
+        queues = _queues(state)
+        without = {
+            task.id: task
+            for task in self._fleet.with_agents()
+            if task.queue in queues and task.agent not in agents
+        }
+        self._alone = {name: self._alone.get(name, moment) for name in without}
+        for name, since in self._alone.items():
+            if moment - since > ORPHAN_SECONDS * 1e6:
+                task = without[name]
+                yield Waiting(name, task.queue, parse_size(task.size), since)
+
     def _waiting(self, state: State) -> Iterator[Waiting]:
-        queues = {queue for kind in state.kinds.values() for queue in kind.queues}
-        for name in sorted(queues):
+        for name in sorted(_queues(state)):
             queue = self._fleet.queues.get(name)
             if queue is None or queue.state != "open":
                 continue
@@ -89,6 +107,10 @@ class Eyes:
                 yield Waiting(
                     task.id, name, parse_size(task.size), task.waits_since or task.enqueued
                 )
+
+
+def _queues(state: State) -> set[str]:
+    return {queue for kind in state.kinds.values() for queue in kind.queues}
 
 
 def _room_in(queue: LiveQueue) -> int:
