@@ -33,6 +33,7 @@ from evq.services.autoscaler.journal import autoscaler_journal
 ROOT = Path(__file__).parents[2]
 MORTAL = Path(__file__).with_name("mortal_autoscaler.py")
 MOST = 3
+LOOK_SECONDS = 0.1
 
 
 class Place:
@@ -129,21 +130,17 @@ class Play:
             sys.executable, str(MORTAL), "burst", point,
             env=self._variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        watcher = asyncio.create_task(self._count())
+        talk = asyncio.create_task(process.communicate())
         try:
-            out, _ = await process.communicate()
+            while not talk.done():
+                self.most = max(self.most, len(await asyncio.to_thread(self.place.machines)))
+                await asyncio.wait([talk], timeout=LOOK_SECONDS)
         finally:
-            watcher.cancel()
             if process.returncode is None:
                 process.kill()
-                await process.wait()
+            out, _ = await talk
         self.words += out.decode().splitlines()
         return process.returncode or 0
-
-    async def _count(self) -> None:
-        while True:
-            self.most = max(self.most, len(await asyncio.to_thread(self.place.machines)))
-            await asyncio.sleep(0.1)
 
     async def enqueue(self, count: int) -> list[str]:
         spec = Spec(entry=Command(("sleep", "1")), name="t", queue="burst", manager="none")
