@@ -76,6 +76,7 @@ class BlockingClient:
 
     enqueue = _waiting(Client.enqueue)
     enqueue_many = _waiting(Client.enqueue_many)
+    submit = _waiting(Client.submit)
     get = _waiting(Client.get)
     resolve = _waiting(Client.resolve)
     abort = _waiting(Client.abort)

@@ -6,8 +6,10 @@ async with evq.connect() as client:
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from typing import Any
+import os
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Unpack
 
 import msgspec
 
@@ -33,7 +35,9 @@ from .enqueueing import Enqueuer, Receipt
 from .levels import append
 from .limiting import limit_queue
 from .queue_changes import change_queue
+from .request import Options, Runnable
 from .requeueing import put_in_line
+from .submitting import submit
 from .watch import Measured, Seen, watch, watch_metrics
 
 POSITION_SECONDS = 2.0
@@ -59,6 +63,37 @@ class Client:
     async def enqueue_many(self, specs: Sequence[Spec]) -> list[Receipt]:
         """Enqueue many tasks in a few atomic batches; keys are not allowed here."""
         return await self.enqueuer.enqueue_many(specs)
+
+    async def submit(
+        self,
+        what: Runnable,
+        args: Sequence[object] = (),
+        *,
+        folder: str | os.PathLike[str] = ".",
+        params: Mapping[str, object] | None = None,
+        include: Sequence[str] = (),
+        code: bool = True,
+        **options: Unpack[Options],
+    ) -> Receipt:
+        """Enqueue a task with the code of `folder`, exactly as `evq enqueue` sends it.
+
+        `what` is the path of a script or notebook and `args` its arguments; or the words of a
+        command; or a `Spec`, or an entry of one. `params` are what `--set` sets, `include` files
+        that are sent although they are ignored or look secret; without `code` none is sent. The
+        `options` are fields of `Spec`.
+
+        Raises `UsageError`, and `SnapshotRefused` for a file that must not be sent.
+        """
+        return await submit(
+            self,
+            what,
+            args,
+            folder=Path(folder),
+            params=params or {},
+            include=include,
+            code=code,
+            options=options,
+        )
 
     async def agents(self) -> list[AgentPresence]:
         """The agents that are there now. Of one that was killed and started again both runs are
