@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -22,7 +23,7 @@ from ..fleet.presence import AgentPresence, decode_presence
 from ..handle import find, handle, load_queue, load_queues, tell_holders
 from ..ids import check_name
 from ..ports import BusAway, Entry
-from ..questions import Head, Named, Sql
+from ..questions import Head, Named, Sql, question_of
 from ..queueing.granting import Tally, load_tally
 from ..queueing.permits import Permits
 from ..queueing.queues import QueueEvent, QueueState
@@ -31,9 +32,14 @@ from ..state import Task
 from ..subjects import LIFECYCLE_SUBJECTS, TELEMETRY_SUBJECTS
 from .asking import answer, resolve
 from .author import Author
+from .cloning import clone
+from .ending import wait
 from .enqueueing import Enqueuer, Receipt
 from .levels import append
 from .limiting import limit_queue
+from .lines import Line, lines
+from .measured import metrics
+from .moving import Outcome, Where, move
 from .queue_changes import change_queue
 from .request import Options, Runnable
 from .requeueing import put_in_line
@@ -127,22 +133,107 @@ class Client:
         """The task with this whole id, folded from the log as of now."""
         return await find(self.bus.log, task)
 
-    async def abort(self, task: str, reason: str) -> Task:
+    async def tasks(
+        self,
+        *,
+        states: Sequence[str] | None = None,
+        queue: str | None = None,
+        user: str | None = None,
+        parent: str | None = None,
+        ranks: bool = False,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[dict[str, Any]]:
+        """Tasks as `evq ls --json` lists them, the newest first: a dict for each, by its columns.
+
+        A gang is one of them, unless `ranks` is true. Raises `ProjectorAway`.
+        """
+        params: dict[str, Any] = {"ranks": ranks, "limit": limit, "offset": offset}
+        chosen = {"states": states, "queue": queue, "user": user, "parent": parent}
+        params |= {name: value for name, value in chosen.items() if value}
+        return [row async for row in self.rows(Named("tasks", params))]
+
+    async def wait(
+        self, *tasks: str, timeout: float | None = None, first: bool = False
+    ) -> list[Task]:
+        """Wait until the tasks with these whole ids have ended, and return them, each once; of a
+        gang the member whose end is that of all.
+
+        With `first`, wait until one has, and return those that have. Raises `NotFound`, and
+        `TimeoutError` after `timeout` seconds; the tasks go on then.
+        """
+        return await wait(self, tasks, timeout, first)
+
+    async def logs(
+        self, task: str, *, attempt: int | None = None, setup: bool = False, follow: bool = False
+    ) -> AsyncGenerator[Line, None]:
+        """The lines that a task wrote: those of its last attempt, or of the one with this number.
+
+        With `setup` also what setting up wrote, and what the agent says. With `follow` they go on
+        as they come until the task has ended, over all further attempts. Raises `NotFound`.
+        """
+        known = await self.get(task)
+        async with aclosing(lines(self, known, attempt, setup=setup, follow=follow)) as found:
+            async for line in found:
+                yield line
+
+    async def metrics(self, task: str, *names: str) -> dict[str, dict[str, list[Any]]]:
+        """A task's metrics, or those of these names: by name, the columns `attempt`, `step` (null
+        where none was given), `at` (microseconds since 1970) and `value`, in order of time.
+
+        Raises `ProjectorAway`.
+        """
+        return await metrics(self, task, names)
+
+    async def abort(self, task: str, reason: str = "") -> Task:
         """End a task: at once if it waits, by a word to its agent if it runs. A gang ends whole."""
         written = await handle(self.bus.log, self.author, await self.get(task), Abort(reason))
         await tell_holders(self.bus.calls, (written.task, *written.others))
         return written.task
 
-    async def retry(self, task: str, reason: str) -> Task:
+    async def retry(self, task: str, reason: str = "") -> Task:
         """Put a task that has ended back into its queue, with fresh budgets; a gang whole."""
         return await put_in_line(self.bus, self.author, await self.get(task), Requeue(reason))
 
-    async def move(self, task: str, move: Move) -> Task:
-        """Let a task that waits stand elsewhere."""
+    async def clone(
+        self,
+        task: str,
+        params: Mapping[str, object] | None = None,
+        *,
+        add: Mapping[str, object] | None = None,
+        force: bool = False,
+        **options: Unpack[Options],
+    ) -> Receipt:
+        """Enqueue a task once more as one of its own: the same code, with changes.
+
+        `params` are other values of parameters that it has, `add` are new ones, and `force` lets a
+        value have another type. The `options` are fields of `Spec`. Raises `NotFound` and
+        `UsageError`.
+        """
+        return await clone(self, task, params or {}, add or {}, force=force, options=options)
+
+    async def move(
+        self,
+        task: str,
+        where: Where | None = None,
+        *,
+        queue: str | None = None,
+        priority: int | None = None,
+        reason: str = "",
+    ) -> Outcome:
+        """Let a task that waits stand elsewhere: `Front()`, `Back()`, `Step(by)`, `Before(task)`;
+        without any at the end of its priority, as where it goes to another queue or priority.
+
+        Raises `Conflict` if it does not wait, `ProjectorAway` if nobody knows who stands where.
+        """
+        return await move(self, task, where, queue, priority, reason)
+
+    async def put(self, task: str, move: Move) -> Task:
+        """Give a task that waits this very place."""
         check_name(move.queue, "queue")
         return await put_in_line(self.bus, self.author, await self.get(task), move)
 
-    async def dequeue(self, task: str, reason: str) -> Task:
+    async def dequeue(self, task: str, reason: str = "") -> Task:
         """Take a task that waits out of its queue; it is what it was before."""
         known = await self.get(task)
         return (await handle(self.bus.log, self.author, known, Dequeue(reason))).task
@@ -193,6 +284,16 @@ class Client:
     def answer(self, question: Named | Sql) -> AsyncGenerator[Head | list[list[Any]], None]:
         """A projector's answer: a head, then lists of rows."""
         return answer(self.bus.calls, question)
+
+    async def sql(
+        self, query: str, params: Mapping[str, Any] | None = None, *, timeout: float = 30.0
+    ) -> list[dict[str, Any]]:
+        """The rows of a query in SQL, or of one that has a name (`@gpu-hours`), a dict for each.
+
+        `params` are the values of `$NAME` in it; `timeout` is in seconds. `rows` gives them one by
+        one. Raises `QueryFailed` and `ProjectorAway`.
+        """
+        return [row async for row in self.rows(question_of(query, params or {}, timeout))]
 
     # --- what happens -------------------------------------------------------------------------
 
