@@ -94,7 +94,8 @@ def members(plan: Plan, door: Door) -> list[Process]:
         )
 
     queues = ("--queues", ",".join(plan.queues), "--order", plan.order)
-    tasks = agent("agent", *queues, *slots, drain=DRAIN_SECONDS)
+    # Its tasks run as whoever owns the store, and may read the login there anyway.
+    tasks = agent("agent", *queues, *slots, "--allow-client", drain=DRAIN_SECONDS)
     # Services have no end of their own that one could wait for.
     services = agent("services", "--services", drain=SERVICES_SECONDS, awaited=False)
     light = plan.agent and plan.services and QUEUE not in plan.queues

@@ -92,6 +92,7 @@ def make_spec(wish: Wish, entry: Entry, queue: str) -> Spec:
         torch_backend=wish.torch_backend,
         variables=variables(wish.setenv),
         secrets=wish.secret,
+        client=wish.client,
         retries=wish.retries,
         timeout=units.seconds(wish.timeout) if wish.timeout else None,
         grace=units.seconds(wish.grace) if wish.grace else None,
