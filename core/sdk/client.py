@@ -20,6 +20,7 @@ from ..decide import Abort, Dequeue, Move, Requeue
 from ..errors import ProjectorAway
 from ..events import AgentOrder
 from ..fleet.presence import AgentPresence, decode_presence
+from ..fleet.services import QUEUE as SERVICES
 from ..handle import find, handle, load_queue, load_queues, tell_holders
 from ..ids import check_name
 from ..ports import BusAway, Entry
@@ -27,9 +28,10 @@ from ..questions import Head, Named, Sql, question_of
 from ..queueing.granting import Tally, load_tally
 from ..queueing.permits import Permits
 from ..queueing.queues import QueueEvent, QueueState
-from ..spec import Spec
+from ..spec import Code, Spec
 from ..state import Task
 from ..subjects import LIFECYCLE_SUBJECTS, TELEMETRY_SUBJECTS
+from . import services
 from .asking import answer, resolve
 from .author import Author
 from .cloning import clone
@@ -43,6 +45,7 @@ from .moving import Outcome, Where, move
 from .queue_changes import change_queue
 from .request import Options, Runnable
 from .requeueing import put_in_line
+from .services import Service
 from .submitting import submit
 from .watch import Measured, Seen, watch, watch_metrics
 
@@ -278,6 +281,35 @@ class Client:
         """
         wanted = Permits(queue=queue, reason=reason, most=most, per_user=per_user)
         return await limit_queue(self, wanted)
+
+    # --- services -----------------------------------------------------------------------------
+
+    async def start_service(
+        self,
+        kind: str,
+        name: str,
+        *,
+        code: Code | None = None,
+        params: Mapping[str, str] | None = None,
+        queue: str = SERVICES,
+    ) -> Service:
+        """Let the controller of a service run, unless it does already, as a task of a queue.
+
+        `code` is what it finds in its folder, if it runs code of its user's.
+        """
+        return await services.start_service(self, kind, name, code=code, params=params, queue=queue)
+
+    async def stop_service(self, kind: str, name: str, reason: str = "") -> Service:
+        """End the controller of a service; what it has decided stays. Raises `NotFound`."""
+        return await services.stop_service(self, kind, name, reason)
+
+    async def service(self, kind: str, name: str) -> Service:
+        """A service that was started, and the task of its last start. Raises `NotFound`."""
+        return await services.service(self, kind, name)
+
+    async def services(self, kind: str) -> list[Service]:
+        """The services of a kind that were ever started."""
+        return await services.services(self, kind)
 
     # --- questions ----------------------------------------------------------------------------
 

@@ -50,6 +50,7 @@ class Options(TypedDict, total=False):
     torch_backend: str
     variables: dict[str, str]
     secrets: tuple[str, ...]
+    client: bool
     retries: int
     losses: int
     timeout: float

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import signal
 import subprocess
 import sys
@@ -13,8 +12,6 @@ import pytest
 
 import evq
 from evq.core.errors import Denied, NotFound, Unreachable
-from evq.core.sdk.blocking import BlockingClient
-from evq.core.sdk.client import Client
 from evq.core.settings import SETTINGS, variable
 
 ECHO = evq.Command(("echo", "hello"))
@@ -74,7 +71,7 @@ async def test_what_a_task_enqueues_has_it_as_its_parent(
 ) -> None:
     async with evq.connect() as client:
         outer = await client.enqueue(evq.Spec(entry=ECHO))
-    monkeypatch.setenv("EVQ_TASK", outer.task)
+    monkeypatch.setenv("EVQ_TASK_ID", outer.task)
     async with evq.connect() as client:
         inner = await client.enqueue(evq.Spec(entry=ECHO))
         assert (await client.get(inner.task)).spec.parent == outer.task
@@ -93,19 +90,6 @@ async def test_the_blocking_client_where_a_loop_runs(known: Any) -> None:
     with evq.connect_blocking() as client:
         receipt = client.enqueue(evq.Spec(entry=ECHO))
         assert client.get(receipt.task).name_of_state == "queued"
-
-
-def is_public(name: str) -> bool:
-    return not name.startswith("_")
-
-
-@pytest.mark.parametrize(
-    "name", sorted(n for n, m in inspect.getmembers(Client, inspect.isfunction) if is_public(n))
-)
-def test_both_clients_have_each_method(name: str) -> None:
-    method, door = getattr(Client, name), getattr(BlockingClient, name)
-    assert door.__doc__ == method.__doc__
-    assert door.__name__ == name
 
 
 def test_events_are_watched_from_a_sequence_on(known: Any) -> None:
