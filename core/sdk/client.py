@@ -151,10 +151,10 @@ class Client:
 
         A gang is one of them, unless `ranks` is true. Raises `ProjectorAway`.
         """
-        params: dict[str, Any] = {"ranks": ranks, "limit": limit, "offset": offset}
-        chosen = {"states": states, "queue": queue, "user": user, "parent": parent}
-        params |= {name: value for name, value in chosen.items() if value}
-        return [row async for row in self.rows(Named("tasks", params))]
+        params: dict[str, Any] = {"states": states, "queue": queue, "user": user, "parent": parent}
+        params |= {"ranks": ranks, "offset": offset}
+        asked = {name: value for name, value in params.items() if value} | {"limit": limit}
+        return [row async for row in self.rows(Named("tasks", asked))]
 
     async def wait(
         self, *tasks: str, timeout: float | None = None, first: bool = False
