@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from evq.core.errors import UsageError as UsageError
     from evq.core.events import Outcome as Outcome
     from evq.core.journal import Noted as Noted
+    from evq.core.journal import holder_of as holder_of
     from evq.core.sdk.blocking import BlockingClient as BlockingClient
     from evq.core.sdk.blocking import connect_blocking as connect_blocking
     from evq.core.sdk.client import Client as Client
@@ -64,7 +65,7 @@ _PLACES = {
     "core.sdk.moving": "Back Before Front Step",
     "core.sdk.watch": "Measured Seen",
     "core.sdk.journal": "Journal journals",
-    "core.journal": "Noted",
+    "core.journal": "Noted holder_of",
     "core.sdk.services": "Service",
     "core.errors": "EvqError UsageError NotFound Conflict Denied Unreachable ProjectorAway"
     " QueryFailed Superseded",
