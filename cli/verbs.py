@@ -34,6 +34,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "exec": ("submit.once:execute", "Run a task here and now, as an agent would."),
         "build": ("submit.once:build", "Make a task's environment, to be used again."),
     },
+    "Let it work by itself": {
+        "schedule": ("services.schedule:schedule", "Enqueue a task when it is due."),
+    },
     "Fleet": {
         "top": ("top.top:top", "Watch the fleet live: workers, queues, tasks, events."),
         "queues": ("fleet.queues:queues", "The queues, and who serves them."),
