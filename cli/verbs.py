@@ -36,6 +36,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Let it work by itself": {
         "schedule": ("services.schedule:schedule", "Enqueue a task when it is due."),
+        "trigger": ("services.trigger:trigger", "Do something whenever an event matches."),
+        "alert": ("services.alert:alert", "Send messages to chats, e-mail and webhooks."),
     },
     "Fleet": {
         "top": ("top.top:top", "Watch the fleet live: workers, queues, tasks, events."),
