@@ -44,6 +44,9 @@ from .captured import captured
 if TYPE_CHECKING:
     from ...core.sdk.client import Client
 
+COMMAND = ("-q", "services", "--env", "agent", "--client", "--no-code", "--", "sh", "-c")
+"""What `--do` is in words of `evq enqueue`."""
+
 name_argument = click.argument("name")
 
 
@@ -169,18 +172,7 @@ def _action(
         return Tell(alerts)
     if command:
         # By the agent's own Python, so that `evq` is on its path.
-        words = (
-            "-q",
-            "services",
-            "--env",
-            "agent",
-            "--client",
-            "--no-code",
-            "--",
-            "sh",
-            "-c",
-            command,
-        )
+        words = (*COMMAND, command)
     return Enqueue(captured(words))
 
 

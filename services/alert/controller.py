@@ -78,15 +78,10 @@ async def serve(client: Client, holder: str, *, name: str) -> None:
     async with asyncio.TaskGroup() as group:
         news = asyncio.Event()
         listener = group.create_task(_listen(client, journal, news))
-        while journal.state.definition:
-            news.clear()
-            try:
-                await _look(journal, address)
-            except BusAway as away:
-                await client.bus.wait(away)
-                continue
+        while await _sent_all(client, journal, address):
             with suppress(TimeoutError):
                 await asyncio.wait_for(news.wait(), seconds_left(journal.state, now()))
+            news.clear()
         listener.cancel()
 
 
@@ -97,14 +92,18 @@ async def _listen(client: Client, journal: Journal[State, Any], news: asyncio.Ev
             news.set()
 
 
-async def _look(journal: Journal[State, Fact], address: str) -> None:
-    """Send all for which it is time."""
-    await journal.catch_up()
+async def _sent_all(client: Client, journal: Journal[State, Fact], address: str) -> bool:
+    """Send all for which it is time, however long the server is away; whether the alert is there
+    still."""
     while True:
-        if journal.state.sending:
-            await _deliver(journal, address)
-        if not await journal.decide(lambda state: decide(state, now())):
-            return
+        try:
+            await journal.catch_up()
+            if journal.state.sending:
+                await _deliver(journal, address)
+            if not await journal.decide(lambda state: decide(state, now())):
+                return journal.state.definition is not None
+        except BusAway as away:
+            await client.bus.wait(away)
 
 
 async def _deliver(journal: Journal[State, Fact], address: str) -> None:

@@ -47,7 +47,7 @@ def zone_of(name: str) -> ZoneInfo:
     """A time zone by its name. Raises `UsageError`."""
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError) as error:
+    except (KeyError, OSError, ValueError) as error:
         raise UsageError(
             f"there is no time zone {name!r}",
             why="names are those of the IANA database",

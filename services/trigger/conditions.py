@@ -15,6 +15,7 @@ from ...core.errors import UsageError
 from ...core.events import Metric
 from ...core.fleet.agents import AgentDown, AgentLost, AgentPaused, AgentResumed, AgentUp
 from ...core.queueing.queues import QueuePaused, QueueResumed
+from ...core.sdk.services import TAG as SERVICE_TAG
 from ...core.spec import Spec
 from ...core.units import duration_text
 
@@ -66,9 +67,14 @@ class Filter(msgspec.Struct, frozen=True, omit_defaults=True):
             self.project in ("", spec.project)
             and self.queue in ("", spec.queue)
             and self.user in ("", spec.user)
-            and (not self.tag or self.tag in spec.tags)
+            and (self.tag in spec.tags if self.tag else not _is_service(spec))
             and fnmatchcase(spec.name, self.name or "*")
         )
+
+
+def _is_service(spec: Spec) -> bool:
+    """Whether a task is a controller: nobody means those who does not name them by a tag."""
+    return any(tag.startswith(SERVICE_TAG) for tag in spec.tags)
 
 
 class Events(msgspec.Struct, frozen=True, tag_field="on", tag="events"):

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from ...core.journal import Noted
 from ...core.spec import Spec
-from .conditions import Condition
+from .conditions import Condition, Crossing
 
 REMEMBERED = 5000
 """How many tasks a trigger on a metric knows to have crossed its line."""
@@ -126,13 +126,14 @@ def evolve(state: State, noted: Noted[Fact]) -> State:
     if not isinstance(noted.fact, Read):
         state = replace(state, words=noted.words)
     match noted.fact:
-        case Defined(telemetry=telemetry) as definition:
-            cursor = telemetry or noted.seq
+        case Defined(on=on, telemetry=telemetry) as definition:
+            cursor = telemetry if isinstance(on, Crossing) else noted.seq
             return State(definition=definition, cursor=cursor, words=noted.words)
         case Paused() as paused:
             return replace(state, paused=paused)
         case Resumed(telemetry=telemetry):
-            cursor = max(state.cursor, telemetry or noted.seq)
+            metric = state.definition and isinstance(state.definition.on, Crossing)
+            cursor = max(state.cursor, telemetry if metric else noted.seq)
             return replace(state, paused=None, cursor=cursor, long=False)
         case Removed():
             return State(words=noted.words)
