@@ -35,6 +35,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "build": ("submit.once:build", "Make a task's environment, to be used again."),
     },
     "Let it work by itself": {
+        "schedule": ("services.schedule:schedule", "Enqueue a task when it is due."),
+        "trigger": ("services.trigger:trigger", "Do something whenever an event matches."),
+        "alert": ("services.alert:alert", "Send messages to chats, e-mail and webhooks."),
         "autoscaler": ("services.autoscaler:autoscaler", "Have machines when tasks wait."),
     },
     "Fleet": {

@@ -41,6 +41,8 @@ ONLY_IN = {
     "google": ("agent/trackers/tensorboard/",),
     "google_crc32c": ("agent/trackers/tensorboard/",),
     "keyring": ("agent/secret_sources.py",),
+    "cronsim": ("services/schedule/due.py",),
+    "apprise": ("services/alert/sending.py",),
     "plotext": ("cli/analytics/plot.py",),
     "click": ("cli/",),
     "rich": ("cli/",),
