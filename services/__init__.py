@@ -1,1 +1,1 @@
-"""Programs that run tasks by rules: each is a task itself, and stands on evq's public face alone."""
+"""What evq does by itself, as ordinary tasks: each service is a fold of its journal."""
