@@ -42,16 +42,16 @@ class Curve:
             if name == first:
                 step = self._counted if step is None else step
                 self._counted += 1
-                if self._is_due(step):
-                    if isfinite(value):
-                        self._keep((step, value))
+                if self._is_due(step) and (not isfinite(value) or self._keeps((step, value))):
                     yield step, value
 
-    def _keep(self, point: Point) -> None:
+    def _keeps(self, point: Point) -> bool:
+        """Keep the point, unless there are so many now that it is one of those to go."""
         self.points = (*self.points, point)
         if len(self.points) > MOST_POINTS:
             self._stride *= 2
             self.points = tuple(one for one in self.points if one[0] % self._stride == 0)
+        return self.points[-1:] == (point,)
 
     def _is_due(self, step: int) -> bool:
         later = not self.points or step > self.points[-1][0]

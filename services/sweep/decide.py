@@ -9,18 +9,10 @@ from ...core import units
 from ...core.outcomes import Outcome
 from ...core.state import Ended
 from .curve import Curve
-from .definition import Value
-from .facts import (
-    Fact,
-    Finished,
-    Judged,
-    Point,
-    Proposed,
-    TrialEnded,
-    Weighed,
-)
+from .definition import Asha, Hyperband, Median, Value
+from .facts import Fact, Finished, Judged, Point, Proposed, TrialEnded, Weighed
 from .pruner import Pruner
-from .state import Sweep, Trial, task_of
+from .state import SweepState, Trial, task_of
 from .study import propose, weigh
 
 Decision = tuple[Fact, str]
@@ -29,7 +21,7 @@ WEIGH_EVERY = 10
 """Complete trials."""
 
 
-def next_trial(sweep: Sweep, now: int) -> Decision | None:
+def next_trial(sweep: SweepState, now: int) -> Decision | None:
     """The next trial, if there is room for one and the sweep wants one."""
     if sweep.finished or ending(sweep, now) or not has_room(sweep):
         return None
@@ -37,7 +29,7 @@ def next_trial(sweep: Sweep, now: int) -> Decision | None:
     return (proposed, proposal_text(proposed)) if proposed else None
 
 
-def has_room(sweep: Sweep) -> bool:
+def has_room(sweep: SweepState) -> bool:
     """Whether another trial may begin beside those that run."""
     most = sweep.plan.concurrency
     if sweep.plan.reproducible:
@@ -46,14 +38,14 @@ def has_room(sweep: Sweep) -> bool:
     return len(sweep.open) < most
 
 
-def ending(sweep: Sweep, now: int) -> str:
+def ending(sweep: SweepState, now: int) -> str:
     """Why no other trial is going to be proposed; empty if one is."""
     plan, failures = sweep.plan, sweep.failures
     if sweep.stop:
         return f"stopped: {sweep.stop.reason}"
     if sweep.most_failures is not None and failures >= sweep.most_failures:
         return f"{failures} trials failed, and no more than {sweep.most_failures} may"
-    counted = len(sweep.trials) - (failures if plan.failed == "ignore" else 0)
+    counted = sum(counts(sweep, trial) for trial in sweep.trials)
     if sweep.limit is not None and counted >= sweep.limit:
         return f"all {sweep.limit} trials are done"
     if sweep.seconds is not None and now >= sweep.began + sweep.seconds * 1e6:
@@ -63,7 +55,13 @@ def ending(sweep: Sweep, now: int) -> str:
     return ""
 
 
-def finish(sweep: Sweep, now: int) -> Decision | None:
+def counts(sweep: SweepState, trial: Trial) -> bool:
+    """Whether the trial is one of those that were wanted."""
+    ignored = trial.end == "failed" and sweep.plan.failed == "ignore"
+    return trial.end != "stopped" and not ignored
+
+
+def finish(sweep: SweepState, now: int) -> Decision | None:
     """The end, if nothing runs and nothing is going to."""
     if sweep.finished or sweep.open:
         return None
@@ -76,7 +74,7 @@ def finish(sweep: Sweep, now: int) -> Decision | None:
 
 
 def judgement(
-    sweep: Sweep, number: int, point: Point, points: Sequence[Point], pruner: Pruner
+    sweep: SweepState, number: int, point: Point, points: Sequence[Point], pruner: Pruner
 ) -> Decision | None:
     """What a trial's newest point says of it, if it says anything."""
     trial = sweep.trials[number]
@@ -93,13 +91,11 @@ def judgement(
         return None
     if not judged.hopeless:
         return judged, f"trial {number} goes on: {metric} {value:.6g} at step {step} passes"
-    return judged, f"trial {number} is hopeless: {metric} {value:.6g} at step {step}, {why(sweep)}"
+    return judged, f"trial {number} is hopeless: {metric} {value:.6g} at step {step}, {reproach(sweep)}"
 
 
-def why(sweep: Sweep) -> str:
-    """What a pruner holds against a hopeless trial."""
-    from .definition import Asha, Hyperband, Median
-
+def reproach(sweep: SweepState) -> str:
+    """What the pruner holds against a hopeless trial."""
     match sweep.plan.prune:
         case Median():
             return "and its best is worse than the median of the others there"
@@ -109,7 +105,7 @@ def why(sweep: Sweep) -> str:
             return ""
 
 
-def end_of(sweep: Sweep, number: int, state: Ended, curve: Curve) -> Decision:
+def end_of(sweep: SweepState, number: int, state: Ended, curve: Curve) -> Decision:
     """What became of a trial whose task has ended and said all it had to say."""
     trial = sweep.trials[number]
     task = task_of(sweep.name, number)
@@ -122,6 +118,9 @@ def end_of(sweep: Sweep, number: int, state: Ended, curve: Curve) -> Decision:
         points = tuple(one for one in curve.points if one[0] <= step)
         pruned = TrialEnded(number=number, state="pruned", task=task, points=points)
         return ended(pruned, f"was pruned at step {step}")
+    if sweep.stop and state.outcome == Outcome.ABORTED:
+        stopped = TrialEnded(number=number, state="stopped", task=task, points=curve.points)
+        return ended(stopped, "was aborted: the sweep was stopped")
     failed = TrialEnded(number=number, state="failed", task=task, points=curve.points)
     if state.outcome != Outcome.COMPLETED:
         return ended(failed, f"failed: it {state.outcome.phrase}, {state.evidence}".rstrip(", "))
@@ -139,14 +138,14 @@ def end_of(sweep: Sweep, number: int, state: Ended, curve: Curve) -> Decision:
     return ended(complete, f"is complete: {shown}")
 
 
-def _is_better(sweep: Sweep, value: float, than: float) -> bool:
+def _is_better(sweep: SweepState, value: float, than: float) -> bool:
     return value < than if sweep.plan.objective[0].goal == "minimize" else value > than
 
 
-def weighed(sweep: Sweep) -> Decision | None:
+def weighed(sweep: SweepState, *, at_end: bool = False) -> Decision | None:
     """How much each parameter matters, every so many complete trials and at the end."""
     complete = sum(trial.end == "complete" for trial in sweep.trials)
-    if not sweep.finished and complete % WEIGH_EVERY:
+    if complete % WEIGH_EVERY and not (at_end and sweep.trials):
         return None
     importances = weigh(sweep)
     if not importances or importances == sweep.importances:
@@ -178,13 +177,13 @@ def value_text(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def values_text(sweep: Sweep, values: Sequence[float]) -> str:
+def values_text(sweep: SweepState, values: Sequence[float]) -> str:
     """The objectives' values for people: `loss 0.123`."""
     pairs = zip(sweep.plan.objective, values, strict=True)
     return ", ".join(f"{objective.metric} {value:.6g}" for objective, value in pairs)
 
 
-def best_text(sweep: Sweep, best: Sequence[Trial]) -> str:
+def best_text(sweep: SweepState, best: Sequence[Trial]) -> str:
     """The best trial in words."""
     if not best:
         return "no trial is complete"

@@ -9,8 +9,8 @@ import msgspec
 from ...core.spec import Spec
 from .definition import Definition, Value
 
-End = Literal["complete", "pruned", "failed"]
-"""How a trial can end; the words are Optuna's."""
+End = Literal["complete", "pruned", "failed", "stopped"]
+"""How a trial can end. The words are Optuna's, but for `stopped`: it was aborted with the sweep."""
 
 Point = tuple[int, float]
 """A step and the objective's metric there."""

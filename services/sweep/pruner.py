@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .facts import Judged, Point
-from .state import Sweep, Trial
+from .state import SweepState, Trial
 from .study import RUNG, make_study, seen_by
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Pruner:
     def __init__(self) -> None:
         self._benches: dict[int, _Bench] = {}
 
-    def judge(self, sweep: Sweep, number: int, points: tuple[Point, ...]) -> Judged | None:
+    def judge(self, sweep: SweepState, number: int, points: tuple[Point, ...]) -> Judged | None:
         """What the last of the trial's points means; null if it means nothing new."""
         trials = company(sweep, number)
         bench = self._benches.get(number)
@@ -39,7 +39,7 @@ class Pruner:
         self._benches.pop(number, None)
 
 
-def company(sweep: Sweep, number: int) -> list[Trial]:
+def company(sweep: SweepState, number: int) -> list[Trial]:
     """The trials that this one is compared with, itself among them; each at its number's place."""
     if sweep.plan.reproducible:
         return [*seen_by(sweep, number), sweep.trials[number]]
@@ -49,7 +49,7 @@ def company(sweep: Sweep, number: int) -> list[Trial]:
 class _Bench:
     """A study in which one trial has the points that it has told so far."""
 
-    def __init__(self, sweep: Sweep, trials: list[Trial], number: int) -> None:
+    def __init__(self, sweep: SweepState, trials: list[Trial], number: int) -> None:
         self._trials = trials
         self._number = number
         self._told: tuple[Point, ...] = ()
@@ -66,7 +66,7 @@ class _Bench:
         for step, value in points[len(self._told) :]:
             self._storage.set_trial_intermediate_value(self._id, step, value)
         self._told = points
-        hopeless = self._study.pruner.prune(self._study, self._trial)
+        hopeless = bool(self._study.pruner.prune(self._study, self._trial))  # numpy has its own
         before = self._trials[self._number].attrs
         after = self._trial.system_attrs
         marks = {key: after[key] for key in after.keys() - before.keys() if key.startswith(RUNG)}

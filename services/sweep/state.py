@@ -41,7 +41,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     words: str = ""
 
 
-class Sweep(msgspec.Struct, frozen=True, kw_only=True):
+class SweepState(msgspec.Struct, frozen=True, kw_only=True):
     """A sweep, before which nothing is known but its name.
 
     `trials` have their numbers as places. `limit` is how many are wanted by now, `seconds` how long
@@ -115,7 +115,7 @@ def task_of(sweep: str, number: int) -> str:
     return task_id_for_key(key_of(sweep, number))
 
 
-def evolve(sweep: Sweep, noted: Noted[Fact]) -> Sweep:
+def evolve(sweep: SweepState, noted: Noted[Fact]) -> SweepState:
     """The sweep after one more fact."""
     match noted.fact:
         case Created(definition, base):
@@ -165,6 +165,6 @@ def evolve(sweep: Sweep, noted: Noted[Fact]) -> Sweep:
             return replace(sweep, finished=noted.words, kept=kept, runs=sweep.runs + 1)
 
 
-def _with(sweep: Sweep, trial: Trial) -> Sweep:
+def _with(sweep: SweepState, trial: Trial) -> SweepState:
     trials = (*sweep.trials[: trial.number], trial, *sweep.trials[trial.number + 1 :])
     return replace(sweep, trials=trials)

@@ -17,7 +17,7 @@ from ...core.errors import Conflict, UsageError
 from .definition import Asha, Choice, Definition, Dimension, Hyperband, Integer, Median, Real, Value
 from .facts import Proposed
 from .grid import grid, is_active
-from .state import Sweep, Trial, task_of
+from .state import SweepState, Trial, task_of
 
 if TYPE_CHECKING:
     import optuna
@@ -44,7 +44,7 @@ def load_optuna() -> Any:
     return optuna
 
 
-def propose(sweep: Sweep) -> Proposed | None:
+def propose(sweep: SweepState) -> Proposed | None:
     """The next trial; null if a grid has no other combination."""
     number = len(sweep.trials)
     plan = sweep.plan
@@ -64,7 +64,7 @@ def propose(sweep: Sweep) -> Proposed | None:
     return Proposed(number=number, params=params, attrs=attrs)
 
 
-def seen_by(sweep: Sweep, number: int) -> list[Trial]:
+def seen_by(sweep: SweepState, number: int) -> list[Trial]:
     """The trials before this one as it may see them. In a reproducible sweep the results of those
     that could still run beside it are hidden, whether they are there or not."""
     before = sweep.trials[:number]
@@ -80,7 +80,7 @@ def _as_begun(trial: Trial) -> Trial:
     return Trial(number=trial.number, params=trial.params, began=trial.began, attrs=attrs)
 
 
-def make_study(sweep: Sweep, trials: Sequence[Trial], storage: Any = None) -> optuna.Study:
+def make_study(sweep: SweepState, trials: Sequence[Trial], storage: Any = None) -> optuna.Study:
     """A study that holds these trials, in memory if no storage is given."""
     optuna = load_optuna()
     study: optuna.Study = optuna.create_study(
@@ -104,6 +104,7 @@ def frozen(plan: Definition, trial: Trial) -> optuna.trial.FrozenTrial:
         "complete": states.COMPLETE,
         "pruned": states.PRUNED,
         "failed": states.FAIL,
+        "stopped": states.FAIL,
     }[trial.end]
     made: optuna.trial.FrozenTrial = optuna.trial.create_trial(
         state=state,
@@ -180,7 +181,7 @@ def make_pruner(plan: Definition) -> optuna.pruners.BasePruner:
     return made
 
 
-def weigh(sweep: Sweep) -> dict[str, float]:
+def weigh(sweep: SweepState) -> dict[str, float]:
     """How much each parameter matters for the first objective; empty while too few trials are
     complete or nothing differs."""
     complete = [trial for trial in sweep.trials if trial.end == "complete"]
@@ -199,7 +200,7 @@ def weigh(sweep: Sweep) -> dict[str, float]:
     return {name: round(float(share), 4) for name, share in found.items()}
 
 
-def export(sweep: Sweep, url: str) -> int:
+def export(sweep: SweepState, url: str) -> int:
     """Write the sweep as a study into an Optuna storage, and return how many trials that are.
 
     Raises `Conflict` if a study of this name is there.

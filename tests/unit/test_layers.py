@@ -34,6 +34,7 @@ ONLY_IN = {
     "google": ("agent/trackers/tensorboard/",),
     "google_crc32c": ("agent/trackers/tensorboard/",),
     "keyring": ("agent/secret_sources.py",),
+    "optuna": ("services/sweep/study.py", "services/sweep/pruner.py"),
     "plotext": ("cli/analytics/plot.py",),
     "click": ("cli/",),
     "rich": ("cli/",),
