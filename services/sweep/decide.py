@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isfinite
 
+from msgspec.structs import replace
+
 from ...core import units
 from ...core.outcomes import Outcome
 from ...core.state import Ended
@@ -27,6 +29,14 @@ def next_trial(sweep: SweepState, now: int) -> Decision | None:
         return None
     proposed = propose(sweep)
     return (proposed, proposal_text(proposed)) if proposed else None
+
+
+def first_trials(sweep: SweepState, count: int) -> tuple[Trial, ...]:
+    """The trials with which the sweep would begin, as far as they are known before any has run."""
+    while len(sweep.trials) < count and (proposed := propose(sweep)):
+        trial = Trial(number=proposed.number, params=proposed.params, began=0, attrs=proposed.attrs)
+        sweep = replace(sweep, trials=(*sweep.trials, trial))
+    return sweep.trials
 
 
 def has_room(sweep: SweepState) -> bool:

@@ -1,0 +1,1 @@
+"""Verbs for services: sweeps, pipelines, schedules and the like."""
