@@ -143,7 +143,7 @@ def ls(as_json: bool) -> None:
     Examples:
       evq sweep ls
     """
-    found = call(sweeps)
+    found = call(_all)
     if as_json:
         output.say_json([document(state) for state in found])
     elif found:
@@ -314,7 +314,15 @@ def export(name: str, file: str) -> None:
     output.note(f"  {output.dim('look')} optuna-dashboard {url}")
 
 
+async def _all(client: Client) -> list[SweepState]:
+    from ...services.sweep.sweep import sweeps
+
+    return await sweeps(client)
+
+
 async def _open(client: Client, name: str) -> Sweep:
+    from ...services.sweep.sweep import Sweep
+
     return await Sweep.open(client, name)
 
 

@@ -75,7 +75,7 @@ def headline(state: SweepState) -> str:
 
 
 def trial_table(
-    state: SweepState, trials: Sequence[Trial], seen: Seen = {}
+    state: SweepState, trials: Sequence[Trial], seen: Seen | None = None
 ) -> tuple[list[Column], list[tuple[object, ...]]]:
     """Trials as a table. `seen` are the newest points of those that run, by number."""
     names = list(state.plan.space)
@@ -90,7 +90,7 @@ def trial_table(
     ]
     rows: list[tuple[object, ...]] = []
     for trial in trials:
-        step, value = _newest(trial, seen)
+        step, value = _newest(trial, seen or {})
         values = [f"{one:.6g}" for one in trial.values] or [
             "" if value is None else f"{value:.6g}",
             *("" for _ in state.plan.objective[1:]),

@@ -62,9 +62,7 @@ async def _hear(client: Client, picture: Picture) -> None:
     assert base is not None
     subject = f"evqtel.{base.queue}.>"
     last = await client.bus.telemetry.last(subject)
-    async with aclosing(
-        watch_metrics(client.bus, last.seq if last else 0, (subject,))
-    ) as measured:
+    async with aclosing(watch_metrics(client.bus, last.seq if last else 0, (subject,))) as measured:
         async for one in measured:
             picture.measured(one.task, one.record.name, one.record.step, one.record.value)
 
@@ -100,7 +98,7 @@ class Picture:
     def __rich__(self) -> Group:
         state = self.sweep.state
         best = state.best[:BEST]
-        parts = [
+        parts: list[Text | Table] = [
             Text.assemble(("sweep ", "dim"), (state.name, "bold"), "  ", headline(state)),
             self._table(state, [*best, *state.open]),
             *(Text(line, style="dim", no_wrap=True) for line in self.words[-LINES:]),

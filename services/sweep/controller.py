@@ -193,9 +193,7 @@ class Controller:
 
     async def _judge(self, number: int, point: Point) -> None:
         points = self._curves[number].points
-        noted = await self._say(
-            lambda sweep: judgement(sweep, number, point, points, self._pruner)
-        )
+        noted = await self._say(lambda sweep: judgement(sweep, number, point, points, self._pruner))
         if noted and isinstance(noted.fact, Judged) and noted.fact.hopeless:
             await self._abort(number, noted.words)
 

@@ -34,7 +34,9 @@ def next_trial(sweep: SweepState, now: int) -> Decision | None:
 def first_trials(sweep: SweepState, count: int) -> tuple[Trial, ...]:
     """The trials with which the sweep would begin, as far as they are known before any has run."""
     while len(sweep.trials) < count and (proposed := propose(sweep)):
-        trial = Trial(number=proposed.number, params=proposed.params, began=0, attrs=proposed.attrs)
+        trial = Trial(
+            number=proposed.number, params=proposed.params, began=0, attrs=dict(proposed.attrs)
+        )
         sweep = replace(sweep, trials=(*sweep.trials, trial))
     return sweep.trials
 
@@ -94,14 +96,17 @@ def judgement(
     metric = sweep.plan.objective[0].metric
     if not isfinite(value):
         # JSON knows no such numbers, and what the value was the words say.
-        judged: Judged | None = Judged(number=number, step=step, value=0.0, hopeless=True)
-        return judged, f"trial {number} is hopeless: {metric} is {value} at step {step}"
+        lost = Judged(number=number, step=step, value=0.0, hopeless=True)
+        return lost, f"trial {number} is hopeless: {metric} is {value} at step {step}"
     judged = pruner.judge(sweep, number, tuple(points))
     if judged is None:
         return None
     if not judged.hopeless:
         return judged, f"trial {number} goes on: {metric} {value:.6g} at step {step} passes"
-    return judged, f"trial {number} is hopeless: {metric} {value:.6g} at step {step}, {reproach(sweep)}"
+    return (
+        judged,
+        f"trial {number} is hopeless: {metric} {value:.6g} at step {step}, {reproach(sweep)}",
+    )
 
 
 def reproach(sweep: SweepState) -> str:
@@ -124,7 +129,7 @@ def end_of(sweep: SweepState, number: int, state: Ended, curve: Curve) -> Decisi
         return end, f"trial {number} {words}"
 
     if trial.hopeless:
-        step, value = trial.hopeless
+        step, _ = trial.hopeless
         points = tuple(one for one in curve.points if one[0] <= step)
         pruned = TrialEnded(number=number, state="pruned", task=task, points=points)
         return ended(pruned, f"was pruned at step {step}")

@@ -179,7 +179,9 @@ def read_definition(text: str, where: str = "the sweep") -> tuple[str, Definitio
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{where} is no TOML", why=str(error), fix="evq sweep run --help") from None
+        raise UsageError(
+            f"{where} is no TOML", why=str(error), fix="evq sweep run --help"
+        ) from None
     name = table.pop("name", "")
     if not isinstance(name, str):
         raise UsageError(f"the name in {where} is no text", fix='name = "lr-search"')

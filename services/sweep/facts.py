@@ -91,6 +91,4 @@ class Finished(msgspec.Struct, frozen=True, tag_field="kind", tag="finished"):
     kept: tuple[int, ...] = ()
 
 
-Fact = (
-    Created | Proposed | Judged | TrialEnded | Extended | Stopped | Resumed | Weighed | Finished
-)
+Fact = Created | Proposed | Judged | TrialEnded | Extended | Stopped | Resumed | Weighed | Finished

@@ -11,7 +11,7 @@ import hashlib
 import warnings
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ...core.errors import Conflict, UsageError
 from .definition import Asha, Choice, Definition, Dimension, Hyperband, Integer, Median, Real, Value
@@ -21,6 +21,11 @@ from .state import SweepState, Trial, task_of
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.distributions import BaseDistribution
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
 
 RUNG = "completed_rung_"
 """How Optuna's marks of successive halving begin."""
@@ -80,10 +85,10 @@ def _as_begun(trial: Trial) -> Trial:
     return Trial(number=trial.number, params=trial.params, began=trial.began, attrs=attrs)
 
 
-def make_study(sweep: SweepState, trials: Sequence[Trial], storage: Any = None) -> optuna.Study:
+def make_study(sweep: SweepState, trials: Sequence[Trial], storage: Any = None) -> Study:
     """A study that holds these trials, in memory if no storage is given."""
     optuna = load_optuna()
-    study: optuna.Study = optuna.create_study(
+    study: Study = optuna.create_study(
         study_name=sweep.name,
         storage=storage or optuna.storages.InMemoryStorage(),
         directions=[objective.goal for objective in sweep.plan.objective],
@@ -95,7 +100,7 @@ def make_study(sweep: SweepState, trials: Sequence[Trial], storage: Any = None) 
     return study
 
 
-def frozen(plan: Definition, trial: Trial) -> optuna.trial.FrozenTrial:
+def frozen(plan: Definition, trial: Trial) -> FrozenTrial:
     """The trial as Optuna knows it."""
     optuna = load_optuna()
     states = optuna.trial.TrialState
@@ -106,7 +111,7 @@ def frozen(plan: Definition, trial: Trial) -> optuna.trial.FrozenTrial:
         "failed": states.FAIL,
         "stopped": states.FAIL,
     }[trial.end]
-    made: optuna.trial.FrozenTrial = optuna.trial.create_trial(
+    made: FrozenTrial = optuna.trial.create_trial(
         state=state,
         params=trial.params,
         distributions={name: distribution(plan.space[name]) for name in trial.params},
@@ -117,10 +122,10 @@ def frozen(plan: Definition, trial: Trial) -> optuna.trial.FrozenTrial:
     return made
 
 
-def distribution(dimension: Dimension) -> optuna.distributions.BaseDistribution:
+def distribution(dimension: Dimension) -> BaseDistribution:
     """A parameter's range as Optuna knows it."""
     distributions = load_optuna().distributions
-    found: optuna.distributions.BaseDistribution
+    found: BaseDistribution
     match dimension:
         case Choice(choices):
             found = distributions.CategoricalDistribution(choices)
@@ -134,18 +139,17 @@ def distribution(dimension: Dimension) -> optuna.distributions.BaseDistribution:
 def _suggest(trial: optuna.Trial, name: str, dimension: Dimension) -> Value:
     match dimension:
         case Choice(choices):
-            chosen: Value = trial.suggest_categorical(name, choices)
-            return chosen
+            return cast("Value", trial.suggest_categorical(name, choices))
         case Integer(low, high, step, log):
             return trial.suggest_int(name, low, high, step=step, log=log)
         case Real(low, high, step, log):
             return trial.suggest_float(name, low, high, step=step, log=log)
 
 
-def _sampler(plan: Definition, number: int) -> optuna.samplers.BaseSampler:
+def _sampler(plan: Definition, number: int) -> BaseSampler:
     samplers = load_optuna().samplers
     seed = seed_of(plan.seed, number)
-    made: optuna.samplers.BaseSampler
+    made: BaseSampler
     if plan.sampler == "cma-es":
         made = samplers.CmaEsSampler(
             seed=seed,
@@ -165,10 +169,10 @@ def seed_of(seed: int, number: int) -> int:
     return int.from_bytes(digest[:4], "big")
 
 
-def make_pruner(plan: Definition) -> optuna.pruners.BasePruner:
+def make_pruner(plan: Definition) -> BasePruner:
     """The pruner of the definition, which remembers nothing but what stands in the trials."""
     pruners = load_optuna().pruners
-    made: optuna.pruners.BasePruner
+    made: BasePruner
     match plan.prune:
         case None:
             made = pruners.NopPruner()
