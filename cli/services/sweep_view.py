@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...services.sweep.decide import best_text, params_text, short_text, values_text
+from ...services.sweep.decide import best_text, counts, params_text, short_text, values_text
 from ...services.sweep.state import SweepState, Trial, task_of
 from .. import output
 from ..output import Column
@@ -22,7 +22,8 @@ Seen = Mapping[int, tuple[int | None, float]]
 def row_of(state: SweepState) -> tuple[object, ...]:
     """A sweep in a table of sweeps."""
     ends = [trial.end for trial in state.trials]
-    trials = f"{len(state.trials) - len(state.open)}/{state.limit or len(ends)}"
+    done = sum(counts(state, trial) for trial in state.trials if trial.end)
+    trials = f"{done}/{state.limit}" if state.limit else str(done)
     best = best_text(state, state.best)
     return state.name, state_word(state), trials, ends.count("pruned"), state.failures, best
 
