@@ -39,14 +39,18 @@ def load_optuna() -> Any:
     try:
         import optuna
     except ImportError as error:
-        raise UsageError(
-            "sweeps need Optuna, which is not installed here",
-            why=f"{error}; it comes with the extra `sweep`",
-            fix="pip install 'evq[sweep]'",
-        ) from error
+        raise _missing(error) from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     return optuna
+
+
+def _missing(error: ImportError) -> UsageError:
+    return UsageError(
+        "sweeps need Optuna, which is not installed here",
+        why=f"{error}; it comes with the extra `sweep`",
+        fix="pip install 'evq[sweep]'",
+    )
 
 
 def propose(sweep: SweepState) -> Proposed | None:
@@ -151,11 +155,14 @@ def _sampler(plan: Definition, number: int) -> BaseSampler:
     seed = seed_of(plan.seed, number)
     made: BaseSampler
     if plan.sampler == "cma-es":
-        made = samplers.CmaEsSampler(
-            seed=seed,
-            independent_sampler=samplers.RandomSampler(seed),
-            warn_independent_sampling=False,
-        )
+        try:
+            made = samplers.CmaEsSampler(
+                seed=seed,
+                independent_sampler=samplers.RandomSampler(seed),
+                warn_independent_sampling=False,
+            )
+        except ImportError as error:
+            raise _missing(error) from error
     elif plan.sampler == "tpe":
         made = samplers.TPESampler(seed=seed)
     else:
@@ -193,12 +200,15 @@ def weigh(sweep: SweepState) -> dict[str, float]:
         return {}
     optuna = load_optuna()
     study = make_study(sweep, complete)
+    # It weighs what makes a value low.
+    sign = 1 if sweep.plan.objective[0].goal == "minimize" else -1
     try:
-        found = optuna.importance.get_param_importances(
-            study,
-            evaluator=optuna.importance.PedAnovaImportanceEvaluator(),
-            target=lambda trial: trial.values[0],
-        )
+        with warnings.catch_warnings(action="ignore"):
+            found = optuna.importance.get_param_importances(
+                study,
+                evaluator=optuna.importance.PedAnovaImportanceEvaluator(),
+                target=lambda trial: sign * trial.values[0],
+            )
     except (ValueError, RuntimeError):
         return {}  # no parameter that all trials have
     return {name: round(float(share), 4) for name, share in found.items()}
