@@ -14,7 +14,7 @@ from .curve import Curve
 from .definition import Asha, Hyperband, Median, Value
 from .facts import Fact, Finished, Judged, Point, Proposed, TrialEnded, Weighed
 from .pruner import Pruner
-from .state import SweepState, Trial, task_of
+from .state import SweepState, Trial
 from .study import propose, weigh
 
 Decision = tuple[Fact, str]
@@ -123,7 +123,6 @@ def reproach(sweep: SweepState) -> str:
 def end_of(sweep: SweepState, number: int, state: Ended, curve: Curve) -> Decision:
     """What became of a trial whose task has ended and said all it had to say."""
     trial = sweep.trials[number]
-    task = task_of(sweep.name, number)
 
     def ended(end: TrialEnded, words: str) -> Decision:
         return end, f"trial {number} {words}"
@@ -131,21 +130,19 @@ def end_of(sweep: SweepState, number: int, state: Ended, curve: Curve) -> Decisi
     if trial.hopeless:
         step, _ = trial.hopeless
         points = tuple(one for one in curve.points if one[0] <= step)
-        pruned = TrialEnded(number=number, state="pruned", task=task, points=points)
+        pruned = TrialEnded(number=number, state="pruned", points=points)
         return ended(pruned, f"was pruned at step {step}")
     if sweep.stop and state.outcome == Outcome.ABORTED:
-        stopped = TrialEnded(number=number, state="stopped", task=task, points=curve.points)
+        stopped = TrialEnded(number=number, state="stopped", points=curve.points)
         return ended(stopped, "was aborted: the sweep was stopped")
-    failed = TrialEnded(number=number, state="failed", task=task, points=curve.points)
+    failed = TrialEnded(number=number, state="failed", points=curve.points)
     if state.outcome != Outcome.COMPLETED:
         return ended(failed, f"failed: it {state.outcome.phrase}, {state.evidence}".rstrip(", "))
     try:
         values = curve.values()
     except ValueError as error:
         return ended(failed, f"failed: {error}")
-    complete = TrialEnded(
-        number=number, state="complete", task=task, values=values, points=curve.points
-    )
+    complete = TrialEnded(number=number, state="complete", values=values, points=curve.points)
     shown = values_text(sweep, values)
     best = sweep.best
     if len(values) == 1 and (not best or _is_better(sweep, values[0], best[0].values[0])):

@@ -26,9 +26,10 @@ class Created(msgspec.Struct, frozen=True, tag_field="kind", tag="created"):
 class Proposed(
     msgspec.Struct, frozen=True, tag_field="kind", tag="proposed", omit_defaults=True, kw_only=True
 ):
-    """A trial is going to run. `attrs` is what the sampler wants to find there again."""
+    """A trial is going to run, as this `task`. `attrs` is what the sampler wants to find again."""
 
     number: int
+    task: str
     params: dict[str, Value]
     attrs: dict[str, int | float | str | list[float]] = {}
 
@@ -54,7 +55,6 @@ class TrialEnded(
 
     number: int
     state: End
-    task: str
     values: tuple[float, ...] = ()
     points: tuple[Point, ...] = ()
 

@@ -59,7 +59,9 @@ def propose(sweep: SweepState) -> Proposed | None:
     plan = sweep.plan
     if plan.sampler == "grid":
         points = grid(plan.space)
-        return Proposed(number=number, params=points[number]) if number < len(points) else None
+        if number >= len(points):
+            return None
+        return Proposed(number=number, task=task_of(sweep.name, number), params=points[number])
     study = make_study(sweep, seen_by(sweep, number))
     study.sampler = _sampler(plan, number)
     trial = study.ask()
@@ -70,7 +72,8 @@ def propose(sweep: SweepState) -> Proposed | None:
     stored = study.get_trials(deepcopy=False)[-1].system_attrs
     # What TPE notes there stands in the parameters as well.
     attrs = {key: value for key, value in stored.items() if not key.startswith("tpe:")}
-    return Proposed(number=number, params=params, attrs=attrs)
+    task = task_of(sweep.name, number)
+    return Proposed(number=number, task=task, params=params, attrs=attrs)
 
 
 def seen_by(sweep: SweepState, number: int) -> list[Trial]:

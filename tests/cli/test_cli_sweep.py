@@ -44,9 +44,11 @@ async def trials(bus: Bus) -> SweepState:
     """Two complete trials, the second of which is the better, and one that runs."""
     facts: list[Fact] = []
     for number, value in enumerate((0.5, 0.25)):
-        facts.append(Proposed(number=number, params={"lr": 0.01 * (number + 1), "width": 8}))
-        facts.append(TrialEnded(number=number, state="complete", task="t", values=(value,)))
-    facts.append(Proposed(number=2, params={"lr": 0.5, "width": 16}))
+        facts.append(
+            Proposed(number=number, task="t", params={"lr": 0.01 * (number + 1), "width": 8})
+        )
+        facts.append(TrialEnded(number=number, state="complete", values=(value,)))
+    facts.append(Proposed(number=2, task="t", params={"lr": 0.5, "width": 16}))
     return await tell(bus, *facts)
 
 

@@ -72,8 +72,8 @@ class Told:
     def trial(self, *values: float, end: str = "complete", **params: Any) -> int:
         number = len(self.state.trials)
         chosen = {"lr": 0.1, "width": 1 + number % 9} | params
-        self.tell(Proposed(number=number, params=chosen))
-        self.tell(TrialEnded(number=number, state=end, task="t", values=values))  # type: ignore[arg-type]
+        self.tell(Proposed(number=number, task="t", params=chosen))
+        self.tell(TrialEnded(number=number, state=end, values=values))  # type: ignore[arg-type]
         return number
 
 
@@ -172,7 +172,7 @@ def test_a_grid_ends_when_it_is_done() -> None:
         decision = next_trial(told.state, 0)
         assert decision
         told.tell(decision[0])
-        told.tell(TrialEnded(number=number, state="complete", task="t", values=(1.0,)))
+        told.tell(TrialEnded(number=number, state="complete", values=(1.0,)))
     assert next_trial(told.state, 0) is None
     assert ending(told.state, 0) == "all 2 points of the grid are done"
 
@@ -185,7 +185,7 @@ def test_no_more_run_at_once_than_may() -> None:
     for _ in range(2):
         told.tell(next_trial(told.state, 0)[0])  # type: ignore[index]
     assert next_trial(told.state, 0) is None
-    told.tell(TrialEnded(number=1, state="complete", task="t", values=(1.0,)))
+    told.tell(TrialEnded(number=1, state="complete", values=(1.0,)))
     assert next_trial(told.state, 0)
 
 
@@ -193,9 +193,9 @@ def test_a_reproducible_sweep_waits_for_the_oldest() -> None:
     told = Told(definition(concurrency=2, reproducible=True))
     for _ in range(2):
         told.tell(next_trial(told.state, 0)[0])  # type: ignore[index]
-    told.tell(TrialEnded(number=1, state="complete", task="t", values=(1.0,)))
+    told.tell(TrialEnded(number=1, state="complete", values=(1.0,)))
     assert next_trial(told.state, 0) is None
-    told.tell(TrialEnded(number=0, state="complete", task="t", values=(1.0,)))
+    told.tell(TrialEnded(number=0, state="complete", values=(1.0,)))
     assert next_trial(told.state, 0)
 
 
@@ -322,7 +322,7 @@ def test_a_point_that_is_no_number_is_hopeless() -> None:
 
 def test_a_trial_is_the_task_with_its_parameters() -> None:
     told = Told(definition())
-    told.tell(Proposed(number=0, params={"lr": 0.25, "width": 3, "amp": True}))
+    told.tell(Proposed(number=0, task="t", params={"lr": 0.25, "width": 3, "amp": True}))
     spec = spec_of(told.state, told.state.trials[0], "parent")
     assert spec.entry == Script("train.py", ("--lr", "0.25"))
     assert spec.params == {"width": "3", "amp": "true"}
@@ -334,7 +334,7 @@ def test_a_trial_is_the_task_with_its_parameters() -> None:
 def test_a_key_of_hydra_is_rewritten_in_its_place() -> None:
     base = replace(BASE, entry=Command(("python", "train.py", "lr=0.1")))
     told = Told(definition(space={"lr": SPACE["lr"]}), base)
-    told.tell(Proposed(number=0, params={"lr": 0.25}))
+    told.tell(Proposed(number=0, task="t", params={"lr": 0.25}))
     spec = spec_of(told.state, told.state.trials[0], None)
     assert spec.entry == Command(("python", "train.py", "lr=0.25"))
 
@@ -347,9 +347,9 @@ def grown() -> SweepState:
     for number in range(10):
         told.trial(float(number), lr=0.001 * 2**number, kind="ab"[number % 2])
     told.trial(end="failed", kind="a")
-    told.tell(Proposed(number=11, params={"lr": 0.5, "width": 2, "kind": "a"}))
+    told.tell(Proposed(number=11, task="t", params={"lr": 0.5, "width": 2, "kind": "a"}))
     told.tell(Judged(number=11, step=3, value=9.0, hopeless=True))
-    pruned = TrialEnded(number=11, state="pruned", task="t", points=((2, 8.0), (3, 9.0)))
+    pruned = TrialEnded(number=11, state="pruned", points=((2, 8.0), (3, 9.0)))
     return told.tell(pruned)
 
 
