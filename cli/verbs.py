@@ -35,6 +35,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "build": ("submit.once:build", "Make a task's environment, to be used again."),
     },
     "Let it work by itself": {
+        "sweep": ("services.sweep:sweep", "Try many parameters of a task, and find the best."),
         "schedule": ("services.schedule:schedule", "Enqueue a task when it is due."),
         "trigger": ("services.trigger:trigger", "Do something whenever an event matches."),
         "alert": ("services.alert:alert", "Send messages to chats, e-mail and webhooks."),

@@ -43,6 +43,7 @@ ONLY_IN = {
     "keyring": ("agent/secret_sources.py",),
     "cronsim": ("services/schedule/due.py",),
     "apprise": ("services/alert/sending.py",),
+    "optuna": ("services/sweep/study.py", "services/sweep/pruner.py"),
     "plotext": ("cli/analytics/plot.py",),
     "click": ("cli/",),
     "rich": ("cli/",),
