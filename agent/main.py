@@ -33,6 +33,7 @@ from ..core.events import AgentUp
 from ..core.ids import check_name
 from ..core.ports import BusAway
 from ..core.sdk import notebook as notebook_sdk
+from ..core.sdk import steps as steps_sdk
 from ..core.sdk import task as task_sdk
 from ..core.sdk.author import Author, host_name
 from . import probe
@@ -113,7 +114,8 @@ def named(config: Config, host: str) -> Iterator[Config]:
 def install_sdk(folder: Path) -> Path:
     """Make a folder from which tasks import evq's words; see `core.sdk.task`."""
     folder.mkdir(parents=True, exist_ok=True)
-    for module, name in ((task_sdk, "evq"), (notebook_sdk, "evq_notebook")):
+    brought = ((task_sdk, "evq"), (notebook_sdk, "evq_notebook"), (steps_sdk, "evq_steps"))
+    for module, name in brought:
         partial = folder / f".{name}.{os.getpid()}"
         shutil.copyfile(str(module.__file__), partial)
         os.replace(partial, folder / f"{name}.py")
