@@ -10,8 +10,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("core", "agent", "projector", "cli")
-MAY_IMPORT = {"core": (), "agent": ("core",), "projector": ("core",), "cli": ("core",)}
+ROOMS = ("core", "agent", "projector", "cli", "services")
+MAY_IMPORT = {
+    "core": (),
+    "agent": ("core",),
+    "projector": ("core",),
+    "services": ("core",),
+    "cli": ("core", "services"),
+}
 
 ONLY_IN = {
     "nats": ("core/bus/",),
