@@ -125,6 +125,8 @@ def digest_of(run: Run, instance: str, spec: Spec) -> str:
         if (result := run.result(one))
     ]
     matters = {
+        # Two steps that happen to run the same are two all the same: what follows tells them apart.
+        "step": name,
         "tree": run.tree,
         "folder": run.code.folder if run.code else "",
         "entry": spec.entry,
