@@ -18,7 +18,9 @@ End = Literal["completed", "failed", "timed_out", "aborted", "skipped"]
 
 class Created(msgspec.Struct, frozen=True, tag_field="fact", tag="created", omit_defaults=True):
     """Somebody wants the pipeline to run, with this code. `tree` is the code's content, for the
-    cache; with `fresh` nothing is taken from there."""
+    cache; with `fresh` nothing is taken from there. `edges` say what each step waits for, for those
+    who only draw it.
+    """
 
     definition: Definition
     code: Code | None = None
@@ -28,6 +30,7 @@ class Created(msgspec.Struct, frozen=True, tag_field="fact", tag="created", omit
     host: str = ""
     project: str = ""
     queue: str = "default"
+    edges: dict[str, tuple[str, ...]] = {}
 
 
 class Plan(msgspec.Struct, frozen=True, array_like=True):

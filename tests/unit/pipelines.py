@@ -29,7 +29,8 @@ def pipeline(steps: Mapping[str, Any], **rest: Any) -> Definition:
 class World:
     """A journal, and the tasks that exist: each by its name once, however often it is asked for."""
 
-    def __init__(self, definition: Definition, **created: Any) -> None:
+    def __init__(self, definition: Definition, name: str = "p-1", **created: Any) -> None:
+        self.name = name
         code = Code(snapshot="s", blobs=("b",))
         self.facts: list[Fact] = [Created(definition, code=code, tree="t", **created)]
         self.tasks: dict[str, str] = {}
@@ -42,7 +43,7 @@ class World:
         """The run as a controller that has just been started would fold it."""
         run: Run | None = None
         for seq, fact in enumerate(self.facts, 1):
-            run = evolve(run, "p-1", Noted(seq, seq, "somebody", "", fact))
+            run = evolve(run, self.name, Noted(seq, seq, "somebody", "", fact))
         assert run is not None
         return run
 

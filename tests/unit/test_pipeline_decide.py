@@ -109,12 +109,12 @@ def test_a_second_run_takes_what_is_known() -> None:
     definition = pipeline(DIAMOND, cache=True)
     first = World(definition)
     first.carry_through()
-    second = World(definition)
+    second = World(definition, "p-2")
     second.kept = first.kept
     run = second.carry_through()
     assert second.tasks == {}
     assert all(run.result(name).reused for name in run.instances)  # type: ignore[union-attr]
-    fresh = World(definition, fresh=True)
+    fresh = World(definition, "p-3", fresh=True)
     fresh.kept = first.kept
     fresh.carry_through()
     assert len(fresh.tasks) == 4
@@ -123,7 +123,7 @@ def test_a_second_run_takes_what_is_known() -> None:
 def test_what_comes_after_a_step_that_ran_anew_runs_anew() -> None:
     first = World(pipeline(DIAMOND, cache=True))
     first.carry_through()
-    second = World(pipeline(DIAMOND | {"b": {"after": ["a"], "args": ["2"]}}, cache=True))
+    second = World(pipeline(DIAMOND | {"b": {"after": ["a"], "args": ["2"]}}, cache=True), "p-2")
     second.kept = first.kept
     run = second.carry_through()
     assert sorted(second.tasks.values()) == ["b", "d"]
