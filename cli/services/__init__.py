@@ -1,0 +1,1 @@
+"""Verbs of the services: what runs tasks by rules."""
