@@ -64,9 +64,7 @@ def of_command(
     def finish(
         outcome: Outcome, code: int | None, cause: Cause | None = None, evidence: str = ""
     ) -> Finish:
-        return Finish(
-            holder, outcome, code, cause, evidence, usage, started, outputs=outputs
-        )
+        return Finish(holder, outcome, code, cause, evidence, usage, started, outputs=outputs)
 
     code = exit.exit_code
     match ending:

@@ -51,16 +51,16 @@ class Promise:
         """Whether the step runs once for each item of a list."""
 
     def __getitem__(self, key: str | int) -> Promise:
-        return Promise("%s.%s" % (self.path, key), self.step, self.spread)
+        return Promise(f"{self.path}.{key}", self.step, self.spread)
 
     def __iter__(self) -> Any:
         raise TypeError(
-            "the result of step %s is not known yet: give it to another step, or "
-            "run a step for each of its items by evq.each(…)" % self.step
+            f"the result of step {self.step} is not known yet: give it to another step, or "
+            "run a step for each of its items by evq.each(…)"
         )
 
     def __bool__(self) -> bool:
-        raise TypeError("the result of step %s is not known yet: decide in a step" % self.step)
+        raise TypeError(f"the result of step {self.step} is not known yet: decide in a step")
 
 
 class Each:
@@ -123,7 +123,7 @@ class Pipeline:
         found = {}
         for name, one in inspect.signature(self.function).parameters.items():
             if one.default is one.empty:
-                raise TypeError("parameter %s of pipeline %s has no default" % (name, self.name))
+                raise TypeError(f"parameter {name} of pipeline {self.name} has no default")
             found[name] = one.default
         return found
 
@@ -171,21 +171,21 @@ class _Drawing:
         given: dict[str, Any] = {}
         spread = [one for one in bound.arguments.values() if isinstance(one, Each)]
         if len(spread) > 1:
-            raise TypeError("step %s has two lists to run for each item of" % name)
+            raise TypeError(f"step {name} has two lists to run for each item of")
         for key, value in bound.arguments.items():
             given[key] = _written(value)
         described = {**options, "function": self._where(step), "arguments": given}
         if spread:
             described["each"] = _items(spread[0])
         self.steps[name] = described
-        return Promise("steps.%s.outputs.%s" % (name, RESULT), name, bool(spread))
+        return Promise(f"steps.{name}.outputs.{RESULT}", name, bool(spread))
 
     def _name(self, wanted: str) -> str:
-        names = [wanted, *("%s-%d" % (wanted, n) for n in range(2, len(self.steps) + 3))]
+        names = [wanted, *(f"{wanted}-{n}" for n in range(2, len(self.steps) + 3))]
         return next(name for name in names if name not in self.steps)
 
     def _where(self, step: Step) -> str:
-        return "%s:%s" % (self._file, step.function.__qualname__)
+        return f"{self._file}:{step.function.__qualname__}"
 
 
 def _items(spread: Each) -> Any:
@@ -193,13 +193,13 @@ def _items(spread: Each) -> Any:
     items = spread.items
     if not isinstance(items, Promise):
         return [_written(item) for item in items]
-    return "${steps.%s}" % items.step if items.spread else "${%s}" % items.path
+    return f"${{steps.{items.step}}}" if items.spread else f"${{{items.path}}}"
 
 
 def _written(value: Any) -> Any:
     """The value with references in the place of promises."""
     if isinstance(value, Promise):
-        return "${%s}" % value.path
+        return f"${{{value.path}}}"
     if isinstance(value, Each):
         # Of a step that is spread itself, this one sees its own counterpart's result.
         one_to_one = isinstance(value.items, Promise) and value.items.spread
@@ -220,7 +220,7 @@ def load(path: str) -> Any:
         sys.path.insert(0, folder)
     spec = importlib.util.spec_from_file_location(os.path.splitext(name)[0], path)
     if spec is None or spec.loader is None:
-        raise ImportError("%s is no Python file" % path)
+        raise ImportError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module.__name__] = module
     spec.loader.exec_module(module)

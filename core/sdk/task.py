@@ -99,9 +99,7 @@ def output(**values: Any) -> None:
     """
     size = len(json.dumps(values, allow_nan=False))
     if size > _MOST_OUTPUT:
-        raise ValueError(
-            "outputs of %d KiB are too big: 32 KiB at once is the most" % (size // 1024)
-        )
+        raise ValueError(f"outputs of {size // 1024} KiB are too big: 32 KiB at once is the most")
     _channel.say({"outputs": values})
 
 
@@ -169,7 +167,7 @@ def __getattr__(name: str) -> Any:
         import evq_steps  # type: ignore[import-not-found]  # it lies beside this file
 
         return getattr(evq_steps, name)
-    raise AttributeError("module 'evq' has no attribute %r" % name)
+    raise AttributeError(f"module 'evq' has no attribute {name!r}")
 
 
 if __name__ == "evq":

@@ -16,7 +16,9 @@ from .journals import open_run
 
 async def control(name: str) -> RunEnded:
     """Carry the run called `name` through to its end."""
-    holder = holder_of(os.environ.get("EVQ_TASK_ID", "by-hand"), int(os.environ.get("EVQ_ATTEMPT", 1)))
+    holder = holder_of(
+        os.environ.get("EVQ_TASK_ID", "by-hand"), int(os.environ.get("EVQ_ATTEMPT", 1))
+    )
     async with connect(patience=60.0) as client:
         journal = await open_run(client, name)
         return await Controller(client, journal).run(holder)

@@ -16,7 +16,6 @@ import msgspec
 
 from ...core.errors import Conflict, UsageError
 from ...core.events import Aborted, DependenciesEnded, Dequeued, Disbanded, Finished
-from ...core.ids import is_task_id
 from ...core.sdk.client import Client
 from ...core.sdk.watch import watch
 from ...core.spec import Spec
@@ -67,7 +66,9 @@ class Controller:
         await self._enqueue(self._run.live)
         await self._advance()
         ours = service_events(PIPELINE, self._run.name)
-        queues = {step.queue or self._run.created.queue for step in self._steps()}
+        queues = {
+            step.queue or self._run.created.queue for step in self._run.definition.steps.values()
+        }
         patterns = [ours, *(lifecycle(queue, "*") for queue in sorted(queues))]
         async with aclosing(watch(self._client.bus, start, patterns)) as happened:
             async for seen in happened:
@@ -79,9 +80,6 @@ class Controller:
                         await self._advance()
                 elif isinstance(seen.envelope.event, ENDS) and await self._hear(seen.task):
                     await self._advance()
-
-    def _steps(self):  # type: ignore[no-untyped-def]
-        return self._run.definition.steps.values()
 
     # --- what happens -------------------------------------------------------------------------
 

@@ -20,8 +20,8 @@ from .graph import graph
 def with_code(
     definition: Definition, folder: Path, queue: str, project: str, fresh: bool
 ) -> Iterator[tuple[Created, Snapshot]]:
-    """What is to be written down of a run with the code around `folder`, which may be sent while the
-    block lasts. Raises `SnapshotRefused`."""
+    """What is to be written down of a run with the code around `folder`, and that code, to be sent
+    while the block lasts. Raises `SnapshotRefused`."""
     files = sorted({word for step in definition.steps.values() for word in _files(step, folder)})
     with take(folder, None, include=files, include_folder=True) as snapshot:
         top = snapshot.work.top

@@ -130,9 +130,7 @@ def check(found: Definition, where: str) -> Definition:
     if not 1 <= len(found.steps) <= MOST_STEPS:
         raise _unfit(where, f"it has {len(found.steps)} steps", f"1 to {MOST_STEPS} [steps.NAME]")
     for name, step in found.steps.items():
-        runs = [
-            kind for kind in ("script", "module", "command", "function") if getattr(step, kind)
-        ]
+        runs = [kind for kind in ("script", "module", "command", "function") if getattr(step, kind)]
         if len(runs) != 1:
             raise _unfit(
                 where,

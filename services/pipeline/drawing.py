@@ -1,11 +1,11 @@
 """The graph of a pipeline for a terminal: a line for each step, and its edges as rails beside them.
 
-    ● prepare
-    ├─╮
-    │ ● baseline
-    ● │ train
-    ├─╯
-    ● report
+● prepare
+├─╮
+│ ● baseline
+● │ train
+├─╯
+● report
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 def draw(order: Sequence[str], parents: Mapping[str, Collection[str]]) -> list[Line]:
-    """The graph from top to bottom. A rail goes down from each step to the last that waits for it."""
+    """The graph from top to bottom. A rail goes down from a step to the last that waits for it."""
     lines: list[Line] = []
     rails: list[str | None] = []
     for place, step in enumerate(order):

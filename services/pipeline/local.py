@@ -129,9 +129,7 @@ def _run(spec: Spec, task: str, folder: Path, sdk: Path, where: Path) -> int:
     }
     argv = _argv(spec)
     try:
-        done = subprocess.run(
-            argv, cwd=folder, env=environment, timeout=spec.timeout, check=False
-        )
+        done = subprocess.run(argv, cwd=folder, env=environment, timeout=spec.timeout, check=False)
     except OSError as error:
         raise SpawnFailed(
             f"{argv[0]} cannot be started", why=error.strerror or str(error), fix=f"which {argv[0]}"

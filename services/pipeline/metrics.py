@@ -24,9 +24,7 @@ def wanted(definition: Definition, step: str) -> frozenset[str]:
     )
 
 
-async def last_values(
-    client: Client, task: Task, names: Collection[str]
-) -> dict[str, float | str]:
+async def last_values(client: Client, task: Task, names: Collection[str]) -> dict[str, float | str]:
     """The last value of each of these metrics that the task's last attempt logged."""
     found: dict[str, float | str] = {}
     if not names or not task.attempts:

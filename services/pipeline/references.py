@@ -112,7 +112,7 @@ def as_text(value: Any) -> str:
 
 
 def within(value: Any, path: tuple[str, ...], name: str) -> Any:
-    """The part of `value` that `path` leads to. Raises `UsageError`; `name` is what is looked at."""
+    """The part of `value`, which is called `name`, that `path` leads to. Raises `UsageError`."""
     for n, key in enumerate(path):
         if isinstance(value, Mapping) and key in value:
             value = value[key]

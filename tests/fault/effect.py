@@ -1,4 +1,4 @@
-"""A step of a pipeline that leaves a line behind when it is through: `effect.py FILE NAME [VALUE]`."""
+"""A step of a pipeline that leaves a line in a file when it is through: FILE NAME VALUE."""
 
 from __future__ import annotations
 

@@ -145,7 +145,9 @@ async def test_each_effect_counts_once_however_often_all_is_killed(scene: Scene)
 
     run = await stage.run()
     assert run.state == "completed" and last.returncode == 0
-    results = [one["instance"] for fact in await stage.facts() for one in fact.fact.get("results", ())]
+    results = [
+        one["instance"] for fact in await stage.facts() for one in fact.fact.get("results", ())
+    ]
     assert len(run.instances) == 30
     assert Counter(results) == dict.fromkeys(run.instances, 1)
     completed = {one.result.task for one in run.instances.values() if isinstance(one, Done)}

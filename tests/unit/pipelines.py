@@ -18,7 +18,9 @@ from evq.services.pipeline.tasks import plan_of
 def pipeline(steps: Mapping[str, Any], **rest: Any) -> Definition:
     """A pipeline whose steps run `true` where they say nothing else."""
     whole = {
-        name: step if {"command", "script", "function"} & step.keys() else {"command": ["true"], **step}
+        name: step
+        if {"command", "script", "function"} & step.keys()
+        else {"command": ["true"], **step}
         for name, step in steps.items()
     }
     found = define({"name": "p", "steps": whole, **rest}, "pipeline.toml")

@@ -142,7 +142,11 @@ def test_a_run_is_resumed_where_it_failed() -> None:
 
 
 def test_a_run_is_run_again_from_a_step_on() -> None:
-    steps = {"train": {"each": [1, 2]}, "test": {"each": "${steps.train}"}, "all": {"after": ["test"]}}
+    steps = {
+        "train": {"each": [1, 2]},
+        "test": {"each": "${steps.train}"},
+        "all": {"after": ["test"]},
+    }
     run = World(pipeline(steps)).carry_through()
     assert again(run, {"train[1]"}) == ("train[1]", "test[1]", "all")
 

@@ -10,9 +10,7 @@ from evq.services.pipeline.drawing import draw
 
 def drawn(**parents: str) -> str:
     lines = draw(list(parents), {name: one.split() for name, one in parents.items()})
-    return "\n".join(
-        f"{one.left}{f'●{one.right} {one.step}' if one.step else ''}" for one in lines
-    )
+    return "\n".join(f"{one.left}{f'●{one.right} {one.step}' if one.step else ''}" for one in lines)
 
 
 def test_a_chain_is_one_rail() -> None:
@@ -21,12 +19,7 @@ def test_a_chain_is_one_rail() -> None:
 
 def test_what_parts_and_joins() -> None:
     assert drawn(prepare="", train="prepare", baseline="prepare", report="train baseline") == (
-        "● prepare\n"
-        "├─╮\n"
-        "│ ● train\n"
-        "● │ baseline\n"
-        "├─╯\n"
-        "● report"
+        "● prepare\n├─╮\n│ ● train\n● │ baseline\n├─╯\n● report"
     )
 
 
@@ -61,7 +54,9 @@ def climbed(rows: list[str], row: int, column: int, lines: list[object]) -> set[
     at = {n: rows[row - 1][n : n + 1] for n in range(0, len(rows[row - 1]) + 1, 2)}
     columns = {column}
     if not lines[row - 1].step:  # type: ignore[attr-defined]
-        columns = {n for n, char in at.items() if char in "╵│╯╰├┤┴┼"} if at[column].strip() else set()
+        columns = (
+            {n for n, char in at.items() if char in "╵│╯╰├┤┴┼"} if at[column].strip() else set()
+        )
         row -= 1
     found = set()
     for one in columns:
