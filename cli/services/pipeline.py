@@ -118,7 +118,7 @@ def _run_here(created: Created, folder: Path) -> NoReturn:
         output.note(f"{output.bold(instance)} {what}")
 
     ended = Local(created, folder, tell).run()
-    say_run(ended)
+    say_run(ended, local=True)
     raise SystemExit(_status(ended))
 
 

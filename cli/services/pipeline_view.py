@@ -86,8 +86,8 @@ def _took(run: Run) -> str:
     return span((run.ended_at - run.at) / 1e6) if run.ended_at else ""
 
 
-def say_run(run: Run) -> None:
-    """The graph of a run, how it stands, and what may be done about it."""
+def say_run(run: Run, local: bool = False) -> None:
+    """The graph of a run, how it stands, and what may be done about it; a `local` one is over."""
     views = {one.step: one for one in overview(run)}
     steps = {name: (MARKS[one.state], _words(one)) for name, one in views.items()}
     _draw(run.graph.order, run.graph.parents, steps)
@@ -98,15 +98,17 @@ def say_run(run: Run) -> None:
     for one in views.values():
         if one.evidence and one.state != "completed":
             output.say(f"  {one.step}: {one.evidence}")
-            if unfit := [task for name, task in one.tasks.items() if _failed(run, name)]:
+            if not local and (
+                unfit := [task for name, task in one.tasks.items() if _failed(run, name)]
+            ):
                 output.say(f"  {output.dim('look')} evq show {unfit[0]}")
-    if run.ended and run.state != "completed":
+    if run.ended and run.state != "completed" and not local:
         output.say(f"  {output.dim('go on')} evq pipeline resume {run.name}")
 
 
 def _words(one: StepView) -> str:
     count = f" [{one.ended}/{'?' if one.total is None else one.total}]" if one.each else ""
-    parts = [f"{output.bold(one.step)}{count}", colored(one.state)]
+    parts = [f"{output.bold(one.step)}{count}", _how(one)]
     if one.seconds is not None:
         parts.append(span(one.seconds))
     if one.reused:
@@ -114,6 +116,13 @@ def _words(one: StepView) -> str:
     if not one.each:
         parts += map(output.dim, one.tasks.values())
     return "  ".join(parts)
+
+
+def _how(one: StepView) -> str:
+    """`completed`, or `4 completed, 1 failed`."""
+    if len(one.outcomes) < 2:
+        return colored(one.state)
+    return ", ".join(f"{count} {colored(outcome)}" for outcome, count in one.outcomes.items())
 
 
 def _failed(run: Run, instance: str) -> bool:

@@ -15,8 +15,9 @@ class StepView(msgspec.Struct, frozen=True, kw_only=True):
     """A step of a run. `state` is `waits`, `runs`, or how it ended: its worst instance's outcome.
 
     `total` is how many instances it has, null if that is not known yet; `ended` how many have
-    ended, `reused` how many of those were taken from the cache. `seconds` are from the first
-    plan to the last end, null before. `tasks` are its instances' by their names.
+    ended, `reused` how many of those were taken from the cache, `outcomes` how they ended.
+    `seconds` are from the first plan to the last end, null before. `tasks` are those of its
+    instances, by their names.
     """
 
     step: str
@@ -25,6 +26,7 @@ class StepView(msgspec.Struct, frozen=True, kw_only=True):
     total: int | None
     ended: int
     reused: int
+    outcomes: dict[str, int]
     began: int | None
     seconds: float | None
     tasks: dict[str, str]
@@ -39,17 +41,10 @@ def overview(run: Run) -> list[StepView]:
     return [_view(run, step) for step in run.graph.order]
 
 
-def counts(run: Run) -> Counter[str]:
-    """How many instances there are in each state, those that are not known yet left out."""
-    return Counter(
-        one.result.outcome if isinstance(one, Done) else "runs" for one in run.instances.values()
-    )
-
-
 def _view(run: Run, step: str) -> StepView:
     known = {name: one for name, one in run.instances.items() if split(name)[0] == step}
     done = [one for one in known.values() if isinstance(one, Done)]
-    outcomes = {one.result.outcome for one in done}
+    outcomes = Counter[str](one.result.outcome for one in done)
     total = _total(run, step)
     over = total is not None and len(done) >= total
     state = "waits"
@@ -67,6 +62,7 @@ def _view(run: Run, step: str) -> StepView:
         total=total,
         ended=len(done),
         reused=sum(one.result.reused for one in done),
+        outcomes=dict(outcomes),
         began=min(started, default=None),
         seconds=(max(ends) - min(started)) / 1e6 if over and started else None,
         tasks={name: _task(one) for name, one in known.items() if _task(one)},

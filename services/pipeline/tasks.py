@@ -119,7 +119,8 @@ def digest_of(run: Run, instance: str, spec: Spec) -> str:
     """
     name, index = split(instance)
     before = [
-        result.task
+        # One that failed gave nothing, whichever task it was.
+        result.task if result.outcome == "completed" else result.outcome
         for parent in run.graph.parents[name]
         for one in awaited(run, name, index, parent) or ()
         if (result := run.result(one))
