@@ -55,6 +55,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "projector": ("stack.projector:projector", "Keep the database, and answer questions."),
         "ui": ("stack.ui:ui", "Serve the dashboard."),
     },
+    "Services": {
+        "pipeline": ("services.pipeline:pipeline", "Steps that wait for each other: run, draw …"),
+    },
     "System": {
         "up": ("stack.up:up", "Start all of evq on this machine."),
         "down": ("stack.up:down", "Stop what `evq up` started; what is stored stays."),
