@@ -10,12 +10,12 @@ import click
 from msgspec.structs import replace
 
 from ...core.errors import UsageError
+from ...core.sdk.sending import send, with_code
 from ...core.spec import Spec, check_spec
 from ..selectors import resolve
 from ..session import call, settings
 from ..submit import clone
 from ..submit.request import make_entry, make_spec
-from ..submit.sending import send, with_code
 from ..submit.wish import REST, TaskCommand, make_wish, task_options
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def captured(words: Sequence[str]) -> Spec:
         )
     here = Path.cwd()
     draft = check_spec(make_spec(wish, make_entry(wish, here), settings().queue))
-    with with_code(draft, wish, here) as (spec, snapshot):
+    with with_code(draft, here, include=wish.include, code=not wish.no_code) as (spec, snapshot):
         if snapshot:
             call(lambda client: send(client, snapshot))
         return spec

@@ -10,6 +10,7 @@ import click
 
 from ...core import units
 from ...core.errors import UsageError
+from ...core.sdk.sending import send
 from ...core.spec import Script, Spec
 from ...services.sweep.decide import first_trials, params_text
 from ...services.sweep.definition import Definition, check_sweep_name, read_definition
@@ -19,7 +20,6 @@ from .. import output
 from ..options import Family, json_option, reason_option
 from ..output import Column
 from ..session import call, warm_up
-from ..submit.sending import send
 from .sweep_base import base_here, base_of, check_source, command
 from .sweep_view import BEST, document, headline, row_of, say_best, trial_document, trial_table
 
