@@ -182,8 +182,8 @@ class Client:
         return stored is not None and stored.data == entry.data
 
     async def _known(self, task: str) -> Receipt | None:
-        hints = await self.bus.log.history(subjects.any_hint(task))
-        return Receipt(task, hints[0].seq, False) if hints else None
+        hint = await self.bus.log.first(subjects.any_hint(task))
+        return Receipt(task, hint.seq, False) if hint else None
 
     async def agents(self) -> list[AgentPresence]:
         """The agents that are there now. Of one that was killed and started again both runs are
