@@ -44,8 +44,9 @@ class CurvesPanel:
         self._chart: ui.echart | None = None
         self._drawn: list[Curve] = []
         self._touched: set[str] = set()
+        self._asked = self._loaded = False
         self._early: list[tuple[int, int | None, str, float]] = []
-        self._loaded = False
+        """While curves are asked for, points that are said meanwhile."""
         with ui.row().classes("w-full items-center gap-2"):
             self._chosen = (
                 ui.select([], multiple=True, label="metrics")
@@ -74,20 +75,22 @@ class CurvesPanel:
         )
         self._draw()
 
-    async def load(self) -> None:
-        """Ask for all curves and draw them."""
-        self._loaded = False
+    async def load(self, *, fresh: bool = True) -> None:
+        """Ask for all curves and draw them. What was heard before has to be in them, so they are
+        `fresh`, unless nothing is heard yet."""
+        ask = self._source.named if fresh else self._source.known
+        self._asked, self._loaded = True, False
         task = self._story.task
         try:
-            found = await self._source.named("metrics", task=task.id)
-            curves = await curves_of(self._source, [task.id], axis="time", pixels=POINTS)
+            found = await ask("metrics", task=task.id)
+            curves = await curves_of(self._source.known, [task.id], axis="time", pixels=POINTS)
             self._metrics = {
                 str(row["name"]): Curve(row["name"], curves.get((task.id, row["name"]), ()))
                 for row in found.rows
             }
             if task.attempts:
                 claim = task.attempts[-1].claim
-                machine = await self._source.named("task_machine", task=task.id, claim=claim)
+                machine = await self._source.known("task_machine", task=task.id, claim=claim)
                 self._machine = machine_curves(machine)
         except EvqError as error:
             ui.notify(f"The curves cannot be had: {error}", type="warning")
@@ -147,7 +150,7 @@ class CurvesPanel:
     # --- live -----------------------------------------------------------------------------------
 
     def _hear(self, attempt: Attempt, record: Telemetry) -> None:
-        if not isinstance(record, Metric):
+        if not isinstance(record, Metric) or not self._asked:
             return
         for at, step, name, value in zip(
             record.at, record.step, record.name, record.value, strict=True
