@@ -63,6 +63,7 @@ class Web:
     """The dashboard's own process, asked over HTTP."""
 
     def __init__(self, link: str) -> None:
+        self.link = link
         self._base, _, self._token = link.partition("/?token=")
 
     def get(self, path: str) -> int:
@@ -189,7 +190,7 @@ async def bench(store: Path, rounds: int, rates: Rates) -> None:
     with ground.server(store) as login:
         async with ground.client(login) as client:
             with process(login, "evq.projector", "--store", str(store)):
-                await _answers(client)
+                await answers(client)
                 with dashboard(login, store) as web:
                     views = {
                         name: asked(client, questions)
@@ -230,7 +231,8 @@ async def _streams(client: Client) -> int:
     return sum([await one.last_seq() for one in (bus.log, bus.telemetry, bus.samples)])
 
 
-async def _answers(client: Client) -> None:
+async def answers(client: Client) -> None:
+    """Return when a projector does."""
     while True:
         with suppress(ProjectorAway):
             await _seq(client)
