@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import secrets
 import statistics
 import sys
 from collections.abc import Iterator
@@ -31,23 +32,22 @@ from views import Chosen, choose
 from evq.core.sdk.author import now
 from evq.core.sdk.client import Client
 from evq.core.spec import Command, Spec
-from evq.core.state import Ended
 
 QUEUE = "following"
 SMALL = Plan(end=0, tasks=2000, machines=20, days=2, points=200_000, longest=50_000, lines=50_000)
 PATIENCE = 60.0
 
 TASK = """
-import sys, time, evq
-time.sleep(float(sys.argv[3]))
+import os, sys, time, evq
+while not os.path.exists(sys.argv[3]):
+    time.sleep(0.05)
 for number in range(int(sys.argv[1])):
     at = time.time()
     print("written at", at, flush=True)
     evq.log({"written": at}, step=number)
     time.sleep(float(sys.argv[2]))
 """
-BEFORE = 8.0
-"""Seconds in which the pages are opened before the task says something."""
+"""It begins when the file is there that its third argument names."""
 
 # What is new is noted in the frame that shows it.
 SEE = """
@@ -77,31 +77,32 @@ SEE_CURVE = f"""() => {{ {SEE}
 }}"""
 
 
-async def follow(opened: Client, browser: Browser, link: str, count: int, every: float) -> None:
+async def follow(
+    opened: Client, browser: Browser, home: Path, link: str, count: int, every: float
+) -> None:
     """Let a task speak, look at its two pages, and print how late each showed what it said."""
-    argv = (sys.executable, "-c", TASK, str(count), str(every), str(BEFORE))
+    gate = home / secrets.token_hex(4)
+    argv = (sys.executable, "-c", TASK, str(count), str(every), str(gate))
     spec = Spec(entry=Command(argv), name="speak", queue=QUEUE, manager="none")
     task = (await opened.enqueue(spec)).task
     base = link.partition("/?")[0]
-    context = await browser.new_context(viewport={"width": 1400, "height": 900})
-    await (await context.new_page()).goto(link)
-    log = await _see(await context.new_page(), f"{base}/tasks/{task}", SEE_LOG)
-    curve = await _see(await context.new_page(), f"{base}/tasks/{task}?tab=curves", SEE_CURVE)
-    while not isinstance((await opened.get(task)).state, Ended):
-        await asyncio.sleep(0.2)
+    log, curve = await browser.new_page(), await browser.new_page()
+    await _see(log, link, f"{base}/tasks/{task}", SEE_LOG)
+    await _see(curve, link, f"{base}/tasks/{task}?tab=curves", SEE_CURVE)
+    gate.touch()
+    patience = (count * every + PATIENCE) * 1000
     for name, page in {"a line is seen after": log, "a point is seen after": curve}.items():
-        await page.wait_for_function(
-            f"() => window.delays.length >= {count}", timeout=PATIENCE * 1000
-        )
+        await page.wait_for_function(f"() => window.delays.length >= {count}", timeout=patience)
         _print(name, await page.evaluate("window.delays"))
-    await context.close()
+        await page.close()
 
 
-async def _see(page: Page, address: str, script: str) -> Page:
+async def _see(page: Page, link: str, address: str, script: str) -> None:
+    # Each page has a window of its own: in one that lies behind another, frames are rare.
+    await page.goto(link)
     await page.goto(address)
     await page.wait_for_selector(".evq-log" if script is SEE_LOG else ".evq-curves")
     await page.evaluate(script)
-    return page
 
 
 def _print(name: str, delays: list[float]) -> None:
@@ -124,11 +125,11 @@ async def bench(store: Path, chosen: Chosen, count: int, every: float, rates: Ra
                 with dashboard(login, store) as web:
                     browser = await chromium(playwright)
                     print("nothing else going on:")
-                    await follow(opened, browser, web.link, count, every)
+                    await follow(opened, browser, store, web.link, count, every)
                     async with load(login, facts, chosen.running, rates):
                         print(f"a second: {rates.points:,.0f} points, {rates.lines:,.0f} lines,")
                         print(f"{rates.tasks:g} tasks, on {facts.plan.machines} workers:")
-                        await follow(opened, browser, web.link, count, every)
+                        await follow(opened, browser, store, web.link, count, every)
                     await browser.close()
 
 

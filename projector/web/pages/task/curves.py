@@ -22,7 +22,8 @@ AT_ONCE = 24
 """Metrics that are shown unless some are chosen."""
 
 REST_SECONDS = 0.4
-"""For how long new points are gathered before the chart is drawn anew."""
+"""The chart is drawn anew at most so often; a point that comes after a longer rest is drawn at
+once."""
 
 _MACHINE = {
     "cpu": ("processors", " %", 1.0),
@@ -64,6 +65,7 @@ class CurvesPanel:
         story.heard.append(self._hear)
         self._client = ui.context.client
         self._timer: asyncio.TimerHandle | None = None
+        self._rested_at = 0.0
 
     def _choose(self) -> None:
         if not self._loaded:
@@ -161,7 +163,9 @@ class CurvesPanel:
                 self._early.append((at, step, name, float(value)))
         if self._touched and self._timer is None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(REST_SECONDS, self._redraw_there)
+            due = max(loop.time(), self._rested_at)
+            self._timer = loop.call_at(due, self._redraw_there)
+            self._rested_at = due + REST_SECONDS
 
     def _redraw_there(self) -> None:
         with self._client:
