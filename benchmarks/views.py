@@ -26,6 +26,9 @@ OWN_QUERY = Sql("SELECT state, count(*) FROM tasks GROUP BY ALL")
 SILENCE_SECONDS = 2.0
 """A page that has asked nothing for so long asks nothing more by itself."""
 
+LATER = ("why", "ahead", "held")
+"""Why tasks wait is found out one after the other, when the page is there, and for all pages."""
+
 Questions = list[Named | Sql]
 
 
@@ -84,7 +87,7 @@ async def asked_by(client: Client, page: Page, address: str) -> Questions:
         while known < len(heard):
             known = len(heard)
             await asyncio.sleep(SILENCE_SECONDS)
-        return list(heard)
+        return [one for one in heard if isinstance(one, Sql) or one.name not in LATER]
 
 
 @asynccontextmanager
