@@ -8,10 +8,11 @@ clock and meant for people: the order is the stream's sequence.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
+from .arrays.turns import Released as Released
 from .arrays.turns import Turns
 from .filing.filed import Archived as Archived
 from .filing.filed import Filed
@@ -154,6 +155,7 @@ class Finished(
     """The attempt ended, and with it the task.
 
     `exit_code` is the command's status, or the negative number of the signal that ended it.
+    `outputs` are the values that the task gave out by name, each anything that JSON can hold.
     """
 
     attempt: int
@@ -163,6 +165,7 @@ class Finished(
     evidence: str = ""
     usage: Usage | None = None
     launch: Launch | None = None
+    outputs: dict[str, Any] = {}
 
 
 class Retry(
@@ -211,10 +214,6 @@ class Requeued(msgspec.Struct, frozen=True, tag_field="kind", tag="requeued", om
 
     reason: str
     held: bool = False
-
-
-class Released(msgspec.Struct, frozen=True, tag_field="kind", tag="released"):
-    """The turn of a member of an array has come: it goes to its queue."""
 
 
 class Awaited(msgspec.Struct, frozen=True, tag_field="kind", tag="awaited"):

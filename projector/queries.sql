@@ -14,13 +14,14 @@ FROM _tasks WHERE $user::VARCHAR IS NULL OR "user" = $user
 GROUP BY coalesce(array_id, task)
 ORDER BY max(origin) DESC LIMIT least($limit, 10000) OFFSET $offset;
 
--- name: tasks(states=null, queue=null, user=null, archived=false, arrays=false, ranks=false, limit=100, offset=0)
+-- name: tasks(states=null, queue=null, user=null, parent=null, archived=false, arrays=false, ranks=false, limit=100, offset=0)
 WITH listed AS (
     SELECT * FROM tasks
     WHERE ($ranks OR coalesce(gang_rank, 0) = 0)
         AND ($states::VARCHAR[] IS NULL OR list_contains($states, state))
         AND ($queue::VARCHAR IS NULL OR queue = $queue)
         AND ($user::VARCHAR IS NULL OR "user" = $user)
+        AND ($parent::VARCHAR IS NULL OR parent = $parent)
         AND (archived IS NOT NULL) = $archived),
 -- Of an array the latest of those that are listed stands for all.
 arrays AS (

@@ -59,6 +59,10 @@ class Turns(
         return replace(self.without(place), again=(*self.again, place))
 
 
+class Released(msgspec.Struct, frozen=True, tag_field="kind", tag="released"):
+    """The turn of a member has come: it goes to its queue."""
+
+
 def first_turns(array: str, size: int, most: int) -> Turns:
     """Of a new array: the first members have their turn."""
     first = min(size, most)

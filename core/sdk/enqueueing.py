@@ -22,7 +22,7 @@ from ..subjects import Level
 from .author import Author, host_name, new_task_id, user_name
 from .awaiting import whole_gangs, words_for
 from .levels import append, ensure
-from .request import default_name
+from .request import default_name, well_formed
 
 BATCH = 500
 FAIR_SECONDS = 2.0
@@ -45,7 +45,7 @@ class Enqueuer:
         self.author = author
         self.queue = "default"
         """Where tasks go that name no queue."""
-        self.inside = os.environ.get("EVQ_TASK") or None
+        self.inside = os.environ.get("EVQ_TASK_ID") or None
         """The task that this program runs in: the parent of those that it enqueues."""
         self._fair: dict[str, tuple[float, bool]] = {}
         """By queue, until when it is known whether it is fair."""
@@ -98,7 +98,7 @@ class Enqueuer:
 
     async def prepared(self, spec: Spec) -> Spec:
         """The spec as it is stored, but for the gangs that it awaits. Raises `UsageError`."""
-        return await self._shared(check_spec(self._complete(spec)))
+        return await self._shared(check_spec(self.complete(spec)))
 
     async def store(self, tasks: Sequence[tuple[str, Spec]], more: Sequence[Entry] = ()) -> int:
         """Store tasks under these ids and other entries in one batch; the first one's sequence.
@@ -150,8 +150,12 @@ class Enqueuer:
             )
         return Entry(subjects.hint(level, task), data, f"enqueue-{task}", expect=0)
 
-    def _complete(self, spec: Spec) -> Spec:
-        """The spec with what it leaves to the one who enqueues it."""
+    def complete(self, spec: Spec) -> Spec:
+        """The spec with what it leaves to the one who enqueues it.
+
+        Raises `UsageError` for a value of another type than its field.
+        """
+        spec = well_formed(spec)
         return replace(
             spec,
             name=spec.name or default_name(spec.entry, spec.params),
@@ -177,8 +181,8 @@ class Enqueuer:
         return stored is not None and stored.data == entry.data
 
     async def _known(self, task: str) -> Receipt | None:
-        hints = await self.bus.log.history(subjects.any_hint(task))
-        return Receipt(task, hints[0].seq, False) if hints else None
+        hint = await self.bus.log.first(subjects.any_hint(task))
+        return Receipt(task, hint.seq, False) if hint else None
 
 
 def in_parts(specs: Sequence[Spec]) -> Iterator[list[Spec]]:

@@ -197,3 +197,13 @@ async def test_several_are_tagged_and_archived_and_both_undone(
     await page.get_by_role("button", name="archive", exact=True).click()
     await page.get_by_role("dialog").get_by_role("button", name="Archive").click()
     await expect(page.get_by_role("button", name="unarchive", exact=True)).to_be_visible()
+
+
+async def test_a_family_is_linked(apart: Any, page: Any, dashboard: Any) -> None:
+    parent = await apart.enqueue("true")
+    child = await apart.enqueue("true", name="the child", parent=parent)
+    await page.goto(f"{dashboard.url}/tasks/{parent}?tab=parameters")
+    await expect(page.locator(".evq-child")).to_have_text(child)
+    await page.locator(".evq-child").click()
+    await page.locator(".evq-tab-parameters").click()
+    await expect(page.locator(".evq-parent")).to_have_text(parent)
