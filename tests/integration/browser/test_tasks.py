@@ -11,6 +11,7 @@ from playwright.async_api import Locator, Page, expect
 from evq.core import subjects, wire
 from evq.core.events import Aborted
 from evq.core.sdk.author import Author
+from evq.core.spec import Command, Spec
 
 ACTOR = Author().by
 """Who comes with the link."""
@@ -207,3 +208,16 @@ async def test_a_family_is_linked(apart: Any, page: Any, dashboard: Any) -> None
     await page.locator(".evq-child").click()
     await page.locator(".evq-tab-parameters").click()
     await expect(page.locator(".evq-parent")).to_have_text(parent)
+
+
+async def test_the_members_of_an_array_are_found(apart: Any, page: Any, dashboard: Any) -> None:
+    spec = Spec(entry=Command(("true",)), name="seed {index}", queue="q")
+    receipt = await apart.client.enqueue_array(spec, range(3), 2)
+    alone = await apart.enqueue("true")
+    await page.goto(f"{dashboard.url}/tasks/{receipt.tasks[2]}")
+    await expect(page.locator(".evq-sentence")).to_contain_text("until its turn comes")
+    await page.locator(".evq-array").click()
+    for task in receipt.tasks:
+        await expect(row(page, task)).to_be_visible()
+    await expect(row(page, alone)).to_have_count(0)
+    await expect(page.locator(".evq-facet-array")).to_contain_text(receipt.array)

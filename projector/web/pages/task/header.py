@@ -75,7 +75,11 @@ class Header:
             ", ".join(task.tags),
             "in the archive" if task.archived else "",
         ]
-        ui.label(" · ".join(filter(None, where))).classes("text-xs opacity-70 break-all")
+        with ui.row().classes("w-full gap-2 text-xs"):
+            ui.label(" · ".join(filter(None, where))).classes("opacity-70 break-all")
+            if array := spec.array:
+                text = f"member {array.index} of array {array.id}"
+                ui.link(text, f"/tasks?array={array.id}").classes("evq-link evq-array")
 
     def _actions(self) -> None:
         if not may(self._source):

@@ -18,6 +18,7 @@ FACETS = {
     "project": "project",
     "tag": "tag",
     "cause": "cause",
+    "array": "array_id",
 }
 """By name, what the projector counts."""
 
