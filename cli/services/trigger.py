@@ -68,7 +68,9 @@ def trigger() -> None:
 @trigger.command()
 @name_argument
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[-- WORDS…]")
-@click.option("--on", "kinds", metavar="A,B", help="Events, such as failed; --on help lists them.")
+@click.option(
+    "--on", "kinds", metavar="A,B", help="Events, such as failed; docs/triggers.md lists them."
+)
 @click.option("--metric", metavar="LINE", help='A metric crosses a line, such as "loss > 10".')
 @click.option("--queue-longer", metavar="QUEUE=N", help="More than N tasks wait in a queue.")
 @click.option("--for", "lasting", metavar="TIME", help="With --queue-longer: for that long.")
