@@ -40,6 +40,7 @@ from ..output import Column
 from ..session import call, warm_up
 from ..tasks.render import clock, iso
 from .captured import captured
+from .served import warn_unserved
 
 if TYPE_CHECKING:
     from ...core.sdk.client import Client
@@ -117,6 +118,7 @@ def add(
     output.say(f"trigger {output.bold(name)}  {condition_text(on)}: {action_text(do)}")
     output.note(f"  {output.dim('try')}   evq trigger test {name}")
     output.note(f"  {output.dim('undo')}  evq trigger remove {name}")
+    warn_unserved()
 
 
 def _condition(

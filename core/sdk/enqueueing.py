@@ -45,7 +45,7 @@ class Enqueuer:
         self.author = author
         self.queue = "default"
         """Where tasks go that name no queue."""
-        self.inside = os.environ.get("EVQ_TASK") or None
+        self.inside = os.environ.get("EVQ_TASK_ID") or None
         """The task that this program runs in: the parent of those that it enqueues."""
         self._fair: dict[str, tuple[float, bool]] = {}
         """By queue, until when it is known whether it is fair."""

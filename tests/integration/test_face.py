@@ -74,7 +74,7 @@ async def test_what_a_task_enqueues_has_it_as_its_parent(
 ) -> None:
     async with evq.connect() as client:
         outer = await client.enqueue(evq.Spec(entry=ECHO))
-    monkeypatch.setenv("EVQ_TASK", outer.task)
+    monkeypatch.setenv("EVQ_TASK_ID", outer.task)
     async with evq.connect() as client:
         inner = await client.enqueue(evq.Spec(entry=ECHO))
         assert (await client.get(inner.task)).spec.parent == outer.task
