@@ -8,7 +8,6 @@ two who start it at once have started one, and it can be started again once it h
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -81,7 +80,6 @@ async def start_service(
         losses=MANY,
         keep=0.0,
         key=_key(kind, name, number + 1),
-        parent=os.environ.get("EVQ_TASK_ID"),
         user=user_name(),
         host=host_name(),
     )
@@ -133,7 +131,7 @@ async def _last(client: Client, kind: str, name: str) -> tuple[int, Task | None]
     number, last = 0, None
     while True:
         task = task_id_for_key(_key(kind, name, number + 1))
-        if not await client.bus.log.history(subjects.any_hint(task)):
+        if not await client.bus.log.first(subjects.any_hint(task)):
             return number, last
         number, last = number + 1, await client.get(task)
 
