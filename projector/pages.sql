@@ -78,6 +78,14 @@ SELECT s.task, s.attempt, s.name, s.agent, s."user", s.queue, s.state, s.since, 
 FROM shown s JOIN tasks t USING (task) LEFT JOIN spoken w USING (task, attempt)
 ORDER BY s.ended IS NOT NULL, s.since DESC;
 
+-- name: decisions_now(limit=100)
+SELECT service, name, arg_max(words, seq) AS words, arg_max("by", seq) AS "by",
+    max(ts) AS ts, count(*) AS decisions
+FROM decisions
+-- A new attempt, and how far a trigger has read, say nothing to people.
+WHERE fact IS NOT NULL AND fact ->> '$.type' IS DISTINCT FROM 'read'
+GROUP BY service, name ORDER BY max(seq) DESC LIMIT $limit::BIGINT;
+
 -- name: families(limit=50)
 SELECT c.parent AS task, any_value(p.name) AS name, any_value(p.state) AS state,
     any_value(p."user") AS "user", count(*) AS children,

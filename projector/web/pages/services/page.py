@@ -14,6 +14,7 @@ from ...address import Address
 from ...following import follow
 from ...source import Source
 from ..fleet.grid import Grid
+from .decisions import Decisions
 from .graph import picture
 from .sweeps import Sweeps
 
@@ -58,6 +59,7 @@ class ServicesPage:
             empty="no service runs: evq enqueue -q services starts one",
             narrow=("name", "state", "words"),
         )
+        self._decisions = Decisions(source)
         self._sweeps = Sweeps(source, address)
         ui.label("Tasks that made tasks").classes("evq-head")
         self._families = Grid(
@@ -90,6 +92,7 @@ class ServicesPage:
             families = await self._source.named("families")
             self._services.show([_told(row) for row in services.rows])
             self._families.show([_told(row) for row in families.rows])
+            await self._decisions.ask()
             await self._sweeps.ask()
             await self._draw()
         except EvqError as error:
