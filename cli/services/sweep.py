@@ -10,6 +10,8 @@ import click
 
 from ...core import units
 from ...core.errors import UsageError
+from ...core.fleet.services import QUEUE
+from ...core.sdk.sending import send
 from ...core.spec import Script, Spec
 from ...services.sweep.decide import first_trials, params_text
 from ...services.sweep.definition import Definition, check_sweep_name, read_definition
@@ -19,7 +21,6 @@ from .. import output
 from ..options import Family, json_option, reason_option
 from ..output import Column
 from ..session import call, warm_up
-from ..submit.sending import send
 from .sweep_base import base_here, base_of, check_source, command
 from .sweep_view import BEST, document, headline, row_of, say_best, trial_document, trial_table
 
@@ -116,6 +117,14 @@ async def _create(client: Client, name: str, definition: Definition, base: Spec)
     from ...services.sweep.sweep import Sweep
 
     await Sweep.create(client, name, definition, base)
+    agents = await client.agents()
+    for queue in dict.fromkeys((QUEUE, base.queue)):
+        if not any(queue in one.queues and one.takes for one in agents):
+            output.warn(
+                f"no agent serves queue {queue!r}, so the sweep waits",
+                f"{output.dim('serve it')} evq agent --queues {queue}"
+                + (" --services" if queue == QUEUE else ""),
+            )
 
 
 def _show_plan(name: str, definition: Definition, as_json: bool) -> None:

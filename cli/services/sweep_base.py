@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from ...core.errors import UsageError
 from ...core.sdk.author import host_name, user_name
+from ...core.sdk.sending import with_code
 from ...core.sdk.snapshot import Snapshot
 from ...core.spec import Spec
 from ...services.sweep.decide import value_text
@@ -20,7 +21,6 @@ from ...services.sweep.definition import Definition, Value
 from ..selectors import resolve
 from ..session import settings
 from ..submit.request import make_entry, make_spec
-from ..submit.sending import with_code
 from ..submit.wish import TaskCommand, Wish, make_wish, task_options
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def base_here(definition: Definition, folder: Path) -> Iterator[tuple[Spec, Snap
     """The task that `run` asks for, with the code around `folder`. Raises `UsageError`."""
     wish = read_words(definition.run)
     spec = make_spec(wish, make_entry(wish, folder), settings().queue)
-    with with_code(spec, wish, folder) as (complete, snapshot):
+    code = with_code(spec, folder, include=wish.include, code=not wish.no_code)
+    with code as (complete, snapshot):
         yield complete, snapshot
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from .. import subjects
 from ..bus.calls import NatsCalls
-from ..errors import NotFound, UsageError
+from ..errors import NotFound, ProjectorAway, UsageError
 from ..ids import TASK_ID_LENGTH, is_task_id, is_task_prefix
 from ..questions import Head, Named, Sql
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .client import Client
 
 ANSWER_SECONDS = 35.0
+POSITION_SECONDS = 2.0
 
 
 async def answer(
@@ -38,6 +39,27 @@ async def answer(
                 yield head
             else:
                 yield msgspec.json.decode(part, type=list[list[Any]])
+
+
+async def rows(
+    answer: AsyncGenerator[Head | list[list[Any]], None],
+) -> AsyncGenerator[dict[str, Any], None]:
+    """An answer, a dict for each row."""
+    names: list[str] = []
+    async with aclosing(answer):
+        async for part in answer:
+            if isinstance(part, Head):
+                names = [column.name for column in part.columns]
+                continue
+            for row in part:
+                yield dict(zip(names, row, strict=True))
+
+
+async def projected(calls: NatsCalls, timeout: float) -> int:
+    """How far a projector has read the log. Raises `ProjectorAway`."""
+    async for part in calls.ask(subjects.question("position"), b"", timeout):
+        return msgspec.json.decode(part, type=Head).seq
+    raise ProjectorAway("a projector answered nothing")
 
 
 async def resolve(client: Client, selector: str) -> str:

@@ -7,7 +7,6 @@ two who start it at once have started one, and it can be started again once it h
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -77,7 +76,6 @@ async def start_service(
         losses=MANY,
         keep=0.0,
         key=_key(kind, name, number + 1),
-        parent=os.environ.get("EVQ_TASK_ID"),
         user=user_name(),
         host=host_name(),
     )

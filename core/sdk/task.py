@@ -124,6 +124,13 @@ def _read_params() -> _Params:
 params = _read_params()
 
 
+def __getattr__(name: str) -> Any:
+    raise AttributeError(
+        f"evq.{name} is not known in this task's environment: it holds what tasks say and no more. "
+        "Add the package evq to its requirements, or enqueue it with --env agent"
+    )
+
+
 def _step_aside() -> None:
     """Make room for an evq that is installed in the task's own environment.
 
