@@ -61,8 +61,8 @@ def test_every_field_is_in_a_table() -> None:
 def test_the_program_finds_the_best(run: Callable[..., str]) -> None:
     (program,) = re.findall(r"^```python\n(.*?)^```", DOCUMENT, re.M | re.S)
     *words, best = run("-c", program).splitlines()
-    assert len([one for one in words if re.match(r"trial \d+: ", one)]) == 20
-    assert "all 20 trials are done; the best is trial" in words[-1]
+    assert len([one for one in words if re.match(r"trial \d+: ", one)]) == 12
+    assert "all 12 trials are done; the best is trial" in words[-1]
     assert best.startswith("{'lr': ")
     evq = ("-m", "evq.cli.main", "sweep")
     command = run(*evq, "best", "from-python", "--command")

@@ -45,7 +45,7 @@ from evq.services.sweep.facts import (
 from evq.services.sweep.grid import grid
 from evq.services.sweep.pruner import Pruner
 from evq.services.sweep.state import SweepState, evolve, task_of
-from evq.services.sweep.study import export, weigh
+from evq.services.sweep.study import check_able, export, weigh
 from evq.services.sweep.trial import check_base, spec_of
 
 SPACE = {"lr": {"low": 1e-4, "high": 1.0, "log": True}, "width": {"low": 1, "high": 9}}
@@ -340,6 +340,15 @@ def test_a_key_of_hydra_is_rewritten_in_its_place() -> None:
 
 
 # --- what it is to Optuna -------------------------------------------------------------------------
+
+
+def test_without_optuna_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_able(definition(sampler="cma-es", prune="asha"))
+    for package in ("cmaes", "optuna"):
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(UsageError, match="sweeps need Optuna") as refused:
+            check_able(definition(sampler="cma-es"))
+        assert refused.value.fix == "pip install 'evq[sweep]'"
 
 
 def grown() -> SweepState:
