@@ -1,9 +1,9 @@
 """evq: the queue and the workers that machine-learning experiments run on.
 
-In a task, `import evq` gives `evq.log`, `evq.progress` and `evq.params`; in any program,
-`evq.connect` gives a client. docs/python.md has the rest. The imports here are absolute and lazy:
-pytest imports this file a second time under the checkout's name, and nobody must pay for what he
-does not use.
+In a task, `import evq` gives `evq.log`, `evq.progress`, `evq.output` and `evq.params`; in the file
+of a pipeline `evq.pipeline`, `evq.step` and `evq.each`; in any program, `evq.connect` gives a
+client. docs/python.md has the rest. The imports here are absolute and lazy: pytest imports this
+file a second time under the checkout's name, and nobody must pay for what he does not use.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,11 @@ if TYPE_CHECKING:
     from evq.core.sdk.moving import Front as Front
     from evq.core.sdk.moving import Step as Step
     from evq.core.sdk.services import Service as Service
+    from evq.core.sdk.steps import each as each
+    from evq.core.sdk.steps import pipeline as pipeline
+    from evq.core.sdk.steps import step as step
     from evq.core.sdk.task import log as log
+    from evq.core.sdk.task import output as output
     from evq.core.sdk.task import params as params
     from evq.core.sdk.task import progress as progress
     from evq.core.sdk.watch import Measured as Measured
@@ -55,7 +59,8 @@ if TYPE_CHECKING:
     from evq.services.sweep.sweep import sweep as sweep
 
 _PLACES = {
-    "core.sdk.task": "log params progress",
+    "core.sdk.task": "log output params progress",
+    "core.sdk.steps": "each pipeline step",
     "core.sdk.connect": "connect",
     "core.sdk.blocking": "connect_blocking BlockingClient",
     "core.sdk.client": "Client",

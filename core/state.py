@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from msgspec.structs import replace
 
@@ -131,7 +133,8 @@ class Running(msgspec.Struct, frozen=True, tag="running"):
 
 
 class Ended(msgspec.Struct, frozen=True, tag="ended"):
-    """It will not run again unless somebody asks. `attempt` is 0 if none ended it."""
+    """It will not run again unless somebody asks. `attempt` is 0 if none ended it; `outputs` are
+    what it gave out by name."""
 
     at: int
     outcome: Outcome
@@ -139,6 +142,7 @@ class Ended(msgspec.Struct, frozen=True, tag="ended"):
     cause: Cause | None
     evidence: str
     exit_code: int | None
+    outputs: dict[str, Any] = {}
 
 
 State = Held | Queued | Claimed | Running | Ended

@@ -1,1 +1,1 @@
-"""Verbs for services: sweeps, pipelines, schedules and the like."""
+"""Verbs of services: each speaks to a service by its journal."""

@@ -11,7 +11,6 @@ import click
 from ...core import units
 from ...core.errors import UsageError
 from ...core.fleet.services import QUEUE
-from ...core.sdk.sending import send
 from ...core.spec import Script, Spec
 from ...services.sweep.decide import first_trials, params_text
 from ...services.sweep.definition import Definition, check_sweep_name, read_definition
@@ -21,7 +20,7 @@ from .. import output
 from ..options import Family, json_option, reason_option
 from ..output import Column
 from ..session import call, warm_up
-from .sweep_base import base_here, base_of, check_source, command
+from .sweep_base import base_of, check_source, command
 from .sweep_view import BEST, document, headline, row_of, say_best, trial_document, trial_table
 
 if TYPE_CHECKING:
@@ -71,7 +70,8 @@ def run(file: str, name: str | None, detach: bool, dry_run: bool, as_json: bool)
     if dry_run:
         _show_plan(name, definition, as_json)
         return
-    _begin(name, definition, folder)
+    base = base_of(definition, folder)
+    call(lambda client: _create(client, name, definition, base))
     if as_json:
         output.say_json({"sweep": name})
     elif detach:
@@ -93,24 +93,6 @@ def _read(file: str) -> tuple[str, Path]:
             why=getattr(error, "strerror", None) or "it is not UTF-8 text",
             fix=f"ls -l {file}",
         ) from error
-
-
-def _begin(name: str, definition: Definition, folder: Path) -> None:
-    if definition.clone:
-
-        async def from_task(client: Client) -> None:
-            await _create(client, name, definition, await base_of(client, definition.clone))
-
-        call(from_task)
-        return
-    with base_here(definition, folder) as (spec, snapshot):
-
-        async def from_here(client: Client) -> None:
-            if snapshot:
-                await send(client, snapshot)
-            await _create(client, name, definition, spec)
-
-        call(from_here)
 
 
 async def _create(client: Client, name: str, definition: Definition, base: Spec) -> None:
