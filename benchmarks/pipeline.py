@@ -92,7 +92,7 @@ async def measure(steps: int, slots: int) -> None:
     with folder() as home, server(home) as login:
         async with client(login) as opened:
             options = ("--queues", "edges", "--slots", str(slots), "--name", "edges")
-            light = ("--queues", "services", "--services", "--name", "light")
+            light = ("--queues", "services", "--services", "--allow-client", "--name", "light")
             with agent(home / "a", login, *options), agent(home / "b", login, *light):
                 await agents(opened, 2)
                 await run(opened, "warm", chain(5))

@@ -48,7 +48,6 @@ def given(step: Step) -> tuple[Any, ...]:
         step.arguments,
         step.set,
         step.variables,
-        step.inputs,
     )
 
 

@@ -30,7 +30,7 @@ from .definition import Step
 from .facts import Plan
 from .references import as_text, resolve
 from .run import Run
-from .values import look, split
+from .values import items, look, split
 
 
 def key_of(run: Run, instance: str) -> str:
@@ -126,8 +126,9 @@ def digest_of(run: Run, instance: str, spec: Spec) -> str:
         if (result := run.result(one))
     ]
     matters = {
-        # Two steps that happen to run the same are two all the same: what follows tells them apart.
+        # Two that happen to run the same are two all the same: what follows tells them apart.
         "step": name,
+        "item": None if index is None else (items(run, name) or [])[index],
         "tree": run.tree,
         "folder": run.code.folder if run.code else "",
         "entry": spec.entry,

@@ -84,7 +84,8 @@ class World:
             assert self.tasks.setdefault(one.task, name) == name
 
     def abort(self) -> None:
-        """Abort what is to be aborted."""
+        """Abort what is to be aborted. A controller enqueues all that is to run before that."""
+        self.enqueue()
         for task in decide(self.run()).abort:
             self.end(task, "aborted")
 
