@@ -16,6 +16,7 @@ import msgspec
 
 from ...core.errors import Conflict, UsageError
 from ...core.events import Aborted, DependenciesEnded, Dequeued, Disbanded, Finished
+from ...core.ids import is_task_id
 from ...core.sdk.client import Client
 from ...core.sdk.watch import watch
 from ...core.spec import Spec
@@ -45,6 +46,8 @@ class Controller:
     def __init__(self, client: Client, journal: RunJournal) -> None:
         self._client = client
         self._journal = journal
+        self._task: str | None = None
+        """The controller's own."""
         self._keeping: set[asyncio.Task[None]] = set()
 
     @property
@@ -53,6 +56,8 @@ class Controller:
 
     async def run(self, holder: str) -> RunEnded:
         """Speak for the run as `holder` until it has ended. Raises `Superseded`."""
+        task = holder.partition(".")[0]
+        self._task = task if is_task_id(task) else None
         await self._journal.take(holder)
         if not self._run.ended:
             await self._carry_through()
@@ -186,7 +191,8 @@ class Controller:
         await self._enqueue_all([spec_of(self._run, name) for name in instances])
 
     async def _enqueue_all(self, specs: Iterable[Spec]) -> None:
-        await asyncio.gather(*(self._client.enqueue(spec) for spec in specs))
+        ours = [msgspec.structs.replace(spec, parent=self._task) for spec in specs]
+        await asyncio.gather(*map(self._client.enqueue, ours))
 
     # --- results that may be taken again ------------------------------------------------------
 

@@ -16,7 +16,7 @@ End = Literal["completed", "failed", "timed_out", "aborted", "skipped"]
 """How an instance ended; a run ends as `completed`, `failed` or `aborted`."""
 
 
-class Created(msgspec.Struct, frozen=True, tag_field="fact", tag="created", omit_defaults=True):
+class Created(msgspec.Struct, frozen=True, tag_field="kind", tag="created", omit_defaults=True):
     """Somebody wants the pipeline to run, with this code. `tree` is the code's content, for the
     cache; with `fresh` nothing is taken from there. `edges` say what each step waits for, for those
     who only draw it.
@@ -42,7 +42,7 @@ class Plan(msgspec.Struct, frozen=True, array_like=True):
     digest: str = ""
 
 
-class Planned(msgspec.Struct, frozen=True, tag_field="fact", tag="planned"):
+class Planned(msgspec.Struct, frozen=True, tag_field="kind", tag="planned"):
     """These instances are to run now. The tasks are enqueued after this is written."""
 
     plans: tuple[Plan, ...]
@@ -61,19 +61,19 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     reused: bool = False
 
 
-class Settled(msgspec.Struct, frozen=True, tag_field="fact", tag="settled"):
+class Settled(msgspec.Struct, frozen=True, tag_field="kind", tag="settled"):
     """These instances have ended, for this run."""
 
     results: tuple[Result, ...]
 
 
-class StopWished(msgspec.Struct, frozen=True, tag_field="fact", tag="stop_wished"):
+class StopWished(msgspec.Struct, frozen=True, tag_field="kind", tag="stop_wished"):
     """Somebody wants the run to end."""
 
     reason: str
 
 
-class Resumed(msgspec.Struct, frozen=True, tag_field="fact", tag="resumed", omit_defaults=True):
+class Resumed(msgspec.Struct, frozen=True, tag_field="kind", tag="resumed", omit_defaults=True):
     """Somebody wants these instances to run again, or for the first time, after the run had ended;
     with other code if there is any."""
 
@@ -83,7 +83,7 @@ class Resumed(msgspec.Struct, frozen=True, tag_field="fact", tag="resumed", omit
     fresh: bool = False
 
 
-class RunEnded(msgspec.Struct, frozen=True, tag_field="fact", tag="ended", omit_defaults=True):
+class RunEnded(msgspec.Struct, frozen=True, tag_field="kind", tag="ended", omit_defaults=True):
     """Nothing of the run is left to be done."""
 
     outcome: Literal["completed", "failed", "aborted"]
@@ -93,7 +93,7 @@ class RunEnded(msgspec.Struct, frozen=True, tag_field="fact", tag="ended", omit_
 Fact = Created | Planned | Settled | StopWished | Resumed | RunEnded
 
 
-class Kept(msgspec.Struct, frozen=True, tag_field="fact", tag="kept", omit_defaults=True):
+class Kept(msgspec.Struct, frozen=True, tag_field="kind", tag="kept", omit_defaults=True):
     """The result of a step that may be taken again: it stands in a journal of its own, under the
     digest of all that it follows from."""
 
