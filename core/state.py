@@ -223,6 +223,11 @@ class Task(msgspec.Struct, frozen=True):
                 return outcome.value
 
     @property
+    def ended(self) -> Ended | None:
+        """How it ended; null if it has not."""
+        return self.state if isinstance(self.state, Ended) else None
+
+    @property
     def live(self) -> Attempt | None:
         """The attempt that an agent has now, if any."""
         match self.state:

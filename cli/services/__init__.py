@@ -1,1 +1,1 @@
-"""Verbs of the services: what runs tasks by rules."""
+"""Verbs of services: each speaks to a service by its journal."""

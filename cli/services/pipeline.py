@@ -9,6 +9,7 @@ from typing import NoReturn
 import click
 
 from ...core.sdk.client import Client
+from ...core.sdk.sending import send
 from ...core.sdk.snapshot import Snapshot
 from ...services.pipeline.creating import with_code
 from ...services.pipeline.facts import Created
@@ -20,7 +21,6 @@ from ..failure import INTERRUPTED
 from ..options import Family, json_option, reason_option
 from ..session import call, settings
 from ..submit.request import pairs
-from ..submit.sending import send
 from ..tasks.render import clock
 from .pipeline_again import go_on, stop_run
 from .pipeline_start import start

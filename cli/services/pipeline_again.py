@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ...core.errors import Conflict, NotFound
 from ...core.sdk.client import Client
+from ...core.sdk.sending import send
 from ...core.sdk.snapshot import Snapshot, take
 from ...services.pipeline.decide import again, unfinished
 from ...services.pipeline.facts import Fact, Resumed, StopWished
@@ -13,7 +14,6 @@ from ...services.pipeline.journals import find
 from ...services.pipeline.run import Run
 from ...services.pipeline.values import split
 from ..session import call
-from ..submit.sending import send
 from .pipeline_start import start
 
 

@@ -167,7 +167,10 @@ def __getattr__(name: str) -> Any:
         import evq_steps  # type: ignore[import-not-found]  # it lies beside this file
 
         return getattr(evq_steps, name)
-    raise AttributeError(f"module 'evq' has no attribute {name!r}")
+    raise AttributeError(
+        f"evq.{name} is not known in this task's environment: it holds what tasks say and no more. "
+        "Add the package evq to its requirements, or enqueue it with --env agent"
+    )
 
 
 if __name__ == "evq":

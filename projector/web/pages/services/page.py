@@ -16,6 +16,7 @@ from ...source import Source
 from ..fleet.grid import Grid
 from .graph import picture
 from .pipelines import Pipelines
+from .sweeps import Sweeps
 
 SECONDS = 2.0
 """At most so often is the database asked again, and only if a task has changed."""
@@ -59,6 +60,7 @@ class ServicesPage:
             narrow=("name", "state", "words"),
         )
         self._pipelines = Pipelines(source, address)
+        self._sweeps = Sweeps(source, address)
         ui.label("Tasks that made tasks").classes("evq-head")
         self._families = Grid(
             _FAMILIES,
@@ -91,6 +93,7 @@ class ServicesPage:
             self._services.show([_told(row) for row in services.rows])
             self._families.show([_told(row) for row in families.rows])
             await self._pipelines.ask()
+            await self._sweeps.ask()
             await self._draw()
         except EvqError as error:
             self._title.text = str(error)
