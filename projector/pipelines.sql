@@ -15,8 +15,8 @@ FROM facts GROUP BY name ORDER BY latest DESC LIMIT $limit::BIGINT;
 -- name: pipeline_facts(run)
 SELECT seq, ts, fact ->> '$.kind' AS kind, fact -> '$.edges' AS edges, fact -> '$.plans' AS plans,
     list_transform((fact -> '$.results')::JSON[], lambda one: json_object(
-        'instance', one ->> '$.instance', 'outcome', one ->> '$.outcome', 'task', one ->> '$.task',
+        'part', one ->> '$.part', 'outcome', one ->> '$.outcome', 'task', one ->> '$.task',
         'reused', coalesce((one ->> '$.reused')::BOOLEAN, false),
         'evidence', one ->> '$.evidence')) AS results,
-    fact -> '$.instances' AS instances
+    fact -> '$.parts' AS parts
 FROM decisions WHERE service = 'pipeline' AND name = $run AND fact IS NOT NULL ORDER BY seq;

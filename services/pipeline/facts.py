@@ -1,6 +1,6 @@
 """What is decided about a run of a pipeline, as a closed union of facts.
 
-An instance is a step, or one item's part of a step with `each`: `prepare`, `train[2]`.
+A part is a step, or one item's part of a step with `each`: `prepare`, `train[2]`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ...core.spec import Code
 from .definition import Definition
 
 End = Literal["completed", "failed", "timed_out", "aborted", "skipped"]
-"""How an instance ended; a run ends as `completed`, `failed` or `aborted`."""
+"""How a part ended; a run ends as `completed`, `failed` or `aborted`."""
 
 
 class Created(msgspec.Struct, frozen=True, tag_field="kind", tag="created", omit_defaults=True):
@@ -34,25 +34,25 @@ class Created(msgspec.Struct, frozen=True, tag_field="kind", tag="created", omit
 
 
 class Plan(msgspec.Struct, frozen=True, array_like=True):
-    """An instance that is to run as the task `task`. `digest` is what its result will be known by;
+    """A part that is to run as the task `task`. `digest` is what its result will be known by;
     empty if that may not be taken again."""
 
-    instance: str
+    part: str
     task: str
     digest: str = ""
 
 
 class Planned(msgspec.Struct, frozen=True, tag_field="kind", tag="planned"):
-    """These instances are to run now. The tasks are enqueued after this is written."""
+    """These parts are to run now. The tasks are enqueued after this is written."""
 
     plans: tuple[Plan, ...]
 
 
 class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """How an instance ended, and what it gave. `task` is empty if none ran; `reused` says that the
+    """How a part ended, and what it gave. `task` is empty if none ran; `reused` says that the
     task is one of another run. `evidence` is why it did not complete."""
 
-    instance: str
+    part: str
     outcome: End
     task: str = ""
     outputs: dict[str, Any] = {}
@@ -62,7 +62,7 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Settled(msgspec.Struct, frozen=True, tag_field="kind", tag="settled"):
-    """These instances have ended, for this run."""
+    """These parts have ended, for this run."""
 
     results: tuple[Result, ...]
 
@@ -74,10 +74,10 @@ class StopWished(msgspec.Struct, frozen=True, tag_field="kind", tag="stop_wished
 
 
 class Resumed(msgspec.Struct, frozen=True, tag_field="kind", tag="resumed", omit_defaults=True):
-    """Somebody wants these instances to run again, or for the first time, after the run had ended;
+    """Somebody wants these parts to run again, or for the first time, after the run had ended;
     with other code if there is any."""
 
-    instances: tuple[str, ...]
+    parts: tuple[str, ...]
     code: Code | None = None
     tree: str = ""
     fresh: bool = False

@@ -21,7 +21,7 @@ STEPS = {
 
 def rows(world: World) -> list[dict[str, Any]]:
     """What the database gives of the journal."""
-    empty = {"edges": None, "plans": None, "results": None, "instances": None}
+    empty = {"edges": None, "plans": None, "results": None, "parts": None}
     found = []
     for fact in world.facts:
         assert isinstance(fact, Created | Planned | Settled | StopWished | Resumed | RunEnded)
@@ -68,5 +68,5 @@ def test_what_runs_again_is_what_it_was_before() -> None:
     world = World(definition, edges=graph(definition).parents)
     world.carry_through()
     world.write(Resumed(("report",)))
-    _, instances = fold(rows(world))
-    assert "report" not in instances and len(instances) == 5
+    _, parts = fold(rows(world))
+    assert "report" not in parts and len(parts) == 5

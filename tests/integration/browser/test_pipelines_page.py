@@ -29,9 +29,9 @@ async def test_a_run_is_drawn_as_it_goes_on(apart: Any, page: Any, dashboard: An
     task = "0123456789ab"
     plans = tuple(Plan(name, task) for name in ("train[0]", "train[1]"))
     results = (
-        Result(instance="prepare", outcome="completed", task=task, reused=True),
-        Result(instance="train[0]", outcome="failed", task=task, evidence="no data there"),
-        Result(instance="train[1]", outcome="completed", task=task),
+        Result(part="prepare", outcome="completed", task=task, reused=True),
+        Result(part="train[0]", outcome="failed", task=task, evidence="no data there"),
+        Result(part="train[1]", outcome="completed", task=task),
     )
     for fact, words in (
         (Planned(plans), "train[0], train[1] begin"),

@@ -14,7 +14,7 @@ WIDTH, HEIGHT = 200.0, 52.0
 _WORST = ("running", "failed", "timed_out", "aborted", "skipped", "completed")
 
 
-class Instance(msgspec.Struct, frozen=True):
+class Part(msgspec.Struct, frozen=True):
     """One item's part of a step, or a step that runs once. It is `running` until it has ended."""
 
     name: str
@@ -29,30 +29,30 @@ class Instance(msgspec.Struct, frozen=True):
         return self.name.partition("[")[0]
 
 
-def fold(facts: Sequence[Mapping[str, Any]]) -> tuple[dict[str, list[str]], dict[str, Instance]]:
-    """What each step of a run waits for, and its instances, out of the rows of `pipeline_facts`."""
+def fold(facts: Sequence[Mapping[str, Any]]) -> tuple[dict[str, list[str]], dict[str, Part]]:
+    """What each step of a run waits for, and its parts, out of the rows of `pipeline_facts`."""
     edges: dict[str, list[str]] = {}
-    instances: dict[str, Instance] = {}
+    parts: dict[str, Part] = {}
     for row in facts:
         match row["kind"]:
             case "created":
                 edges = dict(row["edges"] or {})
             case "planned":
                 for name, task, *_ in row["plans"] or ():
-                    instances[name] = Instance(name, "running", task)
+                    parts[name] = Part(name, "running", task)
             case "settled":
                 for one in row["results"] or ():
-                    instances[one["instance"]] = Instance(
-                        one["instance"],
+                    parts[one["part"]] = Part(
+                        one["part"],
                         one["outcome"],
                         one["task"] or "",
                         bool(one["reused"]),
                         one["evidence"] or "",
                     )
             case "resumed":
-                for name in row["instances"] or ():
-                    instances.pop(name, None)
-    return edges, instances
+                for name in row["parts"] or ():
+                    parts.pop(name, None)
+    return edges, parts
 
 
 def columns(edges: Mapping[str, Sequence[str]]) -> dict[str, int]:
@@ -70,15 +70,13 @@ def columns(edges: Mapping[str, Sequence[str]]) -> dict[str, int]:
     return found
 
 
-def picture(
-    edges: Mapping[str, Sequence[str]], instances: Mapping[str, Instance]
-) -> dict[str, Any]:
+def picture(edges: Mapping[str, Sequence[str]], parts: Mapping[str, Part]) -> dict[str, Any]:
     """ECharts' options: a node for each step, an arrow for each wait."""
     column = columns(edges)
     filled = Counter[int]()
     nodes = []
     for step in edges:
-        own = [one for one in instances.values() if one.step == step]
+        own = [one for one in parts.values() if one.step == step]
         state = next((s for s in _WORST if any(one.state == s for one in own)), "waits")
         nodes.append(
             {
@@ -112,14 +110,14 @@ def picture(
     }
 
 
-def _label(step: str, own: Sequence[Instance]) -> str:
-    """`train 3/8`; only a step with several instances has a count."""
+def _label(step: str, own: Sequence[Part]) -> str:
+    """`train 3/8`; only a step with several parts has a count."""
     if len(own) < 2:
         return step[:26]
     return f"{step[:18]} {sum(one.state != 'running' for one in own)}/{len(own)}"
 
 
-def _told(own: Sequence[Instance]) -> str:
+def _told(own: Sequence[Part]) -> str:
     """`5 completed (2 cached), 1 failed: exit 1`."""
     if not own:
         return "waits"

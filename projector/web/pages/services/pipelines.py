@@ -20,7 +20,7 @@ _RUNS: Sequence[dict[str, Any]] = (
     {"field": "words", "headerName": "what it decided last", "flex": 1, "tooltipField": "words"},
     {"field": "by", "width": 140},
 )
-_INSTANCES: Sequence[dict[str, Any]] = (
+_PARTS: Sequence[dict[str, Any]] = (
     {"field": "name", "headerName": "step", "width": 200},
     {"field": "state", "width": 110},
     {"field": "cached", "width": 90},
@@ -46,9 +46,9 @@ class Pipelines:
         )
         self._title = ui.label().classes("evq-head evq-pipeline")
         self._graph = ui.echart({}).classes("w-full evq-pipeline-graph").style("height: 340px")
-        self._instances = Grid(_INSTANCES, "name", [], narrow=("name", "state", "task"))
+        self._parts = Grid(_PARTS, "name", [], narrow=("name", "state", "task"))
         self._runs.element.on("rowClicked", self._choose, ["data"])
-        self._instances.element.on("rowClicked", self._open_task, ["data"])
+        self._parts.element.on("rowClicked", self._open_task, ["data"])
         self._show_one(False)
 
     async def ask(self) -> None:
@@ -63,13 +63,13 @@ class Pipelines:
         if not run:
             return
         rows = (await self._source.named("pipeline_facts", run=run)).rows
-        edges, instances = fold([_read(row) for row in rows])
+        edges, parts = fold([_read(row) for row in rows])
         self._title.text = f"Run {run}" if edges else f"there is no run {run}"
         self._show_one(bool(edges))
         self._graph.options.clear()
-        self._graph.options.update(picture(edges, instances))
+        self._graph.options.update(picture(edges, parts))
         self._graph.update()
-        self._instances.show(
+        self._parts.show(
             [
                 {
                     "name": one.name,
@@ -78,12 +78,12 @@ class Pipelines:
                     "evidence": one.evidence,
                     "task": one.task,
                 }
-                for one in instances.values()
+                for one in parts.values()
             ]
         )
 
     def _show_one(self, shown: bool) -> None:
-        for part in (self._graph, self._instances.element):
+        for part in (self._graph, self._parts.element):
             part.set_visibility(shown)
 
     async def _choose(self, event: GenericEventArguments) -> None:
