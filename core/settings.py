@@ -61,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     trim_metrics: float | None = None
     trim_logs: float | None = None
     trim_minutes: float | None = None
+    archive_after: float | None = None
     sync: Literal["always"] | float = "always"
     git_credentials: str | None = None
     git_protocol: Literal["auto", "keep", "https", "ssh"] = "auto"
@@ -356,15 +357,14 @@ SETTINGS: Mapping[str, Setting] = {
     "trim_metrics": _period("the age at which a projector thins curves; without it, never", 3600.0),
     "trim_logs": _period("the age at which a projector drops logs; without it, never", 3600.0),
     "trim_minutes": _period("the age at which it drops minutes; without it, never", 3600.0),
+    "archive_after": _period("the age at which it archives tasks that ended; else, never", 3600.0),
     "sync": Setting(
         parse=_sync,
         allowed=f"always, or {units.DURATION_FORMS}, at least 100ms",
         meaning="when the server of `evq up` forces events to the disk",
         show=_show_duration,
     ),
-    "git_credentials": _path(
-        "an agent's logins for git hosts, in the format of git's own credential store"
-    ),
+    "git_credentials": _path("an agent's logins for git hosts, as git's credential store has them"),
     "git_protocol": _choice(
         "how an agent reaches a git host: as the address says (keep), always by https or by ssh, "
         "or by https where it has a login (auto)",

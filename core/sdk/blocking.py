@@ -76,6 +76,8 @@ class BlockingClient:
 
     enqueue = _waiting(Client.enqueue)
     enqueue_many = _waiting(Client.enqueue_many)
+    enqueue_array = _waiting(Client.enqueue_array)
+    members = _waiting(Client.members)
     submit = _waiting(Client.submit)
     get = _waiting(Client.get)
     tasks = _waiting(Client.tasks)
@@ -90,6 +92,9 @@ class BlockingClient:
     retry = _waiting(Client.retry)
     move = _waiting(Client.move)
     dequeue = _waiting(Client.dequeue)
+    tag = _waiting(Client.tag)
+    archive = _waiting(Client.archive)
+    unarchive = _waiting(Client.unarchive)
     agents = _waiting(Client.agents)
     is_agent = _waiting(Client.is_agent)
     order = _waiting(Client.order)

@@ -67,7 +67,7 @@ def facts(task: Task, metrics: Mapping[str, Any]) -> Facts:
             "priority": task.place.priority,
             "user": spec.user,
             "project": spec.project or None,
-            "tags": " ".join(spec.tags) or None,
+            "tags": " ".join(task.tags) or None,
             "gpus": spec.gpus or None,
             "retries": spec.retries,
             "timeout": spec.timeout,
