@@ -341,22 +341,24 @@ class Client:
 
     async def answer(self, question: Named | Sql) -> AsyncIterator[Head | list[list[Any]]]:
         """A projector's answer: a head, then lists of rows."""
-        endpoint = "named" if isinstance(question, Named) else "sql"
-        timeout = ANSWER_SECONDS
-        if isinstance(question, Sql):
-            timeout = max(timeout, question.timeout + 5)
-        parts = self.bus.calls.ask(
-            subjects.question(endpoint), msgspec.json.encode(question), timeout
-        )
         head: Head | None = None
         # Who stops early tells the projector so while the connection is there.
-        async with aclosing(parts):  # type: ignore[type-var]
+        async with aclosing(self.parts(question)) as parts:  # type: ignore[type-var]
             async for part in parts:
                 if head is None:
                     head = msgspec.json.decode(part, type=Head)
                     yield head
                 else:
                     yield msgspec.json.decode(part, type=list[list[Any]])
+
+    def parts(self, question: Named | Sql) -> AsyncIterator[bytes]:
+        """A projector's answer as it is sent; see `questions`."""
+        endpoint = "named" if isinstance(question, Named) else "sql"
+        timeout = ANSWER_SECONDS
+        if isinstance(question, Sql):
+            timeout = max(timeout, question.timeout + 5)
+        data = msgspec.json.encode(question)
+        return self.bus.calls.ask(subjects.question(endpoint), data, timeout)
 
     async def projected(self, timeout: float = POSITION_SECONDS) -> int:
         """How far a projector has read the log. Raises `ProjectorAway`."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from ...core.questions import Head, Named, Sql
 from ...core.sdk.client import Client
 from ...core.sdk.live import LiveFleet
+from ...core.sdk.parquet import parquet
 from ...core.sdk.viewers import Viewers
 
 
@@ -35,7 +36,7 @@ class Source:
 
     async def named(self, name: str, /, **params: Any) -> Answer:
         """The answer to a question that the projector knows by name. Raises `EvqError`."""
-        return await self._ask(Named(name, params))
+        return await self.ask(Named(name, params))
 
     async def sql(
         self,
@@ -46,9 +47,14 @@ class Source:
         params: Mapping[str, Any] | None = None,
     ) -> Answer:
         """The answer to a query of the user's own; `timeout` is in seconds. Raises `EvqError`."""
-        return await self._ask(Sql(text, timeout, rows, dict(params or {})))
+        return await self.ask(Sql(text, timeout, rows, dict(params or {})))
 
-    async def _ask(self, question: Named | Sql) -> Answer:
+    def parquet(self, question: Named | Sql) -> AsyncIterator[bytes]:
+        """The answer as a Parquet file, piece by piece. Raises `EvqError`."""
+        return parquet(self.client, question)
+
+    async def ask(self, question: Named | Sql) -> Answer:
+        """The answer to a question. Raises `EvqError`."""
         head: Head | None = None
         rows: list[dict[str, Any]] = []
         async for part in self.client.answer(question):
