@@ -9,7 +9,7 @@ from sampled import sample
 
 from evq.core.fleet.presence import AgentPresence, RunningTask
 from evq.core.fleet.resources import Device, Offer
-from evq.projector.web.pages.fleet.address import Address, read_address
+from evq.projector.web.pages.fleet.choices import Choices, read_choices
 from evq.projector.web.pages.fleet.picture import (
     Gpu,
     Queue,
@@ -65,14 +65,16 @@ def test_the_totals_leave_out_who_ended_in_order() -> None:
 
 
 def test_an_address_says_what_was_chosen_and_no_more() -> None:
-    chosen = Address(path="/", show="gpu-idle", words="a b&c", queue="q", hours=168, at=17)
-    assert chosen.url == "/?show=gpu-idle&q=a+b%26c&queue=q&hours=168&at=17"
-    assert Address(path="/").url == "/"
+    chosen = Choices(path="/", show="gpu-idle", words="a b&c", queue="q", hours=168, at=17)
+    said = {name: value for name, value in chosen.values.items() if value}
+    assert said == {"show": "gpu-idle", "q": "a b&c", "queue": "q", "hours": "168", "at": "17"}
+    assert read_choices("/", said) == chosen
+    assert not any(Choices(path="/").values.values())
 
 
 @pytest.mark.parametrize("at", ["-1", "soon", "1e9", "²", "9" * 30, ""])
 def test_an_address_that_makes_no_sense_counts_as_not_said(at: str) -> None:
-    assert read_address("/", {"at": at, "hours": "99"}) == Address(path="/")
+    assert read_choices("/", {"at": at, "hours": "99"}) == Choices(path="/")
 
 
 def test_gpus_are_told_by_what_is_known_of_them() -> None:

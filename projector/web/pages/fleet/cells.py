@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .style import SYMBOLS
+from ...style import SYMBOLS
 
 SHARE = """(p) => {
     if (p.value == null) return '';

@@ -10,17 +10,17 @@ from .....core.errors import EvqError
 from .....core.sdk.author import now
 from .....core.sdk.live import Changes
 from .....core.words.phrases import ago, count_of, span
+from ...asking import Snack
 from ...following import follow
 from ...source import Source
-from .address import Address, add_ranges
-from .asking import Snack
+from ...style import COLOURS, SYMBOLS
 from .chart import Line as ChartLine
 from .chart import TimeChart, points
+from .choices import Choices, add_ranges
 from .line import SHOWN, Line
 from .orders import QueueOrders
 from .picture import Queue
 from .present import Present
-from .style import COLOURS, SYMBOLS
 from .words import WaitingWords
 from .workers import Workers
 
@@ -33,12 +33,12 @@ class QueuePage:
         source: Source,
         present: Present,
         words: WaitingWords,
-        address: Address,
+        chosen: Choices,
         queue: Queue,
     ) -> None:
         self._source = source
         self._present = present
-        self._address = address
+        self._chosen = chosen
         self._name = queue.name
         with ui.row().classes("w-full items-center gap-3"):
             ui.label(queue.name).classes("text-lg font-bold")
@@ -47,7 +47,7 @@ class QueuePage:
             self._snack = Snack()
             self._orders = QueueOrders(source, queue, self._snack)
         self._facts = ui.label().classes("evq-dim")
-        add_ranges(address, self._load)
+        add_ranges(chosen, self._load)
         with ui.element("div").classes("evq-charts"):
             self._depth = TimeChart("Tasks")
             self._wait = TimeChart("Longest wait", unit="seconds")
@@ -66,7 +66,7 @@ class QueuePage:
     async def _load(self) -> None:
         try:
             answer = await self._source.named(
-                "queue_curve", queue=self._name, hours=self._address.hours
+                "queue_curve", queue=self._name, hours=self._chosen.hours
             )
         except EvqError as error:
             ui.notify(str(error), type="warning")

@@ -12,16 +12,16 @@ from .....core.sdk.author import now
 from .....core.sdk.live import Changes
 from .....core.units import size_text
 from .....core.words.phrases import ago, span
+from ...asking import Snack
 from ...following import follow
+from ...grid import Grid
 from ...source import Source
+from ...style import SYMBOLS
 from . import cells
-from .address import Address, add_ranges
-from .asking import Snack
-from .grid import Grid
+from .choices import Choices, add_ranges
 from .orders import WorkerOrders
 from .picture import Gpu, Waiting, Worker, share
 from .present import Present
-from .style import SYMBOLS
 from .worker_curves import WorkerCurves
 
 COMING = 8
@@ -106,10 +106,10 @@ PAST_COLUMNS: tuple[dict[str, Any], ...] = (
 class WorkerPage:
     """The blocks of a worker's page."""
 
-    def __init__(self, source: Source, present: Present, address: Address, worker: Worker) -> None:
+    def __init__(self, source: Source, present: Present, chosen: Choices, worker: Worker) -> None:
         self._source = source
         self._present = present
-        self._address = address
+        self._chosen = chosen
         self._name = worker.name
         with ui.row().classes("w-full items-center gap-3"):
             ui.label(worker.name).classes("text-lg font-bold")
@@ -146,7 +146,7 @@ class WorkerPage:
             narrow=("index", "state", "use", "memory"),
         )
         self._gpus.element.set_visibility(bool(worker.gpus))
-        add_ranges(address, self._load)
+        add_ranges(chosen, self._load)
         self._curves = WorkerCurves(source, worker.name, bool(worker.gpus))
         ui.label("Ran here lately").classes("evq-head")
         self._past = Grid(
@@ -165,7 +165,7 @@ class WorkerPage:
         await self._load()
 
     async def _load(self) -> None:
-        await self._curves.load(self._address.hours)
+        await self._curves.load(self._chosen.hours)
         try:
             answer = await self._source.named("worker_attempts", agent=self._name)
         except EvqError:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .....core.words.phrases import count_of
+from ...grid import Grid
 from . import cells
-from .grid import Grid
 from .picture import Gpu, Worker, matches, share, shown
 
 COLUMNS: tuple[dict[str, Any], ...] = (

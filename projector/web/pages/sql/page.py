@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
-
 from nicegui import ui
 
 from .....core.errors import EvqError
@@ -11,6 +9,7 @@ from .....core.queries import Query
 from .....core.questions import Named, Sql
 from .....core.sdk.saved import all_queries, save_query
 from ...acting import actor_client, may
+from ...address import Address
 from ...source import Source
 from .named import NamedQueries
 from .result import Result
@@ -90,17 +89,14 @@ class SqlPage:
         text = self._editor.value
         query = self._named.chosen
         if query and text == query.text:
-            self._address(name=query.name)
+            Address("/sql", name=query.name).write()
             return Named(query.name, self._named.given())
-        self._address(query=text)
+        Address("/sql", query=text).write()
         return Sql(text, TIMEOUT, ROWS)
 
     def _hint(self) -> str:
         query = self._named.chosen
         return query.chart if query and self._editor.value == query.text else ""
-
-    def _address(self, **shown: str) -> None:
-        ui.navigate.history.replace(f"/sql?{urlencode(shown)}")
 
     # --- saving -------------------------------------------------------------------------------
 

@@ -12,9 +12,9 @@ from .....core.sdk.client import Client
 from .....core.state import Ended, Task
 from .....core.words.sentence import sentence
 from ...acting import actor_client, may
+from ...asking import ask_reason, attempt
 from ...source import Source
 from ...states import state_chip
-from ..fleet.asking import ask_reason, attempt
 from . import timeline
 
 

@@ -11,8 +11,8 @@ from .....core.errors import EvqError
 from .....core.ids import check_name
 from .....core.sdk.client import Client
 from ...acting import actor_client, may
+from ...asking import ask_reason
 from ...source import Source
-from ..fleet.asking import ask_reason
 
 Act = Callable[[Client, str, str], Awaitable[object]]
 """Does it to one task, for a reason."""
