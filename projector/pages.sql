@@ -3,6 +3,9 @@
 -- name: telemetry_position()
 SELECT coalesce(max(seq), 0)::BIGINT AS seq FROM _positions WHERE stream = 'EVQTEL';
 
+-- name: samples_position()
+SELECT coalesce(max(seq), 0)::BIGINT AS seq FROM _positions WHERE stream = 'EVQSAM';
+
 -- Lines before a line, from the last one on; or lines after one, from the first one on.
 -- name: log_window(task, claim, before=null, after=null, streams=null, search=null, limit=500)
 SELECT line, ts, stream, text FROM _logs

@@ -9,7 +9,7 @@ from typing import Any
 from playwright.async_api import Locator, Page, expect
 
 from evq.core import subjects, wire
-from evq.core.events import Aborted
+from evq.core.events import Aborted, Started
 from evq.core.sdk.author import Author
 
 ACTOR = Author().by
@@ -83,9 +83,9 @@ LAST_POINTS = """() => {
     if (!chart) return [];
     const drawn = getElement(Number(chart.id.slice(1))).chart?.getOption();
     return (drawn?.series ?? []).filter((one) => one.id.startsWith("v"))
-        .map((one) => [one.name, one.data.at(-1)[1]]);
+        .map((one) => [one.name, one.data.at(-1)[1], one.data.length]);
 }"""
-"""Each curve that is drawn, with its last value."""
+"""Each curve that is drawn, with its last value and its length."""
 
 
 async def test_a_curve_moves(
@@ -95,12 +95,34 @@ async def test_a_curve_moves(
     first, second = said % ("2.5", 1), said % ("1.5", 2)
     script = f'python3 -c "{first}"; {gate.wait}; python3 -c "{second}"; sleep 60'
     task = await apart.enqueue("sh", "-c", script)
-    start_agent([apart], login=own_nats_server.login).ready()
+    never = ("--report-every", "0")
+    start_agent([apart], *never, login=own_nats_server.login).ready()
     await gate.reached()
     await page.goto(f"{dashboard.url}/tasks/{task}?tab=curves")
-    await page.wait_for_function(f"() => JSON.stringify(({LAST_POINTS})()) === '[[\"loss\",2.5]]'")
+    await page.wait_for_function(
+        f"() => JSON.stringify(({LAST_POINTS})()) === '[[\"loss\",2.5,1]]'"
+    )
     gate.open()
-    await page.wait_for_function(f"() => JSON.stringify(({LAST_POINTS})()) === '[[\"loss\",1.5]]'")
+    await page.wait_for_function(
+        f"() => JSON.stringify(({LAST_POINTS})()) === '[[\"loss\",1.5,2]]'"
+    )
+
+
+async def test_the_curves_of_the_machine_move(
+    apart: Any, page: Any, dashboard: Any, start_agent: Any, own_nats_server: Any
+) -> None:
+    task = await apart.enqueue("sleep", "600")
+    often = ("--sample-every", "0.1", "--report-every", "0.5")
+    start_agent([apart], *often, login=own_nats_server.login).ready()
+    await apart.event(task, Started)
+    await page.goto(f"{dashboard.url}/tasks/{task}?tab=curves")
+    memory = f"(({LAST_POINTS})().find(([name]) => name === 'memory') ?? [0, 0, 0])"
+    await page.wait_for_function(f"() => {memory}[2] > 0")
+    first = await page.evaluate(f"() => {memory}[2]")
+    # What comes while no projector answers comes from the agent itself.
+    dashboard.projector.end(signal.SIGKILL)
+    await page.wait_for_function(f"() => {memory}[2] > {first + 4}")
+    await dashboard.projector.start()
 
 
 async def test_a_progress_bar_is_one_line(
