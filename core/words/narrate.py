@@ -73,6 +73,8 @@ def _words(event: events.Event) -> str:
             return f"moved to {where} of {event.queue}, priority {event.priority}: {event.reason}"
         case events.Dequeued(reason):
             return f"taken out of its queue: {reason}"
+        case events.Decided():
+            return f"{event.service} {event.name}: {event.words}"
         case Trimmed():
             return f"the history is trimmed: {event.reason}"
         case Permits():
