@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...core.fleet.quiet import quiet_tasks, quiet_words
 from ...core.questions import Named
 from ...core.sdk.author import user_name
 from .. import output
@@ -14,7 +15,7 @@ from ..completion import complete_queue
 from ..options import as_of_option, json_option
 from ..output import Column
 from ..session import call
-from .render import age, colored, end_text, marked, span, timestamp
+from .render import age, colored, end_text, iso, marked, now, span, timestamp
 
 if TYPE_CHECKING:
     from ...core.past import When
@@ -72,11 +73,11 @@ def ls(
     params |= {"queue": queue} if queue else {}
     params |= {"user": user_name()} if mine else {}
     params |= {"ranks": True} if ranks else {}
-    rows = call(lambda client: _rows(client, Named("tasks", params)), as_of=as_of)
+    rows, quiet = call(lambda client: _ask(client, Named("tasks", params)), as_of=as_of)
     if as_json:
-        output.say_json(rows)
+        output.say_json([row | {"quiet_since": iso(quiet.get(row["task"]))} for row in rows])
     elif rows:
-        _print(rows, ranks)
+        _print(rows, quiet, ranks)
         if len(rows) == limit and not everything and output.on_terminal():
             output.note(output.dim(f"the newest {limit}; evq ls --all shows all there are"))
     else:
@@ -84,8 +85,11 @@ def ls(
         output.note("no task is like that" if params.keys() - {"limit"} else none)
 
 
-async def _rows(client: Client, question: Named) -> list[dict[str, Any]]:
-    return [row async for row in client.rows(question)]
+async def _ask(client: Client, question: Named) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """The rows, and which of their tasks are quiet, by what agents say."""
+    rows = [row async for row in client.rows(question)]
+    runs = any(row["state"] == "running" for row in rows)
+    return rows, quiet_tasks(await client.agents()) if runs else {}
 
 
 def _ranks(row: Row, apart: bool) -> str:
@@ -95,7 +99,7 @@ def _ranks(row: Row, apart: bool) -> str:
     return f" [{row['gang_rank']}]" if apart else f" ×{row['nodes']}"
 
 
-def _print(rows: list[dict[str, Any]], ranks: bool) -> None:
+def _print(rows: list[dict[str, Any]], quiet: Mapping[str, int], ranks: bool) -> None:
     columns = [
         Column("TASK", style=output.bold),
         Column("STATE", style=colored),
@@ -119,20 +123,22 @@ def _print(rows: list[dict[str, Any]], ranks: bool) -> None:
                 span(row["wait_seconds"]),
                 span(row["run_seconds"]),
                 row["agent"],
-                last_words(row),
+                last_words(row, quiet_words(quiet.get(row["task"]), now())),
             )
             for row in rows
         ],
     )
 
 
-def last_words(row: Row) -> str:
-    """Why it ended without success; else how far it is, and its metrics."""
+def last_words(row: Row, quiet: str = "") -> str:
+    """Why it ended without success; else that it is quiet, how far it is, and its metrics."""
     if row["cause"]:
         return end_text(row["exit_code"], row["cause"]).replace("exit status", "exit")
-    metrics = row.get("metrics") or ""
+    return "  ".join(filter(None, (quiet, _progress(row), row.get("metrics"))))
+
+
+def _progress(row: Row) -> str:
     if row["state"] != "running" or row.get("progress_done") is None:
-        return metrics
+        return ""
     total = f"/{row['progress_total']:g}" if row["progress_total"] else ""
-    progress = f"{row['progress_done']:g}{total} {row['progress_text'] or ''}".rstrip()
-    return f"{progress}  {metrics}".rstrip()
+    return f"{row['progress_done']:g}{total} {row['progress_text'] or ''}".rstrip()

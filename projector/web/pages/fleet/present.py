@@ -195,6 +195,7 @@ def running_rows(presence: AgentPresence) -> tuple[Running, ...]:
             queue=one.queue,
             since=one.since,
             gpus=tuple(numbers[gpu] for gpu in one.gpus if gpu in numbers),
+            quiet=one.quiet,
         )
 
     return tuple(map(row, sorted(presence.running, key=lambda one: one.slot)))

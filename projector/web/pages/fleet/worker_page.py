@@ -39,6 +39,14 @@ RUNNING_COLUMNS: tuple[dict[str, Any], ...] = (
         ":valueFormatter": cells.SINCE,
     },
     {
+        "field": "quiet",
+        "headerName": "Quiet",
+        "headerTooltip": "for how long it has said nothing and used neither CPU nor GPU",
+        "width": 80,
+        "type": "rightAligned",
+        ":valueFormatter": cells.SINCE,
+    },
+    {
         "field": "queue",
         "headerName": "Queue",
         "width": 110,
@@ -225,6 +233,7 @@ def _running_rows(worker: Worker) -> list[dict[str, Any]]:
             "user": one.user,
             "gpus": ", ".join(map(str, one.gpus)),
             "since": one.since // 1000,
+            "quiet": None if one.quiet is None else one.quiet // 1000,
             "queue": one.queue,
         }
         for one in worker.running

@@ -156,7 +156,10 @@ def _runs(worker: Worker) -> str:
     if worker.services or len(worker.running) > 3:
         first = ", ".join(one.name for one in worker.running[:3])
         return f"{count_of(len(worker.running), 'task')}: {first}" if first else ""
-    return " · ".join(f"{one.task} {one.user} {one.name}" for one in worker.running)
+    return " · ".join(
+        f"{one.task} {one.user} {one.name}" + (" (quiet)" if one.quiet else "")
+        for one in worker.running
+    )
 
 
 def _net_words(worker: Worker) -> str:
