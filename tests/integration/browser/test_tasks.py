@@ -183,3 +183,17 @@ async def test_a_comparison_shows_what_differs(apart: Any, page: Any, dashboard:
     await expect(table).not_to_contain_text("priority")
     await page.locator(".evq-all").click()
     await expect(table).to_contain_text("priority")
+
+
+async def test_on_a_phone_a_button_opens_the_facets(apart: Any, page: Any, dashboard: Any) -> None:
+    one = await apart.enqueue("true")
+    await page.set_viewport_size({"width": 390, "height": 800})
+    await page.goto(dashboard.url + "/tasks")
+    await expect(row(page, one)).to_be_visible()
+    facet = page.locator(".evq-facet-state")
+    await expect(facet).to_be_hidden()
+    await page.get_by_role("button", name="filters").click()
+    await facet.filter(has_text="queued").click()
+    await expect(page).to_have_url(re.compile("state=queued"))
+    await page.get_by_role("button", name="filters").click()
+    await expect(facet).to_be_hidden()

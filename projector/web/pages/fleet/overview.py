@@ -21,7 +21,7 @@ from .past import picture_at
 from .picture import Picture, Totals, shown, totals
 from .present import Present
 from .queues import Queues
-from .slider import TimeSlider, clock
+from .slider import TimeSlider
 from .tiles import FILTERS, Tiles
 from .words import WaitingWords
 from .workers import Workers
@@ -51,7 +51,6 @@ class Overview:
         add_ranges(chosen, self._load_curves)
         self._curves = FleetCurves(source)
         self._slider = TimeSlider(chosen.hours, chosen.at, self._travel)
-        self._then = ui.label().classes("evq-past")
         self._heat = HeatCard(self._picture.workers, chosen.heat, self._measure)
         self._add_workers()
         ui.label("Queues").classes("evq-head")
@@ -59,7 +58,7 @@ class Overview:
         self._place_of_line = ui.element("div").classes("w-full")
         self._lately = Lately(self._events())
         self._open_line()
-        self._tell_when()
+        self._lately.card.set_visibility(chosen.at is None)
 
     async def begin(self, version: int) -> None:
         """Ask for what is past, and follow what happens from now on."""
@@ -133,15 +132,8 @@ class Overview:
         self._chosen.at = at
         self._chosen.write()
         self._curves.mark(at)
-        self._tell_when()
-        self._draw()
-
-    def _tell_when(self) -> None:
-        at = self._chosen.at
-        self._then.set_visibility(at is not None)
         self._lately.card.set_visibility(at is None)
-        if at is not None:
-            self._then.set_text(f"as it was on {clock(at)}; nothing can be changed there")
+        self._draw()
 
     # --- what is to be seen -------------------------------------------------------------------
 

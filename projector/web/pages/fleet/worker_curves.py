@@ -51,6 +51,12 @@ class WorkerCurves:
         except EvqError as error:
             ui.notify(str(error), type="warning")
 
+    def mark(self, at: int | None) -> None:
+        """Draw a mark at a moment, in microseconds since 1970, or none."""
+        machine = (self._cpu, self._memory, self._network, self._disk, self._heat)
+        for chart in (*machine, *self._gpus.values()):
+            chart.mark(at)
+
     def _show_machine(self, rows: Rows) -> None:
         self._cpu.show([_line(rows, "cpu", "mean"), _line(rows, "cpu_peak", "largest")])
         self._memory.show([_line(rows, "memory"), _line(rows, "disk")])

@@ -46,8 +46,8 @@ class TasksPage:
         self._all: list[str] = []
         self._turns = 0
         self._quiet: dict[str, str] = {}
-        with ui.row().classes("w-full no-wrap gap-3 items-start"):
-            with ui.column().classes("w-44 shrink-0 max-sm:hidden"):
+        with ui.row().classes("w-full no-wrap max-sm:flex-wrap gap-3 items-start"):
+            with ui.column().classes("w-44 max-sm:w-full shrink-0"):
                 self._facets = Facets(source, self._choose)
             with ui.column().classes("grow min-w-0 gap-2"):
                 self._box()
