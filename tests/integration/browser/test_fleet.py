@@ -179,6 +179,27 @@ async def test_the_slider_shows_what_was(
     await expect(page).to_have_url(re.compile("at="))
 
 
+async def test_workers_are_grouped(
+    apart: Any, page: Any, dashboard: Any, start_agent: Any, own_nats_server: Any
+) -> None:
+    for zone in ("b", "b", "a"):
+        start_agent([apart], "--label", f"zone={zone}", login=own_nats_server.login).ready()
+    await page.goto(f"{dashboard.url}/?group=label:zone")
+    grid = page.locator(".evq-workers")
+    heads = grid.locator(".evq-group")
+    await expect(heads).to_have_text(["▸ a (1)", "▸ b (2)"])
+    await expect(cell(page, "workers", "group b", "runs")).to_contain_text("2 idle")
+    await expect(grid.locator("a")).to_have_count(0)
+    await heads.nth(1).click()
+    await expect(heads).to_have_text(["▸ a (1)", "▾ b (2)"])
+    await expect(grid.locator("a")).to_have_count(2)
+    await page.locator(".evq-grouping").click()
+    await page.get_by_role("option", name="no groups").click()
+    await expect(heads).to_have_count(0)
+    await expect(grid.locator("a")).to_have_count(3)
+    await expect(page).not_to_have_url(re.compile("group="))
+
+
 async def test_a_queue_and_a_worker_are_looked_back_at(
     apart: Any, page: Any, dashboard: Any, start_agent: Any, own_nats_server: Any, gate: Any
 ) -> None:

@@ -19,13 +19,15 @@ DAY = 24
 class Choices(msgspec.Struct, kw_only=True):
     """The choices of whoever looks at a page.
 
-    `show` is a tile's filter, `words` what is searched for, `queue` the one whose line is open,
-    `hours` how far curves go back, `at` the moment looked back at, in microseconds since 1970.
+    `show` is a tile's filter, `words` what is searched for, `group` how workers are put together,
+    `queue` the one whose line is open, `hours` how far curves go back, `at` the moment looked back
+    at, in microseconds since 1970.
     """
 
     path: str
     show: str = ""
     words: str = ""
+    group: str = ""
     queue: str = ""
     heat: str = ""
     hours: int = DAY
@@ -41,6 +43,7 @@ class Choices(msgspec.Struct, kw_only=True):
         return {
             "show": self.show,
             "q": self.words,
+            "group": self.group,
             "queue": self.queue,
             "heat": self.heat,
             "hours": "" if self.hours == DAY else str(self.hours),
@@ -55,6 +58,7 @@ def read_choices(path: str, query: Mapping[str, str]) -> Choices:
         path=path,
         show=query.get("show", ""),
         words=query.get("q", ""),
+        group=query.get("group", ""),
         queue=query.get("queue", ""),
         heat=query.get("heat", ""),
         hours=int(hours) if hours in map(str, RANGES) else DAY,

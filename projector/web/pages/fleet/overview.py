@@ -13,6 +13,7 @@ from ...keys import FIND
 from ...source import Source
 from .choices import Choices, add_ranges
 from .curves import FleetCurves
+from .groups import kinds
 from .heat_map import HeatCard
 from .lately import SHOWN as EVENTS
 from .lately import Lately
@@ -76,13 +77,21 @@ class Overview:
         with ui.row().classes("w-full items-center gap-2"):
             ui.label("Workers").classes("evq-head")
             ui.space()
+            known = kinds(self._picture.workers)
+            if self._chosen.group not in known:
+                self._chosen.group = ""
+            group = ui.select(known, value=self._chosen.group).props(
+                "dense outlined options-dense aria-label='group workers'"
+            )
+            group.on_value_change(lambda event: self._group(event.value)).classes("evq-grouping")
             search = ui.input(placeholder="filter  ( / )", value=self._chosen.words)
             search.props("dense clearable outlined debounce=200 aria-label=filter")
             search.classes(f"w-64 max-w-full {FIND}")
             search.on_value_change(lambda event: self._look_for(event.value))
-        self._workers = Workers(self._picture.workers, self._chosen.show)
-        if self._chosen.words:
-            self._workers.grid.search(self._chosen.words)
+        chosen = self._chosen
+        self._workers = Workers(
+            self._picture.workers, chosen.show, words=chosen.words, group=chosen.group
+        )
 
     def _open_line(self) -> None:
         queue = self._chosen.queue
@@ -107,7 +116,12 @@ class Overview:
     def _look_for(self, words: str | None) -> None:
         self._chosen.words = words or ""
         self._chosen.write()
-        self._workers.grid.search(self._chosen.words)
+        self._workers.search(self._chosen.words)
+
+    def _group(self, by: str) -> None:
+        self._chosen.group = by
+        self._chosen.write()
+        self._workers.group(by)
 
     async def _choose_queue(self, queue: str) -> None:
         self._chosen.queue = "" if queue == self._chosen.queue else queue

@@ -64,6 +64,7 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     host: str = ""
+    labels: dict[str, str] = {}
     state: str
     why: str = ""
     since: int | None = None

@@ -91,6 +91,7 @@ class Present:
         return Worker(
             name=agent.name,
             host=agent.host,
+            labels=presence.offer.labels if presence else {},
             state=agent.state,
             why=agent.why,
             since=agent.since,

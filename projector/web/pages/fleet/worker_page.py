@@ -157,7 +157,7 @@ class WorkerPage:
             empty="it has no GPU for tasks",
             narrow=("index", "state", "use", "memory"),
         )
-        self._gpus.element.set_visibility(bool(worker.gpus))
+        self._gpus.place.set_visibility(bool(worker.gpus))
         self._curves = WorkerCurves(source, worker.name, bool(worker.gpus))
         ui.label("Ran here lately").classes("evq-head")
         self._past = Grid(
@@ -222,7 +222,7 @@ class WorkerPage:
         self._say(worker)
         self._running.show(_running_rows(worker))
         self._gpus.show(_gpu_rows(worker.gpus))
-        self._gpus.element.set_visibility(bool(worker.gpus))
+        self._gpus.place.set_visibility(bool(worker.gpus))
         self._orders.show(worker, locked=at is not None)
         # Nobody has written down what it would have taken next.
         self._coming.order(self._coming_rows() if at is None else [])
