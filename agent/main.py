@@ -32,9 +32,8 @@ from ..core.errors import Conflict, EvqError, ServerTooOld, Unreachable, report
 from ..core.events import AgentUp
 from ..core.ids import check_name
 from ..core.ports import BusAway
-from ..core.sdk import notebook as notebook_sdk
-from ..core.sdk import task as task_sdk
 from ..core.sdk.author import Author, host_name
+from ..core.sdk.installing import install_sdk
 from . import probe
 from .attempts.kept import Kept
 from .attempts.lease import LeaseKeeper
@@ -108,16 +107,6 @@ def named(config: Config, host: str) -> Iterator[Config]:
         why=f"{holder} holds {config.state / 'agents' / names[0] / 'lock'}",
         fix="choose another --name, or leave it out",
     )
-
-
-def install_sdk(folder: Path) -> Path:
-    """Make a folder from which tasks import evq's words; see `core.sdk.task`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for module, name in ((task_sdk, "evq"), (notebook_sdk, "evq_notebook")):
-        partial = folder / f".{name}.{os.getpid()}"
-        shutil.copyfile(str(module.__file__), partial)
-        os.replace(partial, folder / f"{name}.py")
-    return folder
 
 
 def known_passwords(config: Config) -> dict[str, str]:

@@ -203,6 +203,7 @@ def _finish(task: Task, command: Finish) -> events.Lifecycle:
         evidence=evidence,
         usage=command.usage,
         launch=launch,
+        outputs=command.outputs,
     )
 
 

@@ -8,6 +8,7 @@ of the Parquet file that was asked for.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -51,6 +52,13 @@ class Sql(msgspec.Struct, frozen=True):
     only_names: bool = False
     moment: Moment | None = None
     parquet: bool = False
+
+
+def question_of(text: str, params: Mapping[str, Any], timeout: float = 30.0) -> Named | Sql:
+    """What `text` asks: a query by its name if it begins with `@`, else one in SQL."""
+    if text.startswith("@"):
+        return Named(text[1:], dict(params))
+    return Sql(text, timeout, params=dict(params))
 
 
 class Column(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ import math
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -49,6 +49,7 @@ class Words(msgspec.Struct):
     progress: ProgressWords | None = None
     params: dict[str, str] | None = None
     tags: dict[str, str] | None = None
+    outputs: dict[str, Any] | None = None
     claim: int | None = None
 
 
@@ -80,7 +81,14 @@ class Channel:
         self._heard, self._garbled = heard, garbled
 
     def detach(self) -> None:
-        """Read what the attempt's processes left in the socket, then listen to nobody.
+        """Read what the attempt's processes left in the socket, then listen to nobody."""
+        self.drain()
+        for speaker in list(self._speakers):
+            self._drop(speaker)
+        self._heard = self._garbled = None
+
+    def drain(self) -> None:
+        """Read what the attempt's processes left in the socket.
 
         They are all dead, so that what they said is in the kernel already: nothing to wait for.
         """
@@ -88,8 +96,6 @@ class Channel:
         for speaker in list(self._speakers):
             while speaker in self._speakers and self._read(speaker):
                 pass
-            self._drop(speaker)
-        self._heard = self._garbled = None
 
     def _accept(self) -> None:
         while True:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import aclosing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,6 +27,7 @@ from ..tasks.remedy import failed
 from ..tasks.render import colored, end_text, marked, span
 from ..tasks.statusline import StatusLine
 from .enqueue import (
+    code_of,
     first_draft,
     submit,
     summary,
@@ -37,7 +37,6 @@ from .enqueue import (
     warn_of_service,
 )
 from .gang import follow_members, member_lines, rank_label
-from .sending import with_code
 from .wish import TaskCommand, make_wish, task_options
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def run(**options: Any) -> None:
     wish = make_wish(options)
     enqueued: list[str] = []
     try:
-        with with_code(first_draft(wish), wish, Path.cwd()) as (spec, snapshot):
+        with code_of(first_draft(wish), wish) as (spec, snapshot):
             task = call(lambda client: _run(client, spec, snapshot, wish.after, enqueued))
     except KeyboardInterrupt:
         if enqueued:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ...core.fleet.quiet import quiet_tasks, quiet_words
-from ...core.questions import Named
 from ...core.sdk.author import user_name
 from .. import output
-from ..completion import complete_queue
+from ..completion import complete_queue, complete_task
 from ..options import as_of_option, json_option
 from ..output import Column
+from ..selectors import resolve
 from ..session import call
 from .render import age, colored, end_text, iso, marked, now, span, timestamp
 
@@ -43,6 +43,12 @@ Row = Mapping[str, Any]
 )
 @click.option("--mine", is_flag=True, help="Only tasks that you enqueued.")
 @click.option(
+    "--parent",
+    metavar="TASK",
+    shell_complete=complete_task,
+    help="Only tasks that this one enqueued, or that were cloned from it.",
+)
+@click.option(
     "-n", "limit", type=click.IntRange(min=1), default=LIMIT, metavar="N", help="At most N.  [20]"
 )
 @click.option("--all", "everything", is_flag=True, help="All there are.")
@@ -53,6 +59,7 @@ def ls(
     states: tuple[str, ...],
     queue: str | None,
     mine: bool,
+    parent: str | None,
     limit: int,
     everything: bool,
     ranks: bool,
@@ -73,7 +80,7 @@ def ls(
     params |= {"queue": queue} if queue else {}
     params |= {"user": user_name()} if mine else {}
     params |= {"ranks": True} if ranks else {}
-    rows, quiet = call(lambda client: _ask(client, Named("tasks", params)), as_of=as_of)
+    rows, quiet = call(lambda client: _ask(client, params, parent), as_of=as_of)
     if as_json:
         output.say_json([row | {"quiet_since": iso(quiet.get(row["task"]))} for row in rows])
     elif rows:
@@ -82,12 +89,16 @@ def ls(
             output.note(output.dim(f"the newest {limit}; evq ls --all shows all there are"))
     else:
         none = "there was no task then" if as_of else "no task yet"
-        output.note("no task is like that" if params.keys() - {"limit"} else none)
+        output.note("no task is like that" if parent or params.keys() - {"limit"} else none)
 
 
-async def _ask(client: Client, question: Named) -> tuple[list[dict[str, Any]], dict[str, int]]:
+async def _ask(
+    client: Client, params: Mapping[str, Any], parent: str | None
+) -> tuple[list[dict[str, Any]], dict[str, int]]:
     """The rows, and which of their tasks are quiet, by what agents say."""
-    rows = [row async for row in client.rows(question)]
+    if parent:
+        params = {**params, "parent": await resolve(client, parent)}
+    rows = await client.tasks(**params)
     runs = any(row["state"] == "running" for row in rows)
     return rows, quiet_tasks(await client.agents()) if runs else {}
 
@@ -99,7 +110,7 @@ def _ranks(row: Row, apart: bool) -> str:
     return f" [{row['gang_rank']}]" if apart else f" ×{row['nodes']}"
 
 
-def _print(rows: list[dict[str, Any]], quiet: Mapping[str, int], ranks: bool) -> None:
+def _print(rows: Sequence[Row], quiet: Mapping[str, int], ranks: bool) -> None:
     columns = [
         Column("TASK", style=output.bold),
         Column("STATE", style=colored),

@@ -129,7 +129,7 @@ def page(task: Task) -> list[str]:
         ("limits", _limits(task)),
         ("after", after_text(task)),
         ("awaited by", ", ".join(task.awaited_by)),
-        ("clone of", spec.parent or ""),
+        ("parent", spec.parent or ""),
         ("key", spec.key or ""),
     ):
         if text:

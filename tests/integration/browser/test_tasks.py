@@ -197,3 +197,13 @@ async def test_on_a_phone_a_button_opens_the_facets(apart: Any, page: Any, dashb
     await expect(page).to_have_url(re.compile("state=queued"))
     await page.get_by_role("button", name="filters").click()
     await expect(facet).to_be_hidden()
+
+
+async def test_a_family_is_linked(apart: Any, page: Any, dashboard: Any) -> None:
+    parent = await apart.enqueue("true")
+    child = await apart.enqueue("true", name="the child", parent=parent)
+    await page.goto(f"{dashboard.url}/tasks/{parent}?tab=parameters")
+    await expect(page.locator(".evq-child")).to_have_text(child)
+    await page.locator(".evq-child").click()
+    await page.locator(".evq-tab-parameters").click()
+    await expect(page.locator(".evq-parent")).to_have_text(parent)

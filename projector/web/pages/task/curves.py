@@ -24,7 +24,8 @@ AT_ONCE = 24
 """Metrics that are shown unless some are chosen."""
 
 REST_SECONDS = 0.4
-"""For how long new points are gathered before the chart is drawn anew."""
+"""The chart is drawn anew at most so often; a point that comes after a longer rest is drawn at
+once."""
 
 
 class CurvesPanel:
@@ -39,8 +40,9 @@ class CurvesPanel:
         self._chart: ui.echart | None = None
         self._drawn: list[Curve] = []
         self._touched: set[Curve] = set()
+        self._asked = self._loaded = False
         self._early: list[tuple[int, int | None, str, float]] = []
-        self._loaded = False
+        """While curves are asked for, points that are said meanwhile."""
         with ui.row().classes("w-full items-center gap-2"):
             self._chosen = (
                 ui.select([], multiple=True, label="metrics")
@@ -60,6 +62,7 @@ class CurvesPanel:
         self._client = ui.context.client
         self._client.on_delete(self._machine.close)
         self._timer: asyncio.TimerHandle | None = None
+        self._rested_at = 0.0
 
     def _choose(self) -> None:
         if not self._loaded:
@@ -71,13 +74,15 @@ class CurvesPanel:
         )
         self._draw()
 
-    async def load(self) -> None:
-        """Ask for all curves and draw them."""
-        self._loaded = False
+    async def load(self, *, fresh: bool = True) -> None:
+        """Ask for all curves and draw them. What was heard before has to be in them, so they are
+        `fresh`, unless nothing is heard yet."""
+        ask = self._source.named if fresh else self._source.known
+        self._asked, self._loaded = True, False
         task = self._story.task
         try:
-            found = await self._source.named("metrics", task=task.id)
-            curves = await curves_of(self._source, [task.id], axis="time", pixels=POINTS)
+            found = await ask("metrics", task=task.id)
+            curves = await curves_of(self._source.known, [task.id], axis="time", pixels=POINTS)
             self._metrics = {
                 str(row["name"]): Curve(row["name"], curves.get((task.id, row["name"]), ()))
                 for row in found.rows
@@ -141,7 +146,7 @@ class CurvesPanel:
     # --- live -----------------------------------------------------------------------------------
 
     def _hear(self, attempt: Attempt, record: Telemetry) -> None:
-        if not isinstance(record, Metric):
+        if not isinstance(record, Metric) or not self._asked:
             return
         for at, step, name, value in zip(
             record.at, record.step, record.name, record.value, strict=True
@@ -166,7 +171,9 @@ class CurvesPanel:
         self._touched.add(curve)
         if self._timer is None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(REST_SECONDS, self._redraw_there)
+            due = max(loop.time(), self._rested_at)
+            self._timer = loop.call_at(due, self._redraw_there)
+            self._rested_at = due + REST_SECONDS
 
     def _redraw_there(self) -> None:
         with self._client:

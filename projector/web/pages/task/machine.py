@@ -58,8 +58,8 @@ class MachineCurves:
         attempt = task.attempts[-1]
         self.close()
         # Asked first: what comes between the two answers is known twice rather than never.
-        after = (await self._source.named("samples_position")).rows[0]["seq"]
-        answer = await self._source.named("task_machine", task=task.id, claim=attempt.claim)
+        after = (await self._source.known("samples_position")).rows[0]["seq"]
+        answer = await self._source.known("task_machine", task=task.id, claim=attempt.claim)
         self._claim = attempt.claim
         self._curves = curves_of(answer)
         if task.live:
