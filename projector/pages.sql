@@ -3,6 +3,9 @@
 -- name: telemetry_position()
 SELECT coalesce(max(seq), 0)::BIGINT AS seq FROM _positions WHERE stream = 'EVQTEL';
 
+-- name: samples_position()
+SELECT coalesce(max(seq), 0)::BIGINT AS seq FROM _positions WHERE stream = 'EVQSAM';
+
 -- name: view_columns()
 SELECT table_name AS "table", column_name AS "column", data_type AS type
 FROM duckdb_columns() WHERE NOT starts_with(table_name, '_') AND NOT internal

@@ -7,13 +7,14 @@ async with evq.connect() as client:
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Unpack
 
 from ..bus.connect import Bus
 from ..decide import Abort, Archive, Dequeue, Move, Requeue, Tag, Unarchive
+from ..errors import NotFound
 from ..events import AgentOrder
 from ..fleet.presence import AgentPresence
 from ..fleet.services import QUEUE as SERVICES
@@ -28,7 +29,7 @@ from ..state import Task
 from ..subjects import LIFECYCLE_SUBJECTS, TELEMETRY_SUBJECTS
 from . import agents, filing, services
 from .arrays import ArrayReceipt, enqueue_array, find_array, load_members
-from .asking import POSITION_SECONDS, answer, projected, resolve, rows
+from .asking import POSITION_SECONDS, answer, parts, projected, resolve, rows
 from .author import Author
 from .cloning import clone
 from .ending import wait
@@ -325,7 +326,11 @@ class Client:
 
     def answer(self, question: Named | Sql) -> AsyncGenerator[Head | list[list[Any]], None]:
         """A projector's answer: a head, then lists of rows."""
-        return answer(self.bus.calls, question)
+        return answer(self.parts(question))
+
+    def parts(self, question: Named | Sql) -> AsyncIterator[bytes]:
+        """The same as it is sent; see `questions`."""
+        return parts(self.bus.calls, question)
 
     async def sql(
         self, query: str, params: Mapping[str, Any] | None = None, *, timeout: float = 30.0

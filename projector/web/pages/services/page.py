@@ -12,8 +12,8 @@ from .....core.errors import EvqError
 from .....core.sdk.live import Changes
 from ...address import Address
 from ...following import follow
+from ...grid import Grid
 from ...source import Source
-from ..fleet.grid import Grid
 from .decisions import Decisions
 from .graph import picture
 from .pipelines import Pipelines
