@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ ANSWER_SECONDS = 35.0
 POSITION_SECONDS = 2.0
 
 
-def parts(calls: NatsCalls, question: Named | Sql) -> AsyncIterator[bytes]:
+def parts(calls: NatsCalls, question: Named | Sql) -> AsyncGenerator[bytes, None]:
     """A projector's answer as it is sent."""
     endpoint = "named" if isinstance(question, Named) else "sql"
     timeout = ANSWER_SECONDS
@@ -31,12 +31,12 @@ def parts(calls: NatsCalls, question: Named | Sql) -> AsyncIterator[bytes]:
 
 
 async def answer(
-    parts: AsyncIterator[bytes],
+    parts: AsyncGenerator[bytes, None],
 ) -> AsyncGenerator[Head | list[list[Any]], None]:
     """The answer that comes in these parts: a head, then lists of rows."""
     head: Head | None = None
     # Who stops early tells the projector so while the connection is there.
-    async with aclosing(parts):  # type: ignore[type-var]
+    async with aclosing(parts):
         async for part in parts:
             if head is None:
                 head = msgspec.json.decode(part, type=Head)

@@ -7,7 +7,7 @@ async with evq.connect() as client:
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Unpack
@@ -328,8 +328,8 @@ class Client:
         """A projector's answer: a head, then lists of rows."""
         return answer(self.parts(question))
 
-    def parts(self, question: Named | Sql) -> AsyncIterator[bytes]:
-        """The same as it is sent; see `questions`."""
+    def parts(self, question: Named | Sql) -> AsyncGenerator[bytes, None]:
+        """A projector's answer in the bytes in which it is sent; `answer` reads them."""
         return parts(self.bus.calls, question)
 
     async def sql(
