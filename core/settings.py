@@ -57,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     trackers: str = "all"
     sample_every: float = 0.5
     report_every: float = 10.0
+    quiet_after: float = 3600.0
     keep_samples: float = 2 * 86_400.0
     trim_metrics: float | None = None
     trim_logs: float | None = None
@@ -167,14 +168,6 @@ def _show_patterns(value: object) -> str:
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
-def _report(written: object) -> float:
-    return 0.0 if written in ("off", False) else _duration(1.0)(written)
-
-
-def _show_report(value: object) -> str:
-    return _show_duration(value) if value else "off"
-
-
 def _sync(written: object) -> object:
     return "always" if written == "always" else _duration(0.1)(written)
 
@@ -239,6 +232,15 @@ def _word(allowed: str, meaning: str, *variables: str, secret: bool = False) -> 
 def _period(meaning: str, least: float) -> Setting:
     allowed = f"{units.DURATION_FORMS}, at least {units.duration_text(least)}"
     return Setting(parse=_duration(least), allowed=allowed, meaning=meaning, show=_show_duration)
+
+
+def _period_or_off(meaning: str) -> Setting:
+    return Setting(
+        parse=lambda written: 0.0 if written in ("off", False) else _duration(1.0)(written),
+        allowed=f"off, or {units.DURATION_FORMS}, at least 1s",
+        meaning=meaning,
+        show=lambda value: _show_duration(value) if value else "off",
+    )
 
 
 def _amount(meaning: str) -> Setting:
@@ -343,12 +345,8 @@ SETTINGS: Mapping[str, Setting] = {
         meaning="the trackers whose clients and files in tasks become metrics",
     ),
     "sample_every": _period("how often an agent looks at its machine", 0.1),
-    "report_every": Setting(
-        parse=_report,
-        allowed=f"off, or {units.DURATION_FORMS}, at least 1s",
-        meaning="how often an agent tells what it saw of its machine",
-        show=_show_report,
-    ),
+    "report_every": _period_or_off("how often an agent tells what it saw of its machine"),
+    "quiet_after": _period_or_off("for how long a task says and uses nothing until it is quiet"),
     "keep_samples": _period(
         "how long a projector keeps what agents tell of their machines in full; "
         "minutes and hours stay",

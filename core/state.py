@@ -94,6 +94,13 @@ class Attempt(msgspec.Struct, frozen=True):
         """The commit of a remote that it ran, once it is known."""
         return next((one.commit for one in self.phases if one.commit), None)
 
+    @property
+    def seconds(self) -> float | None:
+        """How long the command ran, if it started and ended; null while it runs."""
+        if self.launch is None or self.end is None:
+            return None
+        return round((self.end.at - self.launch.at) / 1e6, 3)
+
 
 class Held(msgspec.Struct, frozen=True, tag="held"):
     """It waits since `since` for other tasks, or for its turn, and stands in no queue."""

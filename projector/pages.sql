@@ -3,6 +3,9 @@
 -- name: telemetry_position()
 SELECT coalesce(max(seq), 0)::BIGINT AS seq FROM _positions WHERE stream = 'EVQTEL';
 
+-- name: samples_position()
+SELECT coalesce(max(seq), 0)::BIGINT AS seq FROM _positions WHERE stream = 'EVQSAM';
+
 -- name: view_columns()
 SELECT table_name AS "table", column_name AS "column", data_type AS type
 FROM duckdb_columns() WHERE NOT starts_with(table_name, '_') AND NOT internal
@@ -77,6 +80,14 @@ SELECT s.task, s.attempt, s.name, s.agent, s."user", s.queue, s.state, s.since, 
     (SELECT count(*) FROM _tasks c WHERE c.parent = s.task) AS children
 FROM shown s JOIN tasks t USING (task) LEFT JOIN spoken w USING (task, attempt)
 ORDER BY s.ended IS NOT NULL, s.since DESC;
+
+-- name: decisions_now(limit=100)
+SELECT service, name, arg_max(words, seq) AS words, arg_max("by", seq) AS "by",
+    max(ts) AS ts, count(*) AS decisions
+FROM decisions
+-- A new attempt, and how far a trigger has read, say nothing to people.
+WHERE fact IS NOT NULL AND fact ->> '$.type' IS DISTINCT FROM 'read'
+GROUP BY service, name ORDER BY max(seq) DESC LIMIT $limit::BIGINT;
 
 -- name: families(limit=50)
 SELECT c.parent AS task, any_value(p.name) AS name, any_value(p.state) AS state,

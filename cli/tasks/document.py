@@ -163,13 +163,6 @@ def attempt_facts(attempt: Attempt) -> dict[str, Any]:
         "cause": end.cause if end else None,
         "evidence": end.evidence if end else "",
         "exit_code": end.exit_code if end else None,
-        "seconds": seconds_run(attempt),
+        "seconds": attempt.seconds,
         "usage": end.usage if end else None,
     }
-
-
-def seconds_run(attempt: Attempt) -> float | None:
-    """How long the command ran, if it started and ended; null while it runs."""
-    if attempt.launch is None or attempt.end is None:
-        return None
-    return round((attempt.end.at - attempt.launch.at) / 1e6, 3)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...core.fleet.quiet import quiet_tasks, quiet_words
 from ...core.sdk.author import user_name
 from .. import output
 from ..completion import complete_queue, complete_task
@@ -15,7 +16,7 @@ from ..output import Column
 from ..selectors import ANY, resolve
 from ..session import call
 from ..submit.array import counts_text, state_of
-from .render import age, colored, end_text, marked, span, timestamp
+from .render import age, colored, end_text, iso, marked, now, span, timestamp
 
 if TYPE_CHECKING:
     from ...core.past import When
@@ -86,11 +87,11 @@ def ls(
     params |= {"archived": True} if archived else {}
     params |= {"ranks": True} if ranks else {}
     params |= {} if members else {"arrays": True}
-    rows = call(lambda client: _rows(client, params, parent), as_of=as_of)
+    rows, quiet = call(lambda client: _ask(client, params, parent), as_of=as_of)
     if as_json:
-        output.say_json(rows)
+        output.say_json([row | {"quiet_since": iso(quiet.get(row["task"]))} for row in rows])
     elif rows:
-        _print(rows, ranks)
+        _print(rows, quiet, ranks)
         if len(rows) == limit and not everything and output.on_terminal():
             output.note(output.dim(f"the newest {limit}; evq ls --all shows all there are"))
     else:
@@ -99,12 +100,15 @@ def ls(
         output.note("no task is like that" if asked else none)
 
 
-async def _rows(
+async def _ask(
     client: Client, params: Mapping[str, Any], parent: str | None
-) -> list[dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """The rows, and which of their tasks are quiet, by what agents say."""
     if parent:
         params = {**params, "parent": await resolve(client, parent)}
-    return await client.tasks(**params)
+    rows = await client.tasks(**params)
+    runs = any(row["state"] == "running" for row in rows)
+    return rows, quiet_tasks(await client.agents()) if runs else {}
 
 
 def _ranks(row: Row, apart: bool) -> str:
@@ -116,7 +120,7 @@ def _ranks(row: Row, apart: bool) -> str:
     return f" [{row['gang_rank']}]" if apart else f" ×{row['nodes']}"
 
 
-def _print(rows: Sequence[Row], ranks: bool) -> None:
+def _print(rows: Sequence[Row], quiet: Mapping[str, int], ranks: bool) -> None:
     columns = [
         Column("TASK", style=output.bold),
         Column("STATE", style=colored),
@@ -140,7 +144,7 @@ def _print(rows: Sequence[Row], ranks: bool) -> None:
                 span(row["wait_seconds"]),
                 span(row["run_seconds"]),
                 row["agent"],
-                last_words(row),
+                last_words(row, quiet_words(quiet.get(row["task"]), now())),
             )
             for row in rows
         ],
@@ -152,15 +156,17 @@ def _counts(row: Row) -> dict[str, int]:
     return {state: row[f"members_{state}"] for state in ANY}
 
 
-def last_words(row: Row) -> str:
-    """Why it ended without success; else how far it is, and its metrics."""
+def last_words(row: Row, quiet: str = "") -> str:
+    """Why it ended without success; else that it is quiet, how far it is, and its metrics."""
     if row.get("members"):
         return counts_text(_counts(row))
     if row["cause"]:
         return end_text(row["exit_code"], row["cause"]).replace("exit status", "exit")
-    metrics = row.get("metrics") or ""
+    return "  ".join(filter(None, (quiet, _progress(row), row.get("metrics"))))
+
+
+def _progress(row: Row) -> str:
     if row["state"] != "running" or row.get("progress_done") is None:
-        return metrics
+        return ""
     total = f"/{row['progress_total']:g}" if row["progress_total"] else ""
-    progress = f"{row['progress_done']:g}{total} {row['progress_text'] or ''}".rstrip()
-    return f"{progress}  {metrics}".rstrip()
+    return f"{row['progress_done']:g}{total} {row['progress_text'] or ''}".rstrip()

@@ -26,7 +26,7 @@ from ..submit.after import after_text
 from ..submit.array import array_facts, say_array
 from ..submit.gang import gang_facts, member_lines
 from .difference import shown
-from .document import masked, seconds_run, task_facts
+from .document import masked, task_facts
 from .logs import last_lines
 from .remedy import LAST_LINES, explanation, failed
 from .render import age, clock, code_text, colored, end_text, marked, now, repo_text, span
@@ -228,7 +228,7 @@ def attempt_lines(attempt: Attempt) -> list[str]:
     if end:
         how = end_text(end.exit_code, end.cause)
         word = colored(marked(end.outcome.value if end.outcome else "lost"))
-        took = seconds_run(attempt)
+        took = attempt.seconds
         after = f" after {span(took)}" if took is not None else ""
         lines.append(_label("ended", f"{word}{after}{f', {how}' if how else ''}"))
         if end.evidence and end.evidence != how:

@@ -108,6 +108,7 @@ class BlockingClient:
     stop_service = _waiting(Client.stop_service)
     service = _waiting(Client.service)
     services = _waiting(Client.services)
+    parts = _iterating(Client.parts)
     answer = _iterating(Client.answer)
     projected = _waiting(Client.projected)
     rows = _iterating(Client.rows)

@@ -12,18 +12,14 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Unpack
 
-import msgspec
-
-from .. import subjects, wire
 from ..bus.connect import Bus
 from ..decide import Abort, Archive, Dequeue, Move, Requeue, Tag, Unarchive
-from ..errors import NotFound, ProjectorAway
+from ..errors import NotFound
 from ..events import AgentOrder
-from ..fleet.presence import AgentPresence, decode_presence
+from ..fleet.presence import AgentPresence
 from ..fleet.services import QUEUE as SERVICES
-from ..handle import find, handle, load_queue, load_queues, tell_holders
+from ..handle import find, handle, load_queue, tell_holders
 from ..ids import check_name
-from ..ports import BusAway, Entry
 from ..questions import Head, Named, Sql, question_of
 from ..queueing.granting import Tally, load_tally
 from ..queueing.permits import Permits
@@ -31,26 +27,23 @@ from ..queueing.queues import QueueEvent, QueueState
 from ..spec import Code, Spec
 from ..state import Task
 from ..subjects import LIFECYCLE_SUBJECTS, TELEMETRY_SUBJECTS
-from . import filing, services
+from . import agents, filing, services
 from .arrays import ArrayReceipt, enqueue_array, find_array, load_members
-from .asking import answer, resolve
+from .asking import POSITION_SECONDS, answer, parts, projected, resolve, rows
 from .author import Author
 from .cloning import clone
 from .ending import wait
 from .enqueueing import Enqueuer, Receipt
-from .levels import append
 from .limiting import limit_queue
 from .lines import Line, lines
 from .measured import metrics
 from .moving import Outcome, Where, move
-from .queue_changes import change_queue
+from .queue_changes import all_queues, change_queue, queue_names
 from .request import Options, Runnable
 from .requeueing import put_in_line
 from .services import Service
 from .submitting import submit
 from .watch import Measured, Seen, watch, watch_metrics
-
-POSITION_SECONDS = 2.0
 
 
 class Client:
@@ -125,24 +118,15 @@ class Client:
     async def agents(self) -> list[AgentPresence]:
         """The agents that are there now. Of one that was killed and started again both runs are
         present for a lease: the later one counts."""
-        try:
-            values = await self.bus.presence.all()
-        except BusAway:
-            return []
-        found = [decode_presence(value) for value in values.values()]
-        in_order = sorted((agent for agent in found if agent), key=lambda agent: agent.since)
-        latest = {agent.agent: agent for agent in in_order}
-        return [latest[name] for name in sorted(latest)]
+        return await agents.present(self.bus)
 
     async def order(self, order: AgentOrder) -> None:
         """Tell an agent, by an event about it, which it hears at once or when it starts."""
-        envelope = self.author.envelope(order)
-        entry = Entry(subjects.agent_events(order.agent), wire.encode(envelope), envelope.id)
-        await append(self.bus, entry)
+        await agents.order(self.bus, self.author, order)
 
     async def is_agent(self, name: str) -> bool:
         """Whether there is, or has been, an agent of this name."""
-        return await self.bus.log.last(subjects.agent_events(name)) is not None
+        return await agents.is_known(self.bus, name)
 
     # --- one task -----------------------------------------------------------------------------
 
@@ -282,17 +266,11 @@ class Client:
 
     async def queues(self) -> dict[str, QueueState]:
         """Every queue that somebody did something to."""
-        try:
-            return await load_queues(self.bus.log)
-        except BusAway:
-            return {}  # a server that evq has not used before
+        return await all_queues(self.bus)
 
     async def queue_names(self) -> set[str]:
         """The queues that tasks were ever enqueued to."""
-        try:
-            return {level.queue for level in await self.bus.hints.levels()}
-        except BusAway:
-            return set()  # a server that evq has not used before
+        return await queue_names(self.bus)
 
     async def change_queue(self, event: QueueEvent) -> tuple[QueueState, QueueState]:
         """Append what somebody does to a queue, and return it before and after.
@@ -348,7 +326,11 @@ class Client:
 
     def answer(self, question: Named | Sql) -> AsyncGenerator[Head | list[list[Any]], None]:
         """A projector's answer: a head, then lists of rows."""
-        return answer(self.bus.calls, question)
+        return answer(self.parts(question))
+
+    def parts(self, question: Named | Sql) -> AsyncGenerator[bytes, None]:
+        """A projector's answer in the bytes in which it is sent; `answer` reads them."""
+        return parts(self.bus.calls, question)
 
     async def sql(
         self, query: str, params: Mapping[str, Any] | None = None, *, timeout: float = 30.0
@@ -383,16 +365,8 @@ class Client:
 
     async def projected(self, timeout: float = POSITION_SECONDS) -> int:
         """How far a projector has read the log. Raises `ProjectorAway`."""
-        async for part in self.bus.calls.ask(subjects.question("position"), b"", timeout):
-            return msgspec.json.decode(part, type=Head).seq
-        raise ProjectorAway("a projector answered nothing")
+        return await projected(self.bus.calls, timeout)
 
-    async def rows(self, question: Named | Sql) -> AsyncGenerator[dict[str, Any], None]:
+    def rows(self, question: Named | Sql) -> AsyncGenerator[dict[str, Any], None]:
         """A projector's answer, a dict for each row."""
-        names: list[str] = []
-        async for part in self.answer(question):
-            if isinstance(part, Head):
-                names = [column.name for column in part.columns]
-                continue
-            for row in part:
-                yield dict(zip(names, row, strict=True))
+        return rows(self.answer(question))

@@ -7,7 +7,6 @@ import math
 import pytest
 
 from evq.projector.parser import parse
-from evq.projector.web.pages.compare.facts import Row, rows
 from evq.projector.web.pages.task.ansi import bare, styled
 from evq.projector.web.pages.task.moving import bar_of, last_state
 from evq.projector.web.pages.tasks.rows import label, parts, sortable, spark
@@ -114,9 +113,3 @@ def test_columns_have_names_of_users() -> None:
 def test_a_small_curve_needs_two_points() -> None:
     assert spark([1.0]) == "" == spark([None, 2.0])
     assert spark([0.0, None, 1.0]) == "0.0,15.0 60.0,1.0"
-
-
-def test_what_differs_is_told_from_what_does_not() -> None:
-    found = rows([{("code", "commit"): "a", ("metrics", "x"): 1}, {("code", "commit"): "a"}])
-    assert found == [Row("code", "commit", ("a", "a")), Row("metrics", "x", (1, None))]
-    assert [row.differs for row in found] == [False, True]

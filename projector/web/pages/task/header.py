@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable
 from nicegui import ui
 
 from .....core.events import Progress
+from .....core.fleet.quiet import quiet_words
 from .....core.sdk.client import Client
 from .....core.state import Ended, Task
 from .....core.words.sentence import sentence
 from ...acting import actor_client, may
+from ...asking import ask_reason, attempt
 from ...source import Source
 from ...states import state_chip
-from ..fleet.asking import ask_reason, attempt
 from ..tasks.tagging import Tags, ask_tags
 from . import timeline
 
@@ -57,7 +58,8 @@ class Header:
             self._show_time()
 
     def _words(self) -> str:
-        return sentence(self._task, now())
+        quiet = quiet_words(self._source.fleet.quiet.get(self._task.id), now())
+        return "; ".join(filter(None, (sentence(self._task, now()), quiet)))
 
     def _title(self) -> None:
         task, spec = self._task, self._task.spec

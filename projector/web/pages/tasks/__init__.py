@@ -7,7 +7,7 @@ from nicegui import ui
 
 from ...frame import frame
 from ...source import Source
-from ..fleet.style import HEAD
+from ...style import HEAD
 from .page import TasksPage
 from .table import SHEET
 from .wanted import FACETS, Wanted

@@ -11,8 +11,8 @@ from .....core.errors import EvqError
 from .....core.ids import check_name
 from .....core.sdk.client import Client
 from ...acting import actor_client, may
+from ...asking import Snack, ask_reason
 from ...source import Source
-from ..fleet.asking import Snack, ask_reason
 from .tagging import Tagger, Tags, ask_tags
 
 WHY = "from the dashboard"

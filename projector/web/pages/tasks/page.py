@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,6 +14,7 @@ from nicegui import background_tasks, ui
 from nicegui.events import ValueChangeEventArguments
 
 from .....core.errors import EvqError
+from .....core.fleet.quiet import quiet_words
 from .....core.sdk.live import Changes
 from ...address import Address
 from ...curves import curves_of
@@ -20,7 +22,7 @@ from ...following import follow
 from ...source import Source
 from .bulk import Bulk
 from .facets import Facets
-from .rows import live, parts, row, spark
+from .rows import live, parts, row, spark, with_quiet
 from .table import TaskTable
 from .wanted import FACETS, PAGE, Wanted
 
@@ -43,8 +45,9 @@ class TasksPage:
         self._client = ui.context.client
         self._all: list[str] = []
         self._turns = 0
-        with ui.row().classes("w-full no-wrap gap-3 items-start"):
-            with ui.column().classes("w-44 shrink-0 max-sm:hidden"):
+        self._quiet: dict[str, str] = {}
+        with ui.row().classes("w-full no-wrap max-sm:flex-wrap gap-3 items-start"):
+            with ui.column().classes("w-44 max-sm:w-full shrink-0"):
                 self._facets = Facets(source, self._choose)
             with ui.column().classes("grow min-w-0 gap-2"):
                 self._box()
@@ -188,6 +191,8 @@ class TasksPage:
         metrics = await self._metrics([one["task"] for one in page.rows])
         now = time.time_ns() // 1000
         rows = [row(one, wanted.columns, metrics.get(one["task"], {}), now) for one in page.rows]
+        self._quiet = self._quiet_of(one["task"] for one in rows)
+        rows = [with_quiet(one, self._quiet.get(one["task"], "")) for one in rows]
         self._table.show(rows, total, wanted)
         await self._facets.show(wanted)
         await self._sparks(turn, rows)
@@ -243,8 +248,16 @@ class TasksPage:
                     else one
                 )
             )
+        if (quiet := self._quiet_of(shown)) != self._quiet:
+            self._quiet = quiet
+            self._table.change(lambda one: with_quiet(one, quiet.get(one["task"], "")))
         if changes.everything or changes.tasks:
             self._later_again()
+
+    def _quiet_of(self, tasks: Iterable[str]) -> dict[str, str]:
+        """Which of these tasks are quiet, in words."""
+        quiet, now = self._source.fleet.quiet, time.time_ns() // 1000
+        return {name: quiet_words(quiet[name], now) for name in tasks if name in quiet}
 
     def _later_again(self) -> None:
         background_tasks.create_lazy(self._again(), name=f"tasks of {self._client.id}")

@@ -121,6 +121,11 @@ def live(shown: dict[str, Any], task: LiveTask) -> dict[str, Any]:
     }
 
 
+def with_quiet(shown: dict[str, Any], words: str) -> dict[str, Any]:
+    """The row, and if its task runs these words in the place of a cause."""
+    return shown | {"cause": words} if shown["state"] == "running" else shown
+
+
 def spark(values: Sequence[float | None]) -> str:
     """Points of a line in a box of `SPARK_WIDTH` by `SPARK_HEIGHT`; empty for fewer than two."""
     known = [value for value in values if value is not None]

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from nicegui import ui
 
-from .....core.errors import EvqError
+from ...core.errors import EvqError
 
 UNDO_SECONDS = 10.0
 
