@@ -39,7 +39,7 @@ FAR = 10**15
 def served(apart: Any, start_agent: Callable[..., Any], own_nats_server: Any) -> Any:
     """A queue for tasks on a server of its own; an agent serves it and that for services."""
     queues = [type(apart)(apart.client, QUEUE), apart]
-    options = ("--services", "--slots", "6", "--allow-client", "--lease", "300", "--grace", "1")
+    options = ("--services", "--slots=6", "--allow-client", "--lease=300", "--drain-timeout=0.1")
     start_agent(queues, *options, login=own_nats_server.login).ready()
     return apart
 
