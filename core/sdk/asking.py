@@ -21,18 +21,22 @@ ANSWER_SECONDS = 35.0
 POSITION_SECONDS = 2.0
 
 
-async def answer(
-    calls: NatsCalls, question: Named | Sql
-) -> AsyncGenerator[Head | list[list[Any]], None]:
-    """A projector's answer: a head, then lists of rows."""
+def parts(calls: NatsCalls, question: Named | Sql) -> AsyncGenerator[bytes, None]:
+    """A projector's answer as it is sent."""
     endpoint = "named" if isinstance(question, Named) else "sql"
     timeout = ANSWER_SECONDS
     if isinstance(question, Sql):
         timeout = max(timeout, question.timeout + 5)
-    parts = calls.ask(subjects.question(endpoint), msgspec.json.encode(question), timeout)
+    return calls.ask(subjects.question(endpoint), msgspec.json.encode(question), timeout)
+
+
+async def answer(
+    parts: AsyncGenerator[bytes, None],
+) -> AsyncGenerator[Head | list[list[Any]], None]:
+    """The answer that comes in these parts: a head, then lists of rows."""
     head: Head | None = None
     # Who stops early tells the projector so while the connection is there.
-    async with aclosing(parts):  # type: ignore[type-var]
+    async with aclosing(parts):
         async for part in parts:
             if head is None:
                 head = msgspec.json.decode(part, type=Head)

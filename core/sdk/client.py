@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from ..bus.connect import Bus
-from ..decide import Abort, Dequeue, Move, Requeue
+from ..decide import Abort, Archive, Dequeue, Move, Requeue, Tag, Unarchive
+from ..errors import NotFound
 from ..events import AgentOrder
 from ..fleet.presence import AgentPresence
 from ..fleet.services import QUEUE as SERVICES
@@ -26,8 +27,9 @@ from ..queueing.queues import QueueEvent, QueueState
 from ..spec import Code, Spec
 from ..state import Task
 from ..subjects import LIFECYCLE_SUBJECTS, TELEMETRY_SUBJECTS
-from . import agents, services
-from .asking import POSITION_SECONDS, answer, projected, resolve, rows
+from . import agents, filing, services
+from .arrays import ArrayReceipt, enqueue_array, find_array, load_members
+from .asking import POSITION_SECONDS, answer, parts, projected, resolve, rows
 from .author import Author
 from .cloning import clone
 from .ending import wait
@@ -64,6 +66,23 @@ class Client:
     async def enqueue_many(self, specs: Sequence[Spec]) -> list[Receipt]:
         """Enqueue many tasks in a few atomic batches; keys are not allowed here."""
         return await self.enqueuer.enqueue_many(specs)
+
+    async def enqueue_array(
+        self, spec: Spec, indexes: range, most: int | None = None
+    ) -> ArrayReceipt:
+        """Enqueue a task for each index, of which at most `most` run at once.
+
+        `{index}` in its name, arguments, parameters and variables is the index; `{index:03}` has
+        zeros before it.
+        """
+        return await enqueue_array(self.enqueuer, spec, indexes, most)
+
+    async def members(self, array: str, indexes: Sequence[int] | None = None) -> list[Task]:
+        """Members of an array, by index: all, or those of some indexes. Raises `NotFound`."""
+        found = await find_array(self.bus, array)
+        if found is None:
+            raise NotFound(f"there is no array {array}", fix="evq ls shows the arrays there are")
+        return await load_members(self.bus, found, indexes)
 
     async def submit(
         self,
@@ -126,16 +145,19 @@ class Client:
         queue: str | None = None,
         user: str | None = None,
         parent: str | None = None,
+        archived: bool = False,
+        arrays: bool = False,
         ranks: bool = False,
         limit: int = 100,
         offset: int = 0,
     ) -> list[dict[str, Any]]:
         """Tasks as `evq ls --json` lists them, the newest first: a dict for each, by its columns.
 
-        A gang is one of them, unless `ranks` is true. Raises `ProjectorAway`.
+        Those in the archive are left out, or with `archived` no others are told. With `arrays` an
+        array is one of them; a gang is one of them, unless `ranks` is true. Raises `ProjectorAway`.
         """
         params: dict[str, Any] = {"states": states, "queue": queue, "user": user, "parent": parent}
-        params |= {"ranks": ranks, "offset": offset}
+        params |= {"archived": archived, "arrays": arrays, "ranks": ranks, "offset": offset}
         asked = {name: value for name, value in params.items() if value} | {"limit": limit}
         return [row async for row in self.rows(Named("tasks", asked))]
 
@@ -224,6 +246,18 @@ class Client:
         known = await self.get(task)
         return (await handle(self.bus.log, self.author, known, Dequeue(reason))).task
 
+    async def tag(self, task: str, add: Sequence[str] = (), remove: Sequence[str] = ()) -> Task:
+        """Give a task tags and take others away, whatever it does now; a gang whole."""
+        return await filing.tag(self.bus, self.author, task, Tag(tuple(add), tuple(remove)))
+
+    async def archive(self, task: str, reason: str) -> Task:
+        """Let lists leave out a task that has ended; to retry it takes it out of the archive."""
+        return await filing.file(self.bus, self.author, task, Archive(reason))
+
+    async def unarchive(self, task: str, reason: str) -> Task:
+        """Take a task out of the archive."""
+        return await filing.file(self.bus, self.author, task, Unarchive(reason))
+
     # --- queues -------------------------------------------------------------------------------
 
     async def queue(self, name: str) -> QueueState:
@@ -292,7 +326,11 @@ class Client:
 
     def answer(self, question: Named | Sql) -> AsyncGenerator[Head | list[list[Any]], None]:
         """A projector's answer: a head, then lists of rows."""
-        return answer(self.bus.calls, question)
+        return answer(self.parts(question))
+
+    def parts(self, question: Named | Sql) -> AsyncGenerator[bytes, None]:
+        """A projector's answer in the bytes in which it is sent; `answer` reads them."""
+        return parts(self.bus.calls, question)
 
     async def sql(
         self, query: str, params: Mapping[str, Any] | None = None, *, timeout: float = 30.0
