@@ -67,7 +67,7 @@ class FolderDepot:
             hasher = hashlib.sha256()
             await asyncio.to_thread(_hash, target, there, hasher)
             await source.skip(there)
-            while data := await source.read():
+            while data := await source.read(PIECE):
                 await asyncio.to_thread(target.write, data)
                 hasher.update(data)
             try:

@@ -23,7 +23,7 @@ class Source:
         self._hasher = hashlib.sha256()
         file.seek(0)
 
-    async def read(self, most: int = PIECE) -> bytes:
+    async def read(self, most: int) -> bytes:
         """The next `most` bytes, or what is left of them."""
         return await asyncio.to_thread(self._read, most)
 
