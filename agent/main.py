@@ -32,6 +32,7 @@ from ..core.errors import Conflict, EvqError, ServerTooOld, Unreachable, report
 from ..core.events import AgentUp
 from ..core.ids import check_name
 from ..core.ports import BusAway
+from ..core.sdk import carrying
 from ..core.sdk import notebook as notebook_sdk
 from ..core.sdk import task as task_sdk
 from ..core.sdk.author import Author, host_name
@@ -73,6 +74,8 @@ SAY_AGAIN = 60.0
 
 INTERRUPTED = 130
 
+IN_TASKS = ((task_sdk, "evq"), (carrying, "evq_carrying"), (notebook_sdk, "evq_notebook"))
+
 
 @contextmanager
 def named(config: Config, host: str) -> Iterator[Config]:
@@ -113,7 +116,7 @@ def named(config: Config, host: str) -> Iterator[Config]:
 def install_sdk(folder: Path) -> Path:
     """Make a folder from which tasks import evq's words; see `core.sdk.task`."""
     folder.mkdir(parents=True, exist_ok=True)
-    for module, name in ((task_sdk, "evq"), (notebook_sdk, "evq_notebook")):
+    for module, name in IN_TASKS:
         partial = folder / f".{name}.{os.getpid()}"
         shutil.copyfile(str(module.__file__), partial)
         os.replace(partial, folder / f"{name}.py")

@@ -105,7 +105,8 @@ def find_artifact(task: Task, name: str, attempt: int | None = None) -> Artifact
     names = sorted({one.name for number in saved for one in number.saved})
     raise NotFound(
         f"{where} has no artifact {name}",
-        why=f"it has {', '.join(names[:10])}" if names else f"it is {task.name_of_state}, and "
-        "has saved none",
+        why=f"it has {', '.join(names[:10])}"
+        if names
+        else f"it is {task.name_of_state}, and has saved none",
         fix=f"evq get {task.id} --list",
     )

@@ -44,6 +44,7 @@ from ..secret_sources import NO_SECRETS
 from ..supervision.forkserver import Supervisor
 from ..trackers.tensorboard.finding import file_time
 from . import endings, launch, notebook
+from .carrier import Carrier
 from .endings import Ending
 from .execution import Execution
 from .left import Left
@@ -102,6 +103,7 @@ class Attempt:
         self._left = Left(self._work)
         self._preparation = Preparation(self, means, self._left, channel, self._recorder)
         self._confinement = Confinement(means, task.spec, self._work.name)
+        self._carrier = Carrier(self, means, self._recorder)
         self._tracking = Tracking(means, task, channel.path.name, self._recorder)
 
     # --- the pipe -----------------------------------------------------------------------------
@@ -112,7 +114,7 @@ class Attempt:
         supervisor = await means.forkserver.supervisor()
         self.watch(supervisor)
         means.keeper.hold(self)
-        self._channel.attach(self._recorder.heard, self._recorder.garbled)
+        self._channel.attach(self._recorder.heard, self._recorder.garbled, self._carrier.asked)
         here = Place(supervisor, Execution(supervisor, self._recorder))
         end: Finish | GiveBack | None = None
         try:

@@ -1,4 +1,4 @@
-"""The port `Depot`: contents by their digest, whole or not at all, gone on with where it was cut."""
+"""The port `Depot`: contents by digest, whole or not at all, gone on with where they were cut."""
 
 from __future__ import annotations
 

@@ -27,6 +27,8 @@ ONLY_IN = {
     "amdsmi": ("agent/gpus/amd.py",),
     "google": ("agent/trackers/tensorboard/",),
     "google_crc32c": ("agent/trackers/tensorboard/",),
+    "boto3": ("core/bus/depots/s3.py",),
+    "botocore": ("core/bus/depots/s3.py",),
     "keyring": ("agent/secret_sources.py",),
     "plotext": ("cli/analytics/plot.py",),
     "click": ("cli/",),

@@ -1,7 +1,7 @@
 """A depot in a folder, which all machines that save and load see under the same path.
 
-    DEPOT/ab/abcdef…          a content, by its digest
-    DEPOT/ab/.abcdef….part    one that is being stored: renamed when it is whole
+DEPOT/ab/abcdef…          a content, by its digest
+DEPOT/ab/.abcdef….part    one that is being stored: renamed when it is whole
 """
 
 from __future__ import annotations
@@ -54,15 +54,16 @@ class FolderDepot:
             path.parent.mkdir(exist_ok=True)
             partial = path.with_name(f".{digest}.part")
             while not await self._store(path, partial, Source(file, digest)):
-                pass
+                if await self.size(digest) is not None:
+                    return
 
     async def _store(self, path: Path, partial: Path, source: Source) -> bool:
-        """Write what is missing; False if another one made it whole, or wrong, meanwhile."""
+        """Write what is missing; False if another one has made it whole meanwhile, or wrong before."""
         descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        with open(descriptor, "r+b") as target:
+        with os.fdopen(descriptor, "r+b") as target:
             await _lock(target)
             if not _is_at(target, partial):
-                return path.exists()
+                return False
             there = min(os.fstat(target.fileno()).st_size, source.size)
             hasher = hashlib.sha256()
             await asyncio.to_thread(_hash, target, there, hasher)
@@ -73,7 +74,7 @@ class FolderDepot:
             try:
                 source.check()
             except EvqError:
-                partial.unlink()
+                os.unlink(partial)
                 raise
             if hasher.hexdigest() != path.name:
                 # What a power cut left of an earlier one was not what had been written.
