@@ -85,6 +85,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     docker_allow: frozenset[str] = frozenset()
     allow_setup: bool = False
     allow_apt: bool = False
+    allow_client: bool = False
     extra_ca: Path | None = None
     trusted: Path | None = None
     git_credentials: Path | None = None

@@ -1,7 +1,7 @@
 """The agent's process: options in, signals handled, everything closed at the end.
 
 The login comes in the environment variable EVQ_LOGIN, because arguments can be read by every
-user of the machine.
+user of the machine, and that of tasks which ask for one in EVQ_CLIENT_LOGIN if it is another.
 """
 
 from __future__ import annotations
@@ -266,6 +266,7 @@ async def equipped(
             pool=pool,
             diary=diary,
             door=door,
+            client=client_login(),
         )
         yield means, channels
 
@@ -341,3 +342,9 @@ def answer(act: Callable[[], int]) -> int:
 def own_login() -> Login:
     """Who we are to the server. Raises `SettingsError`."""
     return read_login(os.environ.get("EVQ_LOGIN", "{}"), "evq agent")
+
+
+def client_login() -> Login:
+    """Who tasks are to the server that ask for a login. Raises `SettingsError`."""
+    given = os.environ.get("EVQ_CLIENT_LOGIN")
+    return read_login(given, "evq agent") if given else own_login()

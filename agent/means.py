@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..core.bus.connect import Bus
+from ..core.bus.connect import Bus, Login
 from ..core.fleet.presence import AgentPresence
 from ..core.handle import Author
 from .attempts.kept import Kept
@@ -31,7 +31,8 @@ from .trackers.door import Door
 class Means:
     """One set per agent process. `sdk` is the folder that makes `import evq` work in a task;
     `redactor` knows the passwords of the agent's own that set-up may print; `door` is where
-    MLflow clients call, None if they are not to."""
+    MLflow clients call, None if they are not to; `client` is the login of
+    tasks that ask for one."""
 
     bus: Bus
     author: Author
@@ -53,6 +54,7 @@ class Means:
     pool: Pool
     diary: Diary
     door: Door | None
+    client: Login
 
     def presence(self, claims: tuple[int, ...], **more: Any) -> AgentPresence:
         """What the agent says of itself: what it is, which claims it holds, and `more`."""
@@ -66,5 +68,6 @@ class Means:
             "order": config.order,
             "slots": config.slots,
             "services": config.services,
+            "client": config.allow_client,
         }
         return AgentPresence(**{**facts, "claims": claims, **more})

@@ -17,7 +17,8 @@ from evq.cli.stack.embedded import Port, find_server, server_argv, server_variab
 from evq.core.bus.connect import Login
 from evq.core.errors import Unreachable
 from evq.core.listening import Address
-from evq.core.sdk.client import Client, open_client
+from evq.core.sdk.client import Client
+from evq.core.sdk.connect import open_client
 
 
 @contextmanager

@@ -22,7 +22,8 @@ from evq.core.bus.connect import Bus, Login
 from evq.core.fleet.presence import AgentPresence, encode_presence, presence_key
 from evq.core.ports import Entry
 from evq.core.sdk.author import Author, now
-from evq.core.sdk.client import Client, open_client
+from evq.core.sdk.client import Client
+from evq.core.sdk.connect import open_client
 from evq.core.spec import Command, Spec
 from evq.projector.store import Database
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
+from ..core.sdk.settings import rows, user_file
 from . import output
 from .options import json_option
 from .output import Column
 from .session import configuration
-from .settings import rows, user_file
 
 
 @click.command()

@@ -90,23 +90,21 @@ def read_depot(text: str) -> str:
     raise ValueError(f"{text!r} is no place for artifacts: it wants {FORMS}")
 
 
-def artifacts_of(task: Task) -> dict[str, tuple[int, Artifact]]:
-    """By name, what counts of all that was saved: the last, and in which attempt it was."""
-    return {one.name: (attempt.number, one) for attempt in task.attempts for one in attempt.saved}
+def artifacts_of(task: Task, attempt: int | None = None) -> dict[str, Artifact]:
+    """By name, what counts of all that a task, or one attempt of it, has saved: the last."""
+    chosen = [one for one in task.attempts if attempt in (None, one.number)]
+    return {saved.name: saved for one in chosen for saved in one.saved}
 
 
 def find_artifact(task: Task, name: str, attempt: int | None = None) -> Artifact:
     """The artifact of a task that counts, or the one of an attempt. Raises `NotFound`."""
-    saved = [one for one in task.attempts if attempt in (None, one.number)]
-    found = [one for number in saved for one in number.saved if one.name == name]
-    if found:
-        return found[-1]
+    found = artifacts_of(task, attempt)
+    if name in found:
+        return found[name]
     where = f"attempt {attempt} of task {task.id}" if attempt else f"task {task.id}"
-    names = sorted({one.name for number in saved for one in number.saved})
+    names = ", ".join(sorted(found)[:10])
     raise NotFound(
         f"{where} has no artifact {name}",
-        why=f"it has {', '.join(names[:10])}"
-        if names
-        else f"it is {task.name_of_state}, and has saved none",
+        why=f"it has {names}" if names else f"it is {task.name_of_state}, and has saved none",
         fix=f"evq get {task.id} --list",
     )

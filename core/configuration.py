@@ -19,12 +19,14 @@ _LOGINS = (("token",), ("user", "password"), ("creds",), ("nkey",))
 
 NOT_OF_A_PROJECT = frozenset(
     {"nats_server", "pass_env", "secrets_env", "secrets_file", "address"}
+    | {"client_token", "client_creds"}
     | {"docker_args", "docker_allow", "extra_ca", "git_credentials", "git_ssh"}
 )
 """The settings that a checkout of somebody else's code must not choose."""
 
 OF_A_SERVER = frozenset(
-    ("token", "user", "password", "creds", "nkey", "ca", "cert", "key", "domain", "inbox_prefix")
+    {"token", "user", "password", "creds", "nkey", "ca", "cert", "key", "domain", "inbox_prefix"}
+    | {"client_token", "client_creds"}
 )
 """The settings that only mean something for the server they were written for."""
 

@@ -9,7 +9,8 @@
     │   └── ProjectorAway        E21  exit 3   nobody answers questions
     ├── NotFound                 E03  exit 4   no such task, queue, agent
     ├── Conflict                 E04  exit 5   the state forbids it
-    │   └── AlreadyUp            E22  exit 5   this store is already served
+    │   ├── AlreadyUp            E22  exit 5   this store is already served
+    │   └── Superseded           E23  exit 5   another attempt speaks for the service now
     ├── Denied                   E05  exit 6   the server refuses permission
     ├── CodeFailed               E30  exit 1   the code cannot be put in place
     ├── EnvironmentFailed        E31  exit 1   the environment cannot be built
@@ -109,6 +110,12 @@ class AlreadyUp(Conflict):
     """This store is already served by another `evq up`."""
 
     code = "E22"
+
+
+class Superseded(Conflict):
+    """Another attempt speaks for this service now; this one must end."""
+
+    code = "E23"
 
 
 class CodeFailed(EvqError):

@@ -25,6 +25,7 @@ from .fleet.agents import AgentUp as AgentUp
 from .fleet.agents import DrainRequested as DrainRequested
 from .fleet.agents import ResumeRequested as ResumeRequested
 from .fleet.agents import StopRequested as StopRequested
+from .journal import Decided as Decided
 from .outcomes import Cause as Cause
 from .outcomes import Outcome as Outcome
 from .queueing.permits import Permits
@@ -307,7 +308,7 @@ class Again(msgspec.Struct, frozen=True, tag_field="kind", tag="again", omit_def
     rank: float | None = None
 
 
-Event = Lifecycle | Again | AgentEvent | QueueEvent | Permits | Trimmed | QueryEvent
+Event = Lifecycle | Again | AgentEvent | QueueEvent | Permits | Trimmed | QueryEvent | Decided
 
 
 # --- telemetry --------------------------------------------------------------------------------

@@ -44,6 +44,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     pass_env: tuple[str, ...] = ()
     secrets_env: tuple[str, ...] = ()
     secrets_file: str | None = None
+    client_token: str | None = None
+    client_creds: str | None = None
     spool_bytes: int = 1024**3
     log_bytes: int = 256 * 1024**2
     gpus: str = "all"
@@ -164,10 +166,6 @@ def _show_report(value: object) -> str:
 
 def _sync(written: object) -> object:
     return "always" if written == "always" else _duration(0.1)(written)
-
-
-def _image(written: object) -> str:
-    return check_image(_text(written))
 
 
 def _docker_args(written: object) -> str:
@@ -296,6 +294,8 @@ SETTINGS: Mapping[str, Setting] = {
     "pass_env": _variables("variables of the agent that tasks see besides the usual ones"),
     "secrets_env": _variables("variables of the agent that tasks may name as secrets"),
     "secrets_file": _path("a TOML file of secrets that tasks may name"),
+    "client_token": _word("a text", "login by token of tasks that ask for one", secret=True),
+    "client_creds": _path("login of tasks that ask for one, by a NATS credentials file"),
     "spool_bytes": _amount("what an agent keeps on disk of logs and metrics not yet sent"),
     "log_bytes": _amount("how much log of one attempt is kept"),
     "gpus": _word(
@@ -371,7 +371,7 @@ SETTINGS: Mapping[str, Setting] = {
     "git_ssh": _word("a command", "what an agent runs for ssh, such as ssh -i KEY"),
     "nats_server": _path("`evq up`'s nats-server program; without it, the one that came along"),
     "docker": Setting(
-        parse=_image,
+        parse=lambda written: check_image(_text(written)),
         allowed="the name of an image",
         meaning="the image in which an agent runs tasks that ask for none",
     ),

@@ -39,8 +39,9 @@ LONGEST_PROJECT = 100
 MOST_AWAITED = 200
 """How many tasks one task may await: all of them hear of it in one batch of events."""
 
-Manager = Literal["auto", "uv", "pip", "poetry", "conda", "system", "none"]
-"""What makes the environment; `auto` is decided by the files of the task's code."""
+Manager = Literal["auto", "uv", "pip", "poetry", "conda", "system", "agent", "none"]
+"""What makes the environment; `auto` is decided by the files of the task's code, `agent` is the
+Python that the agent itself runs with, which has evq."""
 
 
 class Script(msgspec.Struct, frozen=True, tag_field="kind", tag="script"):
@@ -150,11 +151,14 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     each of these is a task of its own then, with its place in `gang`.
     `after` are the tasks that it waits for before it stands in its queue.
     `fair` is true where the queue is shared out evenly among users.
+    `client` asks for a login to the server, so that the task can use evq itself.
+    `parent` is the task that enqueued it, or that it was cloned from.
+    Who enqueues it fills in an empty `name`, `queue`, `user` and `host`.
     """
 
     entry: Entry
-    name: str
-    queue: str
+    name: str = ""
+    queue: str = ""
     priority: int = DEFAULT_PRIORITY
     tags: tuple[str, ...] = ()
     code: Code | None = None
@@ -185,6 +189,7 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     project: str = ""
     after: tuple[After, ...] = ()
     fair: bool = False
+    client: bool = False
     key: str | None = None
     parent: str | None = None
     user: str = ""

@@ -7,6 +7,7 @@ evq.x.agent.<agent>                       agents that come and go
 evq.x.queue.<queue>                       what is done to a queue
 evq.x.permits.<queue>                     its limits, and which attempts are live under them
 evq.x.query.<name>                        a query that somebody saved
+evq.x.service.<service>.<name>            what a service decides
 evqtel.<queue>.<task>.<agent>             what a task says
 evqsam.<agent>                            what an agent sees of its machine
 evqcmd.<agent>                            "look at the log now", lost without harm
@@ -130,6 +131,11 @@ def query_events(name: str) -> str:
     return f"evq.x.query.{name}"
 
 
+def service_events(service: str, name: str) -> str:
+    """The subject of what the service of this kind and name decides."""
+    return f"evq.x.service.{service}.{name}"
+
+
 def telemetry(queue: str, task: str, agent: str) -> str:
     """The subject of what a task says by way of an agent."""
     return f"evqtel.{queue}.{task}.{agent}"
@@ -191,6 +197,15 @@ def parse_query_events(subject: str) -> str | None:
     match subject.split("."):
         case ["evq", "x", "query", name]:
             return name
+        case _:
+            return None
+
+
+def parse_service_events(subject: str) -> tuple[str, str] | None:
+    """(kind, name) of the service that a subject names, or None for another subject."""
+    match subject.split("."):
+        case ["evq", "x", "service", service, name]:
+            return service, name
         case _:
             return None
 

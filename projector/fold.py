@@ -15,6 +15,7 @@ from ..core import wire
 from ..core.events import (
     Again,
     AgentEvent,
+    Decided,
     Enqueued,
     Envelope,
     Lifecycle,
@@ -44,6 +45,7 @@ from ..core.subjects import (
     parse_permits,
     parse_query_events,
     parse_queue_events,
+    parse_service_events,
     parse_telemetry,
 )
 from ..core.wire import Broken, Unknown
@@ -141,6 +143,9 @@ def _fold_one(
     elif name := parse_query_events(subject):
         _fold_query(folded, message, name)
         folded.events.append(event_row(stored, message))
+    elif service := parse_service_events(subject):
+        _check_decided(message, *service)
+        folded.events.append(event_row(stored, message))
     else:
         raise Strange("no such subject is known")
 
@@ -236,6 +241,17 @@ def _fold_query(folded: Folded, message: Envelope | Unknown, name: str) -> None:
             folded.queries[name] = None
         case _:
             raise Strange(f"{_kind(message)} is no event of a saved query")
+
+
+def _check_decided(message: Envelope | Unknown, service: str, name: str) -> None:
+    """A service's state is its own affair: here its decisions are kept as they are."""
+    if isinstance(message, Unknown):
+        return
+    event = message.event
+    if not isinstance(event, Decided):
+        raise Strange(f"{_kind(message)} is no decision of a service")
+    if (event.service, event.name) != (service, name):
+        raise Strange(f"it speaks for {event.service} {event.name} in the name of {service} {name}")
 
 
 def _kind(message: Envelope | Unknown) -> str:

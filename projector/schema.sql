@@ -187,6 +187,12 @@ FROM filled FULL JOIN served USING (queue) FULL JOIN _queues q USING (queue);
 CREATE OR REPLACE VIEW saved_queries AS
 SELECT query, text, meaning, parameters, chart, "by", saved FROM _saved_queries;
 
+CREATE OR REPLACE VIEW decisions AS
+SELECT seq, ts, data ->> '$.service' AS service, data ->> '$.name' AS name, "by",
+    coalesce(data ->> '$.holder', '') AS holder, data ->> '$.words' AS words,
+    data -> '$.fact' AS fact
+FROM _events WHERE kind = 'decided';
+
 CREATE OR REPLACE VIEW events AS SELECT seq, ts, task, kind, "by", attempt, data FROM _events;
 
 CREATE OR REPLACE VIEW dead_letters AS

@@ -44,6 +44,7 @@ from ..secret_sources import NO_SECRETS
 from ..supervision.forkserver import Supervisor
 from ..trackers.tensorboard.finding import file_time
 from . import endings, launch, notebook
+from .access import secrets_of
 from .carrier import Carrier
 from .endings import Ending
 from .execution import Execution
@@ -146,7 +147,7 @@ class Attempt:
             return endings.by_agent(self.holder, self._recorder.redactor.text(str(error)))
 
     async def _prepare_and_run(self, here: Place) -> Finish | GiveBack | None:
-        if self.task.spec.secrets:
+        if self.task.spec.secrets or self.task.spec.client:
             await self._find_secrets()
         ready = await self._preparation.run(here, self._secrets)
         if self.task.spec.gang:
@@ -155,7 +156,7 @@ class Attempt:
 
     async def _find_secrets(self) -> None:
         async with self.phase("secrets") as phase:
-            self._secrets = found = await self._means.secrets.resolve(self.task.spec_now)
+            self._secrets = found = await secrets_of(self._means, self.task.spec_now)
             self._recorder.redactor = self._means.redactor.knowing(found.values)
             phase.detail = ", ".join(f"{name} ({where})" for name, where in found.places.items())
 

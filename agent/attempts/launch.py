@@ -202,8 +202,7 @@ def folder(spec: Spec, tree: Path) -> Path:
 
 def command(spec: Spec, tree: Path, built: Built) -> list[str]:
     """The command line of the task's entry, for the PATH of its environment."""
-    # Debian has no `python` outside of a virtual environment.
-    python = "python" if built.environment and built.environment.path else "python3"
+    python = _python(built.environment)
     match spec.entry:
         case Command(argv):
             return list(argv)
@@ -216,6 +215,13 @@ def command(spec: Spec, tree: Path, built: Built) -> list[str]:
             return [python, "-m", "evq_notebook", path]
         case Script(path, args):
             return [*_interpreter(folder(spec, tree) / path, path, python), *args]
+
+
+def _python(environment: Environment | None) -> str:
+    if environment and environment.executable:
+        return environment.executable
+    # Debian has no `python` outside of a virtual environment.
+    return "python" if environment and environment.path else "python3"
 
 
 def _interpreter(file: Path, path: str, python: str) -> list[str]:
@@ -257,7 +263,10 @@ def variables(
         base = built.environment.apply(base)
     if built.tools:
         base |= notebook.variables(built.tools)
-    path = [str(means.sdk), *filter(None, [base.get("PYTHONPATH")])]
+    # The words that stand in for evq where it is not installed would hide it where it is.
+    has_evq = built.environment is not None and built.environment.executable is not None
+    words = [] if has_evq and not isinstance(spec.entry, Notebook) else [str(means.sdk)]
+    path = [*words, *filter(None, [base.get("PYTHONPATH")])]
     base |= {
         "PYTHONPATH": os.pathsep.join(path),
         "PYTHONUNBUFFERED": "1",

@@ -345,7 +345,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level="WARNING", format="%(levelname)s %(message)s", stream=sys.stderr)
 
     def act() -> int:
-        login, config = own_login(), parse(["--queues", "once", *rest])
+        login, config = own_login(), parse(["--queues", "once", "--allow-client", *rest])
         with named(config, f"{host_name()}-{options.mode}") as ours:
             match options.mode:
                 case "exec":

@@ -31,6 +31,7 @@ Kind = Literal[
     "requirements",
     "bare",
     "system",
+    "agent",
     "none",
 ]
 """Where a recipe comes from; `docs/decisions/0004` has the order in which they are looked for."""
@@ -140,7 +141,8 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     `path` is the folder of the environment, None when the machine is used as it is; `folder` is
     the one of the cache that it lies in, and that whoever uses it locks. `variables` are to be
     set, `bin_path` and `python_path` to be put in front of PATH and PYTHONPATH (or let `apply` do
-    all three). `cached` says that nothing had to be built.
+    all three). `cached` says that nothing had to be built. `executable` is the Python to run where
+    the PATH is not to say it; such a one has evq itself, not only the words that tasks are given.
     """
 
     manager: str
@@ -151,6 +153,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     bin_path: tuple[str, ...] = ()
     python_path: tuple[str, ...] = ()
     python: str | None = None
+    executable: str | None = None
     packages: tuple[Package, ...] = ()
     notes: tuple[str, ...] = ()
     cached: bool = False

@@ -100,7 +100,7 @@ def _code_beside(tree: Tree, request: Request, recipe: Recipe) -> tuple[Local, .
 
 def _python(tree: Tree, request: Request, recipe: Recipe) -> str | None:
     match recipe.manager:
-        case "none":
+        case "none" | "agent":
             return None
         case "conda":  # its file has the word on Python, and nobody else but the user
             return request.python
@@ -156,6 +156,10 @@ def _system(tree: Tree, request: Request) -> Recipe:
     )
 
 
+def _agent(tree: Tree, request: Request) -> Recipe:
+    return Recipe(manager="agent", kind="agent", source="the agent's own Python")
+
+
 def _none(tree: Tree, request: Request) -> Recipe:
     return Recipe(manager="none", kind="none", source="the machine as it is")
 
@@ -188,6 +192,7 @@ _ORDER: dict[str, tuple[Finder, ...]] = {
     "poetry": (find_poetry,),
     "conda": (find_named_conda, find_conda),
     "system": (_system,),
+    "agent": (_agent,),
     "none": (_none,),
 }
 

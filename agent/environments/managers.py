@@ -8,6 +8,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from ..attempts.command import Run
+from .agent import AgentPython
 from .base import Environment, Manager, Recipe, Site, Toolbox
 from .conda import Conda
 from .none import Nothing
@@ -19,7 +20,8 @@ from .uv import Uv
 from .variables import IMAGE
 
 MANAGERS: dict[str, Manager] = {
-    manager.name: manager for manager in (Uv(), Pip(), Poetry(), Conda(), System(), Nothing())
+    manager.name: manager
+    for manager in (Uv(), Pip(), Poetry(), Conda(), System(), AgentPython(), Nothing())
 }
 
 

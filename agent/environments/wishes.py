@@ -12,6 +12,7 @@ _GRANTED = {
     "poetry": {"--python"},
     "conda": {"--requirement", "--python"},
     "system": {"--python"},
+    "agent": set(),
     "none": set[str](),
 }
 _WHY = {
@@ -20,6 +21,7 @@ _WHY = {
     "poetry source add",
     "conda": "conda takes packages and channels from environment.yml alone",
     "system": "with the manager `system` nothing is installed",
+    "agent": "with the manager `agent` a task runs with the Python of its agent, as it is",
     "none": "with the manager `none` a task runs on the machine as it is",
 }
 _LOCKED = ("lock", "pylock", "script-lock")
@@ -49,7 +51,7 @@ def check_wishes(manager: str, request: Request, recipe: Recipe | None = None) -
 
 
 def _refused(manager: str, option: str, words: str) -> EnvironmentFailed:
-    if manager in ("none", "system"):
+    if manager in ("none", "system", "agent"):
         what = f"{words} cannot be provided without an environment"
     else:
         what = f"{manager} cannot grant {option} {words}"

@@ -182,7 +182,7 @@ def _question(text: str, timeout: float, params: Mapping[str, Any]) -> Named | S
 
 
 async def _ask(client: Client, question: Named | Sql, printer: Printer) -> None:
-    async with aclosing(client.answer(question)) as parts:  # type: ignore[type-var]
+    async with aclosing(client.answer(question)) as parts:
         async for part in parts:
             printer.part(part)
     printer.end()

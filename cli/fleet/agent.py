@@ -92,6 +92,11 @@ from .unit import unit_options
 )
 @click.option("--allow-setup", is_flag=True, help="Run set-up scripts without a container, too.")
 @click.option("--allow-apt", is_flag=True, help="Install system packages without one, too.")
+@click.option(
+    "--allow-client",
+    is_flag=True,
+    help="Give tasks that ask for it a login to the server; --services does.",
+)
 @click.option("--extra-ca", metavar="FILE", help="Authorities that set-up and tasks trust, too.")
 @click.option("--no-wait", is_flag=True, help="Fail if the server is not there; else wait for it.")
 @click.option("--pass-env", metavar="A,B*", help="More of its variables for tasks to see.")
@@ -125,6 +130,7 @@ def agent(
     docker_allow: str | None,
     allow_setup: bool,
     allow_apt: bool,
+    allow_client: bool,
     extra_ca: str | None,
     no_wait: bool,
     pass_env: str | None,
@@ -190,6 +196,7 @@ def agent(
     if docker_for:
         words.append("--docker-for=" + ",".join(map(_image_rule, docker_for)))
     words += ["--allow-setup"] * allow_setup + ["--allow-apt"] * allow_apt
+    words += ["--allow-client"] * (allow_client or bool(duty["services"]))
     if for_user and not install_service:
         raise UsageError(
             "--user alone says nothing",

@@ -178,7 +178,8 @@ def _lines(
     yield (
         "tasks",
         f"{len(agent.claims)} of {agent.slots} slots"
-        + (", services mode" if agent.services else ""),
+        + (", services mode" if agent.services else "")
+        + (", may give tasks a login to the server" if agent.client else ""),
     )
     yield "queues", f"{', '.join(_queue(name, loads) for name in agent.queues)} ({agent.order})"
     if text := _busy_for(agent, agents, loads):
@@ -249,6 +250,7 @@ def facts(
         "since": iso(agent.since) if agent.since else None,
         "claims": agent.claims,
         "services": agent.services,
+        "client": agent.client,
         "labels": agent.offer.labels,
         "reserved": agent.reserved,
         "cpus": {"all": agent.offer.cpus, "free": agent.free.cpus},

@@ -117,7 +117,7 @@ def _take_down(store: Any) -> None:
 
 async def _show(store: Path) -> None:
     from ...core.bus.connect import Login
-    from ...core.sdk.client import open_client
+    from ...core.sdk.connect import open_client
     from .store import Store
 
     up = Store(store).up()

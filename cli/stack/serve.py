@@ -22,14 +22,15 @@ from ...core.configuration import OF_A_SERVER
 from ...core.errors import EvqError
 from ...core.fleet.services import QUEUE
 from ...core.listening import DASHBOARD_PORT, Address
+from ...core.sdk.identity import myself
+from ...core.sdk.running import Up
 from ...core.sdk.viewers import Viewers
 from ...core.settings import SETTINGS, variable
 from ...core.units import duration_text
 from . import embedded
 from .embedded import Door, Port, Tls
-from .identity import myself
 from .stack import Process, Stack, StartFailed, follow, last_lines, rotate
-from .store import Store, Up, check_disk
+from .store import Store, check_disk
 
 SERVER = "nats-server"
 DRAIN_SECONDS = 10.0
@@ -93,7 +94,8 @@ def members(plan: Plan, door: Door) -> list[Process]:
         )
 
     queues = ("--queues", ",".join(plan.queues), "--order", plan.order)
-    tasks = agent("agent", *queues, *slots, drain=DRAIN_SECONDS)
+    # Its tasks run as whoever owns the store, and may read the login there anyway.
+    tasks = agent("agent", *queues, *slots, "--allow-client", drain=DRAIN_SECONDS)
     # Services have no end of their own that one could wait for.
     services = agent("services", "--services", drain=SERVICES_SECONDS, awaited=False)
     light = plan.agent and plan.services and QUEUE not in plan.queues

@@ -23,8 +23,8 @@ import msgspec
 
 from ...core.bus.waiting import first_of
 from ...core.errors import Unreachable
-from .identity import Identity, born
-from .store import Running
+from ...core.sdk.identity import Identity, born
+from ...core.sdk.running import Running
 
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 30.0

@@ -1,13 +1,10 @@
 """The folder that one `evq up` serves: its lock, its login, and the record of what runs.
 
-    <store>/lock       held (flock) as long as `evq up` lives; names it
-    <store>/up.json    where the server is, its login and its processes; there while all is up
-    <store>/token      the login of the server, made once
-    <store>/nats/      the event log (JetStream)
-    <store>/logs/      what each process said
-
-The lock is the truth about whether a store is served; `up.json` without the lock is what a
-killed `evq up` left behind.
+<store>/lock       see core/sdk/running.py, and so for up.json
+<store>/up.json
+<store>/token      the login of the server, made once
+<store>/nats/      the event log (JetStream)
+<store>/logs/      what each process said
 """
 
 from __future__ import annotations
@@ -19,47 +16,18 @@ import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
 from ...core.errors import AlreadyUp, UsageError
-from .identity import Identity, myself
-
-T = TypeVar("T")
+from ...core.sdk import running
+from ...core.sdk.identity import Identity, myself
+from ...core.sdk.running import Running, Up
 
 _REMOTE = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs")
 _VOLATILE = ("tmpfs", "ramfs")
 _LOCK_TRIES = 20
 _LOCK_PAUSE = 0.05
-
-
-class Running(msgspec.Struct, frozen=True):
-    """One process of the tree. `since` is Unix time; `restarts` counts since `evq up` began."""
-
-    name: str
-    state: str
-    since: float
-    restarts: int
-    process: Identity | None = None
-    last_exit: int | None = None
-
-
-class Up(msgspec.Struct, frozen=True, kw_only=True):
-    """What `up.json` says. The processes stand in the order in which they are stopped."""
-
-    url: str
-    token: str
-    ca: str | None
-    listen: str
-    version: str
-    nats_version: str
-    sync: str
-    started_at: str
-    process: Identity
-    processes: tuple[Running, ...]
-    ui: str = ""
-    """Where the dashboard is; without its token."""
 
 
 class Store(msgspec.Struct, frozen=True):
@@ -120,7 +88,7 @@ class Store(msgspec.Struct, frozen=True):
             yield
 
     def _taken(self, holder: Identity | None) -> AlreadyUp:
-        up = self._recorded()
+        up = running.recorded(self.path)
         where = f" at {up.url}" if up and up.process == holder else ""
         return AlreadyUp(
             f"the store {self.path} is already up{where}",
@@ -130,37 +98,22 @@ class Store(msgspec.Struct, frozen=True):
 
     def holder(self) -> Identity | None:
         """Who serves this store, also while it starts or stops; `None` if nobody does."""
-        try:
-            with (self.path / "lock").open("rb") as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    return _decode(lock.read(), Identity)
-        except OSError:
-            return None
-        return None
+        return running.holder(self.path)
 
     def up(self) -> Up | None:
         """What runs, if this store is served and ready."""
-        recorded = self._recorded()
-        return recorded if recorded and recorded.process == self.holder() else None
+        return running.up(self.path)
 
     def left_behind(self) -> tuple[Running, ...]:
         """The processes that a killed `evq up` may have left. Ask only while holding the store."""
-        recorded = self._recorded()
+        recorded = running.recorded(self.path)
         return recorded.processes if recorded else ()
 
     def last_port(self) -> int | None:
         """The port of the `evq up` that was killed here, where clients may still call."""
-        recorded = self._recorded()
+        recorded = running.recorded(self.path)
         port = recorded.url.rpartition(":")[2] if recorded else ""
         return int(port) if port.isdigit() else None
-
-    def _recorded(self) -> Up | None:
-        try:
-            return _decode(self.record.read_bytes(), Up)
-        except OSError:
-            return None
 
     def publish(self, up: Up) -> None:
         """Say what runs, in one step."""
@@ -178,13 +131,6 @@ class Store(msgspec.Struct, frozen=True):
                 with contextlib.suppress(OSError):
                     total += os.lstat(os.path.join(folder, name)).st_blocks * 512
         return total
-
-
-def _decode(raw: bytes, kind: type[T]) -> T | None:
-    try:
-        return msgspec.json.decode(raw, type=kind)
-    except msgspec.DecodeError:
-        return None
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -15,8 +15,9 @@ from .ui import link
 
 if TYPE_CHECKING:
     from ...core.configuration import Configuration
+    from ...core.sdk.running import Up
     from .serve import Plan
-    from .store import Store, Up
+    from .store import Store
 
 _DOWN_SECONDS = 60.0
 

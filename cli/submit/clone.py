@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from ...core import arguments, parameters, units
 from ...core.errors import UsageError
 from ...core.sdk.author import host_name, user_name
+from ...core.sdk.request import default_name
 from ...core.spec import (
     Command,
     Container,
@@ -44,7 +45,7 @@ from .enqueue import (
     warn_of_queue,
     warn_of_service,
 )
-from .request import default_name, package_names, pairs, read_setup, variables
+from .request import package_names, pairs, read_setup, variables
 from .wish import REST, TaskCommand, force_option, keep_option
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ PARTS = {
     "constraint": Part("constraints"),
     "torch_backend": Part("torch_backend"),
     "secret": Part("secrets"),
+    "client": Part("client"),
     "retries": Part("retries"),
     "timeout": Part("timeout", units.seconds),
     "grace": Part("grace", units.seconds),
@@ -140,6 +142,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--constraint", multiple=True, metavar="FILE", help="Other constraints, all anew.")
 @click.option("--torch-backend", metavar="NAME", help="Another build of torch, such as cu128.")
 @click.option("--secret", multiple=True, metavar="[VAR=]NAME", help="Other secrets, all anew.")
+@click.option("--client/--no-client", default=None, help="Give it a login to the server, or not.")
 @click.option("--retries", type=int, metavar="N", help="Run again after a failure.")
 @click.option("--timeout", metavar="TIME", help="End it after that long, such as 2h.")
 @click.option("--grace", metavar="TIME", help="From SIGTERM to SIGKILL.")

@@ -31,7 +31,8 @@ from .sending import send, with_code
 from .wish import TaskCommand, Wish, make_wish, task_options
 
 if TYPE_CHECKING:
-    from ...core.sdk.client import Client, Receipt
+    from ...core.sdk.client import Client
+    from ...core.sdk.enqueueing import Receipt
 
 
 class Submission(msgspec.Struct, frozen=True):
@@ -225,6 +226,12 @@ def warn_of_queue(done: Submission) -> None:
     queue = done.spec.queue
     for sentence in gang_warnings(done.spec, done.agents) if done.receipt.new else ():
         output.warn(sentence)
+    serving = [one for one in done.agents if queue in one.queues]
+    if done.spec.client and serving and not any(one.client for one in serving):
+        output.warn(
+            f"the agents of queue {queue!r} give tasks no login to the server, and would refuse it",
+            f"{output.dim('better')} -q services, or an agent with --allow-client",
+        )
     if done.served or not done.receipt.new:
         return
     if pause := done.queue.pause:

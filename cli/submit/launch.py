@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
@@ -18,15 +18,34 @@ from ...core.errors import EvqError
 from ...core.settings import Settings
 from ..session import login
 
+if TYPE_CHECKING:
+    from ...core.bus.connect import Login
+
 LOGIN = "EVQ_LOGIN"
+CLIENT_LOGIN = "EVQ_CLIENT_LOGIN"
+"""Who the tasks of an agent are to the server, if they are somebody else than the agent."""
 
 
 def become(module: str, arguments: Sequence[str], known: Settings) -> NoReturn:
     """Go on as `python -m MODULE ARGUMENTS`, logged in as the settings say."""
-    environment = {**os.environ, LOGIN: msgspec.json.encode(login(known)).decode()}
+    ours = login(known)
+    environment = {**os.environ, LOGIN: msgspec.json.encode(ours).decode()}
+    if known.client_token or known.client_creds:
+        environment[CLIENT_LOGIN] = msgspec.json.encode(_of_tasks(ours, known)).decode()
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(sys.executable, _argv(module, arguments), environment)
+
+
+def _of_tasks(ours: Login, known: Settings) -> Login:
+    return msgspec.structs.replace(
+        ours,
+        user=None,
+        password=None,
+        nkey=None,
+        token=known.client_token,
+        creds=known.client_creds,
+    )
 
 
 def ask(module: str, arguments: Sequence[str]) -> Any:

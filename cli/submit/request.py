@@ -13,6 +13,7 @@ import msgspec
 from ...core import parameters, units
 from ...core.errors import UsageError
 from ...core.sdk.author import host_name, user_name
+from ...core.sdk.request import default_name
 from ...core.spec import (
     Command,
     Container,
@@ -24,11 +25,8 @@ from ...core.spec import (
     Repo,
     Script,
     Spec,
-    argv_text,
 )
 from .wish import Wish
-
-NAME_LENGTH = 60
 
 
 def make_entry(wish: Wish, cwd: Path) -> Entry:
@@ -137,6 +135,7 @@ def make_spec(wish: Wish, entry: Entry, queue: str) -> Spec:
         torch_backend=wish.torch_backend,
         variables=variables(wish.setenv),
         secrets=wish.secret,
+        client=wish.client,
         retries=wish.retries,
         timeout=units.seconds(wish.timeout) if wish.timeout else None,
         grace=units.seconds(wish.grace) if wish.grace else None,
@@ -203,17 +202,6 @@ def limits(wish: Wish) -> Limits | None:
     memory = units.size(wish.memory) if wish.memory else None
     found = Limits(memory, wish.cpus, wish.processes)
     return None if found == Limits() else found
-
-
-def default_name(entry: Entry, params: dict[str, str]) -> str:
-    """A name that tells the tasks of one script apart: `train.py --lr 0.1 seed=3`."""
-    words = argv_text(entry)
-    if isinstance(entry, Script):
-        words = argv_text(Script(posixpath.basename(entry.path), entry.args))
-    if isinstance(entry, Notebook):
-        words = posixpath.basename(entry.path)
-    words = " ".join([*words.split(), *(f"{name}={value}" for name, value in params.items())])
-    return words if len(words) <= NAME_LENGTH else words[: NAME_LENGTH - 1] + "…"
 
 
 def pairs(written: Sequence[str], option: str) -> dict[str, str]:

@@ -72,6 +72,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     force: bool
     setenv: tuple[str, ...]
     secret: tuple[str, ...]
+    client: bool
     retries: int
     timeout: str | None
     grace: str | None
@@ -131,7 +132,7 @@ def task_options(command: _F) -> _F:
             type=click.Choice(get_args(Manager)),
             default="auto",
             help="What makes its environment: auto, uv, pip, poetry, conda, system (the Python"
-            " that is there, recorded) or none.  [auto]",
+            " that is there, recorded), agent (the agent's own, which has evq) or none.  [auto]",
             metavar="KIND",
         ),
         click.option(
@@ -190,6 +191,9 @@ def task_options(command: _F) -> _F:
             multiple=True,
             metavar="[VAR=]NAME",
             help="A variable whose value the agent knows; only the name is sent.",
+        ),
+        click.option(
+            "--client", is_flag=True, help="Give it a login to the server: it uses evq itself."
         ),
         click.option(
             "--retries", type=int, default=0, metavar="N", help="Run again after a failure.  [0]"

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 
 from ...core import parameters
+from ...core.sdk.request import default_name
 from ...core.spec import Entry, Spec, argv_text
 from ...core.words.masking import masked
 from ...core.words.values import NOTHING, value_text
 from .. import output
-from ..submit.request import default_name
 
 _APART = frozenset({"entry", "code", "params", "variables", "key", "parent", "user", "host"})
 """Fields of a spec that are not compared as options: they have a part of their own, or none."""

@@ -35,6 +35,7 @@ def spec_facts(spec: Spec) -> dict[str, Any]:
         "params": spec.params,
         "parameters": [parameter_facts(one) for one in parameters.read(spec)],
         "secrets": list(spec.secrets),
+        "client": spec.client,
         "variables": {name: masked(name, value) for name, value in spec.variables.items()},
         "env": spec.manager,
         "requirements": spec.requirements,

@@ -124,6 +124,7 @@ def page(task: Task) -> list[str]:
         ),
         ("apt", " ".join(spec.apt)),
         ("secrets", " ".join(spec.secrets)),
+        ("client", "it has a login to the server" if spec.client else ""),
         ("tags", " ".join(spec.tags)),
         ("limits", _limits(task)),
         ("after", after_text(task)),

@@ -96,6 +96,10 @@ class Messages:
     def _last_on(self, subject: str) -> int:
         return self._by_subject.get(subject, [0])[-1]
 
+    def subjects(self, pattern: str) -> list[str]:
+        """The subjects on `pattern` that have a message."""
+        return [subject for subject in self._by_subject if matches(pattern, subject)]
+
     def find(self, pattern: str) -> list[int]:
         """The sequences of the messages on `pattern`, in order."""
         if "*" not in pattern and ">" not in pattern:
@@ -136,6 +140,10 @@ class MemoryStream:
 
     async def publish(self, subject: str, data: bytes, id: str) -> None:
         await self.append(Entry(subject, data, id))
+
+    async def subjects(self, pattern: str) -> list[str]:
+        self._link.check()
+        return self._messages.subjects(pattern)
 
     async def get(self, seq: int) -> Stored | None:
         self._link.check()

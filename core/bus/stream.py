@@ -51,7 +51,17 @@ class StreamInfo(msgspec.Struct):
     ts: datetime
 
 
+class _Counts(msgspec.Struct):
+    subjects: dict[str, int] | None = None
+
+
+class _Page(msgspec.Struct):
+    state: _Counts
+    total: int = 0
+
+
 _ack = msgspec.json.Decoder(_Ack)
+_page = msgspec.json.Decoder(_Page)
 _info = msgspec.json.Decoder(StreamInfo)
 
 
@@ -207,6 +217,17 @@ class Stream:
         """The last message on each subject that `pattern` stands for; the server does this for at
         most 1024 subjects at once."""
         return (await self._many({"multi_last": [pattern], "batch": 10_000}))[0]
+
+    async def subjects(self, pattern: str) -> list[str]:
+        """The subjects under `pattern` that have a message."""
+        found: list[str] = []
+        more = True
+        while more:
+            request = {"subjects_filter": pattern, "offset": len(found)}
+            page = _page.decode(await self._requests.api(f"STREAM.INFO.{self.name}", request))
+            found += page.state.subjects or ()
+            more = bool(page.state.subjects) and len(found) < page.total
+        return found
 
     async def history(self, subject: str, after: int = 0) -> list[Stored]:
         """The messages on `subject` after a sequence."""

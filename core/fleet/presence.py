@@ -45,7 +45,8 @@ class AgentPresence(msgspec.Struct, frozen=True, kw_only=True):
     it no attempt has, `reserved` for whom it keeps some of that free, in words, and
     `passed` whom it passes by, `queue_gpus` how many GPUs a queue's task gets that asks for none.
     `drains` are the orders that keep it or some of its GPUs out of use, `services` says that it
-    runs many light tasks at once. `gathering` are the members of gangs among its tasks that wait
+    runs many light tasks at once, `client` that it gives a login to the server to tasks that ask
+    for one. `gathering` are the members of gangs among its tasks that wait
     for the others."""
 
     agent: str
@@ -67,6 +68,7 @@ class AgentPresence(msgspec.Struct, frozen=True, kw_only=True):
     queue_gpus: dict[str, GpuCount] = {}
     drains: Drains = ()
     services: bool = False
+    client: bool = False
     gathering: tuple[Gathering, ...] = ()
 
     def request(self, request: Request, queue: str) -> Request:

@@ -154,7 +154,7 @@ def _write(file: BinaryIO, data: bytes, artifact: Artifact) -> None:
 
 
 async def download(
-    depot: Depot, artifact: Artifact, target: Path, patience: Patience | None = None
+    bus: Bus, artifact: Artifact, target: Path, patience: Patience | None = None
 ) -> Path:
     """Make `target` the artifact, which is a file or a folder; it may be there already.
 
@@ -166,7 +166,7 @@ async def download(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         async with _partial(artifact, target) as (path, file):
-            await fetch(depot, artifact, file, patience)
+            await fetch(open_depot(bus, artifact.depot), artifact, file, patience)
             await asyncio.to_thread(carrying.put_in_place, str(path), str(target), artifact.folder)
     except (OSError, ValueError) as error:
         raise ArtifactFailed(

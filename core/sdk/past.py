@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NoReturn, cast
 
@@ -48,7 +48,7 @@ class Past(Client):
         super().__init__(cast(Bus, _PastBus(client.bus, moment)), client.author)
         self.moment = moment
 
-    async def answer(self, question: Named | Sql) -> AsyncIterator[Head | list[list[Any]]]:
+    async def answer(self, question: Named | Sql) -> AsyncGenerator[Head | list[list[Any]], None]:
         """A projector's answer as it would have been."""
         async for part in super().answer(replace(question, moment=self.moment)):
             yield part

@@ -124,9 +124,19 @@ def load(
     Raises FileNotFoundError if there is no such artifact, or RuntimeError.
     """
     target = Path(to) / name
-    wanted: dict[str, Any] = {"task": task, "name": name, "attempt": attempt}
-    carrying.load(wanted, str(target))
-    return target
+    if os.environ.get("EVQ_SOCKET"):
+        carrying.load({"task": task, "name": name, "attempt": attempt}, str(target))
+        return target
+    # Only where all of evq is installed.
+    from evq.core.errors import EvqError, NotFound, report
+    from evq.core.sdk.blocking import connect_blocking
+
+    try:
+        with connect_blocking() as client:
+            return client.load(task, name, to, attempt)
+    except EvqError as error:
+        kind = FileNotFoundError if isinstance(error, NotFound) else RuntimeError
+        raise kind(report(error)) from error
 
 
 def _plain(value: float) -> float | str:

@@ -76,6 +76,8 @@ def _words(event: events.Event) -> str:
             return f"taken out of its queue: {reason}"
         case events.ArtifactSaved():
             return f"saved {event.name}: {size_text(event.size)}, {event.digest[:12]}"
+        case events.Decided():
+            return f"{event.service} {event.name}: {event.words}"
         case Trimmed():
             return f"the history is trimmed: {event.reason}"
         case Permits():

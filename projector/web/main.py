@@ -15,7 +15,7 @@ import uvicorn
 from ...core.bus.connect import Login, read_login
 from ...core.errors import EvqError, report
 from ...core.listening import DASHBOARD_PORT, Address, read_address
-from ...core.sdk.client import open_client
+from ...core.sdk.connect import open_client
 from ...core.sdk.live import live_fleet
 from ...core.sdk.ready import tell_ready
 from ...core.sdk.viewers import FOLDER, Viewers

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from evq.core.sdk.client import open_client
+from evq.core.sdk.connect import open_client
 from evq.core.spec import Command, Spec
 
 IMAGE_MB = 256

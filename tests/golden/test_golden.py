@@ -289,6 +289,14 @@ def record() -> list[Line]:
     saved = QuerySaved("slow", "select $s", "What is slow", (), {"s": 3}, "bar:a,b")
     recorder.put(subjects.query_events("slow"), saved, "ada@lab")
     recorder.put(subjects.query_events("slow"), QueryDeleted("slow", "fast now"), "ada@lab")
+    decided = events.Decided(
+        service="sweep",
+        name="lr",
+        words="trial 0 begins",
+        fact={"what": "x", "n": [1]},
+        holder="t.1",
+    )
+    recorder.put(subjects.service_events("sweep", "lr"), decided, "ada@lab")
     trimmed = Trimmed(reason="the disk is full", telemetry=7, metrics=1_700_000_000_000_000)
     recorder.put(subjects.HISTORY_EVENTS, trimmed, "ada@lab")
     recorder.put(subjects.agent_events("w1"), events.AgentDraining("w1", "w1-6f1", "TERM"), "w1")

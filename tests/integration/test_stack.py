@@ -13,7 +13,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from evq.cli.stack.identity import Identity, born
 from evq.cli.stack.stack import (
     LONGEST_PAUSE,
     ROTATE_BYTES,
@@ -26,6 +25,7 @@ from evq.cli.stack.stack import (
 )
 from evq.cli.stack.store import check_disk, filesystem
 from evq.core.errors import UsageError
+from evq.core.sdk.identity import Identity, born
 
 SECONDS = 20.0
 

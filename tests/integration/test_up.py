@@ -19,17 +19,18 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from evq.cli.settings import load
 from evq.cli.stack import up
 from evq.cli.stack.embedded import Door, Tls, greeting
-from evq.cli.stack.identity import Identity, born
-from evq.cli.stack.store import Store, Up
+from evq.cli.stack.store import Store
 from evq.core.errors import (
     AlreadyUp,
     Conflict,
     EvqError,
     UsageError,
 )
+from evq.core.sdk.identity import Identity, born
+from evq.core.sdk.running import Up
+from evq.core.sdk.settings import load
 
 SECONDS = 20.0
 

@@ -12,6 +12,7 @@ from evq.core import events, subjects, wire
 from evq.core.events import Cause, Envelope, Outcome
 from evq.core.evolve import create
 from evq.core.handle import absorb
+from evq.core.journal import Decided
 from evq.core.ports import Stored
 from evq.core.queueing import queues
 from evq.core.queueing.permits import Permit, Permits
@@ -46,7 +47,7 @@ class Chaos:
     def step(self) -> None:
         """Something happens."""
         acts = [self.enqueue] * 3 + [self.live] * 12 + [self.agent, self.agent, self.queue]
-        acts += [self.permits, self.query, self.strange, self.strange]
+        acts += [self.permits, self.query, self.decision, self.strange, self.strange]
         self._one(*acts)()
 
     def _store(self, subject: str, event: events.Event) -> Stored:
@@ -174,6 +175,10 @@ class Chaos:
         saved = QuerySaved("slow", "from tasks where run_seconds > $n", optional={"n": 3})
         event = self._one(saved, saved, QueryDeleted("slow"))
         self._store(subjects.query_events("slow"), event)
+
+    def decision(self) -> None:
+        event = Decided(service="sweep", name="s", words="on", fact={"what": "go"}, holder="t.1")
+        self._store(subjects.service_events("sweep", "s"), event)
 
     def strange(self) -> None:
         """Damage, words of a newer evq, and facts that stand where they do not belong."""

@@ -102,5 +102,5 @@ def test_the_glossary_has_one_line_for_each_word_in_order() -> None:
     assert entries == sorted(entries, key=str.lower) and len(set(entries)) == len(entries)
     first = re.findall(r"^\| \*\*(\w+)\*\* \|", text, re.M)
     assert first == ["task", "attempt", "event", "queue", "agent"]
-    for room in ("core", "agent", "projector", "cli"):
+    for room in ("core", "agent", "projector", "cli", "services"):
         assert f"`{room}`" in text

@@ -10,10 +10,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("core", "agent", "projector", "cli")
-MAY_IMPORT = {"core": (), "agent": ("core",), "projector": ("core",), "cli": ("core",)}
+ROOMS = ("core", "agent", "projector", "cli", "services")
+MAY_IMPORT = {
+    "core": (),
+    "agent": ("core",),
+    "projector": ("core",),
+    "services": ("core",),
+    "cli": ("core", "services"),
+}
 
 ONLY_IN = {
+    "anyio": ("core/sdk/blocking.py",),
     "nats": ("core/bus/",),
     "duckdb": (
         "projector/store.py",
@@ -111,6 +118,7 @@ def test_the_house_keeps_its_arrows() -> None:
         ("agent/containers/container.py", "from docker.errors import APIError"),
         ("agent/attempts/launch.py", "import keyring"),
         ("core/sdk/client.py", "import click"),
+        ("core/sdk/client.py", "from anyio.from_thread import BlockingPortal"),
         ("cli/analytics/sql.py", "import plotext"),
         ("agent/main.py", "from rich.table import Table"),
         ("core/decide.py", "import time"),

@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from evq.cli.settings import environment, load, nats_context, rows
 from evq.core.configuration import Configuration, Layer, Origin, layer, merge, shown
 from evq.core.errors import EvqError, SettingsError, UsageError
+from evq.core.sdk.settings import environment, load, nats_context, rows
 from evq.core.settings import SETTINGS, Settings, variable
 from evq.core.units import duration_text, seconds, size, size_text
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evq.core import events, retention, saved_queries, wire
+from evq.core import events, journal, retention, saved_queries, wire
 from evq.core.events import Envelope, Event, Telemetry
 from evq.core.fleet import agents
 from evq.core.queueing import permits, queues
@@ -31,6 +31,9 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
         return TEXT
     if kind is int:
         return INTEGERS
+    if kind is Any:
+        plain = st.none() | st.booleans() | INTEGERS | FLOATS | TEXT
+        return st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner))
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return structs(kind)
     arguments = typing.get_args(kind)
@@ -62,7 +65,7 @@ def test_no_kind_is_forgotten() -> None:
     """Every tagged Struct of the module is in one of the unions."""
     tagged = {
         name
-        for module in (agents, events, permits, queues, retention, saved_queries)
+        for module in (agents, events, journal, permits, queues, retention, saved_queries)
         for name, kind in vars(module).items()
         if isinstance(kind, type)
         and issubclass(kind, msgspec.Struct)

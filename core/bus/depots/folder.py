@@ -58,7 +58,7 @@ class FolderDepot:
                     return
 
     async def _store(self, path: Path, partial: Path, source: Source) -> bool:
-        """Write what is missing; False if another one has made it whole meanwhile, or wrong before."""
+        """Write what is missing; False if another one has done it meanwhile, or wrong before."""
         descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         with os.fdopen(descriptor, "r+b") as target:
             await _lock(target)

@@ -37,6 +37,9 @@ Cause = Literal[
 ]
 """What a task waits for in the first place; docs/cli.md has their meanings."""
 
+NO_CLIENT = "a login to the server for tasks (--allow-client)"
+"""What an agent lacks that would refuse a task which asks for one."""
+
 FAR = 500
 """Tasks before it above which nothing is said about the start."""
 
@@ -123,6 +126,8 @@ def _view(facts: Facts, agent: AgentPresence) -> View:
     asked = request_of(facts.task.spec)
     request = agent.request(asked, place.queue)
     never = tuple(lacks(request, _undrained(agent.offer)))
+    if facts.task.spec.client and not agent.client:
+        never += (NO_CLIENT,)
     mine = (place.queue, place.priority, asked.size)
     passed = [one for one in agent.passed if (one.queue, one.priority, one.size) == mine]
     return View(

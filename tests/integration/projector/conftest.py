@@ -18,7 +18,8 @@ from evq.core.events import Launch, Outcome
 from evq.core.handle import handle
 from evq.core.questions import Named, Sql
 from evq.core.sdk.author import now
-from evq.core.sdk.client import Client, Receipt
+from evq.core.sdk.client import Client
+from evq.core.sdk.enqueueing import Receipt
 from evq.core.spec import Command, Spec
 from evq.core.state import Queued, Task
 

@@ -165,7 +165,7 @@ import asyncio, sys
 from pathlib import Path
 import msgspec
 from evq.core.bus.connect import Login
-from evq.core.sdk.client import open_client
+from evq.core.sdk.connect import open_client
 from evq.core.sdk.export import export
 async def main():
     login = msgspec.json.decode(sys.argv[1], type=Login)

@@ -68,6 +68,7 @@ def _asked(task: Task) -> dict[str, str]:
         "retries": f"{spec.retries}, {task.failures} used" if spec.retries else "",
         "timeout": duration_text(spec.timeout) if spec.timeout else "",
         "secrets": " ".join(spec.secrets),
+        "client": "it has a login to the server" if spec.client else "",
         "clone of": spec.parent or "",
         "key": spec.key or "",
     }

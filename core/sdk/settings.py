@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 import platformdirs
 
-from ..core.configuration import (
+from ..configuration import (
     NOT_OF_A_PROJECT,
     OF_A_SERVER,
     Configuration,
@@ -30,9 +30,9 @@ from ..core.configuration import (
     merge,
     shown,
 )
-from ..core.errors import SettingsError
-from ..core.settings import PATHS, SETTINGS, variable
-from .stack.store import Store
+from ..errors import SettingsError
+from ..settings import PATHS, SETTINGS, variable
+from . import running
 
 _CONTEXT_NAMES = {
     "url": "server",
@@ -67,7 +67,7 @@ def load(
     ]
     configuration = merge(layers)
     if configuration.settings.server is None:
-        return _with_running(Store(Path(configuration.settings.store)), layers) or configuration
+        return _with_running(Path(configuration.settings.store), layers) or configuration
     return configuration
 
 
@@ -236,14 +236,14 @@ def _unsupported(context: str, why: str) -> SettingsError:
     )
 
 
-def _with_running(store: Store, layers: list[Layer]) -> Configuration | None:
+def _with_running(store: Path, layers: list[Layer]) -> Configuration | None:
     """The settings with the server of the store, if `evq up` is serving it."""
-    up = store.up()
+    up = running.up(store)
     if up is None:
         return None
     values = {"server": up.url, "token": up.token, "ca": up.ca}
     present = {name: value for name, value in values.items() if value}
-    own = layer(present, Origin("running store", str(store.path)))
+    own = layer(present, Origin("running store", str(store)))
     rest = [{n: g for n, g in one.items() if n not in OF_A_SERVER} for one in layers]
     return merge([*rest, own])
 

@@ -1,0 +1,62 @@
+"""Questions to a projector."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from .. import subjects
+from ..bus.calls import NatsCalls
+from ..errors import NotFound, UsageError
+from ..ids import TASK_ID_LENGTH, is_task_id, is_task_prefix
+from ..questions import Head, Named, Sql
+
+if TYPE_CHECKING:
+    from .client import Client
+
+ANSWER_SECONDS = 35.0
+
+
+async def answer(
+    calls: NatsCalls, question: Named | Sql
+) -> AsyncGenerator[Head | list[list[Any]], None]:
+    """A projector's answer: a head, then lists of rows."""
+    endpoint = "named" if isinstance(question, Named) else "sql"
+    timeout = ANSWER_SECONDS
+    if isinstance(question, Sql):
+        timeout = max(timeout, question.timeout + 5)
+    parts = calls.ask(subjects.question(endpoint), msgspec.json.encode(question), timeout)
+    head: Head | None = None
+    # Who stops early tells the projector so while the connection is there.
+    async with aclosing(parts):  # type: ignore[type-var]
+        async for part in parts:
+            if head is None:
+                head = msgspec.json.decode(part, type=Head)
+                yield head
+            else:
+                yield msgspec.json.decode(part, type=list[list[Any]])
+
+
+async def resolve(client: Client, selector: str) -> str:
+    """The whole id that `selector` means: an id, or a prefix that only one id has."""
+    text = selector.lower()
+    if is_task_id(text):
+        return text
+    if not is_task_prefix(text):
+        raise UsageError(
+            f"{selector!r} is no task",
+            why=f"a task id has {TASK_ID_LENGTH} letters and digits; a prefix will do",
+            fix="evq ls, or @ for the last task you enqueued",
+        )
+    rows = [row async for row in client.rows(Named("resolve", {"prefix": text}))]
+    if not rows:
+        raise NotFound(f"no task's id begins with {text}", fix="evq ls")
+    if len(rows) > 1:
+        some = ", ".join(str(row["task"]) for row in rows[:5])
+        raise UsageError(
+            f"{text} is the beginning of several task ids", why=some, fix="type one more letter"
+        )
+    return str(rows[0]["task"])
