@@ -6,6 +6,7 @@ async with evq.connect() as client:
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,7 @@ class Client:
         return artifacts_of(await self.get(task))
 
     async def load(
-        self, task: str, name: str, to: Path | str = ".", attempt: int | None = None
+        self, task: str, name: str, to: str | os.PathLike[str] = ".", attempt: int | None = None
     ) -> Path:
         """Put an artifact of a task into the folder `to`, and return its path there.
 

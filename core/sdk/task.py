@@ -128,8 +128,8 @@ def load(
         carrying.load({"task": task, "name": name, "attempt": attempt}, str(target))
         return target
     # Only where all of evq is installed.
-    from evq.core.errors import EvqError, NotFound, report
-    from evq.core.sdk.blocking import connect_blocking
+    from ..errors import EvqError, NotFound, report
+    from .blocking import connect_blocking
 
     try:
         with connect_blocking() as client:
