@@ -25,6 +25,7 @@ from ..submit.after import after_text
 from ..submit.gang import gang_facts, member_lines
 from .difference import shown
 from .document import masked, seconds_run, task_facts
+from .get import artifact_lines
 from .logs import last_lines
 from .remedy import LAST_LINES, explanation, failed
 from .render import age, clock, code_text, colored, end_text, marked, now, repo_text, span
@@ -201,6 +202,7 @@ def attempt_lines(attempt: Attempt) -> list[str]:
             lines.append(_label("in", f"image {environment.image}"))
     if launch:
         lines.append(_label("ran", f"{' '.join(launch.argv)}  {dim(f'pid {launch.pid}')}"))
+    lines += [_label("saved", line) for line in artifact_lines(attempt.saved)]
     if end:
         how = end_text(end.exit_code, end.cause)
         word = colored(marked(end.outcome.value if end.outcome else "lost"))
