@@ -106,14 +106,15 @@ class Journal(Generic[S, F]):
                 return noted
             self._check_speaker()
 
-    async def follow(self) -> AsyncGenerator[Noted[F], None]:
+    def follow(self) -> AsyncGenerator[Noted[F], None]:
         """What is decided from here on, as it is written, by whomever."""
-        start = self.seq + 1
+        return self._follow(self.seq + 1)
+
+    async def _follow(self, start: int) -> AsyncGenerator[Noted[F], None]:
         async with self._client.bus.log.follow(start, [self._subject]) as batches:
             async for batch in batches:
                 for stored in batch:
-                    noted = self._fold(stored) if stored.seq > self.seq else self._read(stored)
-                    if noted:
+                    if noted := self._fold(stored):
                         yield noted
                 self._check_speaker()
 
@@ -160,7 +161,12 @@ class Journal(Generic[S, F]):
         return found
 
     def _fold(self, stored: Stored) -> Noted[F] | None:
-        """The state after `stored`; null if that says nothing but who speaks."""
+        """The state after `stored`; null if that says nothing but who speaks.
+
+        Two who wait for the server at once may both bring the same decision.
+        """
+        if stored.seq <= self.seq:
+            return self._read(stored)
         self.seq = stored.seq
         message = wire.decode(stored.data)
         event = message.event if isinstance(message, Envelope) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 from typing import Any
 
@@ -119,6 +120,15 @@ async def test_a_follower_hears_that_another_speaks(bus: Any) -> None:
         with pytest.raises(Superseded):
             async for _ in decided:
                 pass
+
+
+async def test_decisions_made_at_once_are_each_folded_once(bus: Any) -> None:
+    made = await journal(bus, "t.1")
+    async with aclosing(made.follow()) as decided:
+        await asyncio.gather(*(made.decide(count) for _ in range(10)), made.catch_up())
+        seen = [await anext(decided) for _ in range(10)]
+    assert made.state.numbers == tuple(range(10))
+    assert [noted.fact for noted in seen] == [Counted(number) for number in range(10)]
 
 
 async def test_journals_are_known_by_name(bus: Any) -> None:
