@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from .errors import NotFound, UsageError
+from .ids import is_task_id
 
 if TYPE_CHECKING:
     from .state import Task
@@ -23,6 +24,8 @@ LONGEST_NAME = 200
 LONGEST_PART = 150
 MOST_NAMES = 1000
 """How many artifacts one attempt may save: each of them stands in its task's state."""
+
+MOST_INPUTS = 100
 
 FORMS = f"{NATS}, the path of a folder that all machines share, or {S3}BUCKET/PREFIX"
 
@@ -58,6 +61,52 @@ class Artifact(msgspec.Struct, frozen=True, omit_defaults=True):
     at: int
     folder: bool = False
     depot: str = NATS
+
+
+class Input(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An artifact that a task finds in its folder, at `path` or under its own name. Without an
+    `attempt` it is the one that counts when it is fetched."""
+
+    task: str
+    name: str
+    path: str = ""
+    attempt: int | None = None
+
+
+def check_inputs(inputs: tuple[Input, ...]) -> None:
+    """Raise `UsageError` unless each can be fetched, to a place of its own."""
+    if len(inputs) > MOST_INPUTS:
+        raise UsageError(
+            f"a task cannot have {len(inputs)} inputs",
+            why=f"there are at most {MOST_INPUTS}",
+            fix="save a folder: it is one artifact",
+        )
+    places: set[str] = set()
+    for one in inputs:
+        place = check_artifact_name(one.path or check_artifact_name(one.name))
+        if not is_task_id(one.task):
+            raise UsageError(
+                f"{one.task!r} is no task that has an input", why="it wants a whole id"
+            )
+        if place in places:
+            raise UsageError(
+                f"two inputs are to be at {place}", fix="--input TASK:NAME:PATH gives it another"
+            )
+        places.add(place)
+
+
+def read_input(word: str) -> tuple[str, str, str]:
+    """The task, the name and the path in `TASK:NAME[:PATH]`. Raises `UsageError`."""
+    selector, _, rest = word.partition(":")
+    name, _, path = rest.partition(":")
+    if not selector or not name:
+        raise UsageError(
+            f"--input {word} names no artifact of a task",
+            why="it wants a task, a colon and the artifact's name, and may have a path behind it",
+            fix=f"--input {selector or '@'}:model.pt",
+        )
+    check_artifact_name(name)
+    return selector, name, check_artifact_name(path) if path else ""
 
 
 def check_artifact_name(name: str) -> str:

@@ -13,6 +13,7 @@ from ...core.ids import is_task_id
 from ...core.ports import BusAway
 from ...core.sdk import artifacts
 from ...core.sdk.client import Client
+from ..caches.artifacts import nearest
 from ..means import Means
 from ..reporting.channel import LoadWords, SaveWords, Words
 from ..reporting.telemetry import Recorder
@@ -73,8 +74,9 @@ class Carrier:
 
     async def _load(self, wanted: LoadWords, file: BinaryIO) -> dict[str, Any]:
         one = await self._find(wanted)
-        depot = artifacts.open_depot(self._means.bus, one.depot)
-        await artifacts.fetch(depot, one, file, self._means.bus.wait)
+        config, bus = self._means.config, self._means.bus
+        near, _ = await nearest(bus, one, config.cache, config.cache_bytes, bus.wait)
+        await artifacts.fetch(artifacts.open_depot(bus, near.depot), near, file, bus.wait)
         return {"name": one.name, "digest": one.digest, "size": one.size, "folder": one.folder}
 
     async def _find(self, wanted: LoadWords) -> Artifact:

@@ -6,6 +6,7 @@ from enum import Enum, auto
 
 from ...core.decide import RETRIABLE, Finish, GiveBack, Holder
 from ...core.errors import (
+    ArtifactFailed,
     CodeFailed,
     ContainerFailed,
     EnvironmentFailed,
@@ -22,6 +23,7 @@ EVIDENCE_LENGTH = 2000
 
 SET_UP_CAUSES = {
     CodeFailed: Cause.SOURCE,
+    ArtifactFailed: Cause.SOURCE,
     EnvironmentFailed: Cause.ENVIRONMENT,
     ContainerFailed: Cause.ENVIRONMENT,
     SecretFailed: Cause.ENVIRONMENT,

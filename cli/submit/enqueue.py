@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
+from ...core.artifacts import read_input
 from ...core.events import Cause
 from ...core.fleet.presence import AgentPresence
 from ...core.fleet.services import unfit
@@ -26,6 +26,7 @@ from ..tasks.recent import remember
 from ..tasks.render import code_text, repo_text
 from .after import after_text, resolve_after, split
 from .gang import gang_warnings
+from .inputs import resolve_inputs
 from .request import make_entry, make_spec
 from .sending import send, with_code
 from .wish import TaskCommand, Wish, make_wish, task_options
@@ -78,7 +79,7 @@ def enqueue(dry_run: bool, quiet: bool, as_json: bool, **options: Any) -> None:
         if dry_run:
             _show_plan(complete, snapshot, as_json)
             return
-        done = call(lambda client: submit(client, complete, snapshot, wish.after))
+        done = call(lambda client: submit(client, complete, snapshot, wish))
     if as_json:
         output.say_json(facts_of(done))
     elif quiet:
@@ -94,15 +95,17 @@ def first_draft(wish: Wish) -> Spec:
     """
     for word in wish.after:
         split(word)
+    for word in wish.input:
+        read_input(word)
     return check_spec(make_spec(wish, make_entry(wish, Path.cwd()), settings().queue))
 
 
-async def submit(
-    client: Client, spec: Spec, snapshot: Snapshot | None, after: Sequence[str] = ()
-) -> Submission:
+async def submit(client: Client, spec: Spec, snapshot: Snapshot | None, wish: Wish) -> Submission:
     """Send the code, enqueue the task, and see who may run it."""
-    if after:
-        spec = check_spec(msgspec.structs.replace(spec, after=await resolve_after(client, after)))
+    if wish.after or wish.input:
+        after = await resolve_after(client, wish.after)
+        inputs = await resolve_inputs(client, wish.input)
+        spec = check_spec(msgspec.structs.replace(spec, after=after, inputs=inputs))
     return await hand_in(client, spec, await send(client, snapshot) if snapshot else None)
 
 

@@ -60,6 +60,7 @@ def spec_facts(spec: Spec) -> dict[str, Any]:
         "gang_rank": spec.gang and spec.gang.rank,
         "project": spec.project,
         "after": spec.after,
+        "inputs": spec.inputs,
         "key": spec.key,
         "parent": spec.parent,
         "user": spec.user,

@@ -23,6 +23,7 @@ from ..selectors import resolve
 from ..session import call
 from ..submit.after import after_text
 from ..submit.gang import gang_facts, member_lines
+from ..submit.inputs import inputs_text
 from .difference import shown
 from .document import masked, seconds_run, task_facts
 from .get import artifact_lines
@@ -129,6 +130,7 @@ def page(task: Task) -> list[str]:
         ("tags", " ".join(spec.tags)),
         ("limits", _limits(task)),
         ("after", after_text(task)),
+        ("inputs", inputs_text(spec.inputs)),
         ("awaited by", ", ".join(task.awaited_by)),
         ("clone of", spec.parent or ""),
         ("key", spec.key or ""),

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from evq.core.artifacts import Input
 from evq.core.decide import SaveArtifact
+from evq.core.handle import find
 from evq.core.sdk import artifacts, carrying
 
 
@@ -94,3 +96,19 @@ async def test_a_file_of_ours_is_not_in_danger(evq: Any, task: str) -> None:
     told = await evq("get", task, "out")
     assert told.status == 1 and "E35" in told.err and "in the way" in told.err
     assert (evq.cwd / task / "out" / "mine").read_text() == "mine"
+
+
+async def test_an_input_is_named_by_its_task(evq: Any, task: str, jetstream_bus: Any) -> None:
+    words = ["--input", "@:out", "--input", f"{task}:best/model.pt:in/m.pt", "train.py"]
+    name = (await evq("enqueue", *words, "--json")).json["task"]
+    spec = (await find(jetstream_bus.log, name)).spec
+    assert spec.inputs == (Input(task, "out"), Input(task, "best/model.pt", "in/m.pt"))
+    told = (await evq("show", name)).out
+    assert f"out of {task}, best/model.pt of {task} at in/m.pt" in told
+
+
+@pytest.mark.parametrize("word", ["model.pt", "@:", ":model.pt", "@:../up", "@:a:/etc/passwd"])
+async def test_what_is_no_input(lone_evq: Any, word: str) -> None:
+    lone_evq.repository()
+    told = await lone_evq("enqueue", "--input", word, "train.py")
+    assert told.status == 2 and told.err.startswith("error[E01]:")

@@ -52,8 +52,23 @@ def test_names(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "/", "/etc/passwd", "..", "a/../b", "./a", "a/", "a//b", "a\\b", "c:", "a\0", "a\nb"]
-    + ["x" * 201, "é" * 100, "\u202emodel"],
+    [
+        "",
+        "/",
+        "/etc/passwd",
+        "..",
+        "a/../b",
+        "./a",
+        "a/",
+        "a//b",
+        "a\\b",
+        "c:",
+        "a\0",
+        "a\nb",
+        "x" * 201,
+        "é" * 100,
+        "\u202emodel",
+    ],
 )
 def test_what_is_no_name(name: str) -> None:
     with pytest.raises(UsageError):
