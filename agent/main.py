@@ -32,10 +32,8 @@ from ..core.errors import Conflict, EvqError, ServerTooOld, Unreachable, report
 from ..core.events import AgentUp
 from ..core.ids import check_name
 from ..core.ports import BusAway
-from ..core.sdk import carrying
-from ..core.sdk import notebook as notebook_sdk
-from ..core.sdk import task as task_sdk
 from ..core.sdk.author import Author, host_name
+from ..core.sdk.installing import install_sdk
 from . import probe
 from .attempts.kept import Kept
 from .attempts.lease import LeaseKeeper
@@ -74,8 +72,6 @@ SAY_AGAIN = 60.0
 
 INTERRUPTED = 130
 
-IN_TASKS = ((task_sdk, "evq"), (carrying, "evq_carrying"), (notebook_sdk, "evq_notebook"))
-
 
 @contextmanager
 def named(config: Config, host: str) -> Iterator[Config]:
@@ -111,16 +107,6 @@ def named(config: Config, host: str) -> Iterator[Config]:
         why=f"{holder} holds {config.state / 'agents' / names[0] / 'lock'}",
         fix="choose another --name, or leave it out",
     )
-
-
-def install_sdk(folder: Path) -> Path:
-    """Make a folder from which tasks import evq's words; see `core.sdk.task`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for module, name in IN_TASKS:
-        partial = folder / f".{name}.{os.getpid()}"
-        shutil.copyfile(str(module.__file__), partial)
-        os.replace(partial, folder / f"{name}.py")
-    return folder
 
 
 def known_passwords(config: Config) -> dict[str, str]:

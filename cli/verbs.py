@@ -35,6 +35,13 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "exec": ("submit.once:execute", "Run a task here and now, as an agent would."),
         "build": ("submit.once:build", "Make a task's environment, to be used again."),
     },
+    "Let it work by itself": {
+        "sweep": ("services.sweep:sweep", "Try many parameters of a task, and find the best."),
+        "schedule": ("services.schedule:schedule", "Enqueue a task when it is due."),
+        "trigger": ("services.trigger:trigger", "Do something whenever an event matches."),
+        "alert": ("services.alert:alert", "Send messages to chats, e-mail and webhooks."),
+        "autoscaler": ("services.autoscaler:autoscaler", "Have machines when tasks wait."),
+    },
     "Fleet": {
         "top": ("top.top:top", "Watch the fleet live: workers, queues, tasks, events."),
         "queues": ("fleet.queues:queues", "The queues, and who serves them."),
@@ -48,6 +55,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "agent": ("fleet.agent:agent", "Run tasks on this machine until told to stop."),
         "projector": ("stack.projector:projector", "Keep the database, and answer questions."),
         "ui": ("stack.ui:ui", "Serve the dashboard."),
+    },
+    "Services": {
+        "pipeline": ("services.pipeline:pipeline", "Steps that wait for each other: run, draw …"),
     },
     "System": {
         "up": ("stack.up:up", "Start all of evq on this machine."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -94,6 +94,7 @@ class Finish(msgspec.Struct, frozen=True):
     usage: Usage | None = None
     launch: Launch | None = None
     final: bool = False
+    outputs: dict[str, Any] = {}
 
 
 class GiveBack(msgspec.Struct, frozen=True):

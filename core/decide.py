@@ -225,6 +225,7 @@ def _finish(task: Task, command: Finish) -> events.Lifecycle:
         evidence=evidence,
         usage=command.usage,
         launch=launch,
+        outputs=command.outputs,
     )
 
 

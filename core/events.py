@@ -8,7 +8,7 @@ clock and meant for people: the order is the stream's sequence.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -150,6 +150,7 @@ class Finished(
     """The attempt ended, and with it the task.
 
     `exit_code` is the command's status, or the negative number of the signal that ended it.
+    `outputs` are the values that the task gave out by name, each anything that JSON can hold.
     """
 
     attempt: int
@@ -159,6 +160,7 @@ class Finished(
     evidence: str = ""
     usage: Usage | None = None
     launch: Launch | None = None
+    outputs: dict[str, Any] = {}
 
 
 class Retry(

@@ -169,7 +169,13 @@ def _finished(task: Task, seq: int, at: int, event: events.Finished) -> Task:
     if past is None:
         return replace(task, seq=seq)
     ended = state.Ended(
-        at, event.outcome, event.attempt, event.cause, event.evidence, event.exit_code
+        at,
+        event.outcome,
+        event.attempt,
+        event.cause,
+        event.evidence,
+        event.exit_code,
+        event.outputs,
     )
     return replace(task, seq=seq, state=ended, past=past, former=None)
 

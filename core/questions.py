@@ -7,6 +7,7 @@ answer is a head alone, which says how far the projector is. The first part of a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -46,6 +47,13 @@ class Sql(msgspec.Struct, frozen=True):
     params: dict[str, Any] = {}
     only_names: bool = False
     moment: Moment | None = None
+
+
+def question_of(text: str, params: Mapping[str, Any], timeout: float = 30.0) -> Named | Sql:
+    """What `text` asks: a query by its name if it begins with `@`, else one in SQL."""
+    if text.startswith("@"):
+        return Named(text[1:], dict(params))
+    return Sql(text, timeout, params=dict(params))
 
 
 class Column(msgspec.Struct, frozen=True):

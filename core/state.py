@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from msgspec.structs import replace
 
@@ -134,7 +136,8 @@ class Running(msgspec.Struct, frozen=True, tag="running"):
 
 
 class Ended(msgspec.Struct, frozen=True, tag="ended"):
-    """It will not run again unless somebody asks. `attempt` is 0 if none ended it."""
+    """It will not run again unless somebody asks. `attempt` is 0 if none ended it; `outputs` are
+    what it gave out by name."""
 
     at: int
     outcome: Outcome
@@ -142,6 +145,7 @@ class Ended(msgspec.Struct, frozen=True, tag="ended"):
     cause: Cause | None
     evidence: str
     exit_code: int | None
+    outputs: dict[str, Any] = {}
 
 
 State = Held | Queued | Claimed | Running | Ended
@@ -220,6 +224,11 @@ class Task(msgspec.Struct, frozen=True):
                 return "running"
             case Ended(outcome=outcome):
                 return outcome.value
+
+    @property
+    def ended(self) -> Ended | None:
+        """How it ended; null if it has not."""
+        return self.state if isinstance(self.state, Ended) else None
 
     @property
     def live(self) -> Attempt | None:

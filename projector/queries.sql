@@ -10,13 +10,14 @@ SELECT task, name, queue, state, enqueued FROM _tasks
 WHERE $user::VARCHAR IS NULL OR "user" = $user
 ORDER BY origin DESC LIMIT least($limit, 10000) OFFSET $offset;
 
--- name: tasks(states=null, queue=null, user=null, ranks=false, limit=100, offset=0)
+-- name: tasks(states=null, queue=null, user=null, parent=null, ranks=false, limit=100, offset=0)
 WITH chosen AS (
     SELECT * FROM tasks
     WHERE ($ranks OR coalesce(gang_rank, 0) = 0)
         AND ($states::VARCHAR[] IS NULL OR list_contains($states, state))
         AND ($queue::VARCHAR IS NULL OR queue = $queue)
         AND ($user::VARCHAR IS NULL OR "user" = $user)
+        AND ($parent::VARCHAR IS NULL OR parent = $parent)
     ORDER BY origin DESC LIMIT least($limit, 10000) OFFSET $offset),
 said AS (
     SELECT task, string_agg(name || '=' || format('{:.4g}', value), ' ' ORDER BY name) AS metrics

@@ -191,6 +191,8 @@ class Attempt:
             if timer:
                 timer.cancel()
             await self._tracking.finish()
+        # The end is kept on disk from here on, and must hold all that the command gave out.
+        self._channel.drain()
         end = endings.of_command(
             self.holder,
             self._launch,
@@ -200,6 +202,7 @@ class Attempt:
             self._recorder.last_error,
             self._confinement.out_of_time,
             self._memory_death(exit.exit_code),
+            self._recorder.outputs,
         )
         end = await self._start_told(end)
         if end and isinstance(spec.entry, Notebook):

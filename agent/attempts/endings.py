@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum, auto
+from typing import Any
 
 from ...core.decide import RETRIABLE, Finish, GiveBack, Holder
 from ...core.errors import (
@@ -52,19 +53,20 @@ def of_command(
     last_error: str,
     out_of_time: str,
     memory_death: str,
+    outputs: dict[str, Any],
 ) -> Finish | GiveBack | None:
     """The end of an attempt whose command ran for `wall` seconds; None if it is not ours to tell.
 
     `ending` is why it was told to end, if it was; `last_error` the last line it wrote to stderr,
     `out_of_time` what is said if its time ran out, `memory_death` what proves that the kernel
-    ended it for want of memory, empty if nothing does.
+    ended it for want of memory, empty if nothing does; `outputs` is what it gave out by name.
     """
     usage = Usage(round(wall, 6), round(exit.cpu_seconds, 6), exit.max_rss_bytes)
 
     def finish(
         outcome: Outcome, code: int | None, cause: Cause | None = None, evidence: str = ""
     ) -> Finish:
-        return Finish(holder, outcome, code, cause, evidence, usage, started)
+        return Finish(holder, outcome, code, cause, evidence, usage, started, outputs=outputs)
 
     code = exit.exit_code
     match ending:

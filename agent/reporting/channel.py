@@ -72,6 +72,7 @@ class Words(msgspec.Struct):
     progress: ProgressWords | None = None
     params: dict[str, str] | None = None
     tags: dict[str, str] | None = None
+    outputs: dict[str, Any] | None = None
     claim: int | None = None
     ask: int | None = None
     file: bool = False
@@ -119,7 +120,14 @@ class Channel:
         self._heard, self._garbled, self._asked = heard, garbled, asked
 
     def detach(self) -> None:
-        """Read what the attempt's processes left in the socket, then listen to nobody.
+        """Read what the attempt's processes left in the socket, then listen to nobody."""
+        self.drain()
+        for speaker in list(self._speakers):
+            self._drop(speaker)
+        self._heard = self._garbled = self._asked = None
+
+    def drain(self) -> None:
+        """Read what the attempt's processes left in the socket.
 
         They are all dead, so that what they said is in the kernel already: nothing to wait for.
         """
@@ -127,8 +135,6 @@ class Channel:
         for speaker in list(self._speakers):
             while speaker in self._speakers and self._read(speaker):
                 pass
-            self._drop(speaker)
-        self._heard = self._garbled = self._asked = None
 
     def _accept(self) -> None:
         while True:

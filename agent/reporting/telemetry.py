@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
+
+import msgspec
 
 from ...core.events import Log, Metric, Progress, Remarks
 from ...core.sdk.author import now
@@ -18,6 +21,7 @@ from .spool import Record
 FLUSH_SECONDS = 0.25
 FLUSH_BYTES = 96 * 1024
 FLUSH_POINTS = 1000
+MOST_OUTPUTS = 64 * 1024
 LETTERS = {"out": "o", "err": "e", "setup": "s", "agent": "a"}
 
 
@@ -52,6 +56,8 @@ class Recorder:
         self._progress: Progress | None = None
         self._params: dict[str, str] = {}
         self._tags: dict[str, str] = {}
+        self.outputs: dict[str, Any] = {}
+        """What the attempt gave out, for the event of its end."""
         self._count = 0
         self._lost_lines = 0
         self._lost_points = 0
@@ -104,10 +110,20 @@ class Recorder:
             text = self.redactor.text
             kept |= {text(name): text(value) for name, value in (said or {}).items()}
             self._bytes += sum(len(name) + len(value) for name, value in (said or {}).items())
+        if words.outputs:
+            self._give_out(words.outputs)
         if len(self._points) >= FLUSH_POINTS or self._bytes > FLUSH_BYTES:
             self.flush()
         else:
             self._arm()
+
+    def _give_out(self, values: dict[str, Any]) -> None:
+        """Keep what the task gave out, as far as the event of its end has room for it."""
+        text = self.redactor.text(msgspec.json.encode(self.outputs | values).decode())
+        if len(text) > MOST_OUTPUTS:
+            self.say(f"outputs were left out: {MOST_OUTPUTS // 1024} KiB are the most for a task")
+            return
+        self.outputs = msgspec.json.decode(text)
 
     def garbled(self, why: str) -> None:
         """Tell the reader of the log that the task said something unreadable."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from ...core import units
 from ...core.errors import UsageError
 from ...core.queries import query_name
-from ...core.questions import Named, Sql
+from ...core.questions import Named, Sql, question_of
 from ..completion import complete_query
 from ..options import as_of_option, json_option
 from ..session import call
@@ -121,7 +121,7 @@ def sql(
         return saved.describe(text, as_json)
     if save:
         return saved.save(save, text, params, about=about, chart=plot or "", replace=replace)
-    question = _question(text, units.seconds(timeout), params)
+    question = question_of(text, params, units.seconds(timeout))
     if local and as_of:
         raise UsageError("an export is of one moment", fix="take --as-of or --local out")
     if plot and not local:
@@ -173,12 +173,6 @@ def _parameters(words: Sequence[str]) -> dict[str, str]:
             )
         found[name.replace("-", "_")] = value
     return found
-
-
-def _question(text: str, timeout: float, params: Mapping[str, Any]) -> Named | Sql:
-    if text.startswith("@"):
-        return Named(text[1:], dict(params))
-    return Sql(text, timeout, params=dict(params))
 
 
 async def _ask(client: Client, question: Named | Sql, printer: Printer) -> None:

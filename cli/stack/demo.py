@@ -133,9 +133,9 @@ async def _show(store: Path) -> None:
 
 async def _enqueue(client: Client) -> dict[str, str]:
     """Enqueue the grid; the tasks' names by their ids."""
+    from ...core.sdk.sending import send
     from ...core.sdk.snapshot import take
     from ...core.spec import Script, Spec
-    from ..submit.sending import send
 
     specs = []
     with _script_alone() as script, take(script.parent, script) as snapshot:

@@ -12,8 +12,7 @@ from msgspec.structs import replace
 
 from ...core import arguments, parameters, units
 from ...core.errors import UsageError
-from ...core.sdk.author import host_name, user_name
-from ...core.sdk.request import default_name
+from ...core.sdk import cloning
 from ...core.spec import (
     Command,
     Container,
@@ -233,7 +232,7 @@ async def _clone(
     client: Client, selector: str, wish: Wish, dry_run: bool
 ) -> tuple[Plan, Submission | None]:
     source = await client.get(await resolve(client, selector))
-    spec = replace(source.spec, parent=source.id, gang=None)
+    spec = cloning.twin(source.id, source.spec)
     if wish.after:
         words = [] if wish.after == (NONE,) else wish.after
         spec = replace(spec, after=await resolve_after(client, words))
@@ -245,24 +244,16 @@ async def _clone(
 
 
 def changed(spec: Spec, wish: Wish) -> Spec:
-    """`spec` with what was given put in; a name that was made from the rest is made anew.
-
-    An idempotency key is not taken over: it belongs to one task. Raises `UsageError`.
-    """
-    was_made = spec.name == default_name(spec.entry, spec.params)
-    spec = replace(spec, entry=other_entry(spec.entry, wish))
-    spec = parameters.override(spec, pairs(wish.set, "--set"), force=wish.force)
-    for word in wish.add:
-        spec = parameters.add(spec, word)
-    spec = replace(
+    """`spec` with what was given put in. Raises `UsageError`."""
+    spec = cloning.changed(
         spec,
-        variables=_without(spec.variables, wish.unsetenv) | variables(wish.setenv),
-        key=None,
-        user=user_name(),
-        host=host_name(),
+        entry=other_entry(spec.entry, wish),
+        params=pairs(wish.set, "--set"),
+        add=wish.add,
+        force=wish.force,
     )
-    if was_made:
-        spec = replace(spec, name=default_name(spec.entry, spec.params))
+    kept = _without(spec.variables, wish.unsetenv)
+    spec = replace(spec, variables=kept | variables(wish.setenv))
     given = {option: value for option, value in wish.given.items() if value not in (None, ())}
     bounds = {name: LIMITS[name](given.pop(name)) for name in LIMITS if name in given}
     if bounds:

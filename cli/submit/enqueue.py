@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from ...core.fleet.presence import AgentPresence
 from ...core.fleet.services import unfit
 from ...core.ports import BusAway
 from ...core.queueing.queues import QueueState
+from ...core.sdk.sending import send, with_code
 from ...core.sdk.snapshot import Snapshot
 from ...core.spec import Spec, argv_text, check_spec
 from ...core.state import Ended, Task
@@ -28,7 +30,6 @@ from .after import after_text, resolve_after, split
 from .gang import gang_warnings
 from .inputs import resolve_inputs
 from .request import make_entry, make_spec
-from .sending import send, with_code
 from .wish import TaskCommand, Wish, make_wish, task_options
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def enqueue(dry_run: bool, quiet: bool, as_json: bool, **options: Any) -> None:
     warm_up()
     wish = make_wish(options)
     spec = first_draft(wish)
-    with with_code(spec, wish, Path.cwd()) as (complete, snapshot):
+    with code_of(spec, wish) as (complete, snapshot):
         if dry_run:
             _show_plan(complete, snapshot, as_json)
             return
@@ -98,6 +99,11 @@ def first_draft(wish: Wish) -> Spec:
     for word in wish.input:
         read_input(word)
     return check_spec(make_spec(wish, make_entry(wish, Path.cwd()), settings().queue))
+
+
+def code_of(spec: Spec, wish: Wish) -> AbstractContextManager[tuple[Spec, Snapshot | None]]:
+    """`spec` with the code of this folder, and the snapshot as long as the block lasts."""
+    return with_code(spec, Path.cwd(), include=wish.include, code=not wish.no_code)
 
 
 async def submit(client: Client, spec: Spec, snapshot: Snapshot | None, wish: Wish) -> Submission:

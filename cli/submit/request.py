@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import posixpath
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from ...core import parameters, units
+from ...core import units
 from ...core.errors import UsageError
 from ...core.sdk.author import host_name, user_name
-from ...core.sdk.request import default_name
+from ...core.sdk.request import check_script, default_name, script_entry, with_parameters
 from ...core.spec import (
     Command,
     Container,
@@ -21,9 +19,7 @@ from ...core.spec import (
     Inline,
     Limits,
     Module,
-    Notebook,
     Repo,
-    Script,
     Spec,
 )
 from .wish import Wish
@@ -49,22 +45,10 @@ def make_entry(wish: Wish, cwd: Path) -> Entry:
         return Command(wish.rest)
     script, *others = wish.script
     if not wish.repo:
-        _check_script(script, others, cwd)
+        check_script(script, others, cwd)
     if others:
         raise _stray(others[0], script, others)
-    if script.endswith(".ipynb"):
-        return _notebook(script, wish.rest)
-    return Script(script, wish.rest or ())
-
-
-def _notebook(path: str, rest: tuple[str, ...] | None) -> Notebook:
-    if rest:
-        raise UsageError(
-            f"{path} takes no arguments",
-            why="a notebook has no command line; it has parameters",
-            fix=f"evq enqueue {path} --set lr=0.1",
-        )
-    return Notebook(path)
+    return script_entry(script, wish.rest or ())
 
 
 def _remote(wish: Wish) -> Repo | None:
@@ -86,33 +70,6 @@ def _stray(word: str, after: str, words: Sequence[str]) -> UsageError:
         f"{word!r} stands where only evq's own options may",
         why=f"arguments for {after} go after --",
         fix=f"evq enqueue {after} -- {' '.join(words)}",
-    )
-
-
-def _check_script(script: str, others: Sequence[str], cwd: Path) -> None:
-    path = cwd / script
-    if path.is_file():
-        return
-    if path.is_dir():
-        raise UsageError(
-            f"{script} is a folder, not a script",
-            why="a package is run as a module",
-            fix=f"evq enqueue -m {script.strip('/').replace('/', '.')}",
-        )
-    if shutil.which(script):
-        raise UsageError(
-            f"there is no file {script} here",
-            why=f"{script} is a program; a command goes after --",
-            fix=f"evq enqueue -- {' '.join([script, *others])}",
-        )
-    import difflib
-
-    beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, beside, n=1)
-    raise UsageError(
-        f"there is no file {script} here" + (f"; did you mean {near[0]!r}?" if near else ""),
-        why=f"looked in {path.parent}",
-        fix=f"evq enqueue {posixpath.join(posixpath.dirname(script), near[0])}" if near else "ls",
     )
 
 
@@ -150,21 +107,10 @@ def make_spec(wish: Wish, entry: Entry, queue: str) -> Spec:
         user=user_name(),
         host=host_name(),
     )
-    spec = _with_parameters(spec, wish)
+    spec = with_parameters(spec, pairs(wish.set, "--set"), force=wish.force)
     name = wish.name or default_name(spec.entry, spec.params)
     priority = spec.priority if wish.priority is None else wish.priority
     return msgspec.structs.replace(spec, name=name, priority=priority)
-
-
-def _with_parameters(spec: Spec, wish: Wish) -> Spec:
-    """`spec` with what `--set` says: in the place of what is on the command line or in the
-    environment already, else as a parameter of evq's own."""
-    for name, text in pairs(wish.set, "--set").items():
-        if parameters.knows(spec, name):
-            spec = parameters.override(spec, {name: text}, force=wish.force)
-        else:
-            spec = msgspec.structs.replace(spec, params=spec.params | {name: text})
-    return spec
 
 
 def make_container(wish: Wish) -> Container | None:

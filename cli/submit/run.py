@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from contextlib import aclosing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,6 +26,7 @@ from ..tasks.remedy import failed
 from ..tasks.render import colored, end_text, marked, span
 from ..tasks.statusline import StatusLine
 from .enqueue import (
+    code_of,
     first_draft,
     submit,
     summary,
@@ -36,7 +36,6 @@ from .enqueue import (
     warn_of_service,
 )
 from .gang import follow_members, member_lines, rank_label
-from .sending import with_code
 from .wish import TaskCommand, Wish, make_wish, task_options
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def run(**options: Any) -> None:
     wish = make_wish(options)
     enqueued: list[str] = []
     try:
-        with with_code(first_draft(wish), wish, Path.cwd()) as (spec, snapshot):
+        with code_of(first_draft(wish), wish) as (spec, snapshot):
             task = call(lambda client: _run(client, spec, snapshot, wish, enqueued))
     except KeyboardInterrupt:
         if enqueued:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,9 @@ from msgspec.structs import replace
 
 from ...core.errors import NotFound, UsageError
 from ...core.events import Log
-from ...core.sdk.following import Happened, Item, Said, follow, newborn, speaker, telemetry_of
+from ...core.sdk.following import Happened, Item, Said, follow, newborn
+from ...core.sdk.lines import STREAMS, Line, last_number, lines_of, stored_lines
 from ...core.state import Attempt, Ended, Task
-from ...core.wire import decode_telemetry
 from .. import output
 from ..completion import complete_task
 from ..failure import INTERRUPTED
@@ -31,18 +31,6 @@ if TYPE_CHECKING:
     from ...core.sdk.client import Client
 
 LATELY = 1000
-
-STREAMS = {"o": "stdout", "e": "stderr", "s": "setup", "a": "agent"}
-
-
-class Line(msgspec.Struct, frozen=True):
-    """One line of an attempt's log."""
-
-    attempt: int
-    number: int
-    at: int
-    stream: str
-    text: str
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -178,11 +166,6 @@ async def _logs_of_all(
         print(shown[rank].text(line))
 
 
-def last_number(task: Task) -> int:
-    """The number of the task's last attempt; 1 before there is one."""
-    return task.attempts[-1].number if task.attempts else 1
-
-
 async def _logs_of_one(
     client: Client, task: Task, wanted: Wanted, tail: int | None, following: bool
 ) -> None:
@@ -239,30 +222,10 @@ async def last_lines(client: Client, task: Task, count: int) -> list[str]:
 async def _stored_lines(
     client: Client, task: Task, wanted: Wanted, lately: int | None = None
 ) -> AsyncIterator[Line]:
-    """The lines that are there now, in order; with `lately` those of the last so many records
-    that the stream had when the task wrote its last one."""
-    pattern = telemetry_of(task)
-    newest = await client.bus.telemetry.last(pattern)
-    if newest is None:
-        return
-    start = 1 if lately is None else max(1, newest.seq - lately)
-    async with client.bus.telemetry.follow(start, [pattern]) as batches:
-        async for batch in batches:
-            for stored in batch:
-                record = decode_telemetry(stored.data)
-                if isinstance(record, Log) and (attempt := speaker(task, record)):
-                    for line in lines_of(record):
-                        if wanted.takes(line, attempt):
-                            yield line
-            if batch[-1].seq >= newest.seq:
-                return
-
-
-def lines_of(record: Log) -> Iterator[Line]:
-    """The lines of a record, one by one."""
-    columns = zip(record.at, record.stream, record.text, strict=True)
-    for number, (at, stream, text) in enumerate(columns, record.first):
-        yield Line(record.attempt, number, at, stream, text)
+    """Those that are there now, of what is asked for."""
+    async for attempt, line in stored_lines(client, task, lately):
+        if wanted.takes(line, attempt):
+            yield line
 
 
 async def _follow(client: Client, task: Task, wanted: Wanted, first: int, tail: int | None) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...core.questions import Named
 from ...core.sdk.author import user_name
 from .. import output
-from ..completion import complete_queue
+from ..completion import complete_queue, complete_task
 from ..options import as_of_option, json_option
 from ..output import Column
+from ..selectors import resolve
 from ..session import call
 from .render import age, colored, end_text, marked, span, timestamp
 
@@ -42,6 +42,12 @@ Row = Mapping[str, Any]
 )
 @click.option("--mine", is_flag=True, help="Only tasks that you enqueued.")
 @click.option(
+    "--parent",
+    metavar="TASK",
+    shell_complete=complete_task,
+    help="Only tasks that this one enqueued, or that were cloned from it.",
+)
+@click.option(
     "-n", "limit", type=click.IntRange(min=1), default=LIMIT, metavar="N", help="At most N.  [20]"
 )
 @click.option("--all", "everything", is_flag=True, help="All there are.")
@@ -52,6 +58,7 @@ def ls(
     states: tuple[str, ...],
     queue: str | None,
     mine: bool,
+    parent: str | None,
     limit: int,
     everything: bool,
     ranks: bool,
@@ -72,7 +79,7 @@ def ls(
     params |= {"queue": queue} if queue else {}
     params |= {"user": user_name()} if mine else {}
     params |= {"ranks": True} if ranks else {}
-    rows = call(lambda client: _rows(client, Named("tasks", params)), as_of=as_of)
+    rows = call(lambda client: _rows(client, params, parent), as_of=as_of)
     if as_json:
         output.say_json(rows)
     elif rows:
@@ -81,11 +88,15 @@ def ls(
             output.note(output.dim(f"the newest {limit}; evq ls --all shows all there are"))
     else:
         none = "there was no task then" if as_of else "no task yet"
-        output.note("no task is like that" if params.keys() - {"limit"} else none)
+        output.note("no task is like that" if parent or params.keys() - {"limit"} else none)
 
 
-async def _rows(client: Client, question: Named) -> list[dict[str, Any]]:
-    return [row async for row in client.rows(question)]
+async def _rows(
+    client: Client, params: Mapping[str, Any], parent: str | None
+) -> list[dict[str, Any]]:
+    if parent:
+        params = {**params, "parent": await resolve(client, parent)}
+    return await client.tasks(**params)
 
 
 def _ranks(row: Row, apart: bool) -> str:
@@ -95,7 +106,7 @@ def _ranks(row: Row, apart: bool) -> str:
     return f" [{row['gang_rank']}]" if apart else f" ×{row['nodes']}"
 
 
-def _print(rows: list[dict[str, Any]], ranks: bool) -> None:
+def _print(rows: Sequence[Row], ranks: bool) -> None:
     columns = [
         Column("TASK", style=output.bold),
         Column("STATE", style=colored),

@@ -132,7 +132,7 @@ def page(task: Task) -> list[str]:
         ("after", after_text(task)),
         ("inputs", inputs_text(spec.inputs)),
         ("awaited by", ", ".join(task.awaited_by)),
-        ("clone of", spec.parent or ""),
+        ("parent", spec.parent or ""),
         ("key", spec.key or ""),
     ):
         if text:

@@ -9,9 +9,8 @@ import click
 
 from ...core import units
 from ...core.gangs.gang import decisive
-from ...core.handle import absorb, load_gang
+from ...core.sdk.ending import load_gangs, until_ended
 from ...core.state import Ended, Task
-from ...core.subjects import lifecycle
 from .. import output
 from ..completion import complete_task
 from ..options import json_option
@@ -22,6 +21,7 @@ from .document import brief_facts, exit_status
 
 if TYPE_CHECKING:
     from ...core.sdk.client import Client
+    from ...core.sdk.ending import Gangs
 
 NOT_YET = 75
 """sysexits' "try again": the tasks have not ended in the time that was given."""
@@ -57,51 +57,18 @@ def wait(tasks: tuple[str, ...], timeout: str | None, as_json: bool) -> None:
 
 async def _wait(
     client: Client, selectors: tuple[str, ...], patience: float | None, tell: bool
-) -> list[list[Task]]:
+) -> Gangs:
     """The tasks, each with the others of its gang, when all have ended, or as they are when the
     time is over."""
-    named = [await client.get(one) for one in await resolve_all(client, selectors)]
-    found = [await load_gang(client.bus.log, one) for one in named]
-    gangs = list({members[0].id: members for members in found}.values())
+    gangs = await load_gangs(client, await resolve_all(client, selectors))
     try:
         async with asyncio.timeout(patience):
-            await _watch(client, gangs, tell)
+            await until_ended(client, gangs, tell=_say if tell else lambda task: None)
     except TimeoutError:
         pass
     return gangs
 
 
-async def _watch(client: Client, gangs: list[list[Task]], tell: bool) -> None:
-    """Fold what happens to the tasks until all have ended. A member of a gang that has ended may
-    run again as long as another has not."""
-    waiting = {members[0].id: members for members in gangs if not _over(members, tell)}
-    if not waiting:
-        return
-    tasks = [one for members in waiting.values() for one in members]
-    places = {
-        one.id: (first, rank)
-        for first, members in waiting.items()
-        for rank, one in enumerate(members)
-    }
-    start = min(max(one.seq, one.origin) for one in tasks) + 1
-    filters = [lifecycle(one.spec.queue, one.id) for one in tasks]
-    async with client.bus.log.follow(start, filters) as batches:
-        async for batch in batches:
-            for stored in batch:
-                first, rank = places[stored.subject.rpartition(".")[2]]
-                members = waiting.get(first)
-                if members and stored.seq > members[rank].seq:
-                    members[rank] = absorb(members[rank], stored)
-                    if _over(members, tell):
-                        del waiting[first]
-            if not waiting:
-                return
-
-
-def _over(members: list[Task], tell: bool) -> bool:
-    """Whether all of them have ended; if so, say how."""
-    over = all(isinstance(one.state, Ended) for one in members)
-    if over and tell:
-        for line in ending(decisive(members)):
-            output.say(line)
-    return over
+def _say(task: Task) -> None:
+    for line in ending(task):
+        output.say(line)

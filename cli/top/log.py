@@ -16,7 +16,7 @@ from ...core.errors import EvqError
 from ...core.events import Log
 from ...core.ports import BusAway
 from ...core.sdk.following import Happened, follow, newborn
-from ..tasks.logs import Line, lines_of
+from ...core.sdk.lines import Line, lines_of
 from .pages import BACK, Page
 from .text import colored_line
 

@@ -7,9 +7,10 @@ async with evq.connect() as client:
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import msgspec
 
@@ -20,24 +21,33 @@ from ..decide import Abort, Dequeue, Move, Requeue
 from ..errors import ProjectorAway
 from ..events import AgentOrder
 from ..fleet.presence import AgentPresence, decode_presence
+from ..fleet.services import QUEUE as SERVICES
 from ..handle import find, handle, load_queue, load_queues, tell_holders
 from ..ids import check_name
 from ..ports import BusAway, Entry
-from ..questions import Head, Named, Sql
+from ..questions import Head, Named, Sql, question_of
 from ..queueing.granting import Tally, load_tally
 from ..queueing.permits import Permits
 from ..queueing.queues import QueueEvent, QueueState
-from ..spec import Spec
+from ..spec import Code, Spec
 from ..state import Task
 from ..subjects import LIFECYCLE_SUBJECTS, TELEMETRY_SUBJECTS
-from . import artifacts
+from . import artifacts, services
 from .asking import answer, resolve
 from .author import Author
+from .cloning import clone
+from .ending import wait
 from .enqueueing import Enqueuer, Receipt
 from .levels import append
 from .limiting import limit_queue
+from .lines import Line, lines
+from .measured import metrics
+from .moving import Outcome, Where, move
 from .queue_changes import change_queue
+from .request import Options, Runnable
 from .requeueing import put_in_line
+from .services import Service
+from .submitting import submit
 from .watch import Measured, Seen, watch, watch_metrics
 
 POSITION_SECONDS = 2.0
@@ -63,6 +73,37 @@ class Client:
     async def enqueue_many(self, specs: Sequence[Spec]) -> list[Receipt]:
         """Enqueue many tasks in a few atomic batches; keys are not allowed here."""
         return await self.enqueuer.enqueue_many(specs)
+
+    async def submit(
+        self,
+        what: Runnable,
+        args: Sequence[object] = (),
+        *,
+        folder: str | os.PathLike[str] = ".",
+        params: Mapping[str, object] | None = None,
+        include: Sequence[str] = (),
+        code: bool = True,
+        **options: Unpack[Options],
+    ) -> Receipt:
+        """Enqueue a task with the code of `folder`, exactly as `evq enqueue` sends it.
+
+        `what` is the path of a script or notebook and `args` its arguments; or the words of a
+        command; or a `Spec`, or an entry of one. `params` are what `--set` sets, `include` files
+        that are sent although they are ignored or look secret; without `code` none is sent. The
+        `options` are fields of `Spec`.
+
+        Raises `UsageError`, and `SnapshotRefused` for a file that must not be sent.
+        """
+        return await submit(
+            self,
+            what,
+            args,
+            folder=Path(folder),
+            params=params or {},
+            include=include,
+            code=code,
+            options=options,
+        )
 
     async def agents(self) -> list[AgentPresence]:
         """The agents that are there now. Of one that was killed and started again both runs are
@@ -96,22 +137,107 @@ class Client:
         """The task with this whole id, folded from the log as of now."""
         return await find(self.bus.log, task)
 
-    async def abort(self, task: str, reason: str) -> Task:
+    async def tasks(
+        self,
+        *,
+        states: Sequence[str] | None = None,
+        queue: str | None = None,
+        user: str | None = None,
+        parent: str | None = None,
+        ranks: bool = False,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[dict[str, Any]]:
+        """Tasks as `evq ls --json` lists them, the newest first: a dict for each, by its columns.
+
+        A gang is one of them, unless `ranks` is true. Raises `ProjectorAway`.
+        """
+        params: dict[str, Any] = {"states": states, "queue": queue, "user": user, "parent": parent}
+        params |= {"ranks": ranks, "offset": offset}
+        asked = {name: value for name, value in params.items() if value} | {"limit": limit}
+        return [row async for row in self.rows(Named("tasks", asked))]
+
+    async def wait(
+        self, *tasks: str, timeout: float | None = None, first: bool = False
+    ) -> list[Task]:
+        """Wait until the tasks with these whole ids have ended, and return them, each once; of a
+        gang the member whose end is that of all.
+
+        With `first`, wait until one has, and return those that have. Raises `NotFound`, and
+        `TimeoutError` after `timeout` seconds; the tasks go on then.
+        """
+        return await wait(self, tasks, timeout, first)
+
+    async def logs(
+        self, task: str, *, attempt: int | None = None, setup: bool = False, follow: bool = False
+    ) -> AsyncGenerator[Line, None]:
+        """The lines that a task wrote: those of its last attempt, or of the one with this number.
+
+        With `setup` also what setting up wrote, and what the agent says. With `follow` they go on
+        as they come until the task has ended, over all further attempts. Raises `NotFound`.
+        """
+        known = await self.get(task)
+        async with aclosing(lines(self, known, attempt, setup=setup, follow=follow)) as found:
+            async for line in found:
+                yield line
+
+    async def metrics(self, task: str, *names: str) -> dict[str, dict[str, list[Any]]]:
+        """A task's metrics, or those of these names: by name, the columns `attempt`, `step` (null
+        where none was given), `at` (microseconds since 1970) and `value`, in order of time.
+
+        Raises `ProjectorAway`.
+        """
+        return await metrics(self, task, names)
+
+    async def abort(self, task: str, reason: str = "") -> Task:
         """End a task: at once if it waits, by a word to its agent if it runs. A gang ends whole."""
         written = await handle(self.bus.log, self.author, await self.get(task), Abort(reason))
         await tell_holders(self.bus.calls, (written.task, *written.others))
         return written.task
 
-    async def retry(self, task: str, reason: str) -> Task:
+    async def retry(self, task: str, reason: str = "") -> Task:
         """Put a task that has ended back into its queue, with fresh budgets; a gang whole."""
         return await put_in_line(self.bus, self.author, await self.get(task), Requeue(reason))
 
-    async def move(self, task: str, move: Move) -> Task:
-        """Let a task that waits stand elsewhere."""
+    async def clone(
+        self,
+        task: str,
+        params: Mapping[str, object] | None = None,
+        *,
+        add: Mapping[str, object] | None = None,
+        force: bool = False,
+        **options: Unpack[Options],
+    ) -> Receipt:
+        """Enqueue a task once more as one of its own: the same code, with changes.
+
+        `params` are other values of parameters that it has, `add` are new ones, and `force` lets a
+        value have another type. The `options` are fields of `Spec`. Raises `NotFound` and
+        `UsageError`.
+        """
+        return await clone(self, task, params or {}, add or {}, force=force, options=options)
+
+    async def move(
+        self,
+        task: str,
+        where: Where | None = None,
+        *,
+        queue: str | None = None,
+        priority: int | None = None,
+        reason: str = "",
+    ) -> Outcome:
+        """Let a task that waits stand elsewhere: `Front()`, `Back()`, `Step(by)`, `Before(task)`;
+        without any at the end of its priority, as where it goes to another queue or priority.
+
+        Raises `Conflict` if it does not wait, `ProjectorAway` if nobody knows who stands where.
+        """
+        return await move(self, task, where, queue, priority, reason)
+
+    async def put(self, task: str, move: Move) -> Task:
+        """Give a task that waits this very place."""
         check_name(move.queue, "queue")
         return await put_in_line(self.bus, self.author, await self.get(task), move)
 
-    async def dequeue(self, task: str, reason: str) -> Task:
+    async def dequeue(self, task: str, reason: str = "") -> Task:
         """Take a task that waits out of its queue; it is what it was before."""
         known = await self.get(task)
         return (await handle(self.bus.log, self.author, known, Dequeue(reason))).task
@@ -172,11 +298,50 @@ class Client:
         wanted = Permits(queue=queue, reason=reason, most=most, per_user=per_user)
         return await limit_queue(self, wanted)
 
+    # --- services -----------------------------------------------------------------------------
+
+    async def start_service(
+        self,
+        kind: str,
+        name: str,
+        *,
+        code: Code | None = None,
+        params: Mapping[str, str] | None = None,
+        queue: str = SERVICES,
+    ) -> Service:
+        """Let the controller of a service run, unless it does already, as a task of a queue.
+
+        `code` is what it finds in its folder, if it runs code of its user's.
+        """
+        return await services.start_service(self, kind, name, code=code, params=params, queue=queue)
+
+    async def stop_service(self, kind: str, name: str, reason: str = "") -> Service:
+        """End the controller of a service; what it has decided stays. Raises `NotFound`."""
+        return await services.stop_service(self, kind, name, reason)
+
+    async def service(self, kind: str, name: str) -> Service:
+        """A service that was started, and the task of its last start. Raises `NotFound`."""
+        return await services.service(self, kind, name)
+
+    async def services(self, kind: str) -> list[Service]:
+        """The services of a kind that were ever started."""
+        return await services.services(self, kind)
+
     # --- questions ----------------------------------------------------------------------------
 
     def answer(self, question: Named | Sql) -> AsyncGenerator[Head | list[list[Any]], None]:
         """A projector's answer: a head, then lists of rows."""
         return answer(self.bus.calls, question)
+
+    async def sql(
+        self, query: str, params: Mapping[str, Any] | None = None, *, timeout: float = 30.0
+    ) -> list[dict[str, Any]]:
+        """The rows of a query in SQL, or of one that has a name (`@gpu-hours`), a dict for each.
+
+        `params` are the values of `$NAME` in it; `timeout` is in seconds. `rows` gives them one by
+        one. Raises `QueryFailed` and `ProjectorAway`.
+        """
+        return [row async for row in self.rows(question_of(query, params or {}, timeout))]
 
     # --- what happens -------------------------------------------------------------------------
 

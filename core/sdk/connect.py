@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -64,6 +65,12 @@ async def open_client(
 
 def login_of(known: Settings) -> Login:
     """How to reach the server that the settings name. Raises `Unreachable` if they name none."""
+    if known.server is None and os.environ.get("EVQ_TASK_ID"):
+        raise Unreachable(
+            "this task knows no NATS server",
+            why="it did not ask for a login to the server",
+            fix="evq enqueue --client …",
+        )
     if known.server is None:
         raise Unreachable(
             "no NATS server is known",

@@ -22,7 +22,7 @@ from ..subjects import Level
 from .author import Author, host_name, new_task_id, user_name
 from .awaiting import whole_gangs, words_for
 from .levels import append, ensure
-from .request import default_name
+from .request import default_name, well_formed
 
 BATCH = 500
 FAIR_SECONDS = 2.0
@@ -45,7 +45,7 @@ class Enqueuer:
         self.author = author
         self.queue = "default"
         """Where tasks go that name no queue."""
-        self.inside = os.environ.get("EVQ_TASK") or None
+        self.inside = os.environ.get("EVQ_TASK_ID") or None
         """The task that this program runs in: the parent of those that it enqueues."""
         self._fair: dict[str, tuple[float, bool]] = {}
         """By queue, until when it is known whether it is fair."""
@@ -55,7 +55,7 @@ class Enqueuer:
 
         One for several nodes is a gang: the receipt is that of its rank 0, which stands for all.
         """
-        spec = await self._shared(check_spec(self._complete(spec)))
+        spec = await self._shared(check_spec(self.complete(spec)))
         task = task_id_for_key(spec.key) if spec.key else new_task_id()
         level = Level.of(spec)
         await ensure(self.bus, level)
@@ -86,7 +86,7 @@ class Enqueuer:
             raise UsageError("a batch of tasks cannot carry idempotency keys")
         if any(spec.nodes > 1 for spec in specs):
             raise UsageError("a gang is enqueued on its own", fix="enqueue it by `enqueue`")
-        wanted = [await self._shared(check_spec(self._complete(spec))) for spec in specs]
+        wanted = [await self._shared(check_spec(self.complete(spec))) for spec in specs]
         for level in {Level.of(spec) for spec in wanted}:
             await ensure(self.bus, level)
         receipts: list[Receipt] = []
@@ -140,8 +140,12 @@ class Enqueuer:
             )
         return Entry(subjects.hint(level, task), data, f"enqueue-{task}", expect=0)
 
-    def _complete(self, spec: Spec) -> Spec:
-        """The spec with what it leaves to the one who enqueues it."""
+    def complete(self, spec: Spec) -> Spec:
+        """The spec with what it leaves to the one who enqueues it.
+
+        Raises `UsageError` for a value of another type than its field.
+        """
+        spec = well_formed(spec)
         return replace(
             spec,
             name=spec.name or default_name(spec.entry, spec.params),

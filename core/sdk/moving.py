@@ -7,7 +7,7 @@ log gets. Somebody who moves others at the same moment changes who stands around
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,7 +16,9 @@ from ..errors import EvqError, NotFound, ProjectorAway, UsageError
 from ..questions import Named
 from ..queueing.line import Standing, spots_between
 from ..state import Task
-from .client import Client
+
+if TYPE_CHECKING:
+    from .client import Client
 
 ROOM = 16
 """Tasks ahead that are moved, too, where no number is left between two ranks."""
@@ -74,6 +76,21 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     after: Position | None = None
     follower: str | None = None
     error: EvqError | None = None
+
+
+async def move(
+    client: Client,
+    task: str,
+    where: Where | None,
+    queue: str | None,
+    priority: int | None,
+    reason: str,
+) -> Outcome:
+    """See `Client.move`."""
+    (outcome,) = await Mover(client, reason, queue, priority).move([task], where or End())
+    if outcome.error:
+        raise outcome.error
+    return outcome
 
 
 class Mover:
@@ -201,7 +218,7 @@ class Mover:
                 place = (await self._client.get(task)).place
                 priority = place.priority if self._priority is None else self._priority
                 move = Move(self._queue or place.queue, priority, None, self._reason)
-            return Outcome(task=task, now=await self._client.move(task, move))
+            return Outcome(task=task, now=await self._client.put(task, move))
         except EvqError as error:
             return Outcome(task=task, error=error)
 

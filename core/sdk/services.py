@@ -7,8 +7,8 @@ two who start it at once have started one, and it can be started again once it h
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -52,11 +52,13 @@ async def start_service(
     *,
     code: Code | None = None,
     params: Mapping[str, str] | None = None,
+    secrets: Sequence[str] = (),
     queue: str = QUEUE,
 ) -> Service:
     """Let the controller of a service run, unless it does already.
 
-    `code` is what it finds in its folder, if it runs code of its user's. A controller that ends
+    `code` is what it finds in its folder, if it runs code of its user's; `secrets` are names as in
+    `Spec.secrets`. A controller that ends
     with an exit status of its own other than 0 is started again, after 1 s, 2 s, 4 s … up to a
     minute; so is one whose agent was lost. One that ends with 0 has ended.
     """
@@ -72,12 +74,12 @@ async def start_service(
         code=code,
         manager="agent",
         params=dict(params or {}),
+        secrets=tuple(secrets),
         client=True,
         retries=MANY,
         losses=MANY,
         keep=0.0,
         key=_key(kind, name, number + 1),
-        parent=os.environ.get("EVQ_TASK_ID"),
         user=user_name(),
         host=host_name(),
     )
@@ -132,3 +134,24 @@ async def _last(client: Client, kind: str, name: str) -> tuple[int, Task | None]
         if not await client.bus.log.history(subjects.any_hint(task)):
             return number, last
         number, last = number + 1, await client.get(task)
+
+
+async def ended(client: Client, known: Service, reason: str, patience: float = 10.0) -> Service:
+    """A service that was told to end, when it has; who does not within `patience` seconds is
+    stopped."""
+    try:
+        async with asyncio.timeout(patience):
+            return await _over(client, known)
+    except TimeoutError:
+        await client.abort(known.task.id, reason)
+        return await _over(client, known)
+
+
+async def _over(client: Client, known: Service) -> Service:
+    subject = subjects.lifecycle(known.task.spec.queue, known.task.id)
+    async with client.bus.log.follow(known.task.seq, [subject]) as batches:
+        async for _ in batches:
+            task = await client.get(known.task.id)
+            if isinstance(task.state, Ended):
+                return Service(known.kind, known.name, task)
+    raise AssertionError("following a stream has no end")

@@ -14,6 +14,7 @@ lines of JSON to the Unix socket named by `EVQ_SOCKET`:
 
     {"metrics": {"loss": 0.1}, "step": 3}
     {"progress": {"done": 3, "total": 100, "text": "epoch 1"}}
+    {"outputs": {"best": 0.97, "classes": ["cat", "dog"]}}
 
 `carrying.py` tells how files go there.
 """
@@ -37,6 +38,7 @@ else:
 
 _Number = TypeVar("_Number", int, float)
 
+_MOST_OUTPUT = 32 * 1024  # bytes of JSON
 _PATIENCE = 5.0  # seconds that a stalled agent may hold the task up before lines are dropped
 
 
@@ -139,6 +141,19 @@ def load(
         raise kind(report(error)) from error
 
 
+def output(**values: Any) -> None:
+    """Give values out by name, for whoever comes after: a step of a pipeline, or a program.
+
+    A value is anything that JSON can hold; of two with one name the later counts. They become part
+    of the event of the task's end. Raises TypeError or ValueError for a value that JSON cannot
+    hold, and ValueError for more than 32 KiB at once: what is bigger belongs into a file.
+    """
+    size = len(json.dumps(values, allow_nan=False))
+    if size > _MOST_OUTPUT:
+        raise ValueError(f"outputs of {size // 1024} KiB are too big: 32 KiB at once is the most")
+    _channel.say({"outputs": values})
+
+
 def _plain(value: float) -> float | str:
     """JSON has no NaN and no infinity; they travel as words."""
     if value != value:
@@ -195,6 +210,18 @@ def _step_aside() -> None:
     module.__file__ = spec.origin
     module.__path__ = spec.submodule_search_locations or []
     spec.loader.exec_module(module)
+
+
+def __getattr__(name: str) -> Any:
+    """The words of a pipeline's file, which most tasks have no need of."""
+    if name in ("each", "pipeline", "step"):
+        import evq_steps  # type: ignore[import-not-found]  # it lies beside this file
+
+        return getattr(evq_steps, name)
+    raise AttributeError(
+        f"evq.{name} is not known in this task's environment: it holds what tasks say and no more. "
+        "Add the package evq to its requirements, or enqueue it with --env agent"
+    )
 
 
 if __name__ == "evq":

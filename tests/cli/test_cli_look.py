@@ -214,3 +214,12 @@ async def test_wrong_questions(evq: Any) -> None:
     assert (await evq("sql", "select 1", "colour")).status == 2
     assert (await evq("sql", "select 1", "--param", "a")).status == 2
     assert json.loads((await evq("sql", "select 1", "--json")).err)["error"]["code"] == "E21"
+
+
+async def test_ls_of_one_parent(evq: Any, projector: Any) -> None:
+    task = (await evq("enqueue", "--quiet", "--no-code", "--", "true")).out.strip()
+    child = await evq("enqueue", "--quiet", "--no-code", "--", "true", env={"EVQ_TASK_ID": task})
+    assert f"parent     {task}" in (await evq("show", child.out.strip())).out
+    async with projector({"tasks": [ROW]}) as asked:
+        await evq("ls", "--parent", task)
+    assert asked[0]["params"] == {"limit": 20, "parent": task}

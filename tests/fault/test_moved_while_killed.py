@@ -29,7 +29,7 @@ async def test_moves_and_dequeues_while_agents_are_killed(scene: Scene) -> None:
                 if chance.random() < 0.01:
                     await scene.client.dequeue(task, "not this one")
                 else:
-                    await scene.client.move(task, Move("q", 5, rank, "chance"))
+                    await scene.client.put(task, Move("q", 5, rank, "chance"))
             except Rejected:
                 waiting.remove(task)
 

@@ -70,7 +70,7 @@ async def chaos(scene: Scene, chance: random.Random) -> None:
                         await client.change_queue(QueuePaused("q", "chance"))
                         await client.change_queue(QueueResumed("q", "chance"))
                     case _:
-                        await client.move(task, Move("q", chance.choice([1, 5]), rank, "chance"))
+                        await client.put(task, Move("q", chance.choice([1, 5]), rank, "chance"))
             seen = len(scene.history(task))
             with suppress(TimeoutError):
                 async with asyncio.timeout(0.1):

@@ -1,15 +1,16 @@
 """What the tests run as tasks: tells a file what really happened, whatever the log believes.
 
     witness.py FOLDER [until=PATH] [seconds=S] [lines=N] [metrics] [gpus] [exit=CODE] [kill-agent]
-               [die]
+               [die] [loss=STEPS lr=X width=N]
 
 It takes a lock with its task's name. Another process that holds the lock and is not frozen is a
 second life of the same task: that is written to FOLDER/<task>.double. Every step adds a line
 `<attempt> <word>` to FOLDER/<task>.steps: begin, tick …, end. With `gpus` it takes the lock of
-each GPU that it was given in the same way.
+each GPU that it was given in the same way. With `loss` it tells a curve that its parameters decide.
 """
 
 import fcntl
+import math
 import os
 import signal
 import sys
@@ -68,6 +69,17 @@ def speak(number):
         evq.log({"tick": number}, step=number)
 
 
+def fall():
+    """A loss that comes down to a level, which is lowest near lr 0.01 and width 64."""
+    import evq
+
+    away = abs(math.log10(float(options["lr"])) + 2) + abs(int(options["width"]) - 64) / 64
+    for number in range(int(options["loss"])):
+        evq.log({"loss": round(away + 2 / (number + 1), 9)}, step=number)
+        step("tick")
+        time.sleep(TICK)
+
+
 take_lock(task)
 if "gpus" in options:
     for gpu in filter(None, os.environ["CUDA_VISIBLE_DEVICES"].split(",")):
@@ -77,6 +89,8 @@ if "kill-agent" in options:
     os.kill(agent(), signal.SIGKILL)
 if "die" in options and attempt == "1":
     os.kill(os.getpid(), signal.SIGKILL)
+if "loss" in options:
+    fall()
 end = time.monotonic() + float(options.get("seconds", 0))
 number = 0
 while time.monotonic() < end or ("until" in options and not os.path.exists(options["until"])):

@@ -50,10 +50,10 @@ async def test_moved_tasks_run_in_their_order(busy: Any, gate: Any) -> None:
     client = busy.client
     a, b, c, d, e, f = await enqueue_many(busy, 6)
     between = (await rank_of(busy, b) + await rank_of(busy, c)) / 2
-    await client.move(e, Move(busy.name, 5, await rank_of(busy, a) - 1, "to the front"))
-    await client.move(d, Move(busy.name, 5, between, "before c"))
-    await client.move(a, Move(busy.name, 5, None, "to the back"))
-    await client.move(f, Move(busy.name, 8, None, "a higher priority"))
+    await client.put(e, Move(busy.name, 5, await rank_of(busy, a) - 1, "to the front"))
+    await client.put(d, Move(busy.name, 5, between, "before c"))
+    await client.put(a, Move(busy.name, 5, None, "to the back"))
+    await client.put(f, Move(busy.name, 8, None, "a higher priority"))
     gate.open()
     assert await order_of(busy, [a, b, c, d, e, f]) == [f, e, b, d, c, a]
 
@@ -62,8 +62,8 @@ async def test_a_task_that_is_moved_again_and_again_runs_once(busy: Any, gate: A
     moved, other = await enqueue_many(busy, 2)
     for number in range(30):
         rank = random.choice([None, float(number), -float(number)])
-        await busy.client.move(moved, Move(busy.name, number % 10, rank, "undecided"))
-    await busy.client.move(moved, Move(busy.name, 5, None, "to the back"))
+        await busy.client.put(moved, Move(busy.name, number % 10, rank, "undecided"))
+    await busy.client.put(moved, Move(busy.name, 5, None, "to the back"))
     gate.open()
     assert await order_of(busy, [moved, other]) == [other, moved]
     assert len((await busy.client.get(moved)).attempts) == 1
@@ -74,7 +74,7 @@ async def test_a_task_goes_to_a_queue_that_was_never_used(
 ) -> None:
     start_agent([other_queue]).ready()
     task = await queue.enqueue("sh", "-c", "echo $EVQ_QUEUE")
-    await queue.client.move(task, Move(other_queue.name, 5, 1.0, "somebody serves it"))
+    await queue.client.put(task, Move(other_queue.name, 5, 1.0, "somebody serves it"))
     found = await queue.ended(task)
     assert found.name_of_state == "completed" and found.place.queue == other_queue.name
     assert await queue.lines(task, "o") == [other_queue.name]
@@ -85,7 +85,7 @@ async def test_a_requeued_task_runs_where_it_was_moved_to(
 ) -> None:
     start_agent([other_queue]).ready()
     task = await queue.enqueue("true")
-    await queue.client.move(task, Move(other_queue.name, 7, None, "there"))
+    await queue.client.put(task, Move(other_queue.name, 7, None, "there"))
     await queue.ended(task)
     await queue.client.retry(task, "again")
     assert (await queue.ended(task, 2)).place.priority == 7
@@ -158,7 +158,7 @@ async def test_moves_and_dequeues_while_several_agents_drain(
                     await client.dequeue(task, "not this one")
                     dequeued.add(task)
                     return
-                await client.move(task, Move(name, chance.randrange(10), rank, "chance"))
+                await client.put(task, Move(name, chance.randrange(10), rank, "chance"))
             except Rejected:
                 refused += 1
                 return

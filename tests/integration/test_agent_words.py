@@ -133,3 +133,11 @@ async def test_the_agent_keeps_its_secrets(served):
     assert any(line.startswith("PATH=") for line in lines)
     hidden = ("EVQ_LOGIN=", "EVQ_TOKEN=", "NATS_", "NOTIFY_SOCKET=")
     assert not [line for line in lines if line.startswith(hidden) or "secret-" in line]
+
+
+async def test_what_needs_the_package_says_so(served, plain_python):
+    code = "import evq\ntry:\n    evq.connect\nexcept AttributeError as error:\n    print(error)"
+    task = await served.run(plain_python, "-c", code)
+    (said,) = await served.lines(task.id)
+    assert said.startswith("evq.connect is not known in this task's environment")
+    assert "--env agent" in said

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import signal
 import subprocess
 import sys
@@ -13,8 +12,6 @@ import pytest
 
 import evq
 from evq.core.errors import Denied, NotFound, Unreachable
-from evq.core.sdk.blocking import BlockingClient
-from evq.core.sdk.client import Client
 from evq.core.settings import SETTINGS, variable
 
 ECHO = evq.Command(("echo", "hello"))
@@ -74,7 +71,7 @@ async def test_what_a_task_enqueues_has_it_as_its_parent(
 ) -> None:
     async with evq.connect() as client:
         outer = await client.enqueue(evq.Spec(entry=ECHO))
-    monkeypatch.setenv("EVQ_TASK", outer.task)
+    monkeypatch.setenv("EVQ_TASK_ID", outer.task)
     async with evq.connect() as client:
         inner = await client.enqueue(evq.Spec(entry=ECHO))
         assert (await client.get(inner.task)).spec.parent == outer.task
@@ -93,19 +90,6 @@ async def test_the_blocking_client_where_a_loop_runs(known: Any) -> None:
     with evq.connect_blocking() as client:
         receipt = client.enqueue(evq.Spec(entry=ECHO))
         assert client.get(receipt.task).name_of_state == "queued"
-
-
-def is_public(name: str) -> bool:
-    return not name.startswith("_")
-
-
-@pytest.mark.parametrize(
-    "name", sorted(n for n, m in inspect.getmembers(Client, inspect.isfunction) if is_public(n))
-)
-def test_both_clients_have_each_method(name: str) -> None:
-    method, door = getattr(Client, name), getattr(BlockingClient, name)
-    assert door.__doc__ == method.__doc__
-    assert door.__name__ == name
 
 
 def test_events_are_watched_from_a_sequence_on(known: Any) -> None:
@@ -133,3 +117,63 @@ def test_an_interrupt_ends_what_is_waited_for(known: Any) -> None:
         said = process.stderr.read()
     assert said.rstrip().endswith("KeyboardInterrupt")
     assert said.count("Traceback") == 1
+
+
+def test_a_spec_of_wrong_types_is_refused(known: Any) -> None:
+    with evq.connect_blocking() as client:
+        with pytest.raises(evq.UsageError) as caught:
+            client.enqueue(evq.Spec(entry=ECHO, gpus="two"))  # type: ignore[arg-type]
+        assert "gpus" in caught.value.why
+        listed = evq.Spec(entry=evq.Command(["echo", "a"]), tags=["a"])  # type: ignore[arg-type]
+        assert client.get(client.enqueue(listed).task).spec.tags == ("a",)
+
+
+def test_what_is_submitted_is_looked_for(known: Any, nowhere: Path) -> None:
+    (nowhere / "train.py").write_text("")
+    with evq.connect_blocking() as client:
+        with pytest.raises(evq.UsageError, match=r"did you mean 'train\.py'"):
+            client.submit("trian.py")
+        with pytest.raises(TypeError, match="quue"):
+            client.submit("train.py", quue="gpu")  # type: ignore[call-arg]
+        receipt = client.submit("train.py", ["--lr", 1], params={"lr": 2, "seed": 3}, queue="gpu")
+        spec = client.get(receipt.task).spec
+        assert spec.entry == evq.Script("train.py", ("--lr", "2"))
+        assert (spec.params, spec.queue) == ({"seed": "3"}, "gpu")
+        assert spec.code is not None
+
+
+def test_a_wait_ends_with_the_first_or_in_time(known: Any) -> None:
+    with evq.connect_blocking() as client:
+        one, two = (client.enqueue(evq.Spec(entry=ECHO)).task for _ in range(2))
+        with pytest.raises(TimeoutError):
+            client.wait(one, two, timeout=0.05)
+        client.abort(two, "enough")
+        assert [task.id for task in client.wait(one, two, first=True)] == [two]
+        client.abort(one, "enough")
+        assert [task.ended and task.ended.outcome for task in client.wait(one, two)] == [
+            evq.Outcome.ABORTED
+        ] * 2
+        with pytest.raises(NotFound):
+            client.wait("zzzzzzzzzzzz")
+
+
+def test_a_clone_has_other_parameters(known: Any) -> None:
+    with evq.connect_blocking() as client:
+        entry = evq.Command(("train", "--lr", "0.1"))
+        task = client.enqueue(evq.Spec(entry=entry, key="once")).task
+        copy = client.get(client.clone(task, {"lr": 0.2}, add={"seed": 1}, tags=["b"]).task)
+        assert copy.spec.entry == evq.Command(("train", "--lr", "0.2", "--seed", "1"))
+        assert (copy.spec.parent, copy.spec.key, copy.spec.tags) == (task, None, ("b",))
+        assert copy.spec.name == "train --lr 0.2 --seed 1"
+        with pytest.raises(evq.UsageError):
+            client.clone(task, {"lr": "fast"})
+
+
+def test_a_server_that_goes_is_told_of(nowhere: Path, own_nats_server: Any) -> None:
+    with (
+        pytest.raises(Unreachable),
+        evq.connect_blocking(own_nats_server.url, token="test") as client,
+    ):
+        task = client.enqueue(evq.Spec(entry=ECHO)).task
+        own_nats_server.kill()
+        client.get(task)

@@ -161,3 +161,13 @@ async def test_a_comparison_shows_what_differs(apart: Any, page: Any, dashboard:
     await expect(table).not_to_contain_text("priority")
     await page.locator(".evq-all").click()
     await expect(table).to_contain_text("priority")
+
+
+async def test_a_family_is_linked(apart: Any, page: Any, dashboard: Any) -> None:
+    parent = await apart.enqueue("true")
+    child = await apart.enqueue("true", name="the child", parent=parent)
+    await page.goto(f"{dashboard.url}/tasks/{parent}?tab=parameters")
+    await expect(page.locator(".evq-child")).to_have_text(child)
+    await page.locator(".evq-child").click()
+    await page.locator(".evq-tab-parameters").click()
+    await expect(page.locator(".evq-parent")).to_have_text(parent)

@@ -93,10 +93,10 @@ async def test_what_is_done_to_a_queue_shows(user: Any, projector: Any) -> None:
     await projector.start()
     tasks = [(await user.add()).task for _ in range(4)]
     async with live_fleet(user) as fleet:
-        await user.move(tasks[3], Move("q", 5, rank=0.5, reason="first"))
+        await user.put(tasks[3], Move("q", 5, rank=0.5, reason="first"))
         await user.change_queue(QueuePaused("q", "maintenance"))
         await user.limit_queue("q", 2, None, "two at once")
-        await user.move(tasks[1], Move("other", 3, None, "there"))
+        await user.put(tasks[1], Move("other", 3, None, "there"))
         await caught_up(fleet, user)
         assert [task.id for task in fleet.line("q")] == [tasks[3], tasks[0], tasks[2]]
         assert [fleet.position(fleet.tasks[task]) for task in tasks] == [2, 1, 3, 1]
@@ -172,7 +172,7 @@ async def meddle(user: Any, chance: random.Random, rounds: int) -> None:
             case "queued" if chance.random() < 0.5:
                 rank = chance.choice([None, chance.random()])
                 queue = chance.choice(["q", "r"])
-                await user.move(task, Move(queue, chance.randrange(3), rank, "chaos"))
+                await user.put(task, Move(queue, chance.randrange(3), rank, "chaos"))
             case "queued":
                 await user.dequeue(task, "chaos")
             case "claimed" if was.abort:

@@ -30,7 +30,7 @@ async def test_questions_and_queries_are_answered_as_then(projector: Any, user: 
     claimed = await user.claim(first)
     await user.points(claimed, 3.0, 1.0)
     seq = await user.bus.log.last_seq()
-    await user.move(second, Move("other", 9, None, "why not"))
+    await user.put(second, Move("other", 9, None, "why not"))
     await user.change_queue(QueuePaused("q", "maintenance"))
     await user.abort(second, "enough")
     expected = [[first, "claimed", "q", "a"], [second, "queued", "q", None]]

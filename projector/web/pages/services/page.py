@@ -15,6 +15,7 @@ from ...following import follow
 from ...source import Source
 from ..fleet.grid import Grid
 from .graph import picture
+from .sweeps import Sweeps
 
 SECONDS = 2.0
 """At most so often is the database asked again, and only if a task has changed."""
@@ -57,6 +58,7 @@ class ServicesPage:
             empty="no service runs: evq enqueue -q services starts one",
             narrow=("name", "state", "words"),
         )
+        self._sweeps = Sweeps(source, address)
         ui.label("Tasks that made tasks").classes("evq-head")
         self._families = Grid(
             _FAMILIES,
@@ -88,6 +90,7 @@ class ServicesPage:
             families = await self._source.named("families")
             self._services.show([_told(row) for row in services.rows])
             self._families.show([_told(row) for row in families.rows])
+            await self._sweeps.ask()
             await self._draw()
         except EvqError as error:
             self._title.text = str(error)

@@ -10,7 +10,7 @@ from .....core.state import Attempt, Ended, Task
 from .....core.words.remedy import failed
 from ...address import Address
 from ...source import Source
-from . import code, command, facts, failure
+from . import code, command, facts, failure, family
 from .curves import CurvesPanel
 from .header import Header
 from .log import LogPanel
@@ -90,6 +90,7 @@ class TaskPage:
             match name:
                 case "parameters":
                     facts.show_parameters(task)
+                    await family.show(self._source, task)
                 case "code":
                     await code.show(self._source, task)
                 case "packages":

@@ -105,7 +105,7 @@ def _mover(queue: str) -> Act:
     async def move(client: Client, task: str, reason: str) -> object:
         check_name(queue, "queue")
         known = await client.get(task)
-        return await client.move(
+        return await client.put(
             task, Move(queue=queue, priority=known.place.priority, rank=None, reason=reason)
         )
 

@@ -6,40 +6,43 @@ import asyncio
 import os
 import posixpath
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from ...core.errors import UsageError
-from ...core.ports import BusAway
-from ...core.sdk.snapshot import Snapshot, take
-from ...core.spec import Module, Notebook, Script, Spec
-from .wish import Wish
+from ..errors import UsageError
+from ..ports import BusAway
+from ..spec import Module, Notebook, Script, Spec
+from .snapshot import Snapshot, take
 
 if TYPE_CHECKING:
-    from ...core.sdk.client import Client
+    from .client import Client
 
 
 @contextmanager
-def with_code(spec: Spec, wish: Wish, cwd: Path) -> Iterator[tuple[Spec, Snapshot | None]]:
+def with_code(
+    spec: Spec, cwd: Path, *, include: Sequence[str] = (), code: bool = True
+) -> Iterator[tuple[Spec, Snapshot | None]]:
     """`spec` with the code around `cwd`, and the snapshot as long as the block lasts.
 
-    A command outside of any git repository carries no code unless a file is named.
+    `include` are files to be sent although they are ignored or look secret; without `code` none
+    is sent. A command outside of any git repository carries no code unless a file is named.
+    Raises `UsageError` or `SnapshotRefused`.
     """
     files = [word for word in spec.requirements if (cwd / word).is_file()]
     if spec.repo:
-        _check_remote(wish)
+        _check_remote(include, code)
         yield spec, None
         return
     files += _constraints(spec, cwd)
-    if wish.no_code:
+    if not code:
         yield _check_without(spec, files), None
         return
     entry = Path(spec.entry.path) if isinstance(spec.entry, Script | Notebook) else None
-    named = [*wish.include, *files]
+    named = [*include, *files]
     if isinstance(spec.entry, Module):
         named += _module_here(spec.entry.name, cwd)
     with take(cwd, entry, include=named) as snapshot:
@@ -71,10 +74,10 @@ def _check_without(spec: Spec, files: list[str]) -> Spec:
     return spec
 
 
-def _check_remote(wish: Wish) -> None:
-    if wish.include or wish.no_code:
+def _check_remote(include: Sequence[str], code: bool) -> None:
+    if include or not code:
         raise UsageError(
-            f"{'--include' if wish.include else '--no-code'} and --repo do not go together",
+            f"{'--include' if include else '--no-code'} and --repo do not go together",
             why="the code is the remote's, and nothing of this disk is sent",
             fix="leave out one of the two",
         )

@@ -1,0 +1,1 @@
+"""Verbs of services: each speaks to a service by its journal."""

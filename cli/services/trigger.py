@@ -1,0 +1,369 @@
+"""`evq trigger`: something is done whenever an event matches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ...core import units
+from ...core.errors import Conflict, UsageError
+from ...core.ids import check_name
+from ...core.sdk.author import now
+from ...services.trigger.actions import action_text, check_webhook
+from ...services.trigger.conditions import (
+    Condition,
+    Crossing,
+    Events,
+    Filter,
+    LongQueue,
+    check_kinds,
+    condition_text,
+    read_crossing,
+)
+from ...services.trigger.facts import (
+    Defined,
+    Do,
+    Enqueue,
+    Fact,
+    Matched,
+    Paused,
+    Removed,
+    Resumed,
+    State,
+    Tell,
+    Webhook,
+)
+from .. import output
+from ..options import Family, json_option, reason_option
+from ..output import Column
+from ..session import call, warm_up
+from ..tasks.render import clock, iso
+from .captured import captured
+
+if TYPE_CHECKING:
+    from ...core.sdk.client import Client
+
+COMMAND = ("-q", "services", "--env", "agent", "--client", "--no-code", "--", "sh", "-c")
+"""What `--do` is in words of `evq enqueue`."""
+
+name_argument = click.argument("name")
+
+
+@click.group(cls=Family)
+def trigger() -> None:
+    """Do something whenever an event matches: enqueue a task, call a webhook, send an alert.
+
+    A controller in the queue services looks after all triggers. It reads the log from where it was:
+    nothing that happens while it is down is missed, and no task is enqueued twice.
+
+    \b
+    Examples:
+      evq trigger add broken --on failed --project vision --alert team
+      evq trigger add nan --metric "loss > 100" --do 'evq abort "$EVQ_TRIGGER_TASK"'
+      evq trigger add busy --queue-longer gpu=20 --for 10m --webhook https://host/scale
+    """
+
+
+@trigger.command()
+@name_argument
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[-- WORDS…]")
+@click.option("--on", "kinds", metavar="A,B", help="Events, such as failed; --on help lists them.")
+@click.option("--metric", metavar="LINE", help='A metric crosses a line, such as "loss > 10".')
+@click.option("--queue-longer", metavar="QUEUE=N", help="More than N tasks wait in a queue.")
+@click.option("--for", "lasting", metavar="TIME", help="With --queue-longer: for that long.")
+@click.option("--project", default="", metavar="NAME", help="Only tasks of this project.")
+@click.option("--queue", default="", metavar="NAME", help="Only tasks of this queue, or it.")
+@click.option("--tag", default="", metavar="TAG", help="Only tasks with this tag.")
+@click.option("--name", "task_name", default="", metavar="NAME*", help="Only tasks called so.")
+@click.option("--user", default="", metavar="NAME", help="Only tasks of this user.")
+@click.option("--agent", default="", metavar="NAME*", help="Only this agent.")
+@click.option("--do", "command", metavar="COMMAND", help="Run this by a shell, as a service.")
+@click.option("--webhook", metavar="URL", help="Post to this address.")
+@click.option("--alert", "alerts", multiple=True, metavar="NAME", help="Tell an alert; repeatable.")
+@click.option("--replace", is_flag=True, help="Take the place of the one that there is.")
+@json_option
+def add(
+    name: str,
+    words: tuple[str, ...],
+    command: str | None,
+    webhook: str | None,
+    alerts: tuple[str, ...],
+    replace: bool,
+    as_json: bool,
+    **condition: Any,
+) -> None:
+    """Make a trigger. Instead of the actions, -- and what evq enqueue takes enqueue a task.
+
+    The task, and a command, find EVQ_TRIGGER_TASK and EVQ_TRIGGER_WORDS among their variables. A
+    trigger does not hear of tasks that it enqueued itself.
+
+    \b
+    Examples:
+      evq trigger add broken --on failed,timed-out --project vision --alert team
+      evq trigger add eval --on completed --tag train -- eval.py
+      evq trigger add away --on agent-lost --webhook https://host/hook
+    """
+    check_name(name, "trigger")
+    on = _condition(**condition)
+    warm_up()
+    do = _action(words, command, webhook, alerts)
+    state = call(lambda client: _define(client, name, on, do, replace))
+    if as_json:
+        output.say_json(document(name, state))
+        return
+    output.say(f"trigger {output.bold(name)}  {condition_text(on)}: {action_text(do)}")
+    output.note(f"  {output.dim('try')}   evq trigger test {name}")
+    output.note(f"  {output.dim('undo')}  evq trigger remove {name}")
+
+
+def _condition(
+    *,
+    kinds: str | None,
+    metric: str | None,
+    queue_longer: str | None,
+    lasting: str | None,
+    task_name: str,
+    **which: str,
+) -> Condition:
+    """What the options of `add` wait for. Raises `UsageError`."""
+    given = {"--on": kinds, "--metric": metric, "--queue-longer": queue_longer}
+    named = [option for option, value in given.items() if value]
+    if len(named) != 1:
+        raise UsageError(
+            "a trigger needs one of --on, --metric and --queue-longer",
+            why=f"{' and '.join(named)} are given" if named else "it says what it waits for",
+            fix="--on failed",
+        )
+    filters = Filter(name=task_name, **which)
+    if lasting and not queue_longer:
+        raise UsageError("--for means nothing without --queue-longer")
+    if kinds:
+        return Events(check_kinds(tuple(one.strip() for one in kinds.split(","))), filters)
+    if metric:
+        return read_crossing(metric, filters)
+    assert queue_longer is not None
+    queue, _, most = queue_longer.partition("=")
+    if not most.isdigit() or filters != Filter():
+        raise UsageError(
+            f"--queue-longer {queue_longer} says not which queue is too long when",
+            why="it is a queue, = and a number, and no other filter",
+            fix="--queue-longer gpu=20",
+        )
+    seconds = units.seconds(lasting) if lasting else 0.0
+    return LongQueue(queue=check_name(queue, "queue"), more_than=int(most), seconds=seconds)
+
+
+def _action(
+    words: tuple[str, ...], command: str | None, webhook: str | None, alerts: tuple[str, ...]
+) -> Do:
+    """What the options of `add` do. Raises `UsageError`."""
+    given = {"--do": command, "--webhook": webhook, "--alert": alerts, "-- WORDS": words}
+    named = [option for option, value in given.items() if value]
+    if len(named) != 1:
+        raise UsageError(
+            "a trigger does one thing: --do, --webhook, --alert, or what stands after --",
+            why=f"{' and '.join(named)} are given" if named else "nothing is given",
+            fix="evq trigger add NAME --on failed --alert team",
+        )
+    if webhook:
+        return Webhook(check_webhook(webhook))
+    if alerts:
+        return Tell(alerts)
+    if command:
+        # By the agent's own Python, so that `evq` is on its path.
+        words = (*COMMAND, command)
+    return Enqueue(captured(words))
+
+
+async def _define(client: Client, name: str, on: Condition, do: Do, replace: bool) -> State:
+    from ...core.sdk.services import start_service
+    from ...services.alert.controller import load_journal as load_alert
+    from ...services.trigger.controller import CONTROLLER, SERVICE, open_journal
+
+    for alert in do.alerts if isinstance(do, Tell) else ():
+        await load_alert(client, alert)
+    journal = open_journal(client, name)
+    await journal.load()
+    telemetry = await client.bus.telemetry.last_seq() if isinstance(on, Crossing) else 0
+    definition = Defined(on=on, do=do, telemetry=telemetry)
+
+    def choose(state: State) -> tuple[Fact, str]:
+        if state.definition and not replace:
+            raise Conflict(
+                f"there is a trigger {name} already",
+                why=condition_text(state.definition.on),
+                fix=f"--replace, or evq trigger remove {name}",
+            )
+        return definition, f"is defined: {condition_text(on)}: {action_text(do)}"
+
+    await journal.decide(choose)
+    await start_service(client, SERVICE, CONTROLLER)
+    return journal.state
+
+
+# --- looking --------------------------------------------------------------------------------------
+
+
+@trigger.command()
+@json_option
+def ls(as_json: bool) -> None:
+    """List the triggers, and how often each has matched."""
+    from ...services.trigger.controller import all_triggers
+
+    found = call(all_triggers)
+    if as_json:
+        output.say_json([document(name, state) for name, state in found.items()])
+    elif found:
+        columns = [Column("NAME"), Column("WHEN", soft=True), Column("DO", soft=True)]
+        columns += [Column("MATCHES", right=True), Column("DONE", right=True), Column("STATE")]
+        output.say_table(columns, [_row(name, state) for name, state in found.items()])
+    else:
+        output.note("there are no triggers; evq trigger add --help")
+
+
+def _row(name: str, state: State) -> list[object]:
+    assert state.definition is not None
+    definition = state.definition
+    how = f"paused: {state.paused.reason}" if state.paused else "on"
+    texts = [condition_text(definition.on), action_text(definition.do)]
+    return [name, *texts, state.matches, state.done, how]
+
+
+@trigger.command()
+@name_argument
+@json_option
+def show(name: str, as_json: bool) -> None:
+    """Show a trigger, and what it decided lately."""
+    state, decisions = call(lambda client: _look(client, name))
+    if as_json:
+        output.say_json(document(name, state) | {"decisions": decisions})
+        return
+    assert state.definition is not None
+    output.say(f"trigger {output.bold(name)}  {condition_text(state.definition.on)}")
+    done = f"{state.matches} matches, {state.done} done, {state.gave_up} given up"
+    for label, text in (
+        ("do", action_text(state.definition.do)),
+        ("so far", f"{done}, {len(state.pending)} on their way"),
+        ("paused", state.paused.reason if state.paused else ""),
+    ):
+        if text:
+            output.say(f"  {output.dim(label.ljust(8))} {text}")
+    for one in decisions[-10:]:
+        output.say(f"  {output.dim(clock(one['at']))}  {one['words']}")
+
+
+async def _look(client: Client, name: str) -> tuple[State, list[dict[str, Any]]]:
+    from ...services.trigger.controller import load_journal, open_journal
+
+    state = (await load_journal(client, name)).state
+    noted = await open_journal(client, name).catch_up()
+    return state, [{"at": one.at, "by": one.by, "words": one.words} for one in noted]
+
+
+@trigger.command()
+@name_argument
+@click.option("--last", default="1d", metavar="TIME", help="How far to look back.  [1d]")
+@json_option
+def test(name: str, last: str, as_json: bool) -> None:
+    """Say what a trigger would have matched lately, and do nothing.
+
+    \b
+    Examples:
+      evq trigger test broken --last 7d
+    """
+    since = now() - round(units.seconds(last) * 1e6)
+    found = call(lambda client: _past(client, name, since))
+    if as_json:
+        output.say_json(
+            [{"at": iso(one.at), "task": one.task, "words": one.words} for one in found]
+        )
+        return
+    for one in found:
+        output.say(f"{output.dim(clock(one.at))}  {one.words}")
+    output.note(f"{len(found)} in the last {last}")
+
+
+async def _past(client: Client, name: str, since: int) -> list[Matched]:
+    from ...services.trigger.controller import load_journal
+    from ...services.trigger.past import matches
+
+    state = (await load_journal(client, name)).state
+    assert state.definition is not None
+    if isinstance(state.definition.on, LongQueue):
+        raise UsageError(
+            f"trigger {name} cannot be tried on the past",
+            why="how long a queue was is not in the log",
+            fix="evq queues says how long they are now",
+        )
+    return [one async for one in matches(client, name, state.definition.on, since)]
+
+
+# --- changing -------------------------------------------------------------------------------------
+
+
+@trigger.command()
+@name_argument
+@reason_option
+def pause(name: str, reason: str) -> None:
+    """Let nothing match for a while; what matched already is done."""
+    _say(name, Paused(reason or "evq trigger pause"), "is paused")
+    output.say(f"trigger {name} is paused")
+    output.note(f"  {output.dim('undo')}  evq trigger resume {name}")
+
+
+@trigger.command()
+@name_argument
+@reason_option
+def resume(name: str, reason: str) -> None:
+    """Go on with what happens from now on."""
+    call(lambda client: _resume(client, name, reason or "evq trigger resume"))
+    output.say(f"trigger {name} goes on")
+
+
+async def _resume(client: Client, name: str, reason: str) -> None:
+    from ...services.trigger.controller import load_journal
+
+    journal = await load_journal(client, name)
+    assert journal.state.definition is not None
+    metric = isinstance(journal.state.definition.on, Crossing)
+    telemetry = await client.bus.telemetry.last_seq() if metric else 0
+    await journal.decide(lambda _: (Resumed(reason, telemetry), "goes on"))
+
+
+@trigger.command()
+@name_argument
+@reason_option
+def remove(name: str, reason: str) -> None:
+    """Take a trigger away; what it did stays, and so do its decisions."""
+    _say(name, Removed(reason or "evq trigger remove"), "is removed")
+    output.say(f"trigger {name} is removed")
+
+
+def _say(name: str, fact: Fact, words: str) -> None:
+    """Write down what somebody wants of a trigger that there is."""
+
+    async def say(client: Client) -> None:
+        from ...services.trigger.controller import load_journal
+
+        journal = await load_journal(client, name)
+        await journal.decide(lambda _: (fact, words))
+
+    call(say)
+
+
+def document(name: str, state: State) -> dict[str, Any]:
+    """What `--json` prints of a trigger."""
+    definition = state.definition
+    assert definition is not None
+    return {
+        "name": name,
+        "on": definition.on,
+        "when": condition_text(definition.on),
+        "do": action_text(definition.do),
+        "paused": state.paused.reason if state.paused else None,
+        "matches": state.matches,
+        "done": state.done,
+        "gave_up": state.gave_up,
+        "words": state.words,
+    }

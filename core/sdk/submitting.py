@@ -1,0 +1,38 @@
+"""A task with the code of a folder, exactly as `evq enqueue` sends it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..spec import check_spec
+from .request import Options, Runnable, spec_of
+from .sending import send, with_code
+
+if TYPE_CHECKING:
+    from .client import Client
+    from .enqueueing import Receipt
+
+
+async def submit(
+    client: Client,
+    what: Runnable,
+    args: Sequence[object],
+    *,
+    folder: Path,
+    params: Mapping[str, object],
+    include: Sequence[str],
+    code: bool,
+    options: Options,
+) -> Receipt:
+    """See `Client.submit`."""
+    spec = client.enqueuer.complete(spec_of(what, args, params, options, folder))
+    with ExitStack() as stack:
+        taken = with_code(check_spec(spec), folder, include=include, code=code)
+        spec, snapshot = await asyncio.to_thread(stack.enter_context, taken)
+        if snapshot:
+            await send(client, snapshot)
+        return await client.enqueue(spec)

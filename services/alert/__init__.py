@@ -1,0 +1,1 @@
+"""Alerts: messages to people, by whatever Apprise can reach."""

@@ -1,0 +1,160 @@
+"""The task of an instance: its spec and its names, which follow from the run alone.
+
+So a controller that is started anew asks for the very same tasks, and an enqueue that was done
+already does nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from ...core import parameters, units
+from ...core.ids import task_id_for_key
+from ...core.spec import (
+    Command,
+    Container,
+    Entry,
+    Limits,
+    Module,
+    Script,
+    Spec,
+    check_spec,
+)
+from .decide import awaited
+from .definition import Step
+from .facts import Plan
+from .references import as_text, resolve
+from .run import Run
+from .values import look, split
+
+
+def key_of(run: Run, instance: str) -> str:
+    """What makes the instance's task one: it is enqueued at most once under this key."""
+    again = run.rounds.get(instance, 0)
+    return f"pipeline-{run.name}-{instance}" + (f"-again{again}" if again else "")
+
+
+def plan_of(run: Run, instance: str) -> tuple[Plan, Spec]:
+    """The plan of an instance that may begin, and the spec of its task.
+
+    Raises `UsageError` if what it is given makes no task.
+    """
+    spec = spec_of(run, instance)
+    digest = digest_of(run, instance, spec) if run.definition.caches(split(instance)[0]) else ""
+    return Plan(instance, task_id_for_key(key_of(run, instance)), digest), spec
+
+
+def spec_of(run: Run, instance: str) -> Spec:
+    """The spec of the instance's task, with the values of its references.
+
+    Raises `UsageError` if they make no task.
+    """
+    name, index = split(instance)
+    step = run.definition.steps[name]
+
+    def given(value: Any) -> Any:
+        return resolve(value, lambda reference: look(run, name, index, reference))
+
+    spec = Spec(
+        entry=_entry(step, given),
+        name=f"{run.definition.name} {instance}",
+        queue=step.queue or run.created.queue,
+        priority=step.priority,
+        tags=(f"pipeline:{run.name}", f"step:{name}", *step.tags),
+        code=run.code,
+        manager=step.env or "auto",
+        requirements=step.requirements,
+        python=step.python,
+        container=Container(step.image, step.docker_args) if step.image else None,
+        apt=step.apt,
+        variables=_texts(given(step.variables)),
+        secrets=step.secrets,
+        retries=step.retries,
+        timeout=_seconds(step.timeout),
+        grace=_seconds(step.grace),
+        limits=_limits(step),
+        gpus=step.gpus,
+        gpu_memory=_bytes(step.gpu_memory),
+        needs=step.needs,
+        project=run.created.project,
+        key=key_of(run, instance),
+        user=run.created.user,
+        host=run.created.host,
+    )
+    return check_spec(_with_settings(spec, _texts(given(step.set))))
+
+
+def _entry(step: Step, given: Any) -> Entry:
+    args = tuple(as_text(one) for one in given(step.args))
+    if step.script:
+        return Script(step.script, args)
+    if step.module:
+        return Module(step.module, args)
+    if step.function:
+        return Module("evq_steps", (step.function, json.dumps(given(step.arguments))))
+    return Command((*(as_text(one) for one in given(step.command)), *args))
+
+
+def _with_settings(spec: Spec, settings: dict[str, str]) -> Spec:
+    """The spec with what `set` says, as `evq enqueue --set` does it."""
+    for name, text in settings.items():
+        if parameters.knows(spec, name):
+            spec = parameters.override(spec, {name: text}, force=True)
+        else:
+            spec = replace(spec, params=spec.params | {name: text})
+    return spec
+
+
+def digest_of(run: Run, instance: str, spec: Spec) -> str:
+    """What all that the result follows from is known by: the code, what runs in it and with which
+    values, the environment, and the tasks that came before.
+
+    Those count even where nothing is taken of them: one that ran anew may have left something else
+    behind. How much of a machine it gets, and how patiently, changes no result.
+    """
+    name, index = split(instance)
+    before = [
+        # One that failed gave nothing, whichever task it was.
+        result.task if result.outcome == "completed" else result.outcome
+        for parent in run.graph.parents[name]
+        for one in awaited(run, name, index, parent) or ()
+        if (result := run.result(one))
+    ]
+    matters = {
+        # Two steps that happen to run the same are two all the same: what follows tells them apart.
+        "step": name,
+        "tree": run.tree,
+        "folder": run.code.folder if run.code else "",
+        "entry": spec.entry,
+        "params": spec.params,
+        "variables": spec.variables,
+        "manager": spec.manager,
+        "requirements": spec.requirements,
+        "python": spec.python,
+        "container": spec.container,
+        "apt": spec.apt,
+        "before": before,
+    }
+    return hashlib.sha256(msgspec.json.encode(matters, order="sorted")).hexdigest()[:32]
+
+
+def _texts(values: dict[str, Any]) -> dict[str, str]:
+    return {name: as_text(value) for name, value in values.items()}
+
+
+def _seconds(written: str | float | None) -> float | None:
+    return None if written is None else units.seconds(str(written))
+
+
+def _bytes(written: str | int | None) -> int | None:
+    return None if written is None else units.size(str(written))
+
+
+def _limits(step: Step) -> Limits | None:
+    found = Limits(_bytes(step.memory), step.cpus)
+    return None if found == Limits() else found

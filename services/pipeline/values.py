@@ -1,0 +1,102 @@
+"""What a step's references are in a run: the values that other steps gave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...core.errors import UsageError
+from .references import Reference, resolve, within
+from .run import Run
+
+
+class NotYet(Exception):
+    """A value is asked for that a step has not given yet."""
+
+
+def instance_name(step: str, index: int | None) -> str:
+    """The name of one item's part of a step, or of the whole step."""
+    return step if index is None else f"{step}[{index}]"
+
+
+def split(instance: str) -> tuple[str, int | None]:
+    """The step of an instance, and which item it is for."""
+    step, bracket, rest = instance.partition("[")
+    return step, int(rest[:-1]) if bracket else None
+
+
+def items(run: Run, step: str) -> list[Any] | None:
+    """The items that a step with `each` runs for, null for a step that runs once.
+
+    Raises `NotYet`, or `UsageError` if what the step names is no list.
+    """
+    wanted = run.definition.steps[step].each
+    if wanted is None:
+        return None
+    if other := run.graph.along.get(step):
+        return items(run, other)
+    found = resolve(wanted, lambda reference: look(run, step, None, reference))
+    if not isinstance(found, list):
+        raise UsageError(
+            f"step {step} cannot run for each of {found!r}",
+            why=f"{wanted!r} is no list",
+            fix="each = [1, 2, 3], or a reference to a list",
+        )
+    return found
+
+
+def instances(run: Run, step: str) -> list[str]:
+    """The instances of a step. Raises as `items`."""
+    found = items(run, step)
+    if found is None:
+        return [step]
+    return [instance_name(step, index) for index in range(len(found))]
+
+
+def look(run: Run, step: str, index: int | None, reference: Reference) -> Any:
+    """The value of a reference that this step's instance holds. Raises `NotYet`, `UsageError`."""
+    path = reference.path
+    match reference.source:
+        case "params":
+            return within(run.definition.params, path, "params")
+        case "item":
+            return within((items(run, step) or [])[index or 0], path, "item")
+        case "index":
+            return index
+        case "run":
+            return run.name if path[0] == "name" else run.definition.name
+        case "steps":
+            return _given(run, step, index, path)
+
+
+def _given(run: Run, step: str, index: int | None, path: Sequence[str]) -> Any:
+    other = path[0]
+    if run.definition.steps[other].each is None or follows(run, step, other):
+        one = instance_name(other, None if run.definition.steps[other].each is None else index)
+        return _part(run, one, path[1:])
+    return [_part(run, one, path[1:]) for one in instances(run, other)]
+
+
+def follows(run: Run, step: str, other: str) -> bool:
+    """Whether each instance of `step` goes with the one of `other` at the same place."""
+    along = run.graph.along.get(step)
+    return along is not None and (along == other or follows(run, along, other))
+
+
+def _part(run: Run, instance: str, path: Sequence[str]) -> Any:
+    result = run.result(instance)
+    if result is None:
+        raise NotYet(instance)
+    kind, rest = path[0], tuple(path[1:])
+    if result.outcome != "completed":
+        # It failed, and the pipeline goes on all the same.
+        return result.task or None if kind == "task" else None
+    match kind:
+        case "task":
+            return result.task
+        case "artifacts":
+            return f"{result.task}:{rest[0]}"
+        case "metrics":
+            return within(result.metrics, rest, f"steps.{instance}.metrics")
+        case _:
+            return within(result.outputs, rest, f"steps.{instance}.outputs")

@@ -1,0 +1,1 @@
+"""Schedules: tasks that are enqueued when they are due."""

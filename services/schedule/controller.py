@@ -1,0 +1,156 @@
+"""The controller of all schedules of a server: writes down what is due, then enqueues it.
+
+The task of a due time has a key that follows from the journal. So whoever goes on after a crash
+enqueues it again, and there is still one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing, suppress
+from functools import partial
+
+from ...core.errors import Conflict, EvqError, NotFound
+from ...core.ports import BusAway
+from ...core.sdk.author import now
+from ...core.sdk.client import Client
+from ...core.sdk.journal import Journal, journals
+from ...core.sdk.watch import watch
+from ...core.state import Ended
+from ...core.subjects import service_events
+from .decide import decide, task_for
+from .due import due_between, next_due
+from .facts import Due, Fact, Ran, Refused, State, evolve
+
+SERVICE = "schedule"
+CONTROLLER = "schedules"
+"""One controller serves all schedules; this is its name."""
+
+LOOK_AGAIN = 30.0
+"""Seconds after which the clock is looked at again: it may have been set."""
+
+
+def open_journal(client: Client, name: str) -> Journal[State, Fact]:
+    """The journal of a schedule, still unread."""
+    return Journal(client, SERVICE, name, facts=Fact, start=State(), evolve=evolve)
+
+
+async def load_journal(client: Client, name: str) -> Journal[State, Fact]:
+    """The journal of a schedule that there is. Raises `NotFound`."""
+    journal = open_journal(client, name)
+    await journal.load()
+    if journal.state.definition is None:
+        raise NotFound(f"there is no schedule {name}", fix="evq schedule ls")
+    return journal
+
+
+async def all_schedules(client: Client) -> dict[str, State]:
+    """The schedules that there are, by their names."""
+    found = {}
+    for name in await journals(client, SERVICE):
+        journal = open_journal(client, name)
+        await journal.load()
+        if journal.state.definition:
+            found[name] = journal.state
+    return found
+
+
+async def serve(client: Client, holder: str) -> None:
+    """Do what schedules say, speaking for them as `holder`, until another attempt takes over."""
+    async with asyncio.TaskGroup() as group:
+        news = asyncio.Event()
+        group.create_task(_listen(client, news))
+        controller = Controller(client, holder)
+        while True:
+            news.clear()
+            try:
+                await controller.look()
+            except BusAway as away:
+                await client.bus.wait(away)
+                continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(news.wait(), controller.seconds_left())
+
+
+async def _listen(client: Client, news: asyncio.Event) -> None:
+    """Set `news` whenever somebody decides something about a schedule."""
+    last = await client.bus.log.last_seq()
+    async with aclosing(watch(client.bus, last, (service_events(SERVICE, "*"),))) as events:
+        async for _ in events:
+            news.set()
+
+
+class Controller:
+    """One run of the controller, with the journals of all schedules."""
+
+    def __init__(self, client: Client, holder: str) -> None:
+        self._client = client
+        self._holder = holder
+        self._journals: dict[str, Journal[State, Fact]] = {}
+
+    async def look(self) -> None:
+        """Do all that is due in any schedule."""
+        for name in await journals(self._client, SERVICE):
+            await self._look_at(await self._journal(name))
+
+    async def _journal(self, name: str) -> Journal[State, Fact]:
+        journal = self._journals.get(name)
+        if journal is None:
+            journal = open_journal(self._client, name)
+            await journal.load()
+            await journal.take(self._holder)
+            self._journals[name] = journal
+        else:
+            await journal.catch_up()
+        return journal
+
+    async def _look_at(self, journal: Journal[State, Fact]) -> None:
+        while True:
+            if due := journal.state.pending:
+                await self._carry_out(journal, due)
+            last_runs = await self._last_runs(journal.state)
+            if not await journal.decide(partial(_choose, last_runs=last_runs)):
+                return
+
+    async def _carry_out(self, journal: Journal[State, Fact], due: Due) -> None:
+        """Enqueue the task of a due time, as often as it takes, and write down that it is there."""
+        state = journal.state
+        last_runs = await self._last_runs(state)
+        assert state.definition is not None
+        if last_runs and state.definition.overlap == "replace":
+            assert state.last is not None
+            with suppress(Conflict):  # it has ended meanwhile
+                await self._client.abort(state.last.task, f"schedule {journal.name} is due again")
+        try:
+            spec = task_for(journal.name, state, due, last_runs=last_runs)
+            task = (await self._client.enqueue(spec)).task
+        except EvqError as error:
+            why = str(error)
+            await journal.decide(lambda _: (Refused(due.at, why), f"cannot enqueue it: {why}"))
+        else:
+            await journal.decide(lambda _: (Ran(due.at, task), f"enqueued task {task}"))
+
+    async def _last_runs(self, state: State) -> bool:
+        """Whether the task of the last due time has not ended."""
+        if state.last is None:
+            return False
+        return not isinstance((await self._client.get(state.last.task)).state, Ended)
+
+    def seconds_left(self) -> float:
+        """How long nothing is due."""
+        moment = now()
+        states = [journal.state for journal in self._journals.values()]
+        coming = [
+            at
+            for state in states
+            if state.definition and not state.paused
+            if (at := next_due(state.definition.when, state.until))
+        ]
+        left = (min(coming) - moment) / 1e6 if coming else LOOK_AGAIN
+        return min(LOOK_AGAIN, max(0.0, left))
+
+
+def _choose(state: State, *, last_runs: bool) -> tuple[Fact, str] | None:
+    if state.definition is None:
+        return None
+    return decide(state, now(), partial(due_between, state.definition.when), last_runs=last_runs)

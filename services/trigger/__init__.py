@@ -1,0 +1,1 @@
+"""Triggers: something is done whenever an event matches."""

@@ -1,0 +1,51 @@
+"""Does what a trigger says about one match, so that to do it again does no harm."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ...core.errors import EvqError
+from ...core.sdk.client import Client
+from ..alert.controller import tell
+from ..alert.facts import Told
+from .actions import CallFailed, call, key_of, task_for
+from .facts import Do, Done, Enqueue, GaveUp, Matched, Tell, Webhook
+
+TRIES = 8
+"""How often a webhook is called, after 1, 2, 4 … seconds: about two minutes."""
+
+
+async def act(client: Client, name: str, do: Do, matched: Matched) -> tuple[Done | GaveUp, str]:
+    """Do it; how that went, as a fact and in words. Raises `BusAway`."""
+    try:
+        match do:
+            case Enqueue(spec):
+                receipt = await client.enqueue(task_for(name, spec, matched))
+                return Done(matched.id, receipt.task), f"enqueued task {receipt.task}"
+            case Webhook(url):
+                return Done(matched.id), f"the webhook {await _call(url, name, matched)}"
+            case Tell(alerts):
+                for alert in alerts:
+                    await tell(client, alert, _message(name, matched))
+                return Done(matched.id), f"told {', '.join(alerts)}"
+    except EvqError as error:
+        return GaveUp(matched.id, str(error)), f"gave up: {error}"
+
+
+async def _call(url: str, name: str, matched: Matched) -> str:
+    for number in range(TRIES - 1):
+        try:
+            return await call(url, name, matched)
+        except CallFailed as error:
+            print(f"{name}: {error}", flush=True)
+            await asyncio.sleep(2.0**number)
+    return await call(url, name, matched)
+
+
+def _message(name: str, matched: Matched) -> Told:
+    return Told(
+        key=key_of(name, matched),
+        title=matched.words,
+        body="\n".join(matched.lines),
+        task=matched.task,
+    )

@@ -1,0 +1,240 @@
+"""The controller of all triggers of a server: reads what happens, and does what they say.
+
+How far each trigger has read follows from its journal. A match is written down before it is acted
+on, under a name that makes the act one, however often it is begun.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+from ...core.errors import NotFound, ProjectorAway
+from ...core.ports import BusAway
+from ...core.questions import Named
+from ...core.sdk.author import now
+from ...core.sdk.client import Client
+from ...core.sdk.journal import Journal, journals
+from ...core.sdk.watch import Measured, Seen
+from ...core.subjects import service_events
+from .acting import act
+from .conditions import Condition, Crossing, Events, LongQueue
+from .facts import Do, Fact, Matched, Read, Shorter, State, evolve
+from .matching import Matcher
+
+SERVICE = "trigger"
+CONTROLLER = "triggers"
+"""One controller serves all triggers; this is its name."""
+
+READ = 5000
+"""Messages without a match after which it is written down how far a trigger has read."""
+
+QUEUE_SECONDS = 2.0
+"""Seconds between two looks at queues."""
+
+T = TypeVar("T")
+
+
+def open_journal(client: Client, name: str) -> Journal[State, Fact]:
+    """The journal of a trigger, still unread."""
+    return Journal(client, SERVICE, name, facts=Fact, start=State(), evolve=evolve)
+
+
+async def load_journal(client: Client, name: str) -> Journal[State, Fact]:
+    """The journal of a trigger that there is. Raises `NotFound`."""
+    journal = open_journal(client, name)
+    await journal.load()
+    if journal.state.definition is None:
+        raise NotFound(f"there is no trigger {name}", fix="evq trigger ls")
+    return journal
+
+
+async def all_triggers(client: Client) -> dict[str, State]:
+    """The triggers that there are, by their names."""
+    found = {}
+    for name in await journals(client, SERVICE):
+        journal = open_journal(client, name)
+        await journal.load()
+        if journal.state.definition:
+            found[name] = journal.state
+    return found
+
+
+async def serve(client: Client, holder: str) -> None:
+    """Do what triggers say, speaking for them as `holder`, until another attempt takes over."""
+    async with asyncio.TaskGroup() as group:
+        await Controller(client, holder, group).run()
+
+
+class Controller:
+    """One run of the controller, with the journals of all triggers."""
+
+    def __init__(self, client: Client, holder: str, group: asyncio.TaskGroup) -> None:
+        self._client = client
+        self._holder = holder
+        self._group = group
+        self._matcher = Matcher(client)
+        self._journals: dict[str, Journal[State, Fact]] = {}
+        self._acting: dict[str, asyncio.Task[None]] = {}
+        self._metrics: asyncio.Task[None] | None = None
+        self._long_since: dict[str, int] = {}
+
+    async def run(self) -> None:
+        """Read the log from where the triggers are, and do what they say, for ever."""
+        start = await self._client.bus.log.last_seq()
+        for name in await journals(self._client, SERVICE):
+            await self._refresh(name)
+        self._group.create_task(self._watch_queues())
+        start = min([start, *(one.state.cursor for one in self._waiting_for(Events))])
+        async with aclosing(self._client.watch(start)) as events:
+            async for seen in events:
+                if seen.subject.startswith(service_events(SERVICE, "")):
+                    await self._patiently(self._refresh, seen.subject.rpartition(".")[2])
+                for journal in self._waiting_for(Events):
+                    if seen.seq > journal.state.cursor:
+                        await self._patiently(self._hear, journal, seen)
+
+    async def _refresh(self, name: str) -> None:
+        """Hear of what people decided about a trigger, and go on with what was begun."""
+        journal = self._journals.get(name)
+        if journal is None:
+            journal = open_journal(self._client, name)
+            await journal.load()
+            await journal.take(self._holder)
+            self._journals[name] = journal
+            before = None
+        else:
+            before = journal.state.definition, journal.state.paused
+            await journal.catch_up()
+        if before != (journal.state.definition, journal.state.paused):
+            self._restart_metrics()
+        self._act(journal)
+
+    def _waiting_for(self, kind: type[Condition]) -> list[Journal[State, Fact]]:
+        return [
+            one
+            for one in self._journals.values()
+            if one.state.definition
+            and not one.state.paused
+            and isinstance(one.state.definition.on, kind)
+        ]
+
+    async def _patiently(self, work: Callable[..., Awaitable[T]], *given: Any) -> T:
+        """What `work` gives, however long the server is away."""
+        while True:
+            try:
+                return await work(*given)
+            except BusAway as away:
+                await self._client.bus.wait(away)
+
+    # --- looking ------------------------------------------------------------------------------
+
+    async def _hear(self, journal: Journal[State, Fact], seen: Seen) -> None:
+        """Look at an event for one trigger."""
+        on = _condition(journal, Events)
+        matched = await self._matcher.event(journal.name, on, seen)
+        await self._note(journal, seen.seq, matched)
+
+    async def _measure(self, journal: Journal[State, Fact], told: Measured) -> None:
+        """Look at points of metrics for one trigger."""
+        on, matched = _condition(journal, Crossing), None
+        if told.task not in journal.state.crossed:
+            matched = await self._matcher.metric(journal.name, on, told)
+        await self._note(journal, told.seq, matched)
+
+    async def _note(self, journal: Journal[State, Fact], seq: int, matched: Matched | None) -> None:
+        """Write down what matched at a sequence, or now and then that nothing did."""
+
+        def choose(state: State) -> tuple[Fact, str] | None:
+            if state.definition is None or state.paused or seq <= state.cursor:
+                return None
+            if matched:
+                return matched, f"matches: {matched.words}"
+            if seq - state.cursor >= READ:
+                return Read(seq), f"has read up to {seq}"
+            return None
+
+        await journal.decide(choose)
+        self._act(journal)
+
+    def _restart_metrics(self) -> None:
+        """Read telemetry from where the triggers are that wait for metrics, if there are any."""
+        if self._metrics:
+            self._metrics.cancel()
+        waiting = self._waiting_for(Crossing)
+        start = min((one.state.cursor for one in waiting), default=None)
+        self._metrics = (
+            None if start is None else self._group.create_task(self._watch_metrics(start))
+        )
+
+    async def _watch_metrics(self, start: int) -> None:
+        async with aclosing(self._client.watch_metrics(start)) as points:
+            async for told in points:
+                for journal in self._waiting_for(Crossing):
+                    if told.seq > journal.state.cursor:
+                        await self._patiently(self._measure, journal, told)
+
+    async def _watch_queues(self) -> None:
+        while True:
+            await asyncio.sleep(QUEUE_SECONDS)
+            waiting = self._waiting_for(LongQueue)
+            if not waiting:
+                continue
+            try:
+                rows = [row async for row in self._client.rows(Named("workload", {}))]
+            except (ProjectorAway, BusAway):
+                continue  # nobody knows how long they are; they are looked at again
+            lengths = {row["queue"]: row["queued"] for row in rows}
+            for journal in waiting:
+                await self._patiently(self._judge, journal, lengths)
+
+    async def _judge(self, journal: Journal[State, Fact], lengths: Mapping[str, int]) -> None:
+        """Whether a queue has been too long for long enough."""
+        on, moment = _condition(journal, LongQueue), now()
+        length = lengths.get(on.queue, 0)
+        if length <= on.more_than:
+            self._long_since.pop(journal.name, None)
+            if journal.state.long:
+                words = f"queue {on.queue} has {length} tasks again"
+                await journal.decide(lambda _: (Shorter(), words))
+            return
+        since = self._long_since.setdefault(journal.name, moment)
+        if journal.state.long or (moment - since) / 1e6 < on.seconds:
+            return
+        matched = Matched(
+            id=f"queue-{moment}", seq=0, at=moment, words=f"queue {on.queue} has {length} tasks"
+        )
+
+        def choose(state: State) -> tuple[Fact, str] | None:
+            return None if state.long else (matched, f"matches: {matched.words}")
+
+        await journal.decide(choose)
+        self._act(journal)
+
+    # --- acting -------------------------------------------------------------------------------
+
+    def _act(self, journal: Journal[State, Fact]) -> None:
+        """Do what is pending, beside the reading, one after the other for each trigger."""
+        running = self._acting.get(journal.name)
+        if journal.state.pending and (running is None or running.done()):
+            work = self._group.create_task(self._do_all(journal))
+            self._acting[journal.name] = work
+
+    async def _do_all(self, journal: Journal[State, Fact]) -> None:
+        while journal.state.pending and journal.state.definition:
+            await self._patiently(self._do, journal, journal.state.definition.do)
+
+    async def _do(self, journal: Journal[State, Fact], do: Do) -> None:
+        done = await act(self._client, journal.name, do, journal.state.pending[0])
+        await journal.decide(lambda _: done)
+
+
+C = TypeVar("C", Events, Crossing, LongQueue)
+
+
+def _condition(journal: Journal[State, Fact], kind: type[C]) -> C:
+    definition = journal.state.definition
+    assert definition is not None and isinstance(definition.on, kind)
+    return definition.on
