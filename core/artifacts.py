@@ -13,6 +13,7 @@ from .errors import NotFound, UsageError
 from .ids import is_task_id
 
 if TYPE_CHECKING:
+    from .commands import SaveArtifact
     from .state import Task
 
 NATS = "nats"
@@ -137,6 +138,18 @@ def read_depot(text: str) -> str:
     if text.startswith("/") and text.strip("/"):
         return text.rstrip("/")
     raise ValueError(f"{text!r} is no place for artifacts: it wants {FORMS}")
+
+
+def saved_event(attempt: int, wanted: SaveArtifact) -> ArtifactSaved:
+    """What an attempt is told to have saved."""
+    return ArtifactSaved(
+        attempt=attempt,
+        name=wanted.name,
+        digest=wanted.digest,
+        size=wanted.size,
+        folder=wanted.folder,
+        depot=wanted.depot,
+    )
 
 
 def artifacts_of(task: Task, attempt: int | None = None) -> dict[str, Artifact]:

@@ -7,7 +7,7 @@ does not. There is no clock and no randomness here; whoever calls knows both.
 from __future__ import annotations
 
 from . import events, state
-from .artifacts import MOST_NAMES
+from .artifacts import MOST_NAMES, saved_event
 from .commands import Abort as Abort
 from .commands import Assemble as Assemble
 from .commands import Await as Await
@@ -159,14 +159,7 @@ def _save(task: Task, command: SaveArtifact) -> events.Lifecycle:
             f"attempt {attempt.number} of task {task.id} has saved {MOST_NAMES} artifacts already",
             fix="save a folder: it is one artifact, however many files are in it",
         )
-    return events.ArtifactSaved(
-        attempt=attempt.number,
-        name=command.name,
-        digest=command.digest,
-        size=command.size,
-        folder=command.folder,
-        depot=command.depot,
-    )
+    return saved_event(attempt.number, command)
 
 
 def _start(task: Task, command: Start) -> events.Lifecycle:

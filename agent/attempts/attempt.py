@@ -76,9 +76,8 @@ class Attempt:
         live = task.live
         assert live is not None
         self.task = task
-        self.claim = live.claim
-        self.slot, self.gpus, self.since = live.slot, live.gpus, live.claimed
-        self.holder = Holder(means.instance, live.number)
+        self.claim, self.slot, self.gpus = live.claim, live.slot, live.gpus
+        self.since, self.holder = live.claimed, Holder(means.instance, live.number)
         self.assignment = gpus
         self._means = means
         self._delivery = delivery
