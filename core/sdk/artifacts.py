@@ -122,8 +122,12 @@ async def fetch(
     if before:
         # What was left was not what had been written: a power cut does that.
         return await fetch(depot, artifact, file, patience)
-    raise ArtifactFailed(
-        f"the content of {artifact.name} is damaged in {depot.name}",
+    raise _damaged(artifact, hasher)
+
+
+def _damaged(artifact: Artifact, hasher: hashlib._Hash) -> ArtifactFailed:
+    return ArtifactFailed(
+        f"the content of {artifact.name} is damaged in {artifact.depot}",
         why=f"its digest is {hasher.hexdigest()[:12]}, and {artifact.digest[:12]} was saved",
         fix="run the task again; evq get --attempt N has an earlier one",
     )
@@ -151,6 +155,21 @@ def _write(file: BinaryIO, data: bytes, artifact: Artifact) -> None:
             why=f"it has {size_text(artifact.size)}",
             fix="free some disk space; what is here already is not fetched again",
         ) from error
+
+
+async def contents_of(bus: Bus, artifact: Artifact, start: int = 0) -> AsyncIterator[bytes]:
+    """The content from a byte on, in pieces.
+
+    Of all of it, the last piece comes only if the digest is right. Raises `ArtifactFailed`.
+    """
+    hasher = hashlib.sha256()
+    left = artifact.size - start
+    async for piece in open_depot(bus, artifact.depot).read(artifact.digest, start):
+        await asyncio.to_thread(hasher.update, piece)
+        left -= len(piece)
+        if left <= 0 and start == 0 and hasher.hexdigest() != artifact.digest:
+            raise _damaged(artifact, hasher)
+        yield piece
 
 
 async def download(
