@@ -21,7 +21,7 @@ from pathlib import Path
 
 import msgspec
 from ground import client, folder, server
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, Playwright, async_playwright
 from screens_top import WORKERS, live, play, projector, sample
 
 from evq.core import events, subjects, wire
@@ -65,14 +65,17 @@ async def pictures(out: Path, width: int) -> None:
                 "sql": "/sql?name=wait-percentiles",
             }
             async with dashboard(home, login) as link, async_playwright() as playwright:
-                browser = await playwright.chromium.launch(
-                    executable_path=shutil.which("chromium"),
-                    chromium_sandbox=False,
-                    args=["--disable-gpu"],
-                )
+                browser = await chromium(playwright)
                 for scheme in ("light", "dark"):
                     await take(browser, link, scheme, pages, out, width)
                 await browser.close()
+
+
+async def chromium(playwright: Playwright) -> Browser:
+    """The machine's own, without a window."""
+    return await playwright.chromium.launch(
+        executable_path=shutil.which("chromium"), chromium_sandbox=False, args=["--disable-gpu"]
+    )
 
 
 async def take(

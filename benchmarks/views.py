@@ -1,20 +1,35 @@
-"""The pages of the dashboard: what each asks when it is opened, and where it is."""
+"""The pages of the dashboard: where each is, and what it asks when it is opened.
+
+What a page asks is heard on the bus while a browser opens it, so that it is never written down here
+and cannot be another thing than what pages really ask.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from big_history import Facts
 from live_load import Running, read_running
+from playwright.async_api import Page
 
 from evq.core.questions import Named, Sql
-from evq.projector.catalogue import questions
+from evq.core.sdk.client import Client
+from evq.core.subjects import question
 from evq.projector.store import Database, database_file
 
 WORKER = "gpu-001"
 OWN_QUERY = Sql("SELECT state, count(*) FROM tasks GROUP BY ALL")
+SILENCE_SECONDS = 2.0
+"""A page that has asked nothing for so long asks nothing more by itself."""
+
+LATER = ("why", "ahead", "held")
+"""Why tasks wait is found out one after the other, when the page is there, and for all pages."""
+
+Questions = list[Named | Sql]
 
 
 class Chosen(msgspec.Struct, frozen=True):
@@ -41,76 +56,52 @@ def choose(store: Path) -> Chosen:
         database.close()
 
 
-def page_paths(facts: Facts, chosen: Chosen) -> list[str]:
-    """Where the pages are."""
-    return [
-        "/",
-        f"/workers/{WORKER}",
-        "/queues/default",
-        "/tasks",
-        f"/tasks/{chosen.usual}",
-        f"/tasks/{facts.longest}",
-        "/compare?tasks=" + ",".join(chosen.compared),
-        "/services",
-        "/sql",
-    ]
-
-
-def page_questions(facts: Facts, chosen: Chosen) -> dict[str, list[Named | Sql]]:
-    """What pages ask."""
-    asked: dict[str, list[Named | Sql]] = {
-        "workers and queues": [
-            *(_named(name) for name in ("agents", "queues", "machine", "machine_gpus")),
-            *(_named(name) for name in ("machine_tasks", "fleet_curve", "fleet_ends")),
-        ],
-        "… the live fleet": [
-            _named(f"live_{what}") for what in ("tasks", "queues", "agents", "events")
-        ],
-        "… one worker, 3 days": [
-            _named("machine_curve", agent=WORKER, hours=72),
-            _named("worker_curve", agent=WORKER, hours=72),
-            _named("worker_gpu_curve", agent=WORKER, hours=72),
-            _named("worker_attempts", agent=WORKER),
-        ],
-        "… a queue, 24 h": [_named("queue_depth"), _named("queue_curve", queue="default")],
-        "tasks": [
-            *(_named(name) for name in ("tasks", "task_page", "task_count", "task_columns")),
-        ],
-        "… their facets": [
-            _named("task_facet", facet=facet)
-            for facet in ("state", "queue", "user", "project", "cause")
-        ],
-        "… the 500th page": [_named("tasks", offset=50_000), _named("task_page", offset=50_000)],
-        "… failed ones of a user": [_named("tasks", states=["failed"], user="ada")],
-        "a task": _of_task(chosen.usual),
-        f"… with a metric of {facts.plan.longest:,} points": _of_task(facts.longest),
-        "… a thousandth of that metric": [
-            _named("curve", tasks=[facts.longest], start=5_000_000, end=5_010_000, pixels=800)
-        ],
-        f"compare {len(chosen.compared)}": [
-            _named("curve", tasks=chosen.compared, names=["train/loss"], pixels=400),
-            _named("task_metrics", tasks=chosen.compared),
-        ],
-        "a query of one's own": [OWN_QUERY],
+def paths(facts: Facts, chosen: Chosen) -> dict[str, str]:
+    """Where the pages are, by what is on them."""
+    return {
+        "workers and queues": "/",
+        "… over 30 days": "/?hours=720",
+        "a worker": f"/workers/{WORKER}",
+        "… over 7 days": f"/workers/{WORKER}?hours=168",
+        "a queue": "/queues/default",
+        "… over 7 days, too": "/queues/default?hours=168",
+        "tasks": "/tasks",
+        "… the 1000th page": "/tasks?page=1000",
+        "… failed ones of a user": "/tasks?state=failed&user=ada",
+        "… with curves": "/tasks?cols=params.lr,metrics.train/loss",
+        "a task": f"/tasks/{chosen.usual}",
+        "… its curves": f"/tasks/{chosen.usual}?tab=curves",
+        "… its events": f"/tasks/{chosen.usual}?tab=events",
+        f"… curves of {facts.plan.longest:,} points": f"/tasks/{facts.longest}?tab=curves",
+        f"compare {len(chosen.compared)}": "/compare?tasks=" + ",".join(chosen.compared),
+        "services": "/services",
+        "sql": "/sql",
     }
-    known = {
-        page: [one for one in asks if isinstance(one, Sql) or one.name in questions()]
-        for page, asks in asked.items()
-    }
-    return {page: asks for page, asks in known.items() if asks}
 
 
-def _of_task(task: str) -> list[Named | Sql]:
-    return [
-        _named("show", task=task),
-        _named("logs", task=task, limit=500),
-        _named("events", task=task),
-        _named("metrics", task=task),
-        _named("curve", tasks=[task], pixels=800),
-        _named("task_curve", task=task),
-    ]
+async def asked_by(client: Client, page: Page, address: str) -> Questions:
+    """What is asked while a page is opened, in the order in which it is."""
+    async with _hearing(client) as heard:
+        await page.goto(address)
+        known = -1
+        while known < len(heard):
+            known = len(heard)
+            await asyncio.sleep(SILENCE_SECONDS)
+        return [one for one in heard if isinstance(one, Sql) or one.name not in LATER]
 
 
-def _named(name: str, **params: Any) -> Named | Sql:
-    # A page follows the log from what it was told, so that it need not wait for the newest.
-    return Named(name, params, fresh=False)
+@asynccontextmanager
+async def _hearing(client: Client) -> AsyncIterator[Questions]:
+    heard: Questions = []
+
+    async def keep(questions: AsyncIterator[bytes], kind: type[Named] | type[Sql]) -> None:
+        async for one in questions:
+            heard.append(msgspec.json.decode(one, type=kind))
+
+    calls = client.bus.calls
+    async with calls.listen(question("named")) as named, calls.listen(question("sql")) as own:
+        keeping = [asyncio.create_task(keep(named, Named)), asyncio.create_task(keep(own, Sql))]
+        yield heard
+        for one in keeping:
+            one.cancel()
+        await asyncio.gather(*keeping, return_exceptions=True)

@@ -75,14 +75,14 @@ async def load(log: Log, origin: int) -> Task:
 
 async def find(log: Log, task_id: str) -> Task:
     """The task with this whole id, as of now. Raises `NotFound`."""
-    hints = await log.history(subjects.any_hint(task_id))
-    if not hints:
+    hint = await log.first(subjects.any_hint(task_id))
+    if hint is None:
         raise NotFound(
             f"there is no task {task_id}",
             why="no event in the log names it",
             fix="evq ls shows the tasks there are",
         )
-    _, task, origin = from_hint(hints[0])
+    _, task, origin = from_hint(hint)
     return await (refresh(log, task) if task else load(log, origin))
 
 

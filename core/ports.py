@@ -79,6 +79,11 @@ class Log(Protocol):
         0 if there was none."""
         ...
 
+    async def first(self, subject: str) -> Stored | None:
+        """The first message on `subject`, which may hold wildcards: a look-up, where `history`
+        counts all there are."""
+        ...
+
     async def last(self, subject: str, until: int | None = None) -> Stored | None:
         """The last message on `subject`, which may hold wildcards; with `until`, the last one up to
         that sequence."""

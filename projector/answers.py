@@ -121,10 +121,14 @@ class Answers:
 
     async def _in_a_cell(self, question: Sql) -> AsyncGenerator[bytes]:
         async with self._cells.cell() as process:
-            last = await self._follower.catch_up()
-            if moment := question.moment:
-                self._check_reached(moment)
+            moment = question.moment
             least = moment.seq if moment else 0
+            if self._snapshots.has(least):
+                last = await self._follower.end()  # of what comes now this copy knows nothing
+            else:
+                last = await self._follower.catch_up()
+            if moment:
+                self._check_reached(moment)
             async with self._snapshots.use(self._follower.position, least) as snapshot:
                 seq, last = (moment.seq, moment.seq) if moment else (snapshot.seq, last)
                 async with aclosing(ask(process, snapshot.path, question)) as frames:

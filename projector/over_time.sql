@@ -81,15 +81,18 @@ WITH clock AS (
     SELECT _now() - to_microseconds(($hours::DOUBLE * 3600e6 * n / $points)::BIGINT) AS ts
     FROM (SELECT unnest(range(greatest($points::BIGINT, 1))) AS n)),
 stood AS (
-    SELECT since, coalesce(until, _now() + INTERVAL 1 DAY) AS until FROM waits
+    SELECT since, coalesce(until, _now() + INTERVAL 1 DAY) AS until FROM _waits(_ago($hours / 24))
     WHERE queue = $queue AND coalesce(until, _now()) >= _ago($hours / 24)),
 depths AS (
     SELECT ts, count(*) AS queued, max(_seconds(since, ts)) AS longest
     FROM clock JOIN stood ON stood.since <= clock.ts AND stood.until > clock.ts GROUP BY ts),
+held AS (
+    SELECT claimed, coalesce(ended, _now() + INTERVAL 1 DAY) AS ended FROM _attempts
+    WHERE coalesce(ended, _now()) >= _ago($hours / 24)
+        AND task IN (SELECT task FROM _tasks WHERE queue = $queue)),
 running AS (
     SELECT ts, count(*) AS tasks FROM clock
-    JOIN _attempts a ON a.claimed <= clock.ts AND coalesce(a.ended, _now() + INTERVAL 1 DAY) > clock.ts
-    WHERE a.task IN (SELECT task FROM _tasks WHERE queue = $queue) GROUP BY ts)
+    JOIN held ON held.claimed <= clock.ts AND held.ended > clock.ts GROUP BY ts)
 SELECT epoch_ms(ts) AS ms, coalesce(queued, 0) AS queued, coalesce(tasks, 0) AS running,
     round(coalesce(longest, 0), 1) AS longest
 FROM clock LEFT JOIN depths USING (ts) LEFT JOIN running USING (ts) ORDER BY ts;

@@ -5,10 +5,12 @@
 -- One that awaits others stands there from the last of `dependencies_ended` on. Of a gang that is
 -- disbanded, those who wait or have ended wait again if it is said so, those who run go on for now.
 -- Most tasks wait once, from `enqueued` on, which their own row tells; only the events of the others
--- are put in order.
-CREATE OR REPLACE VIEW waits AS
-WITH restless AS (
-    SELECT DISTINCT task FROM _events
+-- are put in order. Of a task that had ended before `earliest` nothing is told.
+CREATE OR REPLACE MACRO _waits(earliest) AS TABLE
+WITH there AS (FROM _tasks WHERE ended IS NULL OR ended >= earliest::TIMESTAMP),
+lately AS (FROM _events WHERE seq >= (SELECT min(origin) FROM there)),
+restless AS (
+    SELECT DISTINCT task FROM lately SEMI JOIN there USING (task)
     WHERE kind IN ('requeued', 'retry', 'lost', 'dequeued', 'dependencies_ended', 'disbanded')),
 marks AS (
     SELECT task, kind, attempt, seq, ts,
@@ -16,7 +18,7 @@ marks AS (
             + to_microseconds((1e6 * coalesce((data->>'delay')::DOUBLE, 0))::BIGINT)
             ELSE ts END AS since,
         kind = 'disbanded' AND coalesce((data->>'again')::BOOLEAN, false) AS again
-    FROM _events SEMI JOIN restless USING (task)
+    FROM lately SEMI JOIN restless USING (task)
     WHERE kind IN ('enqueued', 'requeued', 'retry', 'lost', 'claimed', 'finished', 'aborted',
         'dequeued', 'dependencies_ended', 'disbanded')),
 steps AS (
@@ -27,7 +29,7 @@ steps AS (
     FROM marks WINDOW later AS (PARTITION BY task ORDER BY seq)),
 stretches AS (
     SELECT task, kind, s.since, next_kind, next_attempt, next_ts
-    FROM steps s JOIN _tasks t USING (task)
+    FROM steps s JOIN there t USING (task)
     WHERE kind IN ('requeued', 'retry', 'lost') OR s.again
         OR kind = 'enqueued' AND t.dependencies IS NULL
         OR kind = 'dependencies_ended' AND CASE WHEN next_kind IS NULL THEN t.state = 'queued'
@@ -36,12 +38,14 @@ stretches AS (
     SELECT task, 'enqueued', enqueued, CASE WHEN first_claimed IS NOT NULL THEN 'claimed'
             WHEN ended IS NOT NULL THEN 'aborted' END,
         CASE WHEN first_claimed IS NOT NULL THEN 1 END, coalesce(first_claimed, ended)
-    FROM _tasks ANTI JOIN restless USING (task) WHERE dependencies IS NULL)
+    FROM there ANTI JOIN restless USING (task) WHERE dependencies IS NULL)
 SELECT s.task, CASE WHEN next_kind = 'claimed' THEN next_attempt END AS attempt, t.queue,
     t."user", t.project, t.gpus, s.kind AS after, s.since, s.next_ts AS until,
     coalesce(next_kind, '') AS ended_by,
     greatest(0.0, _seconds(s.since, coalesce(s.next_ts, _now()))) AS seconds
-FROM stretches s JOIN _tasks t USING (task);
+FROM stretches s JOIN there t USING (task);
+
+CREATE OR REPLACE VIEW waits AS FROM _waits('-infinity');
 
 -- How large each GPU's memory is, as the agents said that offer it.
 CREATE OR REPLACE VIEW _gpu_sizes AS

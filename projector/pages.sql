@@ -3,6 +3,12 @@
 -- name: telemetry_position()
 SELECT coalesce(max(seq), 0)::BIGINT AS seq FROM _positions WHERE stream = 'EVQTEL';
 
+-- name: view_columns()
+SELECT table_name AS "table", column_name AS "column", data_type AS type
+FROM duckdb_columns() WHERE NOT starts_with(table_name, '_') AND NOT internal
+    AND database_name = current_database() AND schema_name = 'main'
+ORDER BY table_name, column_index;
+
 -- Lines before a line, from the last one on; or lines after one, from the first one on.
 -- name: log_window(task, claim, before=null, after=null, streams=null, search=null, limit=500)
 SELECT line, ts, stream, text FROM _logs

@@ -69,6 +69,12 @@ class Snapshots:
             if snapshot is not self._newest:
                 self._drop(snapshot)
 
+    def has(self, least: int) -> bool:
+        """Whether the newest copy, which knows the lifecycle event `least`, is used in any case:
+        for another one it is too soon."""
+        newest = self._newest
+        return bool(newest and newest.seq >= least and time.monotonic() < self._not_before)
+
     def pause(self, position: tuple[int, int, int]) -> float:
         """For how many seconds there will be no copy that knows of all up to `position`."""
         newest = self._newest

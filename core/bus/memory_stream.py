@@ -167,6 +167,11 @@ class MemoryStream:
         self._link.check()
         return self._messages.seq_at(at)
 
+    async def first(self, subject: str) -> Stored | None:
+        self._link.check()
+        found = self._messages.find(subject)
+        return self._messages.all[found[0] - 1] if found else None
+
     async def last(self, subject: str, until: int | None = None) -> Stored | None:
         self._link.check()
         found = self._messages.find(subject)

@@ -195,6 +195,10 @@ class Stream:
         following = _stored(message)
         return following.seq - 1 if following else await self.last_seq()
 
+    async def first(self, subject: str) -> Stored | None:
+        """The first message on `subject`; see `ports.Log`."""
+        return _stored(await self._next(subject, 0))
+
     async def last(self, subject: str, until: int | None = None) -> Stored | None:
         """The last message on `subject`; see `ports.Log`."""
         newest = _stored(await self._direct({"last_by_subj": subject}))

@@ -171,8 +171,8 @@ class Enqueuer:
         return stored is not None and stored.data == entry.data
 
     async def _known(self, task: str) -> Receipt | None:
-        hints = await self.bus.log.history(subjects.any_hint(task))
-        return Receipt(task, hints[0].seq, False) if hints else None
+        hint = await self.bus.log.first(subjects.any_hint(task))
+        return Receipt(task, hint.seq, False) if hint else None
 
 
 def _parts(specs: Sequence[Spec]) -> Iterator[list[Spec]]:

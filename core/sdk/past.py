@@ -173,6 +173,10 @@ class _PastLog:
     async def seq_at(self, at: int) -> int:
         return min(self._seq, await self._log.seq_at(at))
 
+    async def first(self, subject: str) -> Stored | None:
+        found = await self._log.first(subject)
+        return found if found and found.seq <= self._seq else None
+
     async def last(self, subject: str, until: int | None = None) -> Stored | None:
         until = self._seq if until is None else min(until, self._seq)
         return await self._log.last(subject, until)

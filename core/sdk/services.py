@@ -131,7 +131,7 @@ async def _last(client: Client, kind: str, name: str) -> tuple[int, Task | None]
     number, last = 0, None
     while True:
         task = task_id_for_key(_key(kind, name, number + 1))
-        if not await client.bus.log.history(subjects.any_hint(task)):
+        if not await client.bus.log.first(subjects.any_hint(task)):
             return number, last
         number, last = number + 1, await client.get(task)
 

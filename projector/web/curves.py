@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 from .points import Point, point_of
-from .source import Source
+from .source import Ask
 
 Axis = Literal["time", "step"]
 
 
 async def curves_of(
-    source: Source,
+    ask: Ask,
     tasks: Sequence[str],
     names: Sequence[str] | None = None,
     *,
@@ -24,7 +24,7 @@ async def curves_of(
 
     On the axis `step` a metric without steps has none. Raises `EvqError`.
     """
-    answer = await source.named(
+    answer = await ask(
         "curve",
         tasks=list(tasks),
         names=None if names is None else list(names),

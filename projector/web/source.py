@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from ...core.questions import Head, Named, Sql
@@ -21,6 +21,10 @@ class Answer:
         self.rows = rows
 
 
+Ask = Callable[..., Awaitable[Answer]]
+"""`Source.named` or `Source.known`."""
+
+
 class Source:
     """All that the pages ask; one for the process, shared by every open page.
 
@@ -34,8 +38,14 @@ class Source:
         self.viewers = viewers
 
     async def named(self, name: str, /, **params: Any) -> Answer:
-        """The answer to a question that the projector knows by name. Raises `EvqError`."""
+        """The answer to a question that the projector knows by name, as soon as all that the
+        streams hold is in it. Raises `EvqError`."""
         return await self._ask(Named(name, params))
+
+    async def known(self, name: str, /, **params: Any) -> Answer:
+        """The same as far as the projector has come, at once: for who follows the streams from
+        there on, or asks again if the answer is `behind`. Raises `EvqError`."""
+        return await self._ask(Named(name, params, fresh=False))
 
     async def sql(
         self,

@@ -191,6 +191,8 @@ async def test_history_is_in_order_and_begins_after(bus: Any) -> None:
 async def test_patterns(bus: Any, pattern: str, found: list[int]) -> None:
     await fill(bus.log, ["evq.q.q.5.c0.a", "evq.t.q.a", "evq.t.q.b", "evq.q.other.9.c0.a"])
     assert seqs(await bus.log.history(pattern)) == found
+    first = await bus.log.first(pattern)
+    assert (first.seq if first else None) == (found[0] if found else None)
     last = await bus.log.last(pattern)
     assert (last.seq if last else None) == (found[-1] if found else None)
 

@@ -151,8 +151,8 @@ async def _patiently(client: Client, name: str, origin: int, seq: int) -> Task |
 
 async def _before(client: Client, name: str, origin: int, seq: int) -> Task | None:
     log = client.bus.log
-    first = [await log.get(origin)] if origin else await log.history(subjects.any_hint(name))
-    task = from_hint(first[0])[1] if first and first[0] else None
+    first = await (log.get(origin) if origin else log.first(subjects.any_hint(name)))
+    task = from_hint(first)[1] if first else None
     if task is None:
         return None
     for stored in await log.history(subjects.lifecycle(task.spec.queue, name)):

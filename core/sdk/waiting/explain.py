@@ -104,9 +104,11 @@ async def _ask_projector(
 ) -> tuple[int | None, list[Before], History | None]:
     """Its place, who stands before it, and how long tasks took; nothing if nobody answers."""
     try:
-        places = await _rows(client, "why", task=task.id)
-        before = await _rows(client, "ahead", task=task.id, limit=FAR)
-        held = await _rows(client, "held")
+        places = await _rows(client, Named("why", {"task": task.id}))
+        # What is asked after a fresh answer is as fresh.
+        params = {"task": task.id, "limit": FAR}
+        before = await _rows(client, Named("ahead", params, fresh=False))
+        held = await _rows(client, Named("held", fresh=False))
     except ProjectorAway:
         return None, [], None
     return (
@@ -116,8 +118,8 @@ async def _ask_projector(
     )
 
 
-async def _rows(client: Client, name: str, **params: Any) -> list[dict[str, Any]]:
-    return [row async for row in client.rows(Named(name, params))]
+async def _rows(client: Client, question: Named) -> list[dict[str, Any]]:
+    return [row async for row in client.rows(question)]
 
 
 def holder_reasons(task: Task, agents: Sequence[AgentPresence]) -> tuple[Reason, ...]:

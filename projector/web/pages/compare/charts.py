@@ -108,6 +108,7 @@ def parallel(rows: Sequence[Row], tasks: Sequence[str]) -> dict[str, Any] | None
     ][:MOST_AXES]
     if len(axes) < 2:
         return None
+    columns = [_on_axis(row) for row in axes]
     return {
         "animation": False,
         "tooltip": {"renderMode": "richText", "confine": True},
@@ -118,7 +119,7 @@ def parallel(rows: Sequence[Row], tasks: Sequence[str]) -> dict[str, Any] | None
                 "type": "parallel",
                 "name": task,
                 "lineStyle": {"width": 1.5, "opacity": 0.75, "color": color(number)},
-                "data": [[_on_axis(row, row.values[number]) for row in axes]],
+                "data": [[column[number] for column in columns]],
             }
             for number, task in enumerate(tasks)
         ],
@@ -145,7 +146,7 @@ def _numbers(row: Row) -> bool:
     )
 
 
-def _on_axis(row: Row, value: Any) -> Any:
-    if value is None:
-        return None
-    return value if _numbers(row) else str(value)
+def _on_axis(row: Row) -> Sequence[Any]:
+    if _numbers(row):
+        return row.values
+    return [None if value is None else str(value) for value in row.values]

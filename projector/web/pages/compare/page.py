@@ -20,6 +20,8 @@ from .facts import Row, facts, rows, shown
 
 POINTS = 300
 MOST_METRICS = 12
+NAME = 32
+"""Letters of a task's name above the table."""
 
 
 class ComparePage:
@@ -58,19 +60,19 @@ class ComparePage:
         await self._show_curves(names[:MOST_METRICS])
 
     def _heads(self) -> None:
+        # Two elements for each task: of all that a page is made of they cost most, by far.
         with ui.row().classes("w-full gap-2 evq-compared"):
             for number, task in enumerate(self._tasks):
-                with ui.row().classes("items-center gap-1 no-wrap text-sm"):
-                    ui.element("span").classes("w-3 h-3 rounded-sm").style(
-                        f"background: {charts.color(number)}"
-                    )
-                    ui.link(task.id, f"/tasks/{task.id}").classes("font-mono text-xs")
-                    ui.label(task.spec.name).classes("truncate max-w-48")
+                head = ui.link(f"{task.id} {task.spec.name[:NAME]} ", f"/tasks/{task.id}")
+                head.classes("font-mono text-xs pl-1").style(
+                    f"border-left: 12px solid {charts.color(number)}"
+                )
+                with head:
                     state_chip(task.name_of_state)
 
     async def _metrics(self) -> dict[str, dict[str, Any]]:
         try:
-            answer = await self._source.named("task_metrics", tasks=self._ids)
+            answer = await self._source.known("task_metrics", tasks=self._ids)
         except EvqError as error:
             ui.notify(f"The metrics cannot be had: {error}", type="warning")
             return {}
@@ -112,7 +114,7 @@ class ComparePage:
             return
         try:
             known = await curves_of(
-                self._source, self._ids, names, axis="step", pixels=POINTS, last_only=True
+                self._source.known, self._ids, names, axis="step", pixels=POINTS, last_only=True
             )
         except EvqError as error:
             ui.notify(f"The curves cannot be had: {error}", type="warning")

@@ -29,7 +29,7 @@ class FleetCurves:
     async def load(self, hours: int) -> None:
         """Ask for so many hours up to now. Says so if nobody answers."""
         try:
-            answer = await self._source.named("fleet_curve", hours=hours)
+            answer = await self._source.known("fleet_curve", hours=hours)
         except EvqError as error:
             ui.notify(str(error), type="warning")
             return

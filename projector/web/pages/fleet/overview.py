@@ -151,7 +151,7 @@ class Overview:
 
     async def _load_day(self) -> None:
         try:
-            answer = await self._source.named("fleet_ends")
+            answer = await self._source.known("fleet_ends")
         except EvqError:
             return  # the curves have said that nobody answers
         self._tiles.say_day(answer.rows[0])

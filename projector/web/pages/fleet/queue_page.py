@@ -65,7 +65,7 @@ class QueuePage:
 
     async def _load(self) -> None:
         try:
-            answer = await self._source.named(
+            answer = await self._source.known(
                 "queue_curve", queue=self._name, hours=self._address.hours
             )
         except EvqError as error:

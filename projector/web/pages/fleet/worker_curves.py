@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
@@ -43,13 +44,18 @@ class WorkerCurves:
     async def load(self, hours: int) -> None:
         """Ask for so many hours up to now. Says so if nobody answers."""
         try:
-            machine = await self._source.named("worker_curve", agent=self._name, hours=hours)
-            self._show_machine(machine.rows)
-            if self._gpus:
-                gpus = await self._source.named("worker_gpu_curve", agent=self._name, hours=hours)
-                self._show_gpus(gpus.rows)
+            await asyncio.gather(self._load_machine(hours), self._load_gpus(hours))
         except EvqError as error:
             ui.notify(str(error), type="warning")
+
+    async def _load_machine(self, hours: int) -> None:
+        answer = await self._source.known("worker_curve", agent=self._name, hours=hours)
+        self._show_machine(answer.rows)
+
+    async def _load_gpus(self, hours: int) -> None:
+        if self._gpus:
+            answer = await self._source.known("worker_gpu_curve", agent=self._name, hours=hours)
+            self._show_gpus(answer.rows)
 
     def _show_machine(self, rows: Rows) -> None:
         self._cpu.show([_line(rows, "cpu", "mean"), _line(rows, "cpu_peak", "largest")])

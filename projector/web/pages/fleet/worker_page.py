@@ -167,7 +167,7 @@ class WorkerPage:
     async def _load(self) -> None:
         await self._curves.load(self._address.hours)
         try:
-            answer = await self._source.named("worker_attempts", agent=self._name)
+            answer = await self._source.known("worker_attempts", agent=self._name)
         except EvqError:
             return  # the curves have said that nobody answers
         self._past.order([_past_row(row) for row in answer.rows])

@@ -8,15 +8,10 @@ from nicegui import ui
 
 from ...source import Source
 
-COLUMNS = """
-SELECT table_name AS "table", column_name AS "column", data_type AS type
-FROM duckdb_columns() WHERE NOT starts_with(table_name, '_') AND NOT internal
-    AND schema_name = 'main' ORDER BY table_name, column_index"""
-
 
 async def show_schema(source: Source) -> None:
     """The views as a list that opens. Raises `EvqError`."""
-    answer = await source.sql(COLUMNS)
+    answer = await source.known("view_columns")
     for table, columns in groupby(answer.rows, key=lambda row: str(row["table"])):
         with ui.expansion(table).classes("w-full text-sm").props("dense dense-toggle"):
             for row in columns:

@@ -22,7 +22,8 @@ AT_ONCE = 24
 """Metrics that are shown unless some are chosen."""
 
 REST_SECONDS = 0.4
-"""For how long new points are gathered before the chart is drawn anew."""
+"""The chart is drawn anew at most so often; a point that comes after a longer rest is drawn at
+once."""
 
 _MACHINE = {
     "cpu": ("processors", " %", 1.0),
@@ -44,8 +45,9 @@ class CurvesPanel:
         self._chart: ui.echart | None = None
         self._drawn: list[Curve] = []
         self._touched: set[str] = set()
+        self._asked = self._loaded = False
         self._early: list[tuple[int, int | None, str, float]] = []
-        self._loaded = False
+        """While curves are asked for, points that are said meanwhile."""
         with ui.row().classes("w-full items-center gap-2"):
             self._chosen = (
                 ui.select([], multiple=True, label="metrics")
@@ -63,6 +65,7 @@ class CurvesPanel:
         story.heard.append(self._hear)
         self._client = ui.context.client
         self._timer: asyncio.TimerHandle | None = None
+        self._rested_at = 0.0
 
     def _choose(self) -> None:
         if not self._loaded:
@@ -74,20 +77,22 @@ class CurvesPanel:
         )
         self._draw()
 
-    async def load(self) -> None:
-        """Ask for all curves and draw them."""
-        self._loaded = False
+    async def load(self, *, fresh: bool = True) -> None:
+        """Ask for all curves and draw them. What was heard before has to be in them, so they are
+        `fresh`, unless nothing is heard yet."""
+        ask = self._source.named if fresh else self._source.known
+        self._asked, self._loaded = True, False
         task = self._story.task
         try:
-            found = await self._source.named("metrics", task=task.id)
-            curves = await curves_of(self._source, [task.id], axis="time", pixels=POINTS)
+            found = await ask("metrics", task=task.id)
+            curves = await curves_of(self._source.known, [task.id], axis="time", pixels=POINTS)
             self._metrics = {
                 str(row["name"]): Curve(row["name"], curves.get((task.id, row["name"]), ()))
                 for row in found.rows
             }
             if task.attempts:
                 claim = task.attempts[-1].claim
-                machine = await self._source.named("task_machine", task=task.id, claim=claim)
+                machine = await self._source.known("task_machine", task=task.id, claim=claim)
                 self._machine = machine_curves(machine)
         except EvqError as error:
             ui.notify(f"The curves cannot be had: {error}", type="warning")
@@ -147,7 +152,7 @@ class CurvesPanel:
     # --- live -----------------------------------------------------------------------------------
 
     def _hear(self, attempt: Attempt, record: Telemetry) -> None:
-        if not isinstance(record, Metric):
+        if not isinstance(record, Metric) or not self._asked:
             return
         for at, step, name, value in zip(
             record.at, record.step, record.name, record.value, strict=True
@@ -158,7 +163,9 @@ class CurvesPanel:
                 self._early.append((at, step, name, float(value)))
         if self._touched and self._timer is None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(REST_SECONDS, self._redraw_there)
+            due = max(loop.time(), self._rested_at)
+            self._timer = loop.call_at(due, self._redraw_there)
+            self._rested_at = due + REST_SECONDS
 
     def _redraw_there(self) -> None:
         with self._client:

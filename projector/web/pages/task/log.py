@@ -13,7 +13,7 @@ from .....core.errors import EvqError
 from .....core.events import Log, Telemetry
 from .....core.state import Attempt, Task
 from ...address import Address
-from ...source import Source
+from ...source import Ask, Source
 from .log_view import Line, LogView, line_of
 from .story import Story
 
@@ -48,8 +48,9 @@ class LogPanel:
         self._attempt = _number(address["attempt"])
         self._next = 0
         """The number of the first line that is not known yet."""
-        self._loaded = False
-        self._early: list[Line] = []
+        self._asked = False
+        self._early: list[Line] | None = None
+        """While lines are asked for, those that are written meanwhile."""
         with ui.row().classes("w-full items-center gap-2"):
             self._controls()
         self._view = LogView().classes("w-full evq-log")
@@ -150,16 +151,18 @@ class LogPanel:
 
     # --- lines ----------------------------------------------------------------------------------
 
-    async def load(self) -> None:
-        """Show the lines that the address names, or the last ones."""
-        self._loaded, self._early, self._next = False, [], 0
+    async def load(self, *, fresh: bool = True) -> None:
+        """Show the lines that the address names, or the last ones. What was heard before has to be
+        among them, so they are `fresh`, unless nothing is heard yet."""
+        ask = self._source.named if fresh else self._source.known
+        self._asked, self._early, self._next = True, [], 0
         picked = _lines(self._address["line"])
         lines, start, end = [], True, True
         if picked:
-            lines = await self._ask(after=picked[0] - PAGE // 2 - 1)
+            lines = await self._ask(ask, after=picked[0] - PAGE // 2 - 1)
             start, end = picked[0] - PAGE // 2 <= 0, len(lines) < PAGE
         else:
-            lines = (await self._ask())[::-1]
+            lines = (await self._ask(ask))[::-1]
             start = len(lines) < PAGE
         if lines and end:
             self._next = lines[-1].number + 1
@@ -172,16 +175,18 @@ class LogPanel:
             picked=picked,
         )
         self._follow.value = end and not picked
-        self._loaded = True
-        self._add(self._early)
+        early, self._early = self._early, None
+        self._add(early or [])
         self._say(bool(lines))
 
-    async def _ask(self, before: int | None = None, after: int | None = None) -> list[Line]:
+    async def _ask(
+        self, ask: Ask, before: int | None = None, after: int | None = None
+    ) -> list[Line]:
         attempt, wanted = self.attempt, self._filter
         if attempt is None:
             return []
         try:
-            answer = await self._source.named(
+            answer = await ask(
                 "log_window",
                 task=self._story.task.id,
                 claim=attempt.claim,
@@ -197,11 +202,11 @@ class LogPanel:
         return [line_of(row) for row in answer.rows]
 
     async def _older(self, event: GenericEventArguments) -> None:
-        lines = await self._ask(before=event.args["number"])
+        lines = await self._ask(self._source.named, before=event.args["number"])
         self._view.older(lines[::-1], len(lines) < PAGE)
 
     async def _newer(self, event: GenericEventArguments) -> None:
-        lines = await self._ask(after=event.args["number"])
+        lines = await self._ask(self._source.named, after=event.args["number"])
         self._view.newer(lines, len(lines) < PAGE)
 
     async def _pick(self, event: GenericEventArguments) -> None:
@@ -222,6 +227,8 @@ class LogPanel:
         shown = self.attempt
         if not isinstance(record, Log) or shown is None or shown.claim != attempt.claim:
             return
+        if not self._asked:
+            return  # whoever asks is told of it
         columns = zip(record.at, record.stream, record.text, strict=True)
         self._add(
             [
@@ -231,7 +238,7 @@ class LogPanel:
         )
 
     def _add(self, lines: list[Line]) -> None:
-        if not self._loaded:
+        if self._early is not None:
             self._early += lines
             return
         wanted = self._filter

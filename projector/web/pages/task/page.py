@@ -59,7 +59,7 @@ class TaskPage:
         story.heard.append(self._hear)
         following = background_tasks.create(self._follow(), name=f"follow {story.task.id}")
         self._client.on_delete(following.cancel)
-        await self._fill(first)
+        await self._fill(first, fresh=False)
         await self._explain(story.task)
 
     async def _follow(self) -> None:
@@ -73,16 +73,17 @@ class TaskPage:
         self._address.set(tab="" if name == TABS[0] else name)
         await self._fill(name)
 
-    async def _fill(self, name: str) -> None:
-        """Fill a tab when it is looked at for the first time."""
+    async def _fill(self, name: str, *, fresh: bool = True) -> None:
+        """Fill a tab when it is looked at for the first time. What was said since the page follows
+        the task needs a `fresh` answer."""
         if name in self._filled:
             return
         self._filled.add(name)
         task, place = self._story.task, self._places[name]
         if name == "log":
-            await self._log.load()
+            await self._log.load(fresh=fresh)
         elif name == "curves":
-            await self._curves.load()
+            await self._curves.load(fresh=fresh)
         else:
             place.clear()
             with place:

@@ -56,7 +56,7 @@ async def story_of(source: Source, task: str) -> Story:
     client = source.client
     found = await client.get(await client.resolve(task))
     try:
-        position = (await source.named("telemetry_position")).rows[0]["seq"]
+        position = (await source.known("telemetry_position")).rows[0]["seq"]
     except EvqError:
         position = 0
     return Story(source, found, position)

@@ -28,7 +28,7 @@ class Facets:
         try:
             counts = await asyncio.gather(
                 *(
-                    self._source.named(
+                    self._source.known(
                         "task_facet",
                         facet=facet,
                         where=wanted.where(without=name),

@@ -94,9 +94,9 @@ class TasksPage:
     async def open(self, version: int) -> None:
         """Fill it, and go on as the fleet changes."""
         follow(self._source.fleet, version, self._changed)
-        await self._ask()
+        await self._ask(fresh=False)
         try:
-            known = await self._source.named("task_columns")
+            known = await self._source.known("task_columns")
         except EvqError:
             return
         names = [f"{one['kind']}.{one['name']}" for one in known.rows]
@@ -150,14 +150,15 @@ class TasksPage:
 
     # --- what there is --------------------------------------------------------------------------
 
-    async def _ask(self) -> None:
+    async def _ask(self, *, fresh: bool = True) -> None:
         """The page, the count and the facets; of several that overlap the last one counts."""
         self._turns += 1
+        ask = self._source.named if fresh else self._source.known
         turn, wanted = self._turns, self._wanted
         where, words = wanted.where(), wanted.words
         try:
             page, count = await asyncio.gather(
-                self._source.named(
+                ask(
                     "task_page",
                     where=where,
                     words=words,
@@ -165,7 +166,7 @@ class TasksPage:
                     limit=PAGE,
                     offset=(wanted.page - 1) * PAGE,
                 ),
-                self._source.named("task_count", where=where, words=words),
+                ask("task_count", where=where, words=words),
             )
         except EvqError as error:
             self._error.text = ". ".join(filter(None, (error.what, error.why, error.fix)))
@@ -181,12 +182,14 @@ class TasksPage:
         self._table.show(rows, total, wanted)
         await self._facets.show(wanted)
         await self._sparks(turn, rows)
+        if page.behind:
+            self._later_again()  # of these events the fleet may have told before it was followed
 
     async def _metrics(self, tasks: list[str]) -> dict[str, dict[str, Any]]:
         if not any(parts(column)[0] == "metrics" for column in self._wanted.columns):
             return {}
         try:
-            answer = await self._source.named("task_metrics", tasks=tasks)
+            answer = await self._source.known("task_metrics", tasks=tasks)
         except EvqError:
             return {}
         found: dict[str, dict[str, Any]] = {}
@@ -207,7 +210,7 @@ class TasksPage:
         tasks, names = [one["task"] for one in rows], [name for _, name in wanted]
         try:
             curves = await curves_of(
-                self._source, tasks, names, axis="step", pixels=PIXELS, last_only=True
+                self._source.known, tasks, names, axis="step", pixels=PIXELS, last_only=True
             )
         except EvqError:
             return
