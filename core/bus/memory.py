@@ -16,7 +16,7 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 from ..errors import EvqError, NotFound, ProjectorAway
-from ..ports import BusAway, Stored, WrongSequence
+from ..ports import BusAway, Depot, Stored, WrongSequence
 from .calls import Answer, mistake
 from .depots.memory import MemoryContents, MemoryDepot
 from .memory_hints import MemoryHints, Queues
@@ -196,7 +196,7 @@ class MemoryBus:
         self.hints = MemoryHints(link, server.queues)
         self.presence = MemoryPresence(link, server)
         self.objects = MemoryObjects(link, server)
-        self.depot = MemoryDepot(link, server.contents)
+        self.depot: Depot = MemoryDepot(link, server.contents)
         self.calls = MemoryCalls(link, server)
         self.standing = link.standing
         self.since = server.clock()
