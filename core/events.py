@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from .artifacts import ArtifactSaved as ArtifactSaved
 from .fleet.agents import AgentDown as AgentDown
 from .fleet.agents import AgentDraining as AgentDraining
 from .fleet.agents import AgentEvent as AgentEvent
@@ -293,6 +294,7 @@ Lifecycle = (
     | Disbanded
     | Moved
     | Dequeued
+    | ArtifactSaved
 )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core import parameters, status
+from ...core.artifacts import Artifact
 from ...core.parameters import Parameter
 from ...core.spec import Code, Spec, argv_text
 from ...core.state import Attempt, Ended, Held, Queued, Task
@@ -59,6 +60,7 @@ def spec_facts(spec: Spec) -> dict[str, Any]:
         "gang_rank": spec.gang and spec.gang.rank,
         "project": spec.project,
         "after": spec.after,
+        "inputs": spec.inputs,
         "key": spec.key,
         "parent": spec.parent,
         "user": spec.user,
@@ -163,6 +165,19 @@ def attempt_facts(attempt: Attempt) -> dict[str, Any]:
         "exit_code": end.exit_code if end else None,
         "seconds": seconds_run(attempt),
         "usage": end.usage if end else None,
+        "artifacts": [artifact_facts(one) for one in attempt.saved],
+    }
+
+
+def artifact_facts(one: Artifact) -> dict[str, Any]:
+    """An artifact for programs."""
+    return {
+        "name": one.name,
+        "size": one.size,
+        "digest": one.digest,
+        "folder": one.folder,
+        "saved_at": iso(one.at),
+        "depot": one.depot,
     }
 
 

@@ -23,8 +23,10 @@ from ..selectors import resolve
 from ..session import call
 from ..submit.after import after_text
 from ..submit.gang import gang_facts, member_lines
+from ..submit.inputs import inputs_text
 from .difference import shown
 from .document import masked, seconds_run, task_facts
+from .get import artifact_lines
 from .logs import last_lines
 from .remedy import LAST_LINES, explanation, failed
 from .render import age, clock, code_text, colored, end_text, marked, now, repo_text, span
@@ -128,6 +130,7 @@ def page(task: Task) -> list[str]:
         ("tags", " ".join(spec.tags)),
         ("limits", _limits(task)),
         ("after", after_text(task)),
+        ("inputs", inputs_text(spec.inputs)),
         ("awaited by", ", ".join(task.awaited_by)),
         ("parent", spec.parent or ""),
         ("key", spec.key or ""),
@@ -201,6 +204,7 @@ def attempt_lines(attempt: Attempt) -> list[str]:
             lines.append(_label("in", f"image {environment.image}"))
     if launch:
         lines.append(_label("ran", f"{' '.join(launch.argv)}  {dim(f'pid {launch.pid}')}"))
+    lines += [_label("saved", line) for line in artifact_lines(attempt.saved)]
     if end:
         how = end_text(end.exit_code, end.cause)
         word = colored(marked(end.outcome.value if end.outcome else "lost"))

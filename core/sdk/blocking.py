@@ -90,6 +90,8 @@ class BlockingClient:
     retry = _waiting(Client.retry)
     move = _waiting(Client.move)
     dequeue = _waiting(Client.dequeue)
+    artifacts = _waiting(Client.artifacts)
+    load = _waiting(Client.load)
     agents = _waiting(Client.agents)
     is_agent = _waiting(Client.is_agent)
     order = _waiting(Client.order)
