@@ -14,6 +14,7 @@ from contextlib import aclosing, suppress
 
 import msgspec
 
+from ...core.artifacts import artifacts_of
 from ...core.errors import Conflict, UsageError
 from ...core.events import Aborted, DependenciesEnded, Dequeued, Disbanded, Finished
 from ...core.ids import is_task_id
@@ -106,6 +107,7 @@ class Controller:
             outcome=ended.outcome.value,
             task=task.id,
             outputs=ended.outputs,
+            artifacts=tuple(artifacts_of(task)),
             metrics=await metrics.last_values(self._client, task, names),
             evidence=ended.evidence,
         )
@@ -183,6 +185,7 @@ class Controller:
                 task=one.task,
                 outputs=one.outputs,
                 metrics=one.metrics,
+                artifacts=one.artifacts,
                 reused=True,
             )
             for plan, one in zip(asked, found, strict=True)
@@ -209,7 +212,9 @@ class Controller:
         digest = getattr(one, "digest", "")
         result = self._run.result(part)
         if digest and result and result.outcome == "completed" and not result.reused:
-            known = Kept(result.task, result.outputs, result.metrics, self._run.name)
+            known = Kept(
+                result.task, result.outputs, result.metrics, result.artifacts, self._run.name
+            )
             await keep(self._client, digest, known)
 
     async def _keep_all(self) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from ...core import parameters, units
+from ...core.artifacts import Input, read_input
 from ...core.ids import task_id_for_key
 from ...core.spec import (
     Command,
@@ -81,6 +83,7 @@ def spec_of(run: Run, part: str) -> Spec:
         gpus=step.gpus,
         gpu_memory=_bytes(step.gpu_memory),
         needs=step.needs,
+        inputs=tuple(_inputs(step, given)),
         project=run.created.project,
         key=key_of(run, part),
         user=run.created.user,
@@ -139,9 +142,22 @@ def digest_of(run: Run, part: str, spec: Spec) -> str:
         "python": spec.python,
         "container": spec.container,
         "apt": spec.apt,
+        "inputs": spec.inputs,
         "before": before,
     }
     return hashlib.sha256(msgspec.json.encode(matters, order="sorted")).hexdigest()[:32]
+
+
+def _inputs(step: Step, given: Callable[[Any], Any]) -> Iterator[Input]:
+    """The artifacts that a step finds in its folder. Of a list, each is in a folder of its own,
+    which has the number of its place."""
+    for word in step.inputs:
+        found = given(word)
+        for place, one in enumerate(found if isinstance(found, list) else [found]):
+            if one is None:
+                continue  # the step that was to save it failed, and may
+            task, name, path = read_input(str(one))
+            yield Input(task, name, f"{place}/{name}" if isinstance(found, list) else path)
 
 
 def _texts(values: dict[str, Any]) -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...core.errors import UsageError
+from .facts import Result
 from .references import Reference, resolve, within
 from .run import Run
 
@@ -95,8 +96,18 @@ def _value(run: Run, part: str, path: Sequence[str]) -> Any:
         case "task":
             return result.task
         case "artifacts":
+            _check_saved(result, rest[0])
             return f"{result.task}:{rest[0]}"
         case "metrics":
             return within(result.metrics, rest, f"steps.{part}.metrics")
         case _:
             return within(result.outputs, rest, f"steps.{part}.outputs")
+
+
+def _check_saved(result: Result, name: str) -> None:
+    if name not in result.artifacts:
+        raise UsageError(
+            f"{result.part} has saved no artifact {name}",
+            why=f"it has saved {', '.join(result.artifacts[:5]) or 'none'}",
+            fix=f"evq.save({name!r}) in the step",
+        )

@@ -62,3 +62,36 @@ async def test_a_metric_is_passed_on(run: Any, tmp_path: Path) -> None:
     ended = await run("metric.toml", {})
     assert ended.state == "completed"
     assert ended.result("take").outputs == {"got": ["8.0", ended.result("log").task]}
+
+
+SAVING = """
+name = "saving"
+[defaults]
+env = "none"
+
+[steps.save]
+each = ["a", "b"]
+command = ["python3", "save.py", "${item}"]
+
+[steps.one]
+each = "${steps.save}"
+command = ["python3", "load.py", "${steps.save.artifacts.m.pt}"]
+
+[steps.all]
+command = ["cat", "0/m.pt", "1/m.pt"]
+inputs = ["${steps.save.artifacts.m.pt}"]
+"""
+
+
+async def test_artifacts_are_passed_on(run: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "copied"
+    (folder / "saving.toml").write_text(SAVING)
+    (folder / "save.py").write_text(
+        "import evq, sys\nopen('m.pt', 'w').write(sys.argv[1])\nevq.save('m.pt')\n"
+    )
+    (folder / "load.py").write_text(
+        "import evq, sys\nevq.output(got=evq.load(sys.argv[1], to='there').read_text())\n"
+    )
+    ended = await run("saving.toml", {})
+    assert ended.state == "completed", ended.ended
+    assert [ended.result(f"one[{n}]").outputs["got"] for n in range(2)] == ["a", "b"]
