@@ -19,7 +19,6 @@ from ...core.errors import Conflict, UsageError
 from ...core.events import Aborted, DependenciesEnded, Dequeued, Disbanded, Finished
 from ...core.ids import is_task_id
 from ...core.sdk.client import Client
-from ...core.sdk.watch import watch
 from ...core.spec import Spec
 from ...core.state import Ended, Task
 from ...core.subjects import lifecycle, service_events
@@ -76,7 +75,7 @@ class Controller:
             step.queue or self._run.created.queue for step in self._run.definition.steps.values()
         }
         patterns = [ours, *(lifecycle(queue, "*") for queue in sorted(queues))]
-        async with aclosing(watch(self._client.bus, start, patterns)) as happened:
+        async with aclosing(self._client.watch(start, patterns)) as happened:
             async for seen in happened:
                 if self._run.ended:
                     return

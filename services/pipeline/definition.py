@@ -11,7 +11,7 @@ import msgspec
 
 from ...core.errors import UsageError
 from ...core.ids import check_name
-from ...core.spec import DEFAULT_PRIORITY, MOST_GPUS, Manager
+from ...core.spec import DEFAULT_PRIORITY, Manager
 
 OnFailure = Literal["abort", "skip", "continue"]
 """What a step's failure means: the whole run is aborted; what comes after the step is skipped and
@@ -140,8 +140,6 @@ def check(found: Definition, where: str) -> Definition:
             )
         if step.arguments and not step.function:
             raise _unfit(where, f"step {name} has arguments, but no function", "args = […]")
-        if step.gpus > MOST_GPUS:
-            raise _unfit(where, f"step {name} asks for {step.gpus} GPUs", "gpus = 1")
     return found
 
 

@@ -62,27 +62,13 @@ def spec_of(run: Run, part: str) -> Spec:
     def given(value: Any) -> Any:
         return resolve(value, lambda reference: look(run, name, index, reference))
 
-    spec = Spec(
+    spec = replace(
+        frame(step, run.created.queue),
         entry=_entry(step, given),
         name=f"{run.definition.name} {part}",
-        queue=step.queue or run.created.queue,
-        priority=step.priority,
         tags=(f"pipeline:{run.name}", f"step:{name}", *step.tags),
         code=run.code,
-        manager=step.env or "auto",
-        requirements=step.requirements,
-        python=step.python,
-        container=Container(step.image, step.docker_args) if step.image else None,
-        apt=step.apt,
         variables=_texts(given(step.variables)),
-        secrets=step.secrets,
-        retries=step.retries,
-        timeout=_seconds(step.timeout),
-        grace=_seconds(step.grace),
-        limits=_limits(step),
-        gpus=step.gpus,
-        gpu_memory=_bytes(step.gpu_memory),
-        needs=step.needs,
         inputs=tuple(_inputs(step, given)),
         project=run.created.project,
         key=key_of(run, part),
@@ -90,6 +76,31 @@ def spec_of(run: Run, part: str) -> Spec:
         host=run.created.host,
     )
     return check_spec(_with_settings(spec, _texts(given(step.set))))
+
+
+def frame(step: Step, queue: str) -> Spec:
+    """What of a step's spec is known before it has any values. Raises `UsageError`."""
+    return check_spec(
+        Spec(
+            entry=Command(("true",)),
+            name="",
+            queue=step.queue or queue,
+            priority=step.priority,
+            manager=step.env or "auto",
+            requirements=step.requirements,
+            python=step.python,
+            container=Container(step.image, step.docker_args) if step.image else None,
+            apt=step.apt,
+            secrets=step.secrets,
+            retries=step.retries,
+            timeout=_seconds(step.timeout),
+            grace=_seconds(step.grace),
+            limits=_limits(step),
+            gpus=step.gpus,
+            gpu_memory=_bytes(step.gpu_memory),
+            needs=step.needs,
+        )
+    )
 
 
 def _entry(step: Step, given: Any) -> Entry:

@@ -10,6 +10,8 @@ from .facts import Result
 from .references import Reference, resolve, within
 from .run import Run
 
+MOST_ITEMS = 1000
+
 
 class NotYet(Exception):
     """A value is asked for that a step has not given yet."""
@@ -42,6 +44,12 @@ def items(run: Run, step: str) -> list[Any] | None:
             f"step {step} cannot run for each of {found!r}",
             why=f"{wanted!r} is no list",
             fix="each = [1, 2, 3], or a reference to a list",
+        )
+    if len(found) > MOST_ITEMS:
+        raise UsageError(
+            f"step {step} cannot run for each of {len(found)} items",
+            why=f"{MOST_ITEMS} are the most",
+            fix="let each part do several: a list of lists",
         )
     return found
 
