@@ -123,6 +123,7 @@ def task_facts(task: Task) -> dict[str, Any]:
         "evidence": ended.evidence if ended else "",
         "exit_code": ended.exit_code if ended else None,
         "exit_status": exit_status(task) if ended else None,
+        "outputs": ended.outputs if ended else {},
         "awaited_by": task.awaited_by,
         "abort_requested": task.abort.reason if task.abort else None,
         "attempts": [attempt_facts(attempt) for attempt in task.attempts],
