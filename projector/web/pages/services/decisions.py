@@ -36,7 +36,7 @@ class Decisions:
 
     async def ask(self) -> None:
         """Show what is known now."""
-        found = await self._source.named("decisions_now")
+        found = await self._source.known("decisions_now")
         self._grid.show([_told(row) for row in found.rows])
 
 

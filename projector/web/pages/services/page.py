@@ -80,24 +80,31 @@ class ServicesPage:
 
     async def open(self, version: int) -> None:
         """Show what there is, and go on with what changes."""
-        await self._ask()
+        await self._ask(fresh=False)
         follow(self._source.fleet, version, self._changed, SECONDS)
 
     def _changed(self, changes: Changes) -> None:
         if (changes.tasks or changes.everything) and not self._asking:
-            background_tasks.create(self._ask(), name="services are asked for")
+            self._ask_again()
 
-    async def _ask(self) -> None:
+    def _ask_again(self) -> None:
+        background_tasks.create(self._ask(), name="services are asked for")
+
+    async def _ask(self, *, fresh: bool = True) -> None:
+        """Bring all parts up to now. What is asked after the first answer is as fresh as that."""
         self._asking = True
+        ask = self._source.named if fresh else self._source.known
         try:
-            services = await self._source.named("services_now")
-            families = await self._source.named("families")
+            services = await ask("services_now")
+            families = await self._source.known("families")
             self._services.show([_told(row) for row in services.rows])
             self._families.show([_told(row) for row in families.rows])
             await self._decisions.ask()
             await self._pipelines.ask()
             await self._sweeps.ask()
             await self._draw()
+            if services.behind and not fresh:
+                self._ask_again()  # the fleet may have told of it before it was followed
         except EvqError as error:
             self._title.text = str(error)
         finally:
@@ -109,7 +116,7 @@ class ServicesPage:
         if not task:
             self._title.text = ""
             return
-        members = (await self._source.named("family", task=task)).rows
+        members = (await self._source.known("family", task=task)).rows
         self._title.text = f"{members[0]['name']} and {len(members) - 1} tasks" if members else ""
         self._graph.options.clear()
         self._graph.options.update(picture(members))

@@ -53,7 +53,7 @@ class Pipelines:
 
     async def ask(self) -> None:
         """Show what is so now. Raises `EvqError`."""
-        runs = await self._source.named("pipelines")
+        runs = await self._source.known("pipelines")
         fields = [str(column["field"]) for column in _RUNS]
         self._runs.show([{name: row[name] for name in fields} for row in runs.rows])
         await self._ask_one()
@@ -62,7 +62,7 @@ class Pipelines:
         run = self._address["run"]
         if not run:
             return
-        rows = (await self._source.named("pipeline_facts", run=run)).rows
+        rows = (await self._source.known("pipeline_facts", run=run)).rows
         edges, parts = fold([_read(row) for row in rows])
         self._title.text = f"Run {run}" if edges else f"there is no run {run}"
         self._show_one(bool(edges))

@@ -62,7 +62,7 @@ class Sweeps:
 
     async def ask(self) -> None:
         """Show what is so now. Raises `EvqError`."""
-        sweeps = await self._source.named("sweeps")
+        sweeps = await self._source.known("sweeps")
         self._sweeps.show([{name: row[name] for name in _fields(_SWEEPS)} for row in sweeps.rows])
         await self._ask_one()
 
@@ -70,12 +70,12 @@ class Sweeps:
         name = self._address["sweep"]
         if not name:
             return
-        (facts,) = (await self._source.named("sweep_facts", sweep=name)).rows
+        (facts,) = (await self._source.known("sweep_facts", sweep=name)).rows
         if facts["definition"] is None:
             self._title.text = f"there is no sweep {name}"
             return
         definition = _read(facts["definition"])
-        rows = (await self._source.named("sweep_trials", sweep=name)).rows
+        rows = (await self._source.known("sweep_trials", sweep=name)).rows
         trials = [{**row, "params": _read(row["params"])} for row in rows]
         objective = definition["objective"][0]
         metric, goal = str(objective["metric"]), str(objective.get("goal", "minimize"))
