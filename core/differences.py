@@ -86,7 +86,7 @@ def facts(task: Task, metrics: Mapping[str, Any], up: AgentUp | None = None) -> 
     `metrics` are its last values, `up` is what the agent of its last attempt said of its machine.
     Of several attempts the last one counts.
     """
-    wish = asked(task.spec)
+    wish = asked(task.spec_now)
     environment = task.attempts[-1].environment if task.attempts else None
     packages = {one.name: one.version for one in environment.packages} if environment else {}
     return Facts(

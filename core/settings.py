@@ -9,6 +9,9 @@ from typing import Literal
 import msgspec
 
 from . import units
+from .addresses import server_address
+from .artifacts import FORMS as DEPOT_FORMS
+from .artifacts import NATS, read_depot
 from .container import FREE, GUARDED, check_image, read_arguments
 from .ids import check_name
 from .trackers import FORMS, read_trackers
@@ -55,6 +58,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cache_bytes: int = 100 * 1024**3
     cache_kinds: str = ""
     trackers: str = "all"
+    artifacts: str = NATS
+    artifact_bytes: int = 10 * 1024**3
     sample_every: float = 0.5
     report_every: float = 10.0
     quiet_after: float = 3600.0
@@ -62,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     trim_metrics: float | None = None
     trim_logs: float | None = None
     trim_minutes: float | None = None
+    archive_after: float | None = None
     sync: Literal["always"] | float = "always"
     git_credentials: str | None = None
     git_protocol: Literal["auto", "keep", "https", "ssh"] = "auto"
@@ -101,22 +107,7 @@ def _text(written: object) -> str:
 
 
 def _url(written: object) -> str:
-    return ",".join(_one_url(part.strip()) for part in _text(written).split(","))
-
-
-_ADDRESS = re.compile(
-    r"(?:(?P<scheme>nats|tls|ws|wss)://)?(?P<login>[^@/\s]+@)?"
-    r"(?P<host>[\w.-]+|\[[0-9a-fA-F:.]+\])(?::(?P<port>\d{1,5}))?/?\Z"
-)
-
-
-def _one_url(written: str) -> str:
-    found = _ADDRESS.match(written)
-    if found is None or not 0 < int(found["port"] or 4222) < 65536:
-        raise ValueError
-    return f"{found['scheme'] or 'nats'}://{found['login'] or ''}{found['host']}" + (
-        f":{found['port']}" if found["port"] else ":4222" if not found["scheme"] else ""
-    )
+    return ",".join(server_address(part.strip()) for part in _text(written).split(","))
 
 
 def _queue(written: object) -> str:
@@ -186,6 +177,10 @@ def _docker_allow(written: object) -> str:
 def _trackers(written: object) -> str:
     read_trackers(_text(written))
     return _text(written)
+
+
+def _depot(written: object) -> str:
+    return read_depot(_text(written))
 
 
 _PART = re.compile(r"(?:100|\d{1,2})(?:\.\d+)?%\Z")
@@ -343,6 +338,10 @@ SETTINGS: Mapping[str, Setting] = {
         allowed=FORMS,
         meaning="the trackers whose clients and files in tasks become metrics",
     ),
+    "artifacts": Setting(
+        parse=_depot, allowed=DEPOT_FORMS, meaning="where the artifacts that tasks save lie"
+    ),
+    "artifact_bytes": _amount("how large an artifact may be that lies in the server"),
     "sample_every": _period("how often an agent looks at its machine", 0.1),
     "report_every": _period_or_off("how often an agent tells what it saw of its machine"),
     "quiet_after": _period_or_off("for how long a task says and uses nothing until it is quiet"),
@@ -354,15 +353,14 @@ SETTINGS: Mapping[str, Setting] = {
     "trim_metrics": _period("the age at which a projector thins curves; without it, never", 3600.0),
     "trim_logs": _period("the age at which a projector drops logs; without it, never", 3600.0),
     "trim_minutes": _period("the age at which it drops minutes; without it, never", 3600.0),
+    "archive_after": _period("the age at which it archives tasks that ended; else, never", 3600.0),
     "sync": Setting(
         parse=_sync,
         allowed=f"always, or {units.DURATION_FORMS}, at least 100ms",
         meaning="when the server of `evq up` forces events to the disk",
         show=_show_duration,
     ),
-    "git_credentials": _path(
-        "an agent's logins for git hosts, in the format of git's own credential store"
-    ),
+    "git_credentials": _path("an agent's logins for git hosts, as git's credential store has them"),
     "git_protocol": _choice(
         "how an agent reaches a git host: as the address says (keep), always by https or by ssh, "
         "or by https where it has a login (auto)",

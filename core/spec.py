@@ -9,6 +9,8 @@ from typing import Literal
 import msgspec
 
 from .addresses import check_address
+from .arrays.array import Array
+from .artifacts import Input, check_inputs
 from .container import check_image, check_packages, check_setup, read_arguments
 from .errors import UsageError
 from .fleet.labels import check_labels
@@ -149,7 +151,9 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `gpus` is how many it has for itself, or with `gpu_memory` (bytes on each) shares with others;
     `needs` are labels that the agent must have, `nodes` on how many machines it runs at once:
     each of these is a task of its own then, with its place in `gang`.
-    `after` are the tasks that it waits for before it stands in its queue.
+    `array` is its place among tasks that were enqueued at once, told apart by an index.
+    `after` are the tasks that it waits for before it stands in its queue, `inputs` the artifacts
+    that it finds in its folder.
     `fair` is true where the queue is shared out evenly among users.
     `client` asks for a login to the server, so that the task can use evq itself.
     `parent` is the task that enqueued it, or that it was cloned from.
@@ -186,8 +190,10 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     needs: dict[str, str] = {}
     nodes: int = 1
     gang: Gang | None = None
+    array: Array | None = None
     project: str = ""
     after: tuple[After, ...] = ()
+    inputs: tuple[Input, ...] = ()
     fair: bool = False
     client: bool = False
     key: str | None = None
@@ -227,6 +233,7 @@ def check_spec(spec: Spec) -> Spec:
     _check_hardware(spec)
     _check_packages(spec)
     _check_after(spec.after)
+    check_inputs(spec.inputs)
     return spec
 
 

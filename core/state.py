@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from .artifacts import Artifact
 from .events import Cause, DependencyEnd, Launch, Outcome, Package, Usage
 from .spec import Spec
 
@@ -69,7 +70,8 @@ class Disband(msgspec.Struct, frozen=True):
 
 class Attempt(msgspec.Struct, frozen=True):
     """One try by one agent. `claim` is its fencing token, `hint` the message that led to it,
-    `gpus` the ids of what it has of its machine's, `permit` the queue of which it holds one."""
+    `gpus` the ids of what it has of its machine's, `permit` the queue of which it holds one;
+    `saved` has the last artifact of each name."""
 
     number: int
     agent: str
@@ -88,6 +90,7 @@ class Attempt(msgspec.Struct, frozen=True):
     end: End | None = None
     assembled: Assembly | None = None
     disband: Disband | None = None
+    saved: tuple[Artifact, ...] = ()
 
     @property
     def commit(self) -> str | None:
@@ -103,7 +106,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class Held(msgspec.Struct, frozen=True, tag="held"):
-    """It waits since `since` for other tasks, and stands in no queue."""
+    """It waits since `since` for other tasks, or for its turn, and stands in no queue."""
 
     since: int
 
@@ -163,6 +166,14 @@ class AbortWish(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Archival(msgspec.Struct, frozen=True):
+    """Somebody is done with the task: lists leave it out."""
+
+    at: int
+    by: str
+    reason: str
+
+
 class Former(msgspec.Struct, frozen=True):
     """What a requeued task was before: it is so again if it is dequeued."""
 
@@ -171,6 +182,7 @@ class Former(msgspec.Struct, frozen=True):
     losses: int
     abort: AbortWish | None
     place: Place
+    archived: Archival | None = None
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -181,7 +193,9 @@ class Task(msgspec.Struct, frozen=True):
     attempts that ended; `failures` and `losses` count against the two budgets since the task was
     last enqueued or requeued. `unknown` counts events from a newer version. `moved` is where it
     stands since it was requeued or moved, `former` what a dequeue leads back to. `awaited_by` are
-    the tasks that are to hear of its end, `ends` those it has heard of itself.
+    the tasks that are to hear of its end, `ends` those it has heard of itself. `retagged` are its
+    tags if they are not those of the spec any more. `turn` is whether its turn has come in its
+    array, if that has changed. `archived` is null unless it is in the archive.
     """
 
     id: str
@@ -200,6 +214,22 @@ class Task(msgspec.Struct, frozen=True):
     former: Former | None = None
     awaited_by: tuple[str, ...] = ()
     ends: tuple[DependencyEnd, ...] = ()
+    retagged: tuple[str, ...] | None = None
+    archived: Archival | None = None
+    turn: bool | None = None
+
+    @property
+    def has_turn(self) -> bool:
+        """Whether it may stand in its queue, as far as the others of its array are concerned."""
+        if self.turn is not None:
+            return self.turn
+        array = self.spec.array
+        return array is None or array.most is None or array.place < array.most
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags that it has now."""
+        return self.spec.tags if self.retagged is None else self.retagged
 
     @property
     def place(self) -> Place:
@@ -211,8 +241,9 @@ class Task(msgspec.Struct, frozen=True):
 
     @property
     def spec_now(self) -> Spec:
-        """The spec with the queue and the priority where it stands."""
-        return replace(self.spec, queue=self.place.queue, priority=self.place.priority)
+        """The spec with the queue and the priority where it stands, and the tags that it has."""
+        place = self.place
+        return replace(self.spec, queue=place.queue, priority=place.priority, tags=self.tags)
 
     @property
     def name_of_state(self) -> str:

@@ -114,8 +114,8 @@ async def _begin(client: Client, created: Created, code: Snapshot) -> str:
 def _run_here(created: Created, folder: Path) -> NoReturn:
     from ...services.pipeline.local import Local
 
-    def tell(instance: str, what: str) -> None:
-        output.note(f"{output.bold(instance)} {what}")
+    def tell(part: str, what: str) -> None:
+        output.note(f"{output.bold(part)} {what}")
 
     ended = Local(created, folder, tell).run()
     say_run(ended, local=True)
@@ -163,7 +163,9 @@ def ls(as_json: bool) -> None:
     Examples:
       evq pipeline ls
     """
-    found = call(runs)
+    found, newer = call(runs)
+    if newer:
+        output.warn(f"left out is what a newer evq has written: {', '.join(newer)}")
     if as_json:
         output.say_json([facts(one) for one in found])
     elif found:

@@ -10,11 +10,11 @@ from ...core.sdk.sending import send
 from ...core.sdk.snapshot import Snapshot, take
 from ...services.pipeline.decide import again, unfinished
 from ...services.pipeline.facts import Fact, Resumed, StopWished
-from ...services.pipeline.journals import find
+from ...services.pipeline.journals import find, run_of
 from ...services.pipeline.run import Run
 from ...services.pipeline.values import split
 from ..session import call
-from .pipeline_start import start
+from .pipeline_start import over, start
 
 
 def go_on(name: str, step: str | None, *, code: bool, fresh: bool) -> str:
@@ -29,6 +29,8 @@ async def _resume(
     client: Client, selector: str, step: str | None, code: Snapshot | None, fresh: bool
 ) -> str:
     journal = await find(client, selector)
+    _chosen(run_of(journal), step)  # what makes no sense is refused at once
+    await over(client, journal.name)
     if code:
         await send(client, code)
 
@@ -46,7 +48,7 @@ async def _resume(
 
 
 def _chosen(run: Run, step: str | None) -> tuple[str, ...]:
-    """The instances that are to run again. Raises `Conflict` or `NotFound`."""
+    """The parts that are to run again. Raises `Conflict` or `NotFound`."""
     if not run.ended:
         raise Conflict(
             f"run {run.name} has not ended",
@@ -61,11 +63,11 @@ def _chosen(run: Run, step: str | None) -> tuple[str, ...]:
                 fix=f"evq pipeline rerun {run.name} --from {run.graph.order[-1]}",
             )
         return again(run, unfinished(run))
-    wanted = {name for name in run.instances if step in (name, split(name)[0])}
+    wanted = {name for name in run.parts if step in (name, split(name)[0])}
     if not wanted:
         raise NotFound(
             f"run {run.name} has no step {step} that ran",
-            why=f"there ran {', '.join(run.instances) or 'none'}",
+            why=f"there ran {', '.join(run.parts) or 'none'}",
             fix=f"evq pipeline resume {run.name} goes on where it ended",
         )
     return again(run, wanted)

@@ -13,15 +13,15 @@ from .. import output
 from ..completion import complete_queue, complete_task
 from ..options import as_of_option, json_option
 from ..output import Column
-from ..selectors import resolve
+from ..selectors import ANY, resolve
 from ..session import call
+from ..submit.array import counts_text, state_of
 from .render import age, colored, end_text, iso, marked, now, span, timestamp
 
 if TYPE_CHECKING:
     from ...core.past import When
     from ...core.sdk.client import Client
 
-STATES = ("held", "queued", "claimed", "running", "completed", "failed", "aborted", "timed_out")
 LIMIT = 20
 ALL = 1_000_000
 
@@ -33,10 +33,10 @@ Row = Mapping[str, Any]
     "-s",
     "--state",
     "states",
-    type=click.Choice(STATES),
+    type=click.Choice(ANY),
     multiple=True,
     metavar="STATE",
-    help=f"Only tasks in this state; may be repeated: {', '.join(STATES)}.",
+    help=f"Only tasks in this state; may be repeated: {', '.join(ANY)}.",
 )
 @click.option(
     "-q", "--queue", metavar="NAME", shell_complete=complete_queue, help="Only this queue."
@@ -52,6 +52,8 @@ Row = Mapping[str, Any]
     "-n", "limit", type=click.IntRange(min=1), default=LIMIT, metavar="N", help="At most N.  [20]"
 )
 @click.option("--all", "everything", is_flag=True, help="All there are.")
+@click.option("--archived", is_flag=True, help="Those in the archive, left out otherwise.")
+@click.option("--members", is_flag=True, help="Each member of an array on a line of its own.")
 @click.option("--ranks", is_flag=True, help="Each rank of a gang on a line of its own.")
 @as_of_option
 @json_option
@@ -62,11 +64,14 @@ def ls(
     parent: str | None,
     limit: int,
     everything: bool,
+    archived: bool,
+    members: bool,
     ranks: bool,
     as_of: When | None,
     as_json: bool,
 ) -> None:
-    """List tasks, the newest first. A gang is one line, that of its rank 0.
+    """List tasks, the newest first. A gang is one line, that of its rank 0, and so is an array,
+    with how many of its members are in which state.
 
     \b
     Examples:
@@ -79,7 +84,9 @@ def ls(
     params |= {"states": list(states)} if states else {}
     params |= {"queue": queue} if queue else {}
     params |= {"user": user_name()} if mine else {}
+    params |= {"archived": True} if archived else {}
     params |= {"ranks": True} if ranks else {}
+    params |= {} if members else {"arrays": True}
     rows, quiet = call(lambda client: _ask(client, params, parent), as_of=as_of)
     if as_json:
         output.say_json([row | {"quiet_since": iso(quiet.get(row["task"]))} for row in rows])
@@ -89,7 +96,8 @@ def ls(
             output.note(output.dim(f"the newest {limit}; evq ls --all shows all there are"))
     else:
         none = "there was no task then" if as_of else "no task yet"
-        output.note("no task is like that" if parent or params.keys() - {"limit"} else none)
+        asked = parent or params.keys() - {"limit", "arrays"}
+        output.note("no task is like that" if asked else none)
 
 
 async def _ask(
@@ -105,6 +113,8 @@ async def _ask(
 
 def _ranks(row: Row, apart: bool) -> str:
     """How many ranks stand behind a line, or which one it is."""
+    if row.get("members"):
+        return f" ×{row['members']}"
     if row.get("gang") is None:
         return ""
     return f" [{row['gang_rank']}]" if apart else f" ×{row['nodes']}"
@@ -126,8 +136,8 @@ def _print(rows: Sequence[Row], quiet: Mapping[str, int], ranks: bool) -> None:
         columns,
         [
             (
-                row["task"],
-                marked(row["state"]),
+                row["array_id"] if row.get("members") else row["task"],
+                marked(state_of(_counts(row)) if row.get("members") else row["state"]),
                 row["name"] + _ranks(row, ranks),
                 row["queue"],
                 age(timestamp(row["enqueued"])),
@@ -141,8 +151,15 @@ def _print(rows: Sequence[Row], quiet: Mapping[str, int], ranks: bool) -> None:
     )
 
 
+def _counts(row: Row) -> dict[str, int]:
+    """How many of an array's members are in each state."""
+    return {state: row[f"members_{state}"] for state in ANY}
+
+
 def last_words(row: Row, quiet: str = "") -> str:
     """Why it ended without success; else that it is quiet, how far it is, and its metrics."""
+    if row.get("members"):
+        return counts_text(_counts(row))
     if row["cause"]:
         return end_text(row["exit_code"], row["cause"]).replace("exit status", "exit")
     return "  ".join(filter(None, (quiet, _progress(row), row.get("metrics"))))

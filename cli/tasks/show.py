@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from ...core import parameters
+from ...core.arrays.array import Array
 from ...core.errors import ProjectorAway
 from ...core.handle import load_gang
 from ...core.questions import Named
 from ...core.spec import Limits, Spec
-from ...core.state import Attempt, Task
+from ...core.state import Archival, Attempt, Ended, Task
 from ...core.units import duration_text, size_text
 from ...core.words import sentence as words
 from ...core.words.narrate import phase_text
@@ -19,12 +21,15 @@ from .. import output
 from ..completion import complete_task
 from ..options import as_of_option, json_option
 from ..output import Column, dim
-from ..selectors import resolve
+from ..selectors import array_named, resolve
 from ..session import call
 from ..submit.after import after_text
+from ..submit.array import array_facts, say_array
 from ..submit.gang import gang_facts, member_lines
+from ..submit.inputs import inputs_text
 from .difference import shown
 from .document import masked, task_facts
+from .get import artifact_lines
 from .logs import last_lines
 from .remedy import LAST_LINES, explanation, failed
 from .render import age, clock, code_text, colored, end_text, marked, now, repo_text, span
@@ -35,6 +40,8 @@ if TYPE_CHECKING:
 
 Metrics = list[dict[str, Any]]
 LABEL = 10
+
+Shown = tuple[Task, list[Task] | None, Metrics | None, Metrics | None, list[str]]
 
 
 @click.command()
@@ -51,7 +58,10 @@ def show(task: str, as_of: When | None, as_json: bool) -> None:
       evq show k3f9 --as-of "10m ago"
       evq show @~1 --json | jq .attempts[0].environment.packages
     """
-    answer = call(lambda client: _ask(client, task), as_of=as_of)
+    answer = call(lambda client: _look(client, task), as_of=as_of)
+    if isinstance(answer[0], Array):
+        _show_array(answer[0], answer[1], as_json)
+        return
     found, members, metrics, remarks, lines = answer
     if as_json:
         more = {"metrics": metrics, "remarks": remarks, "last_lines": lines}
@@ -80,9 +90,21 @@ def show(task: str, as_of: When | None, as_json: bool) -> None:
     output.say(dim(next_commands(found)))
 
 
-async def _ask(
-    client: Client, selector: str
-) -> tuple[Task, list[Task] | None, Metrics | None, Metrics | None, list[str]]:
+def _show_array(array: Array, members: list[Task], as_json: bool) -> None:
+    if as_json:
+        output.say_json(array_facts(array, members))
+    else:
+        say_array(array, members)
+
+
+async def _look(client: Client, selector: str) -> tuple[Array, list[Task]] | Shown:
+    """An array with its members, or all about a task."""
+    if array := await array_named(client, selector):
+        return array, await client.members(array.id)
+    return await _ask(client, selector)
+
+
+async def _ask(client: Client, selector: str) -> Shown:
     """The task, the members of its gang if it has one, its metrics and its remarks if a projector
     answers, and its last lines if it failed."""
     task = await client.get(await resolve(client, selector))
@@ -108,6 +130,7 @@ def page(task: Task) -> list[str]:
         _label("state", sentence(task)),
         _label("asked", f"{age(task.enqueued)} ago by {task.by} ({clock(task.enqueued)})"),
         _label("queue", f"{task.place.queue}, priority {task.place.priority}"),
+        *([_label("archived", _archived(task.archived))] if task.archived else ()),
         _label("command", task_facts(task)["command"]),
     ]
     if spec.repo:
@@ -125,10 +148,12 @@ def page(task: Task) -> list[str]:
         ("apt", " ".join(spec.apt)),
         ("secrets", " ".join(spec.secrets)),
         ("client", "it has a login to the server" if spec.client else ""),
-        ("tags", " ".join(spec.tags)),
+        ("tags", " ".join(task.tags)),
         ("limits", _limits(task)),
         ("after", after_text(task)),
+        ("inputs", inputs_text(spec.inputs)),
         ("awaited by", ", ".join(task.awaited_by)),
+        ("outputs", _outputs(task)),
         ("parent", spec.parent or ""),
         ("key", spec.key or ""),
     ):
@@ -139,12 +164,25 @@ def page(task: Task) -> list[str]:
     return lines
 
 
+def _archived(one: Archival) -> str:
+    return f"{age(one.at)} ago by {one.by}: {one.reason}"
+
+
 def _label(name: str, text: str) -> str:
     return f"  {dim(name.ljust(LABEL))} {text}"
 
 
 def _pairs(values: dict[str, str]) -> str:
     return " ".join(f"{name}={value}" for name, value in values.items())
+
+
+def _outputs(task: Task) -> str:
+    """What it gave out, each value cut to a few words."""
+    given = task.state.outputs if isinstance(task.state, Ended) else {}
+    words = {name: msgspec.json.encode(value).decode() for name, value in given.items()}
+    return _pairs(
+        {name: word if len(word) <= 60 else f"{word[:59]}…" for name, word in words.items()}
+    )
 
 
 def _parameters(spec: Spec) -> str:
@@ -201,6 +239,7 @@ def attempt_lines(attempt: Attempt) -> list[str]:
             lines.append(_label("in", f"image {environment.image}"))
     if launch:
         lines.append(_label("ran", f"{' '.join(launch.argv)}  {dim(f'pid {launch.pid}')}"))
+    lines += [_label("saved", line) for line in artifact_lines(attempt.saved)]
     if end:
         how = end_text(end.exit_code, end.cause)
         word = colored(marked(end.outcome.value if end.outcome else "lost"))

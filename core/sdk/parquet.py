@@ -20,7 +20,7 @@ async def parquet(client: Client, question: Named | Sql) -> AsyncIterator[bytes]
     by then.
     """
     wish = replace(question, parquet=True)
-    async with aclosing(client.parts(wish)) as parts:  # type: ignore[type-var]
+    async with aclosing(client.parts(wish)) as parts:
         await anext(parts)  # the head, which the file has, too
         async for part in parts:
             yield part

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import NoReturn, cast
 
@@ -48,7 +48,7 @@ class Past(Client):
         super().__init__(cast(Bus, _PastBus(client.bus, moment)), client.author)
         self.moment = moment
 
-    def parts(self, question: Named | Sql) -> AsyncIterator[bytes]:
+    def parts(self, question: Named | Sql) -> AsyncGenerator[bytes, None]:
         """A projector's answer as it would have been."""
         return super().parts(replace(question, moment=self.moment))
 

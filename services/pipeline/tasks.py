@@ -1,4 +1,4 @@
-"""The task of an instance: its spec and its names, which follow from the run alone.
+"""The task of a part: its spec and its names, which follow from the run alone.
 
 So a controller that is started anew asks for the very same tasks, and an enqueue that was done
 already does nothing.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from ...core import parameters, units
+from ...core.artifacts import Input, read_input
 from ...core.ids import task_id_for_key
 from ...core.spec import (
     Command,
@@ -30,63 +32,75 @@ from .definition import Step
 from .facts import Plan
 from .references import as_text, resolve
 from .run import Run
-from .values import look, split
+from .values import items, look, split
 
 
-def key_of(run: Run, instance: str) -> str:
-    """What makes the instance's task one: it is enqueued at most once under this key."""
-    again = run.rounds.get(instance, 0)
-    return f"pipeline-{run.name}-{instance}" + (f"-again{again}" if again else "")
+def key_of(run: Run, part: str) -> str:
+    """What makes the part's task one: it is enqueued at most once under this key."""
+    again = run.rounds.get(part, 0)
+    return f"pipeline-{run.name}-{part}" + (f"-again{again}" if again else "")
 
 
-def plan_of(run: Run, instance: str) -> tuple[Plan, Spec]:
-    """The plan of an instance that may begin, and the spec of its task.
+def plan_of(run: Run, part: str) -> tuple[Plan, Spec]:
+    """The plan of a part that may begin, and the spec of its task.
 
     Raises `UsageError` if what it is given makes no task.
     """
-    spec = spec_of(run, instance)
-    digest = digest_of(run, instance, spec) if run.definition.caches(split(instance)[0]) else ""
-    return Plan(instance, task_id_for_key(key_of(run, instance)), digest), spec
+    spec = spec_of(run, part)
+    digest = digest_of(run, part, spec) if run.definition.caches(split(part)[0]) else ""
+    return Plan(part, task_id_for_key(key_of(run, part)), digest), spec
 
 
-def spec_of(run: Run, instance: str) -> Spec:
-    """The spec of the instance's task, with the values of its references.
+def spec_of(run: Run, part: str) -> Spec:
+    """The spec of the part's task, with the values of its references.
 
     Raises `UsageError` if they make no task.
     """
-    name, index = split(instance)
+    name, index = split(part)
     step = run.definition.steps[name]
 
     def given(value: Any) -> Any:
         return resolve(value, lambda reference: look(run, name, index, reference))
 
-    spec = Spec(
+    spec = replace(
+        frame(step, run.created.queue),
         entry=_entry(step, given),
-        name=f"{run.definition.name} {instance}",
-        queue=step.queue or run.created.queue,
-        priority=step.priority,
+        name=f"{run.definition.name} {part}",
         tags=(f"pipeline:{run.name}", f"step:{name}", *step.tags),
         code=run.code,
-        manager=step.env or "auto",
-        requirements=step.requirements,
-        python=step.python,
-        container=Container(step.image, step.docker_args) if step.image else None,
-        apt=step.apt,
         variables=_texts(given(step.variables)),
-        secrets=step.secrets,
-        retries=step.retries,
-        timeout=_seconds(step.timeout),
-        grace=_seconds(step.grace),
-        limits=_limits(step),
-        gpus=step.gpus,
-        gpu_memory=_bytes(step.gpu_memory),
-        needs=step.needs,
+        inputs=tuple(_inputs(step, given)),
         project=run.created.project,
-        key=key_of(run, instance),
+        key=key_of(run, part),
         user=run.created.user,
         host=run.created.host,
     )
     return check_spec(_with_settings(spec, _texts(given(step.set))))
+
+
+def frame(step: Step, queue: str) -> Spec:
+    """What of a step's spec is known before it has any values. Raises `UsageError`."""
+    return check_spec(
+        Spec(
+            entry=Command(("true",)),
+            name="",
+            queue=step.queue or queue,
+            priority=step.priority,
+            manager=step.env or "auto",
+            requirements=step.requirements,
+            python=step.python,
+            container=Container(step.image, step.docker_args) if step.image else None,
+            apt=step.apt,
+            secrets=step.secrets,
+            retries=step.retries,
+            timeout=_seconds(step.timeout),
+            grace=_seconds(step.grace),
+            limits=_limits(step),
+            gpus=step.gpus,
+            gpu_memory=_bytes(step.gpu_memory),
+            needs=step.needs,
+        )
+    )
 
 
 def _entry(step: Step, given: Any) -> Entry:
@@ -110,14 +124,14 @@ def _with_settings(spec: Spec, settings: dict[str, str]) -> Spec:
     return spec
 
 
-def digest_of(run: Run, instance: str, spec: Spec) -> str:
+def digest_of(run: Run, part: str, spec: Spec) -> str:
     """What all that the result follows from is known by: the code, what runs in it and with which
     values, the environment, and the tasks that came before.
 
     Those count even where nothing is taken of them: one that ran anew may have left something else
     behind. How much of a machine it gets, and how patiently, changes no result.
     """
-    name, index = split(instance)
+    name, index = split(part)
     before = [
         # One that failed gave nothing, whichever task it was.
         result.task if result.outcome == "completed" else result.outcome
@@ -126,8 +140,9 @@ def digest_of(run: Run, instance: str, spec: Spec) -> str:
         if (result := run.result(one))
     ]
     matters = {
-        # Two steps that happen to run the same are two all the same: what follows tells them apart.
+        # Two that happen to run the same are two all the same: what follows tells them apart.
         "step": name,
+        "item": None if index is None else (items(run, name) or [])[index],
         "tree": run.tree,
         "folder": run.code.folder if run.code else "",
         "entry": spec.entry,
@@ -138,9 +153,22 @@ def digest_of(run: Run, instance: str, spec: Spec) -> str:
         "python": spec.python,
         "container": spec.container,
         "apt": spec.apt,
+        "inputs": spec.inputs,
         "before": before,
     }
     return hashlib.sha256(msgspec.json.encode(matters, order="sorted")).hexdigest()[:32]
+
+
+def _inputs(step: Step, given: Callable[[Any], Any]) -> Iterator[Input]:
+    """The artifacts that a step finds in its folder. Of a list, each is in a folder of its own,
+    which has the number of its place."""
+    for word in step.inputs:
+        found = given(word)
+        for place, one in enumerate(found if isinstance(found, list) else [found]):
+            if one is None:
+                continue  # the step that was to save it failed, and may
+            task, name, path = read_input(str(one))
+            yield Input(task, name, f"{place}/{name}" if isinstance(found, list) else path)
 
 
 def _texts(values: dict[str, Any]) -> dict[str, str]:

@@ -10,7 +10,7 @@ import asyncio
 from contextlib import aclosing, suppress
 from functools import partial
 
-from ...core.errors import Conflict, EvqError, NotFound
+from ...core.errors import Conflict, EvqError, NotFound, Superseded
 from ...core.ports import BusAway
 from ...core.sdk.author import now
 from ...core.sdk.client import Client
@@ -18,9 +18,10 @@ from ...core.sdk.journal import Journal, journals
 from ...core.sdk.watch import watch
 from ...core.state import Ended
 from ...core.subjects import service_events
-from .decide import decide, task_for
+from .decide import clock, decide, task_for
 from .due import due_between, next_due
 from .facts import Due, Fact, Ran, Refused, State, evolve
+from .when import When
 
 SERVICE = "schedule"
 CONTROLLER = "schedules"
@@ -91,7 +92,13 @@ class Controller:
     async def look(self) -> None:
         """Do all that is due in any schedule."""
         for name in await journals(self._client, SERVICE):
-            await self._look_at(await self._journal(name))
+            try:
+                await self._look_at(await self._journal(name))
+            except Superseded:
+                raise
+            except EvqError as error:
+                # One that cannot be read, or whose time zone is not known here, stops no other.
+                print(f"{name}: {error}", flush=True)
 
     async def _journal(self, name: str) -> Journal[State, Fact]:
         journal = self._journals.get(name)
@@ -128,7 +135,8 @@ class Controller:
             why = str(error)
             await journal.decide(lambda _: (Refused(due.at, why), f"cannot enqueue it: {why}"))
         else:
-            await journal.decide(lambda _: (Ran(due.at, task), f"enqueued task {task}"))
+            words = f"enqueued task {task}{_next(state, due)}"
+            await journal.decide(lambda _: (Ran(due.at, task), words))
 
     async def _last_runs(self, state: State) -> bool:
         """Whether the task of the last due time has not ended."""
@@ -144,10 +152,24 @@ class Controller:
             at
             for state in states
             if state.definition and not state.paused
-            if (at := next_due(state.definition.when, state.until))
+            if (at := _next_due(state.definition.when, state.until))
         ]
         left = (min(coming) - moment) / 1e6 if coming else LOOK_AGAIN
         return min(LOOK_AGAIN, max(0.0, left))
+
+
+def _next_due(when: When, after: int) -> int | None:
+    """The next due time; null also of what this machine cannot reckon with."""
+    with suppress(EvqError):
+        return next_due(when, after)
+    return None
+
+
+def _next(state: State, due: Due) -> str:
+    """When it is due after that, in words; empty if never."""
+    when = state.definition and state.definition.when
+    at = next_due(when, max(state.until, due.at)) if when else None
+    return f"; next {clock(at, when.zone)}" if at and when else ""
 
 
 def _choose(state: State, *, last_runs: bool) -> tuple[Fact, str] | None:

@@ -83,6 +83,7 @@ COMMANDS: dict[str, commands.Command] = {
     "begin": commands.BeginPhase(HOLDER, "code"),
     "end": commands.EndPhase(HOLDER, "code", 0.5, True, "d"),
     "tell": commands.TellEnvironment(HOLDER, ENVIRONMENT),
+    "save": commands.SaveArtifact(HOLDER, "model.pt", "0" * 64, 7, False, "nats"),
     "start": commands.Start(HOLDER, LAUNCH),
     "complete": finish(Outcome.COMPLETED),
     "fail": finish(Outcome.FAILED, Cause.CODE),
@@ -98,6 +99,10 @@ COMMANDS: dict[str, commands.Command] = {
     "disband": commands.Disband(1, "rank 1 failed", Outcome.FAILED, False, 0.0, None),
     "move": commands.Move("other", 7, 0.5, "urgent"),
     "dequeue": commands.Dequeue("not now"),
+    "release": commands.Release(),
+    "tag": commands.Tag(("paper",), ()),
+    "archive": commands.Archive("done with"),
+    "unarchive": commands.Unarchive("not yet"),
 }
 
 # no: rejected; zombie: the claim is lost; else the event's kind, or the outcome it finishes with.
@@ -107,6 +112,7 @@ claim           no       claimed  no               no               no         n
 begin           zombie   zombie   phase            phase            phase      zombie
 end             zombie   zombie   phase            phase            phase      zombie
 tell            zombie   zombie   environment      environment      environment zombie
+save            zombie   zombie   artifact         artifact         artifact   zombie
 start           zombie   zombie   started          no               no         zombie
 complete        zombie   zombie   completed        completed        completed  zombie
 fail            zombie   zombie   failed           failed           aborted    zombie
@@ -122,6 +128,10 @@ move            no       moved    no               no               no         n
 assemble        no       no       no               no               no         no
 disband         no       disbanded disbanded       disbanded        disbanded  no
 dequeue         no       dequeued no               no               no         no
+release         no       no       no               no               no         no
+tag             tagged   tagged   tagged           tagged           tagged     tagged
+archive         no       no       no               no               no         archived
+unarchive       no       no       no               no               no         no
 """
 
 

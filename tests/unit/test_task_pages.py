@@ -75,7 +75,7 @@ def test_a_curve_is_thinned_without_losing_its_extremes() -> None:
 @pytest.mark.parametrize("query", ["train vit", "it", "100%", "résumé"])
 def test_words_are_words(query: str) -> None:
     wanted = Wanted(query=query)
-    assert (wanted.words, wanted.where()) == (query, "")
+    assert (wanted.words, wanted.where()) == (query, "archived IS NULL")
 
 
 def test_facets_and_a_condition_are_one_condition() -> None:
@@ -94,6 +94,12 @@ def test_facets_and_a_condition_are_one_condition() -> None:
 def test_a_simple_list_is_a_simple_command() -> None:
     wanted = Wanted(facets={"state": ("failed", "aborted"), "queue": ("gpu",)})
     assert wanted.command() == "evq ls -s failed -s aborted -q gpu"
+
+
+def test_the_archive_is_left_out_unless_it_is_asked_for() -> None:
+    assert Wanted(archived=True).where() == "archived IS NOT NULL"
+    assert Wanted(archived=True).command() == "evq ls --archived"
+    assert Wanted(query="archived > now()").where() == "(archived > now())"
 
 
 def test_columns_have_names_of_users() -> None:

@@ -96,7 +96,7 @@ def live_task(task: Task) -> LiveTask:
         spec.user,
         spec.host,
         spec.project,
-        spec.tags,
+        task.tags,
         request.gpus,
         spec.nodes,
         spec.gang.id if spec.gang else None,

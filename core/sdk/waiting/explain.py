@@ -15,7 +15,7 @@ from ...questions import Named
 from ...state import Claimed, Ended, Held, Queued, Running, Task
 from ...words.phrases import span
 from ..author import now
-from .dependencies import Dependency, dependencies_of, held_verdict
+from .dependencies import Dependency, dependencies_of, held_verdict, turn_verdict
 from .forecast import Before, Forecast, History
 from .forecast import Held as HeldSlot
 from .gangs import gang_reasons
@@ -93,7 +93,7 @@ def explanation_of(facts: Facts, dependencies: Sequence[Dependency]) -> Explanat
 def _verdict(facts: Facts, dependencies: Sequence[Dependency]) -> Verdict | None:
     match facts.task.state:
         case Held():
-            return held_verdict(dependencies)
+            return turn_verdict(facts.task) or held_verdict(dependencies)
         case Queued():
             return verdict(facts)
         case Claimed() | Running() | Ended():

@@ -80,6 +80,13 @@ async def test_what_somebody_does_is_recorded_under_their_name(
 
     again = await api.post(path, json=why)
     assert again.status_code == 409 and again.json()["what"]
+    tagged = await api.post(f"/tasks/{task}/tag", json={"add": ["paper"], "remove": ["none"]})
+    assert tagged.json() == {"done": "tagged paper"}
+    assert (await api.post(f"/tasks/{task}/archive", json=why)).json() == {"done": "archived"}
+    assert (await api.get("/tasks")).json()["rows"] == []
+    (row,) = (await api.get("/tasks", params={"archived": True})).json()["rows"]
+    assert (row["task"], row["tags"]) == (task, ["paper"])
+    assert (await api.post(f"/tasks/{task}/unarchive", json=why)).json()["done"] == "not archived"
     assert (await api.post(f"/tasks/{task}/retry", json={})).status_code == 200
     assert (await api.post("/queues/q/pause", json=why)).json() == {"done": "paused"}
     assert (await api.post("/queues/q/resume", json=why)).json() == {"done": "open"}

@@ -11,6 +11,7 @@ from playwright.async_api import Locator, Page, expect
 from evq.core import subjects, wire
 from evq.core.events import Aborted, Started
 from evq.core.sdk.author import Author
+from evq.core.spec import Command, Spec
 
 ACTOR = Author().by
 """Who comes with the link."""
@@ -185,6 +186,42 @@ async def test_a_comparison_shows_what_differs(apart: Any, page: Any, dashboard:
     await expect(table).to_contain_text("priority")
 
 
+async def test_several_are_tagged_and_archived_and_both_undone(
+    apart: Any, page: Any, dashboard: Any
+) -> None:
+    tasks = [await apart.enqueue("true", tags=("draft",)) for _ in range(2)]
+    await apart.client.abort(tasks[0], "not needed")
+    await page.goto(dashboard.url + "/tasks")
+    for task in tasks:
+        await row(page, task).locator(".q-checkbox").click()
+    await page.locator(".evq-bulk-tag").click()
+    await page.get_by_role("dialog").get_by_label("Add, with commas between").fill("paper, best")
+    await page.get_by_role("dialog").get_by_role("button", name="Tag").click()
+    for task in tasks:
+        await expect(row(page, task)).to_contain_text("draft paper best")
+    await page.get_by_role("button", name="Undo").click()
+    for task in tasks:
+        await expect(row(page, task)).not_to_contain_text("paper")
+
+    await row(page, tasks[1]).locator(".q-checkbox").click()
+    await page.locator(".evq-bulk-archive").click()
+    await page.get_by_role("dialog").get_by_role("textbox").fill("done with")
+    await page.get_by_role("dialog").get_by_role("button", name="Archive").click()
+    await expect(row(page, tasks[0])).to_have_count(0)
+    await expect(row(page, tasks[1])).to_be_visible()
+    assert (await apart.client.get(tasks[0])).archived.by == ACTOR
+    await page.locator(".evq-archive").click()
+    await expect(row(page, tasks[0])).to_be_visible()
+    await expect(row(page, tasks[1])).to_have_count(0)
+    assert "archived=1" in page.url
+    await page.get_by_role("button", name="Undo").click()
+    await expect(row(page, tasks[0])).to_have_count(0)
+    await page.goto(f"{dashboard.url}/tasks/{tasks[0]}")
+    await page.get_by_role("button", name="archive", exact=True).click()
+    await page.get_by_role("dialog").get_by_role("button", name="Archive").click()
+    await expect(page.get_by_role("button", name="unarchive", exact=True)).to_be_visible()
+
+
 async def test_on_a_phone_a_button_opens_the_facets(apart: Any, page: Any, dashboard: Any) -> None:
     one = await apart.enqueue("true")
     await page.set_viewport_size({"width": 390, "height": 800})
@@ -207,3 +244,16 @@ async def test_a_family_is_linked(apart: Any, page: Any, dashboard: Any) -> None
     await page.locator(".evq-child").click()
     await page.locator(".evq-tab-parameters").click()
     await expect(page.locator(".evq-parent")).to_have_text(parent)
+
+
+async def test_the_members_of_an_array_are_found(apart: Any, page: Any, dashboard: Any) -> None:
+    spec = Spec(entry=Command(("true",)), name="seed {index}", queue="q")
+    receipt = await apart.client.enqueue_array(spec, range(3), 2)
+    alone = await apart.enqueue("true")
+    await page.goto(f"{dashboard.url}/tasks/{receipt.tasks[2]}")
+    await expect(page.locator(".evq-sentence")).to_contain_text("until its turn comes")
+    await page.locator(".evq-array").click()
+    for task in receipt.tasks:
+        await expect(row(page, task)).to_be_visible()
+    await expect(row(page, alone)).to_have_count(0)
+    await expect(page.locator(".evq-facet-array")).to_contain_text(receipt.array)

@@ -14,7 +14,9 @@ from ...address import Address
 from ...following import follow
 from ...grid import Grid
 from ...source import Source
+from .decisions import Decisions
 from .graph import picture
+from .pipelines import Pipelines
 from .sweeps import Sweeps
 
 SECONDS = 2.0
@@ -58,6 +60,8 @@ class ServicesPage:
             empty="no service runs: evq enqueue -q services starts one",
             narrow=("name", "state", "words"),
         )
+        self._decisions = Decisions(source)
+        self._pipelines = Pipelines(source, address)
         self._sweeps = Sweeps(source, address)
         ui.label("Tasks that made tasks").classes("evq-head")
         self._families = Grid(
@@ -90,6 +94,8 @@ class ServicesPage:
             families = await self._source.named("families")
             self._services.show([_told(row) for row in services.rows])
             self._families.show([_told(row) for row in families.rows])
+            await self._decisions.ask()
+            await self._pipelines.ask()
             await self._sweeps.ask()
             await self._draw()
         except EvqError as error:

@@ -73,7 +73,8 @@ class TasksPage:
 
     def _tools(self) -> None:
         self._count = ui.label().classes("text-sm evq-count")
-        Bulk(self._source, self._chosen)
+        self._bulk = Bulk(self._source, self._chosen, self._chosen_tags)
+        self._bulk.show(self._wanted.archived)
         ui.button("all that match", on_click=self._choose_all).props(
             "flat dense no-caps size=sm"
         ).classes("evq-choose-all")
@@ -81,6 +82,9 @@ class TasksPage:
             "evq-compare"
         )
         ui.space()
+        ui.switch("archive", value=self._wanted.archived, on_change=self._archive).props(
+            "dense size=sm"
+        ).classes("text-sm evq-archive")
         self._columns = (
             ui.select([], multiple=True, label="columns", on_change=self._column)
             .props("dense outlined options-dense")
@@ -133,6 +137,10 @@ class TasksPage:
             self._table = self._made()
             await self._want(self._wanted)
 
+    async def _archive(self, event: ValueChangeEventArguments[bool | None]) -> None:
+        self._bulk.show(bool(event.value))
+        await self._want(replace(self._wanted, archived=bool(event.value), page=1))
+
     def _later(self, wanted: Wanted) -> None:
         background_tasks.create(self._there(wanted))
 
@@ -147,6 +155,7 @@ class TasksPage:
             sort="" if wanted.sort == "-enqueued" else wanted.sort,
             page="" if wanted.page == 1 else str(wanted.page),
             cols=",".join(wanted.columns),
+            archived="1" if wanted.archived else "",
             **{name: ",".join(wanted.facets.get(name, ())) for name in FACETS},
         )
         await self._ask()
@@ -262,6 +271,9 @@ class TasksPage:
 
     def _chosen(self) -> list[str]:
         return self._all or self._table.chosen
+
+    def _chosen_tags(self) -> list[str]:
+        return self._table.chosen_tags
 
     async def _choose_all(self) -> None:
         wanted = self._wanted

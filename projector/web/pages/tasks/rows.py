@@ -99,6 +99,7 @@ def row(
         "run": span(found["run_seconds"]),
         "cause": (found["cause"] or "").replace("_", " "),
         "tags": " ".join(found["tags"] or ()),
+        "all_tags": list(found["tags"] or ()),
     }
     for number, column in enumerate(chosen):
         kind, name, which = parts(column)
@@ -116,6 +117,7 @@ def live(shown: dict[str, Any], task: LiveTask) -> dict[str, Any]:
         "agent": task.agent or "",
         "cause": (task.cause or "").replace("_", " "),
         "tags": " ".join(task.tags),
+        "all_tags": list(task.tags),
     }
 
 
