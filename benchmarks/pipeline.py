@@ -68,9 +68,9 @@ async def run(opened: Client, name: str, steps: dict[str, object]) -> tuple[Run,
 
 
 async def gaps(opened: Client, found: Run) -> list[float]:
-    """Of each instance, the seconds since the last end of those that it waited for."""
+    """Of each part, the seconds since the last end of those that it waited for."""
     tasks = {}
-    for name, one in found.instances.items():
+    for name, one in found.parts.items():
         assert isinstance(one, Done)
         tasks[name] = (await opened.get(one.result.task)).past[-1]
     measured = []
@@ -92,7 +92,7 @@ async def measure(steps: int, slots: int) -> None:
     with folder() as home, server(home) as login:
         async with client(login) as opened:
             options = ("--queues", "edges", "--slots", str(slots), "--name", "edges")
-            light = ("--queues", "services", "--services", "--name", "light")
+            light = ("--queues", "services", "--services", "--allow-client", "--name", "light")
             with agent(home / "a", login, *options), agent(home / "b", login, *light):
                 await agents(opened, 2)
                 await run(opened, "warm", chain(5))
@@ -103,11 +103,9 @@ async def measure(steps: int, slots: int) -> None:
                     line(f"{steps} steps {what}: edge, median", f"{median * 1e3:.1f} ms")
                     line("the same, 95 of 100", f"{high * 1e3:.1f} ms")
                 found, took = await run(opened, "fan", fan(steps))
-                line(f"{len(found.instances)} instances with fan-out", f"{took:.2f} s")
+                line(f"{len(found.parts)} parts with fan-out", f"{took:.2f} s")
                 found, took = await run(opened, "fan", fan(steps))
-                reused = sum(
-                    isinstance(o, Done) and o.result.reused for o in found.instances.values()
-                )
+                reused = sum(isinstance(o, Done) and o.result.reused for o in found.parts.values())
                 line(f"once more, {reused} of them from the cache", f"{took:.2f} s")
 
 

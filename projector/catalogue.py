@@ -23,7 +23,7 @@ from .curves import QUESTION
 
 FILES = (
     *("queries.sql", "fleet.sql", "machines.sql", "live.sql", "retention.sql"),
-    *("over_time.sql", "pages.sql", "services.sql"),
+    *("over_time.sql", "pages.sql", "services.sql", "pipelines.sql"),
 )
 """What the verbs and the dashboard ask."""
 

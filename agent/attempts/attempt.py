@@ -105,6 +105,11 @@ class Attempt:
         self._confinement = Confinement(means, task.spec, self._work.name)
         self._tracking = Tracking(means, task, channel.path.name, self._recorder)
 
+    @property
+    def said(self) -> int:
+        """When it spoke last, in microseconds since 1970."""
+        return self._recorder.said
+
     # --- the pipe -----------------------------------------------------------------------------
 
     async def run(self) -> Finish | GiveBack | None:

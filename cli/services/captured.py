@@ -25,8 +25,9 @@ ABOUT_NOW = frozenset({"task", "dry_run", "quiet", "as_json", *OF_CLONE})
 """Options of `evq clone` that are no fields of the new task's spec."""
 
 
-def captured(words: Sequence[str]) -> Spec:
-    """The task that `evq enqueue WORDS` would enqueue here and now; the server has its code then.
+def captured(words: Sequence[str], folder: Path | None = None) -> Spec:
+    """The task that `evq enqueue WORDS` would enqueue now, here or in `folder`; the server has its
+    code then.
 
     Raises `UsageError`.
     """
@@ -37,7 +38,7 @@ def captured(words: Sequence[str]) -> Spec:
             why="each time it is another task, under a key of its own",
             fix="leave it out",
         )
-    with task_here(wish, Path.cwd()) as (spec, snapshot):
+    with task_here(wish, folder or Path.cwd()) as (spec, snapshot):
         if snapshot:
             call(lambda client: send(client, snapshot))
         return spec

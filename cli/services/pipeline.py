@@ -114,8 +114,8 @@ async def _begin(client: Client, created: Created, code: Snapshot) -> str:
 def _run_here(created: Created, folder: Path) -> NoReturn:
     from ...services.pipeline.local import Local
 
-    def tell(instance: str, what: str) -> None:
-        output.note(f"{output.bold(instance)} {what}")
+    def tell(part: str, what: str) -> None:
+        output.note(f"{output.bold(part)} {what}")
 
     ended = Local(created, folder, tell).run()
     say_run(ended, local=True)

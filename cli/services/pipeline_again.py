@@ -46,7 +46,7 @@ async def _resume(
 
 
 def _chosen(run: Run, step: str | None) -> tuple[str, ...]:
-    """The instances that are to run again. Raises `Conflict` or `NotFound`."""
+    """The parts that are to run again. Raises `Conflict` or `NotFound`."""
     if not run.ended:
         raise Conflict(
             f"run {run.name} has not ended",
@@ -61,11 +61,11 @@ def _chosen(run: Run, step: str | None) -> tuple[str, ...]:
                 fix=f"evq pipeline rerun {run.name} --from {run.graph.order[-1]}",
             )
         return again(run, unfinished(run))
-    wanted = {name for name in run.instances if step in (name, split(name)[0])}
+    wanted = {name for name in run.parts if step in (name, split(name)[0])}
     if not wanted:
         raise NotFound(
             f"run {run.name} has no step {step} that ran",
-            why=f"there ran {', '.join(run.instances) or 'none'}",
+            why=f"there ran {', '.join(run.parts) or 'none'}",
             fix=f"evq pipeline resume {run.name} goes on where it ended",
         )
     return again(run, wanted)

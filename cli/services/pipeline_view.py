@@ -41,7 +41,7 @@ def facts(run: Run) -> dict[str, Any]:
                 "step": one.step,
                 "state": one.state,
                 "after": run.graph.parents[one.step],
-                "instances": one.total,
+                "parts": one.total,
                 "ended": one.ended,
                 "cached": one.reused,
                 "seconds": one.seconds,
@@ -125,8 +125,8 @@ def _how(one: StepView) -> str:
     return ", ".join(f"{count} {colored(outcome)}" for outcome, count in one.outcomes.items())
 
 
-def _failed(run: Run, instance: str) -> bool:
-    result = run.result(instance)
+def _failed(run: Run, part: str) -> bool:
+    result = run.result(part)
     return result is not None and result.outcome != "completed"
 
 

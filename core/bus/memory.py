@@ -11,7 +11,7 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
@@ -148,7 +148,7 @@ class MemoryCalls:
         finally:
             answers.remove(answer)
 
-    async def ask(self, subject: str, data: bytes, timeout: float) -> AsyncIterator[bytes]:
+    async def ask(self, subject: str, data: bytes, timeout: float) -> AsyncGenerator[bytes, None]:
         self._link.check()
         answers = self._answers.get(subject)
         if not answers:

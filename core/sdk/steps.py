@@ -53,6 +53,10 @@ class Promise:
     def __getitem__(self, key: str | int) -> Promise:
         return Promise(f"{self.path}.{key}", self.step, self.spread)
 
+    def artifact(self, name: str) -> Promise:
+        """An artifact that the step saves by `evq.save`, for `evq.load` in another."""
+        return Promise(f"steps.{self.step}.artifacts.{name}", self.step, self.spread)
+
     def __iter__(self) -> Any:
         raise TypeError(
             f"the result of step {self.step} is not known yet: give it to another step, or "

@@ -16,6 +16,7 @@ import msgspec
 
 from ...core.errors import Conflict, UsageError
 from ...core.events import Aborted, DependenciesEnded, Dequeued, Disbanded, Finished
+from ...core.ids import is_task_id
 from ...core.sdk.client import Client
 from ...core.sdk.watch import watch
 from ...core.spec import Spec
@@ -45,6 +46,8 @@ class Controller:
     def __init__(self, client: Client, journal: RunJournal) -> None:
         self._client = client
         self._journal = journal
+        self._task: str | None = None
+        """The controller's own."""
         self._keeping: set[asyncio.Task[None]] = set()
 
     @property
@@ -53,6 +56,8 @@ class Controller:
 
     async def run(self, holder: str) -> RunEnded:
         """Speak for the run as `holder` until it has ended. Raises `Superseded`."""
+        task = holder.partition(".")[0]
+        self._task = task if is_task_id(task) else None
         await self._journal.take(holder)
         if not self._run.ended:
             await self._carry_through()
@@ -85,19 +90,19 @@ class Controller:
 
     async def _hear(self, task: str | None) -> bool:
         """Write down the end of a task, if it is one of ours and has ended."""
-        instance = next((name for name, one in self._run.live.items() if one.task == task), None)
-        if instance is None or task is None:
+        part = next((name for name, one in self._run.live.items() if one.task == task), None)
+        if part is None or task is None:
             return False
         known = await self._client.get(task)
         if not isinstance(known.state, Ended):
             return False
-        await self._settle([await self._result(instance, known, known.state)])
+        await self._settle([await self._result(part, known, known.state)])
         return True
 
-    async def _result(self, instance: str, task: Task, ended: Ended) -> Result:
-        names = metrics.wanted(self._run.definition, split(instance)[0])
+    async def _result(self, part: str, task: Task, ended: Ended) -> Result:
+        names = metrics.wanted(self._run.definition, split(part)[0])
         return Result(
-            instance=instance,
+            part=part,
             outcome=ended.outcome.value,
             task=task.id,
             outputs=ended.outputs,
@@ -106,16 +111,18 @@ class Controller:
         )
 
     async def _settle(self, results: Iterable[Result]) -> None:
-        """Write down how instances ended, as many at once as one decision holds."""
-        for part in _parts(list(results)):
+        """Write down how parts ended, as many at once as one decision holds."""
+        for batch in _batches(list(results)):
 
-            def choose(run: Run | None, part: tuple[Result, ...] = part) -> tuple[Fact, str] | None:
-                open_ones = tuple(one for one in part if run and not run.result(one.instance))
+            def choose(
+                run: Run | None, batch: tuple[Result, ...] = batch
+            ) -> tuple[Fact, str] | None:
+                open_ones = tuple(one for one in batch if run and not run.result(one.part))
                 return (Settled(open_ones), _words(open_ones)) if open_ones else None
 
             await self._journal.decide(choose)
         for result in results:
-            self._keep_later(result.instance)
+            self._keep_later(result.part)
 
     # --- what is done -------------------------------------------------------------------------
 
@@ -143,25 +150,25 @@ class Controller:
         """Take the results that are known, and let the rest run."""
         plans: dict[str, tuple[Plan, Spec]] = {}
         results: list[Result] = []
-        for instance in ready:
+        for part in ready:
             try:
-                plans[instance] = plan_of(self._run, instance)
+                plans[part] = plan_of(self._run, part)
             except UsageError as error:
-                results.append(Result(instance=instance, outcome="failed", evidence=str(error)))
+                results.append(Result(part=part, outcome="failed", evidence=str(error)))
         results += await self._known(plan for plan, _ in plans.values())
         await self._settle(results)
-        settled = {one.instance for one in results}
+        settled = {one.part for one in results}
 
         def choose(run: Run | None) -> tuple[Fact, str] | None:
             still = decide(run).ready if run else ()
             chosen = [plans[name][0] for name in still if name in plans and name not in settled]
             if not chosen:
                 return None
-            return Planned(tuple(chosen)), _beginning([plan.instance for plan in chosen])
+            return Planned(tuple(chosen)), _beginning([plan.part for plan in chosen])
 
         if noted := await self._journal.decide(choose):
             assert isinstance(noted.fact, Planned)
-            await self._enqueue_all(plans[plan.instance][1] for plan in noted.fact.plans)
+            await self._enqueue_all(plans[plan.part][1] for plan in noted.fact.plans)
 
     async def _known(self, plans: Iterable[Plan]) -> list[Result]:
         """The results of those that ran before, in any run, out of the same code and values."""
@@ -171,7 +178,7 @@ class Controller:
         found = await asyncio.gather(*(kept(self._client, plan.digest) for plan in asked))
         return [
             Result(
-                instance=plan.instance,
+                part=plan.part,
                 outcome="completed",
                 task=one.task,
                 outputs=one.outputs,
@@ -182,50 +189,51 @@ class Controller:
             if one
         ]
 
-    async def _enqueue(self, instances: Iterable[str]) -> None:
-        await self._enqueue_all([spec_of(self._run, name) for name in instances])
+    async def _enqueue(self, parts: Iterable[str]) -> None:
+        await self._enqueue_all([spec_of(self._run, name) for name in parts])
 
     async def _enqueue_all(self, specs: Iterable[Spec]) -> None:
-        await asyncio.gather(*(self._client.enqueue(spec) for spec in specs))
+        ours = [msgspec.structs.replace(spec, parent=self._task) for spec in specs]
+        await asyncio.gather(*map(self._client.enqueue, ours))
 
     # --- results that may be taken again ------------------------------------------------------
 
-    def _keep_later(self, instance: str) -> None:
+    def _keep_later(self, part: str) -> None:
         """Keep a result beside the way: nobody waits for it."""
-        keeping = asyncio.ensure_future(self._keep(instance))
+        keeping = asyncio.ensure_future(self._keep(part))
         self._keeping.add(keeping)
         keeping.add_done_callback(self._keeping.discard)
 
-    async def _keep(self, instance: str) -> None:
-        one = self._run.instances.get(instance)
+    async def _keep(self, part: str) -> None:
+        one = self._run.parts.get(part)
         digest = getattr(one, "digest", "")
-        result = self._run.result(instance)
+        result = self._run.result(part)
         if digest and result and result.outcome == "completed" and not result.reused:
             known = Kept(result.task, result.outputs, result.metrics, self._run.name)
             await keep(self._client, digest, known)
 
     async def _keep_all(self) -> None:
         await asyncio.gather(*self._keeping)
-        await asyncio.gather(*map(self._keep, self._run.instances))
+        await asyncio.gather(*map(self._keep, self._run.parts))
 
 
-def _parts(results: list[Result]) -> Iterable[tuple[Result, ...]]:
-    """The results in parts that one decision has room for."""
-    part: list[Result] = []
+def _batches(results: list[Result]) -> Iterable[tuple[Result, ...]]:
+    """The results in batches that one decision has room for."""
+    batch: list[Result] = []
     size = 0
     for result in results:
         length = len(msgspec.json.encode(result))
-        if part and size + length > MOST_BYTES:
-            yield tuple(part)
-            part, size = [], 0
-        part.append(result)
+        if batch and size + length > MOST_BYTES:
+            yield tuple(batch)
+            batch, size = [], 0
+        batch.append(result)
         size += length
-    if part:
-        yield tuple(part)
+    if batch:
+        yield tuple(batch)
 
 
-def _beginning(instances: list[str]) -> str:
-    return f"{_list(instances)} {'begin' if len(instances) > 1 else 'begins'}"
+def _beginning(parts: list[str]) -> str:
+    return f"{_list(parts)} {'begin' if len(parts) > 1 else 'begins'}"
 
 
 def _words(results: tuple[Result, ...]) -> str:
@@ -234,7 +242,7 @@ def _words(results: tuple[Result, ...]) -> str:
         how = "taken from the cache" if one.reused else f"{one.outcome.replace('_', ' ')}"
         if one.evidence:
             how += f" ({one.evidence[:200]})"
-        ends.setdefault(how, []).append(one.instance)
+        ends.setdefault(how, []).append(one.part)
     return "; ".join(f"{_list(names)}: {how}" for how, names in ends.items())
 
 

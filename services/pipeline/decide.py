@@ -1,4 +1,4 @@
-"""What is to be done next in a run: which instances begin, are skipped, or have to end."""
+"""What is to be done next in a run: which parts begin, are skipped, or have to end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from ...core.errors import UsageError
 from .facts import End, Result, RunEnded
 from .run import Run
-from .values import NotYet, follows, instance_name, instances, split
+from .values import NotYet, follows, part_name, parts, split
 
 
 class Next(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +24,7 @@ class Next(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Never(msgspec.Struct, frozen=True):
-    """An instance will not run in this run."""
+    """A part will not run in this run."""
 
     why: str
 
@@ -58,7 +58,7 @@ def decide(run: Run) -> Next:
                 case Result():
                     over.append(verdict)
                 case Never(why):
-                    over.append(Result(instance=name, outcome="skipped", evidence=why))
+                    over.append(Result(part=name, outcome="skipped", evidence=why))
                 case "waits":
                     pass
     if ready or over or run.live:
@@ -73,42 +73,42 @@ def aborting(run: Run) -> str:
     return next((_phrase(one) for one in _failures(run) if _policy(run, one) == "abort"), "")
 
 
-def again(run: Run, instances: set[str]) -> tuple[str, ...]:
-    """These instances, of those that have ended, and all that came after them."""
-    found = set(instances)
+def again(run: Run, parts: set[str]) -> tuple[str, ...]:
+    """These parts, of those that have ended, and all that came after them."""
+    found = set(parts)
     for step in run.graph.order:
         for name in _known(run, step):
             index = split(name)[1]
             for parent in run.graph.parents[step]:
                 if found.intersection(awaited(run, step, index, parent) or ()):
                     found.add(name)
-    return tuple(name for name in run.instances if name in found)
+    return tuple(name for name in run.parts if name in found)
 
 
 def unfinished(run: Run) -> set[str]:
-    """The instances that ended without having completed."""
-    results = (run.result(name) for name in run.instances)
-    return {one.instance for one in results if one and one.outcome != "completed"}
+    """The parts that ended without having completed."""
+    results = (run.result(name) for name in run.parts)
+    return {one.part for one in results if one and one.outcome != "completed"}
 
 
 def _known(run: Run, step: str) -> list[str]:
-    return [name for name in run.instances if split(name)[0] == step]
+    return [name for name in run.parts if split(name)[0] == step]
 
 
 def _failures(run: Run) -> Iterator[Result]:
     """What ran, or was to run, and gave nothing."""
-    for name in run.instances:
+    for name in run.parts:
         result = run.result(name)
         if result and result.outcome not in ("completed", "skipped"):
             yield result
 
 
 def _policy(run: Run, result: Result) -> str:
-    return run.definition.failure_of(split(result.instance)[0])
+    return run.definition.failure_of(split(result.part)[0])
 
 
 def _phrase(result: Result) -> str:
-    phrase = f"{result.instance} {PHRASES[result.outcome]}"
+    phrase = f"{result.part} {PHRASES[result.outcome]}"
     return f"{phrase}: {result.evidence}" if result.evidence else phrase
 
 
@@ -120,20 +120,20 @@ def _end(run: Run) -> RunEnded:
 
 
 def _open(run: Run, step: str) -> Iterator[tuple[str, Verdict | Result]]:
-    """The instances of a step that neither run nor have ended, and what is to become of each."""
-    if step in run.instances:
+    """The parts of a step that neither run nor have ended, and what is to become of each."""
+    if step in run.parts:
         return
     try:
-        names = instances(run, step)
+        names = parts(run, step)
     except NotYet:
         yield step, _never(run, step) or "waits"
         return
     except UsageError as error:
-        failure = Result(instance=step, outcome="failed", evidence=str(error))
+        failure = Result(part=step, outcome="failed", evidence=str(error))
         yield step, _never(run, step) or failure
         return
     for name in names:
-        if name not in run.instances:
+        if name not in run.parts:
             yield name, _verdict(run, step, split(name)[1])
 
 
@@ -144,7 +144,7 @@ def _never(run: Run, step: str) -> Never | None:
 
 
 def _verdict(run: Run, step: str, index: int | None) -> Verdict:
-    """What is to become of an instance, as far as those that it waits for have ended."""
+    """What is to become of a part, as far as those that it waits for have ended."""
     waits = False
     for parent in run.graph.parents[step]:
         names = awaited(run, step, index, parent)
@@ -161,12 +161,12 @@ def _verdict(run: Run, step: str, index: int | None) -> Verdict:
 
 
 def awaited(run: Run, step: str, index: int | None, parent: str) -> list[str] | None:
-    """The instances of `parent` that an instance waits for; null if they are not known yet."""
-    if parent in run.instances:
+    """The parts of `parent` that a part waits for; null if they are not known yet."""
+    if parent in run.parts:
         return [parent]  # it runs once, or ended before its items were known
     if index is not None and follows(run, step, parent):
-        return [instance_name(parent, index)]
+        return [part_name(parent, index)]
     try:
-        return instances(run, parent)
+        return parts(run, parent)
     except (NotYet, UsageError):
         return None

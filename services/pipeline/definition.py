@@ -40,7 +40,6 @@ class Step(
     set: dict[str, Any] = {}
     each: Any = None
     after: tuple[str, ...] = ()
-    inputs: dict[str, str] = {}
     on_failure: OnFailure | None = None
     cache: bool | None = None
     queue: str | None = None

@@ -17,7 +17,7 @@ from .references import Reference, parse, references
 class Graph(msgspec.Struct, frozen=True):
     """The steps in an order in which they can run, each with those that it waits for.
 
-    `along` names for a step the one whose instances it follows one to one, if any.
+    `along` names for a step the one whose parts it follows one to one, if any.
     """
 
     order: tuple[str, ...]
@@ -48,7 +48,6 @@ def given(step: Step) -> tuple[Any, ...]:
         step.arguments,
         step.set,
         step.variables,
-        step.inputs,
     )
 
 
@@ -98,7 +97,7 @@ def _as_written(
 
 
 def _followed(step: Step) -> str | None:
-    """The step whose instances this one follows one to one: `each = "${steps.NAME}"`."""
+    """The step whose parts this one follows one to one: `each = "${steps.NAME}"`."""
     if isinstance(step.each, str) and step.each.startswith("${") and step.each.endswith("}"):
         one = parse(step.each[2:-1])
         return one.step if len(one.path) == 1 else None

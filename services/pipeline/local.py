@@ -32,7 +32,7 @@ from .run import Run, evolve
 from .tasks import plan_of
 
 Tell = Callable[[str, str], None]
-"""What happens to an instance, in a few words."""
+"""What happens to a part, in a few words."""
 
 _LINE = msgspec.json.Decoder()
 
@@ -72,37 +72,37 @@ class Local:
             self._write(todo.ended)
         elif todo.over:
             for result in todo.over:
-                self._tell(result.instance, f"{result.outcome}: {result.evidence}")
+                self._tell(result.part, f"{result.outcome}: {result.evidence}")
             self._write(Settled(todo.over))
         else:
             # One at a time: a failure may change what is ready.
             self._write(Settled((self._attempt(todo.ready[0], sdk, where),)))
 
-    def _attempt(self, instance: str, sdk: Path, where: Path) -> Result:
+    def _attempt(self, part: str, sdk: Path, where: Path) -> Result:
         try:
-            plan, spec = plan_of(self._now, instance)
+            plan, spec = plan_of(self._now, part)
         except UsageError as error:
-            self._tell(instance, f"failed: {error}")
-            return Result(instance=instance, outcome="failed", evidence=str(error))
-        self._write(Planned((Plan(instance, plan.task),)))
-        self._tell(instance, "begins")
+            self._tell(part, f"failed: {error}")
+            return Result(part=part, outcome="failed", evidence=str(error))
+        self._write(Planned((Plan(part, plan.task),)))
+        self._tell(part, "begins")
         for tries in range(spec.retries + 1):
-            result = self._once(instance, plan, spec, sdk, where)
+            result = self._once(part, plan, spec, sdk, where)
             if result.outcome == "completed" or tries == spec.retries:
                 break
-            self._tell(instance, f"{result.outcome}: {result.evidence}; once more")
-        self._tell(instance, f"{result.outcome}{f': {result.evidence}' * bool(result.evidence)}")
+            self._tell(part, f"{result.outcome}: {result.evidence}; once more")
+        self._tell(part, f"{result.outcome}{f': {result.evidence}' * bool(result.evidence)}")
         return result
 
-    def _once(self, instance: str, plan: Plan, spec: Spec, sdk: Path, where: Path) -> Result:
+    def _once(self, part: str, plan: Plan, spec: Spec, sdk: Path, where: Path) -> Result:
         with Listener(where) as listener:
             try:
                 code = _run(spec, plan.task, self._folder, sdk, where)
             except subprocess.TimeoutExpired:
-                return Result(instance=instance, outcome="timed_out", task=plan.task)
+                return Result(part=part, outcome="timed_out", task=plan.task)
         outcome: End = "failed" if code else "completed"
         return Result(
-            instance=instance,
+            part=part,
             outcome=outcome,
             task=plan.task,
             outputs=listener.outputs,

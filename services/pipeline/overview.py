@@ -8,16 +8,16 @@ import msgspec
 
 from ...core.errors import UsageError
 from .run import Done, Live, Run
-from .values import NotYet, instances, split
+from .values import NotYet, parts, split
 
 
 class StepView(msgspec.Struct, frozen=True, kw_only=True):
-    """A step of a run. `state` is `waits`, `runs`, or how it ended: its worst instance's outcome.
+    """A step of a run. `state` is `waits`, `runs`, or how it ended: its worst part's outcome.
 
-    `total` is how many instances it has, null if that is not known yet; `ended` how many have
+    `total` is how many parts it has, null if that is not known yet; `ended` how many have
     ended, `reused` how many of those were taken from the cache, `outcomes` how they ended.
     `seconds` are from the first plan to the last end, null before. `tasks` are those of its
-    instances, by their names.
+    parts, by their names.
     """
 
     step: str
@@ -42,7 +42,7 @@ def overview(run: Run) -> list[StepView]:
 
 
 def _view(run: Run, step: str) -> StepView:
-    known = {name: one for name, one in run.instances.items() if split(name)[0] == step}
+    known = {name: one for name, one in run.parts.items() if split(name)[0] == step}
     done = [one for one in known.values() if isinstance(one, Done)]
     outcomes = Counter[str](one.result.outcome for one in done)
     total = _total(run, step)
@@ -75,9 +75,9 @@ def _task(one: Live | Done) -> str:
 
 
 def _total(run: Run, step: str) -> int | None:
-    if step in run.instances:
+    if step in run.parts:
         return 1
     try:
-        return len(instances(run, step))
+        return len(parts(run, step))
     except (NotYet, UsageError):
         return None

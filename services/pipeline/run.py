@@ -36,7 +36,7 @@ Progress = Live | Done
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One run, folded from its journal.
 
-    `instances` holds those that were planned or have ended; `rounds` says how often each was begun
+    `parts` holds those that were planned or have ended; `rounds` says how often each was begun
     anew, `starts` how often the run itself was begun. Times are microseconds since 1970.
     """
 
@@ -48,7 +48,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     fresh: bool
     at: int
     by: str
-    instances: dict[str, Progress] = {}
+    parts: dict[str, Progress] = {}
     rounds: dict[str, int] = {}
     starts: int = 1
     stop: StopWished | None = None
@@ -62,12 +62,12 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def live(self) -> dict[str, Live]:
-        """The instances that run or wait in their queues."""
-        return {name: one for name, one in self.instances.items() if isinstance(one, Live)}
+        """The parts that run or wait in their queues."""
+        return {name: one for name, one in self.parts.items() if isinstance(one, Live)}
 
-    def result(self, instance: str) -> Result | None:
-        """How an instance ended; null if it has not."""
-        one = self.instances.get(instance)
+    def result(self, part: str) -> Result | None:
+        """How a part ended; null if it has not."""
+        one = self.parts.get(part)
         return one.result if isinstance(one, Done) else None
 
     @property
@@ -86,11 +86,11 @@ def evolve(run: Run | None, name: str, noted: Noted[Fact]) -> Run | None:
         case _ if run is None:
             return None
         case Planned(plans):
-            live = {one.instance: Live(noted.seq, noted.at, one.task, one.digest) for one in plans}
-            return replace(run, instances=run.instances | live)
+            live = {one.part: Live(noted.seq, noted.at, one.task, one.digest) for one in plans}
+            return replace(run, parts=run.parts | live)
         case Settled(results):
-            done = {one.instance: _done(run, noted, one) for one in results}
-            return replace(run, instances=run.instances | done)
+            done = {one.part: _done(run, noted, one) for one in results}
+            return replace(run, parts=run.parts | done)
         case StopWished():
             return replace(run, stop=run.stop or noted.fact)
         case Resumed():
@@ -113,17 +113,17 @@ def _created(name: str, noted: Noted[Fact], fact: Created) -> Run:
 
 
 def _done(run: Run, noted: Noted[Fact], result: Result) -> Done:
-    before = run.instances.get(result.instance)
+    before = run.parts.get(result.part)
     if isinstance(before, Live):
         return Done(noted.at, before.at, result, before.digest)
     return Done(noted.at, None, result)
 
 
 def _resumed(run: Run, fact: Resumed) -> Run:
-    again = set(fact.instances)
+    again = set(fact.parts)
     return replace(
         run,
-        instances={name: one for name, one in run.instances.items() if name not in again},
+        parts={name: one for name, one in run.parts.items() if name not in again},
         rounds=run.rounds | {name: run.rounds.get(name, 0) + 1 for name in again},
         starts=run.starts + 1,
         code=fact.code or run.code,

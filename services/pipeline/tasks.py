@@ -1,4 +1,4 @@
-"""The task of an instance: its spec and its names, which follow from the run alone.
+"""The task of a part: its spec and its names, which follow from the run alone.
 
 So a controller that is started anew asks for the very same tasks, and an enqueue that was done
 already does nothing.
@@ -30,31 +30,31 @@ from .definition import Step
 from .facts import Plan
 from .references import as_text, resolve
 from .run import Run
-from .values import look, split
+from .values import items, look, split
 
 
-def key_of(run: Run, instance: str) -> str:
-    """What makes the instance's task one: it is enqueued at most once under this key."""
-    again = run.rounds.get(instance, 0)
-    return f"pipeline-{run.name}-{instance}" + (f"-again{again}" if again else "")
+def key_of(run: Run, part: str) -> str:
+    """What makes the part's task one: it is enqueued at most once under this key."""
+    again = run.rounds.get(part, 0)
+    return f"pipeline-{run.name}-{part}" + (f"-again{again}" if again else "")
 
 
-def plan_of(run: Run, instance: str) -> tuple[Plan, Spec]:
-    """The plan of an instance that may begin, and the spec of its task.
+def plan_of(run: Run, part: str) -> tuple[Plan, Spec]:
+    """The plan of a part that may begin, and the spec of its task.
 
     Raises `UsageError` if what it is given makes no task.
     """
-    spec = spec_of(run, instance)
-    digest = digest_of(run, instance, spec) if run.definition.caches(split(instance)[0]) else ""
-    return Plan(instance, task_id_for_key(key_of(run, instance)), digest), spec
+    spec = spec_of(run, part)
+    digest = digest_of(run, part, spec) if run.definition.caches(split(part)[0]) else ""
+    return Plan(part, task_id_for_key(key_of(run, part)), digest), spec
 
 
-def spec_of(run: Run, instance: str) -> Spec:
-    """The spec of the instance's task, with the values of its references.
+def spec_of(run: Run, part: str) -> Spec:
+    """The spec of the part's task, with the values of its references.
 
     Raises `UsageError` if they make no task.
     """
-    name, index = split(instance)
+    name, index = split(part)
     step = run.definition.steps[name]
 
     def given(value: Any) -> Any:
@@ -62,7 +62,7 @@ def spec_of(run: Run, instance: str) -> Spec:
 
     spec = Spec(
         entry=_entry(step, given),
-        name=f"{run.definition.name} {instance}",
+        name=f"{run.definition.name} {part}",
         queue=step.queue or run.created.queue,
         priority=step.priority,
         tags=(f"pipeline:{run.name}", f"step:{name}", *step.tags),
@@ -82,7 +82,7 @@ def spec_of(run: Run, instance: str) -> Spec:
         gpu_memory=_bytes(step.gpu_memory),
         needs=step.needs,
         project=run.created.project,
-        key=key_of(run, instance),
+        key=key_of(run, part),
         user=run.created.user,
         host=run.created.host,
     )
@@ -110,14 +110,14 @@ def _with_settings(spec: Spec, settings: dict[str, str]) -> Spec:
     return spec
 
 
-def digest_of(run: Run, instance: str, spec: Spec) -> str:
+def digest_of(run: Run, part: str, spec: Spec) -> str:
     """What all that the result follows from is known by: the code, what runs in it and with which
     values, the environment, and the tasks that came before.
 
     Those count even where nothing is taken of them: one that ran anew may have left something else
     behind. How much of a machine it gets, and how patiently, changes no result.
     """
-    name, index = split(instance)
+    name, index = split(part)
     before = [
         # One that failed gave nothing, whichever task it was.
         result.task if result.outcome == "completed" else result.outcome
@@ -126,8 +126,9 @@ def digest_of(run: Run, instance: str, spec: Spec) -> str:
         if (result := run.result(one))
     ]
     matters = {
-        # Two steps that happen to run the same are two all the same: what follows tells them apart.
+        # Two that happen to run the same are two all the same: what follows tells them apart.
         "step": name,
+        "item": None if index is None else (items(run, name) or [])[index],
         "tree": run.tree,
         "folder": run.code.folder if run.code else "",
         "entry": spec.entry,

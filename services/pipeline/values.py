@@ -14,14 +14,14 @@ class NotYet(Exception):
     """A value is asked for that a step has not given yet."""
 
 
-def instance_name(step: str, index: int | None) -> str:
+def part_name(step: str, index: int | None) -> str:
     """The name of one item's part of a step, or of the whole step."""
     return step if index is None else f"{step}[{index}]"
 
 
-def split(instance: str) -> tuple[str, int | None]:
-    """The step of an instance, and which item it is for."""
-    step, bracket, rest = instance.partition("[")
+def split(part: str) -> tuple[str, int | None]:
+    """The step of a part, and which item it is for."""
+    step, bracket, rest = part.partition("[")
     return step, int(rest[:-1]) if bracket else None
 
 
@@ -45,16 +45,16 @@ def items(run: Run, step: str) -> list[Any] | None:
     return found
 
 
-def instances(run: Run, step: str) -> list[str]:
-    """The instances of a step. Raises as `items`."""
+def parts(run: Run, step: str) -> list[str]:
+    """The parts of a step. Raises as `items`."""
     found = items(run, step)
     if found is None:
         return [step]
-    return [instance_name(step, index) for index in range(len(found))]
+    return [part_name(step, index) for index in range(len(found))]
 
 
 def look(run: Run, step: str, index: int | None, reference: Reference) -> Any:
-    """The value of a reference that this step's instance holds. Raises `NotYet`, `UsageError`."""
+    """The value of a reference that this step's part holds. Raises `NotYet`, `UsageError`."""
     path = reference.path
     match reference.source:
         case "params":
@@ -72,21 +72,21 @@ def look(run: Run, step: str, index: int | None, reference: Reference) -> Any:
 def _given(run: Run, step: str, index: int | None, path: Sequence[str]) -> Any:
     other = path[0]
     if run.definition.steps[other].each is None or follows(run, step, other):
-        one = instance_name(other, None if run.definition.steps[other].each is None else index)
-        return _part(run, one, path[1:])
-    return [_part(run, one, path[1:]) for one in instances(run, other)]
+        one = part_name(other, None if run.definition.steps[other].each is None else index)
+        return _value(run, one, path[1:])
+    return [_value(run, one, path[1:]) for one in parts(run, other)]
 
 
 def follows(run: Run, step: str, other: str) -> bool:
-    """Whether each instance of `step` goes with the one of `other` at the same place."""
+    """Whether each part of `step` goes with the one of `other` at the same place."""
     along = run.graph.along.get(step)
     return along is not None and (along == other or follows(run, along, other))
 
 
-def _part(run: Run, instance: str, path: Sequence[str]) -> Any:
-    result = run.result(instance)
+def _value(run: Run, part: str, path: Sequence[str]) -> Any:
+    result = run.result(part)
     if result is None:
-        raise NotYet(instance)
+        raise NotYet(part)
     kind, rest = path[0], tuple(path[1:])
     if result.outcome != "completed":
         # It failed, and the pipeline goes on all the same.
@@ -97,6 +97,6 @@ def _part(run: Run, instance: str, path: Sequence[str]) -> Any:
         case "artifacts":
             return f"{result.task}:{rest[0]}"
         case "metrics":
-            return within(result.metrics, rest, f"steps.{instance}.metrics")
+            return within(result.metrics, rest, f"steps.{part}.metrics")
         case _:
-            return within(result.outputs, rest, f"steps.{instance}.outputs")
+            return within(result.outputs, rest, f"steps.{part}.outputs")

@@ -1,4 +1,4 @@
-"""A pipeline of thirty instances while its controller and its agents are killed."""
+"""A pipeline of thirty parts while its controller and its agents are killed."""
 
 from __future__ import annotations
 
@@ -145,16 +145,14 @@ async def test_each_effect_counts_once_however_often_all_is_killed(scene: Scene)
 
     run = await stage.run()
     assert run.state == "completed" and last.returncode == 0
-    results = [
-        one["instance"] for fact in await stage.facts() for one in fact.fact.get("results", ())
-    ]
-    assert len(run.instances) == 30
-    assert Counter(results) == dict.fromkeys(run.instances, 1)
-    completed = {one.result.task for one in run.instances.values() if isinstance(one, Done)}
+    results = [one["part"] for fact in await stage.facts() for one in fact.fact.get("results", ())]
+    assert len(run.parts) == 30
+    assert Counter(results) == dict.fromkeys(run.parts, 1)
+    completed = {one.result.task for one in run.parts.values() if isinstance(one, Done)}
     lines = [line.split() for line in effects.read_text().splitlines()]
     assert {(name, task) for name, task, _ in lines} == {
-        (name, one.result.task) for name, one in run.instances.items() if isinstance(one, Done)
-    }, "an instance ran as two tasks"
+        (name, one.result.task) for name, one in run.parts.items() if isinstance(one, Done)
+    }, "a part ran as two tasks"
     for task in completed:
         known = await scene.client.get(task)
         assert known.name_of_state == "completed"
@@ -171,7 +169,7 @@ async def test_each_effect_counts_once_however_often_all_is_killed(scene: Scene)
     await until(lambda: controller.poll() is not None, "the second run's end")
     run = await second.run()
     assert run.state == "completed"
-    assert all(isinstance(one, Done) and one.result.reused for one in run.instances.values())
+    assert all(isinstance(one, Done) and one.result.reused for one in run.parts.values())
     assert len(effects.read_text().splitlines()) == len(lines)
 
 

@@ -36,7 +36,7 @@ class World:
         code = Code(snapshot="s", blobs=("b",))
         self.facts: list[Fact] = [Created(definition, code=code, tree="t", **created)]
         self.tasks: dict[str, str] = {}
-        """By task, the instance that it was enqueued for."""
+        """By task, the part that it was enqueued for."""
         self.ends: dict[str, Result] = {}
         """By task, how it ended."""
         self.kept: dict[str, Result] = {}
@@ -62,7 +62,7 @@ class World:
             again = [p for p in plans if p.digest in self.kept and not self.run().fresh]
             results = [
                 Result(
-                    instance=p.instance,
+                    part=p.part,
                     outcome="completed",
                     task=self.kept[p.digest].task,
                     outputs=self.kept[p.digest].outputs,
@@ -84,13 +84,14 @@ class World:
             assert self.tasks.setdefault(one.task, name) == name
 
     def abort(self) -> None:
-        """Abort what is to be aborted."""
+        """Abort what is to be aborted. A controller enqueues all that is to run before that."""
+        self.enqueue()
         for task in decide(self.run()).abort:
             self.end(task, "aborted")
 
     def end(self, task: str, outcome: str, **outputs: Any) -> None:
         """Let a task end, once."""
-        result = Result(instance=self.tasks[task], outcome=outcome, task=task, outputs=outputs)  # type: ignore[arg-type]
+        result = Result(part=self.tasks[task], outcome=outcome, task=task, outputs=outputs)  # type: ignore[arg-type]
         self.ends.setdefault(task, result)
 
     def settle(self) -> None:

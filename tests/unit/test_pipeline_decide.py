@@ -22,7 +22,7 @@ DIAMOND = {
 
 
 def outcomes(run: Run) -> dict[str, str]:
-    return {name: run.result(name).outcome for name in run.instances}  # type: ignore[union-attr]
+    return {name: run.result(name).outcome for name in run.parts}  # type: ignore[union-attr]
 
 
 def test_each_step_begins_when_those_before_it_have_ended() -> None:
@@ -75,7 +75,7 @@ def test_a_step_runs_for_each_item_that_another_gave() -> None:
     }
     world = World(pipeline(steps))
     run = world.carry_through(sizes=[{"n": 3}, {"n": 5}], loss=0.5)
-    assert list(run.instances) == ["list", "train[0]", "train[1]", "test[0]", "test[1]", "all"]
+    assert list(run.parts) == ["list", "train[0]", "train[1]", "test[0]", "test[1]", "all"]
     assert spec_of(run, "train[1]").entry.argv == ("true", "--size", "5")  # type: ignore[union-attr]
     assert spec_of(run, "test[0]").entry.argv == ("true", "0.5")  # type: ignore[union-attr]
 
@@ -94,7 +94,7 @@ def test_one_to_one_waits_for_its_counterpart_alone() -> None:
 def test_no_items_are_no_instances_and_a_list_of_nothing() -> None:
     steps = {"train": {"each": []}, "all": {"args": ["${steps.train.outputs.loss}"]}}
     run = World(pipeline(steps)).carry_through()
-    assert list(run.instances) == ["all"]
+    assert list(run.parts) == ["all"]
     assert spec_of(run, "all").entry.argv == ("true", "[]")  # type: ignore[union-attr]
 
 
@@ -113,7 +113,7 @@ def test_a_second_run_takes_what_is_known() -> None:
     second.kept = first.kept
     run = second.carry_through()
     assert second.tasks == {}
-    assert all(run.result(name).reused for name in run.instances)  # type: ignore[union-attr]
+    assert all(run.result(name).reused for name in run.parts)  # type: ignore[union-attr]
     fresh = World(definition, "p-3", fresh=True)
     fresh.kept = first.kept
     fresh.carry_through()
@@ -133,9 +133,9 @@ def test_what_comes_after_a_step_that_ran_anew_runs_anew() -> None:
 def test_a_run_is_resumed_where_it_failed() -> None:
     world = World(pipeline(DIAMOND))
     run = world.carry_through({"b": "failed"})
-    instances = again(run, unfinished(run))
-    assert instances == ("b",)
-    world.write(Resumed(instances))
+    parts = again(run, unfinished(run))
+    assert parts == ("b",)
+    world.write(Resumed(parts))
     assert decide(world.run()).ready == ("b",)
     assert world.carry_through().ended.outcome == "completed"  # type: ignore[union-attr]
     assert sorted(world.tasks.values()) == ["a", "b", "b", "c", "d"]
@@ -231,8 +231,8 @@ def test_whenever_it_is_killed_each_instance_runs_once(
     run = world.run()
     assert run.ended
     names = list(world.tasks.values())
-    assert len(names) == len(set(names)), "an instance ran as two tasks"
-    for name in run.instances:
+    assert len(names) == len(set(names)), "a part ran as two tasks"
+    for name in run.parts:
         result = run.result(name)
         assert result, f"{name} was left behind"
         if result.outcome == "completed":

@@ -7,8 +7,8 @@ from typing import Any
 
 from nicegui import ui
 
+from ...grid import Grid
 from ...source import Source
-from ..fleet.grid import Grid
 
 _COLUMNS: Sequence[dict[str, Any]] = (
     {"field": "service", "width": 110},
