@@ -55,7 +55,6 @@ from .results import Result
 from .tracking import Tracking
 
 log = logging.getLogger(__name__)
-
 T = TypeVar("T")
 
 BRIEF = 0.005
