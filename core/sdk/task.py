@@ -112,14 +112,20 @@ def save(path: str | os.PathLike[str], name: str | None = None) -> str:
 
 
 def load(
-    task: str, name: str, to: str | os.PathLike[str] = ".", attempt: int | None = None
+    task: str,
+    name: str | None = None,
+    to: str | os.PathLike[str] = ".",
+    attempt: int | None = None,
 ) -> Path:
     """Put an artifact of a task into the folder `to`, and return its path there.
 
     `task` is an id or the beginning of one, or `@` for the task that asks: that is how a retry
-    finds what the attempt before it has saved. Without an `attempt` it is what was saved last.
-    Raises FileNotFoundError if there is no such artifact, or RuntimeError.
+    finds what the attempt before it has saved. Without a `name` it is both, `TASK:NAME`, as a
+    pipeline gives it. Without an `attempt` it is what was saved last. Raises FileNotFoundError if
+    there is no such artifact, or RuntimeError.
     """
+    if name is None:
+        task, _, name = task.partition(":")
     target = Path(to) / name
     if os.environ.get("EVQ_SOCKET"):
         _carrying().load({"task": task, "name": name, "attempt": attempt}, str(target))
