@@ -75,8 +75,7 @@ class Attempt:
         self.since, self.holder = live.claimed, Holder(means.instance, live.number)
         self.assignment = gpus
         self._means = means
-        self._delivery = delivery
-        self._channel = channel
+        self._delivery, self._channel = delivery, channel
         self._ending: Ending | None = None
         self._supervisors: tuple[Supervisor, ...] = ()
         self._frozen = False
