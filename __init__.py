@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from evq.core.spec import Spec as Spec
     from evq.core.state import Ended as Ended
     from evq.core.state import Task as Task
+    from evq.services.sweep.sweep import Sweep as Sweep
+    from evq.services.sweep.sweep import sweep as sweep
 
 _PLACES = {
     "core.sdk.task": "load log output params progress save",
@@ -77,6 +79,7 @@ _PLACES = {
     "core.sdk.services": "Service",
     "core.errors": "EvqError UsageError NotFound Conflict Denied Unreachable ProjectorAway"
     " QueryFailed Superseded",
+    "services.sweep.sweep": "Sweep sweep",
 }
 """Where each public name is found, once it is asked for."""
 

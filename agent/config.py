@@ -44,6 +44,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     `slots` of 0 are as many as there are GPUs for tasks, but at least one; `gpus` is read by
     `gpus.choice`, `queue_gpus` is how many of them a task of a queue gets that asks for none.
     The machine is looked at each `sample_every`, and told of each `report_every`; 0 is never.
+    A task that says and uses nothing for `quiet_after` is told to be quiet; 0 is never.
     `drain_timeout` is how long tasks may run on when the agent was told to stop; `schedule` is
     written as `core.schedule` tells, and `outside` says what becomes of tasks when it closes.
     `gather` is when the members of a gang may keep places for each other, `address` where those on
@@ -105,6 +106,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     artifact_bytes: int = 10 * 2**30
     sample_every: float = 0.5
     report_every: float = 10.0
+    quiet_after: float = 3600.0
 
     def limits_of(self, spec: Spec) -> Limits | None:
         """What a task may use at most: what it asked for, and what a service is given anyway."""

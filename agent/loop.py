@@ -17,6 +17,7 @@ from ..core.events import (
     AgentUp,
 )
 from ..core.fleet.presence import AgentPresence, RunningTask
+from ..core.fleet.quiet import quiet_since
 from ..core.fleet.resources import Offer, request_of
 from ..core.ports import BusAway, Delivery, Entry
 from ..core.sdk.author import now
@@ -105,11 +106,16 @@ class Agent:
                     queue=live.task.place.queue,
                     size=request_of(live.task.spec).size,
                     gpus=live.gpus,
+                    quiet=self._quiet_since(live),
                 )
                 for live in self._attempts.values()
             ),
             gathering=self._gangs.considered(live.task for live in self._attempts.values()),
         )
+
+    def _quiet_since(self, attempt: Attempt) -> int | None:
+        idle = self._means.watch.idle_since(attempt.claim)
+        return quiet_since(attempt.said, idle, now(), self._means.config.quiet_after)
 
     # --- life ---------------------------------------------------------------------------------
 

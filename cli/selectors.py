@@ -6,9 +6,13 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..core.arrays.array import Array, parse_indexes
 from ..core.errors import NotFound, ProjectorAway, UsageError
+from ..core.filing.filed import names_archived
 from ..core.questions import Named, Sql
 from ..core.sdk.author import user_name
+from ..core.state import Task
+from ..core.subjects import any_hint
 from .session import settings
 from .submit.gang import chosen_ranks, member
 from .tasks.recent import recent
@@ -16,20 +20,66 @@ from .tasks.recent import recent
 if TYPE_CHECKING:
     from ..core.sdk.client import Client
 
-_RANK = re.compile(r"(.+)/(\d{1,4})\Z")
+_BELOW = re.compile(r"(.+)/([\d,-]+)\Z")
 _BACK = re.compile(r"@(?:~(\d+))?\Z")
 
 FORMS = (
     "an id, its first letters, @ for the last task you enqueued, @~1 for the one before it, and "
-    "behind any of them /1 for rank 1 of a gang"
+    "behind any of them /1 for rank 1 of a gang or member 1 of an array"
 )
 
 
 async def resolve(client: Client, selector: str) -> str:
-    """The whole id of the task that `selector` names. Raises `NotFound` or `UsageError`."""
-    if ranked := _RANK.match(selector):
-        gang = await client.get(await resolve(client, ranked[1]))
-        return (await member(client, gang, chosen_ranks(gang, ranked[2])[0])).id
+    """The whole id of the one task that `selector` names. Raises `NotFound` or `UsageError`."""
+    found = await _members(client, selector)
+    if isinstance(found, str):
+        return found
+    if len(found) == 1:
+        return found[0].id
+    array = found[0].spec.array
+    assert array
+    raise UsageError(
+        f"{selector} is {len(found)} members of array {array.id}",
+        why="this is about one task",
+        fix=f"name one of {array.text}: {array.id}/{array.first}",
+    )
+
+
+async def _members(client: Client, selector: str) -> str | list[Task]:
+    """The id of a task; or the members of an array, if it is one that is named.
+
+    Raises `NotFound` or `UsageError`.
+    """
+    base, below = selector, None
+    if part := _BELOW.match(selector):
+        base, below = part[1], part[2]
+    id = await _one(client, base)
+    if await client.bus.log.history(any_hint(id)):
+        if below is None:
+            return id
+        gang = await client.get(id)
+        return (await member(client, gang, chosen_ranks(gang, below)[0])).id
+    from ..core.sdk.arrays import find_array
+
+    if await find_array(client.bus, id) is None:
+        return id  # whoever asks for it says that it is not there
+    return await client.members(id, None if below is None else parse_indexes(below))
+
+
+async def array_named(client: Client, selector: str) -> Array | None:
+    """The array that `selector` names as a whole; None if it names something else."""
+    if _BELOW.match(selector):
+        return None
+    id = await _one(client, selector)
+    if await client.bus.log.history(any_hint(id)):
+        return None
+    from ..core.sdk.arrays import find_array
+
+    return await find_array(client.bus, id)
+
+
+async def _one(client: Client, selector: str) -> str:
+    """The whole id, of a task or of an array. Raises `NotFound` or `UsageError`."""
     back = _BACK.match(selector)
     if back:
         return await _enqueued(client, int(back[1] or 0))
@@ -46,20 +96,33 @@ async def resolve(client: Client, selector: str) -> str:
 
 
 async def resolve_all(client: Client, selectors: Sequence[str]) -> list[str]:
-    """The ids of several tasks, each once, in the order in which they were named."""
-    return list(dict.fromkeys([await resolve(client, one) for one in selectors]))
+    """The ids of several tasks, each once, in the order in which they were named; an array is all
+    of its members."""
+    found: list[str] = []
+    for selector in selectors:
+        named = await _members(client, selector)
+        found += [named] if isinstance(named, str) else [one.id for one in named]
+    return list(dict.fromkeys(found))
 
 
+ANY = ("held", "queued", "claimed", "running", "completed", "failed", "aborted", "timed_out")
 WAITING = ("queued",)
 LIVE = ("queued", "claimed", "running")
 ENDED = ("completed", "failed", "aborted", "timed_out")
 
 
 async def choose(
-    client: Client, selectors: Sequence[str], where: str | None, states: Sequence[str]
+    client: Client,
+    selectors: Sequence[str],
+    where: str | None,
+    states: Sequence[str],
+    archived: bool = False,
 ) -> list[str]:
     """The ids of the tasks that are named one by one, or of those in one of the `states` for
-    which the SQL condition `where` holds: the waiting ones in their order, then the oldest."""
+    which the SQL condition `where` holds: the waiting ones in their order, then the oldest.
+
+    Those in the archive are meant by a condition that speaks of `archived`, and by `archived`.
+    """
     if bool(selectors) == (where is not None):
         raise UsageError(
             "tasks are named either one by one or by --where",
@@ -70,6 +133,8 @@ async def choose(
         return await resolve_all(client, selectors)
     wanted = ", ".join(f"'{state}'" for state in states)
     text = f"SELECT task FROM tasks WHERE state IN ({wanted}) AND ({where}\n)"
+    if archived or not names_archived(where):
+        text += f" AND archived IS {'NOT ' if archived else ''}NULL"
     order = "ORDER BY queue, priority DESC, rank"
     return [str(row["task"]) async for row in client.rows(Sql(f"{text} {order}"))]
 

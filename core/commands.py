@@ -136,9 +136,14 @@ class EndDependencies(msgspec.Struct, frozen=True):
 
 
 class Requeue(msgspec.Struct, frozen=True):
-    """Somebody wants a task that ended to run again."""
+    """Somebody wants a task that ended to run again; `held` until its turn comes in its array."""
 
     reason: str
+    held: bool = False
+
+
+class Release(msgspec.Struct, frozen=True):
+    """The turn of a member of an array has come."""
 
 
 class Assemble(msgspec.Struct, frozen=True):
@@ -174,6 +179,25 @@ class Dequeue(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Tag(msgspec.Struct, frozen=True):
+    """Somebody wants the task to have other tags."""
+
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+class Archive(msgspec.Struct, frozen=True):
+    """Somebody wants lists to leave out a task that has ended."""
+
+    reason: str
+
+
+class Unarchive(msgspec.Struct, frozen=True):
+    """Somebody wants an archived task to be in the lists again."""
+
+    reason: str
+
+
 Command = (
     Claim
     | BeginPhase
@@ -186,10 +210,14 @@ Command = (
     | DeclareLost
     | Abort
     | Requeue
+    | Release
     | Await
     | EndDependencies
     | Assemble
     | Disband
     | Move
     | Dequeue
+    | Tag
+    | Archive
+    | Unarchive
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from . import events, state
 from .artifacts import MOST_NAMES, saved_event
 from .commands import Abort as Abort
+from .commands import Archive as Archive
 from .commands import Assemble as Assemble
 from .commands import Await as Await
 from .commands import BeginPhase as BeginPhase
@@ -23,33 +24,23 @@ from .commands import Finish as Finish
 from .commands import GiveBack as GiveBack
 from .commands import Holder as Holder
 from .commands import Move as Move
+from .commands import Release as Release
 from .commands import Requeue as Requeue
 from .commands import SaveArtifact as SaveArtifact
 from .commands import Start as Start
+from .commands import Tag as Tag
 from .commands import TellEnvironment as TellEnvironment
-from .errors import Conflict
+from .commands import Unarchive as Unarchive
 from .events import Cause, Launch, Outcome, Usage
+from .filing import decisions as filing
 from .gangs.dependencies import pending
 from .gangs.gather import has_gathered
+from .rejections import ClaimLost as ClaimLost
+from .rejections import NoPermit as NoPermit
+from .rejections import Rejected as Rejected
+from .rejections import TooSoon as TooSoon
 from .retry import delay_after
 from .state import Attempt, Task
-
-
-class Rejected(Conflict):
-    """The task's present state forbids the command."""
-
-
-class ClaimLost(Rejected):
-    """The attempt that speaks is no longer the live one: it must end and say nothing more."""
-
-
-class NoPermit(Rejected):
-    """As many attempts of the queue are live as may be."""
-
-
-class TooSoon(Rejected):
-    """The task failed a moment ago: the delay before its next attempt is not known to be over."""
-
 
 RETRIABLE = frozenset({Outcome.FAILED, Outcome.TIMED_OUT})
 """Outcomes after which a task with budget left runs again."""
@@ -98,8 +89,10 @@ def decide(task: Task, command: Command) -> events.Lifecycle:
             return _declare_lost(task, command)
         case Abort(reason):
             return _abort(task, reason)
-        case Requeue(reason):
-            return _requeue(task, reason)
+        case Requeue(reason, held):
+            return _requeue(task, reason, held)
+        case Release():
+            return _release(task)
         case Await(by):
             return _await(task, by)
         case EndDependencies(ends):
@@ -113,6 +106,12 @@ def decide(task: Task, command: Command) -> events.Lifecycle:
         case Dequeue(reason):
             _check_waiting(task)
             return events.Dequeued(reason)
+        case Tag(add, remove):
+            return filing.tag(task, add, remove)
+        case Archive(reason):
+            return filing.archive(task, reason)
+        case Unarchive(reason):
+            return filing.unarchive(task, reason)
 
 
 def _claim(task: Task, command: Claim) -> events.Lifecycle:
@@ -310,10 +309,16 @@ def _abort(task: Task, reason: str) -> events.Lifecycle:
             raise Rejected(f"task {task.id} has ended already", why=f"it {outcome.phrase}")
 
 
-def _requeue(task: Task, reason: str) -> events.Lifecycle:
+def _release(task: Task) -> events.Lifecycle:
+    if isinstance(task.state, state.Held) and not task.has_turn:
+        return events.Released()
+    raise Rejected(f"task {task.id} does not wait for its turn")
+
+
+def _requeue(task: Task, reason: str, held: bool) -> events.Lifecycle:
     match task.state:
         case state.Ended():
-            return events.Requeued(reason)
+            return events.Requeued(reason, held and task.spec.array is not None)
         case state.Held() | state.Queued() | state.Claimed() | state.Running():
             raise Rejected(
                 f"task {task.id} has not ended",

@@ -12,7 +12,13 @@ from typing import Any, Literal
 
 import msgspec
 
+from .arrays.turns import Released as Released
+from .arrays.turns import Turns
 from .artifacts import ArtifactSaved as ArtifactSaved
+from .filing.filed import Archived as Archived
+from .filing.filed import Filed
+from .filing.filed import Tagged as Tagged
+from .filing.filed import Unarchived as Unarchived
 from .fleet.agents import AgentDown as AgentDown
 from .fleet.agents import AgentDraining as AgentDraining
 from .fleet.agents import AgentEvent as AgentEvent
@@ -181,8 +187,7 @@ class Retry(
 class Lost(
     msgspec.Struct, frozen=True, tag_field="kind", tag="lost", omit_defaults=True, kw_only=True
 ):
-    """The attempt's agent went silent or gave the task back; the task waits again, for `delay`
-    seconds at least."""
+    """Its agent went silent or gave the task back, which waits for `delay` seconds at least."""
 
     attempt: int
     cause: Cause
@@ -203,10 +208,12 @@ class Aborted(msgspec.Struct, frozen=True, tag_field="kind", tag="aborted"):
     reason: str
 
 
-class Requeued(msgspec.Struct, frozen=True, tag_field="kind", tag="requeued"):
-    """A task that had ended waits again, with fresh budgets."""
+class Requeued(msgspec.Struct, frozen=True, tag_field="kind", tag="requeued", omit_defaults=True):
+    """A task that had ended waits again, with fresh budgets; `held` if it is the member of an array
+    and its turn has not come."""
 
     reason: str
+    held: bool = False
 
 
 class Awaited(msgspec.Struct, frozen=True, tag_field="kind", tag="awaited"):
@@ -288,6 +295,7 @@ Lifecycle = (
     | AbortRequested
     | Aborted
     | Requeued
+    | Released
     | Awaited
     | DependenciesEnded
     | Assembled
@@ -295,6 +303,7 @@ Lifecycle = (
     | Moved
     | Dequeued
     | ArtifactSaved
+    | Filed
 )
 
 
@@ -310,7 +319,9 @@ class Again(msgspec.Struct, frozen=True, tag_field="kind", tag="again", omit_def
     rank: float | None = None
 
 
-Event = Lifecycle | Again | AgentEvent | QueueEvent | Permits | Trimmed | QueryEvent | Decided
+Event = (
+    Lifecycle | Again | Turns | AgentEvent | QueueEvent | Permits | Trimmed | QueryEvent | Decided
+)
 
 
 # --- telemetry --------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from . import events, state
 from .artifacts import Artifact
 from .events import Launch, Outcome
+from .filing.filed import retagged
 from .gangs import dependencies
 from .state import Attempt, Task
 from .wire import Unknown
@@ -27,8 +28,10 @@ LONGEST_PHASE = 1e9
 
 def create(seq: int, at: int, by: str, event: events.Enqueued) -> Task:
     """The task that an `enqueued` event at sequence `seq` brings into the world."""
-    waits = state.Held(at) if event.spec.after else state.Queued(at)
-    return Task(event.task, event.spec, by, at, seq, waits)
+    task = Task(event.task, event.spec, by, at, seq, state.Queued(at))
+    if event.spec.after or not task.has_turn:
+        return replace(task, state=state.Held(at))
+    return task
 
 
 def fold(task: Task, history: Iterable[tuple[int, int, str, events.Lifecycle | Unknown]]) -> Task:
@@ -61,8 +64,10 @@ def evolve(task: Task, seq: int, at: int, by: str, event: events.Lifecycle | Unk
             return replace(task, seq=seq, abort=state.AbortWish(at, by, reason))
         case events.Aborted(reason):
             return replace(task, seq=seq, state=_aborted(at, reason), former=None)
-        case events.Requeued():
-            return _requeued(task, seq, at)
+        case events.Requeued(held=held):
+            return _requeued(task, seq, at, held)
+        case events.Released():
+            return _to_its_queue(replace(task, turn=True), seq, at)
         case events.Awaited(others):
             return replace(task, seq=seq, awaited_by=(*task.awaited_by, *others))
         case events.DependenciesEnded(ends):
@@ -77,6 +82,12 @@ def evolve(task: Task, seq: int, at: int, by: str, event: events.Lifecycle | Unk
             return _dequeued(task, seq, at, reason)
         case events.ArtifactSaved():
             return _saved(task, seq, at, event)
+        case events.Tagged(add=add, remove=remove):
+            return replace(task, seq=seq, retagged=retagged(task.tags, add, remove))
+        case events.Archived(reason):
+            return _archived(task, seq, at, by, reason)
+        case events.Unarchived():
+            return replace(task, seq=seq, archived=None)
         case Unknown():
             return replace(task, seq=seq, unknown=task.unknown + 1)
 
@@ -229,7 +240,8 @@ def _disbanded(task: Task, seq: int, at: int, event: events.Disbanded) -> Task:
         case state.Ended() if event.again:
             # Its hint follows the event, as that of one that is requeued.
             place = replace(task.place, rank=float(seq + 1), hint=seq + 1)
-            return replace(task, state=state.Queued(at, event.delay, seq), moved=place)
+            queued = state.Queued(at, event.delay, seq)
+            return replace(task, state=queued, moved=place, archived=None)
         case state.Queued():
             cause = events.Cause.GANG
             ended = state.Ended(at, event.outcome, 0, cause, event.evidence, None)
@@ -247,7 +259,13 @@ def _dependencies_ended(
     if wrong := dependencies.wrong_end(task):
         cause = events.Cause.DEPENDENCY
         return replace(task, state=state.Ended(at, Outcome.ABORTED, 0, cause, wrong, None))
-    if dependencies.pending(task):
+    return _to_its_queue(task, seq, at)
+
+
+def _to_its_queue(task: Task, seq: int, at: int) -> Task:
+    """A task that was held, if it waits for nothing more."""
+    task = replace(task, seq=seq)
+    if not isinstance(task.state, state.Held) or dependencies.pending(task) or not task.has_turn:
         return task
     # Its first queue message counts as well as the one that follows: whoever was handed it while
     # the task was held has put it aside.
@@ -259,23 +277,27 @@ def _aborted(at: int, reason: str) -> state.Ended:
     return state.Ended(at, Outcome.ABORTED, 0, events.Cause.ABORT, reason, None)
 
 
-def _requeued(task: Task, seq: int, at: int) -> Task:
+def _requeued(task: Task, seq: int, at: int, held: bool) -> Task:
     """It stands at the end of the queue and priority that it had. Its hint follows the event in
     the same batch, so that its sequence is the next."""
     former = None
     if isinstance(task.state, state.Ended):
-        former = state.Former(task.state, task.failures, task.losses, task.abort, task.place)
+        former = state.Former(
+            task.state, task.failures, task.losses, task.abort, task.place, task.archived
+        )
     place = replace(task.place, rank=float(seq + 1), hint=seq + 1)
-    queued = state.Queued(at)
+    waits: state.State = state.Held(at) if held else state.Queued(at)
     return replace(
         task,
         seq=seq,
-        state=queued,
+        state=waits,
         failures=0,
         losses=0,
         abort=None,
         moved=place,
         former=former,
+        archived=None,
+        turn=not held if task.spec.array else None,
     )
 
 
@@ -299,4 +321,10 @@ def _dequeued(task: Task, seq: int, at: int, reason: str) -> Task:
         abort=former.abort,
         moved=former.place,
         former=None,
+        archived=former.archived,
     )
+
+
+def _archived(task: Task, seq: int, at: int, by: str, reason: str) -> Task:
+    archived = state.Archival(at, by, reason) if isinstance(task.state, state.Ended) else None
+    return replace(task, seq=seq, archived=archived)

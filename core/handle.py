@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from . import subjects, wire
+from .arrays.giving import turn_entries
 from .decide import Command, decide
 from .errors import NotFound
 from .events import Again, Enqueued, Envelope, Event, Lifecycle, Moved
@@ -165,7 +166,9 @@ async def handle(
         word = await _patiently(partial(_word_of_end, log, author, after), patience)
         taken = partial(permit_entries, log, author, [(task, after)])
         permits = await _patiently(taken, patience)
-        entries = [entry, *permits, *word.entries]
+        given = partial(turn_entries, log, author, partial(find, log), task, after)
+        turns = await _patiently(given, patience)
+        entries = [entry, *permits, *turns, *word.entries]
         try:
             # Repeated until its outcome is known: an id or an expectation makes that harmless.
             last = await _patiently(partial(log.append_all, entries), patience)

@@ -6,7 +6,7 @@ in `tests/contract` that runs on both.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -297,7 +297,7 @@ class Calls(Protocol):
         """Send and forget."""
         ...
 
-    def ask(self, subject: str, data: bytes, timeout: float) -> AsyncIterator[bytes]:
+    def ask(self, subject: str, data: bytes, timeout: float) -> AsyncGenerator[bytes, None]:
         """The parts of somebody's answer, as they come.
 
         `timeout` is how many seconds a part may take. Raises `ProjectorAway` if nobody serves

@@ -2,7 +2,8 @@
 
 A question goes to `evqsvc.named` or `evqsvc.sql` as JSON; `evqsvc.position` wants none, and its
 answer is a head alone, which says how far the projector is. The first part of an answer is a
-`Head`, each later one a list of rows, a row being a list of values in the head's order.
+`Head`, each later one a list of rows, a row being a list of values in the head's order, or a piece
+of the Parquet file that was asked for.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ class Named(msgspec.Struct, frozen=True):
     Who has just written something wants a `fresh` answer, which waits until all that the streams
     hold is in the database. Who follows the log from the answer's sequence on needs none.
 
-    With a `moment` it is answered as it would have been then.
+    With a `moment` it is answered as it would have been then. With `parquet` the rows come as the
+    bytes of one Parquet file.
     """
 
     name: str
     params: dict[str, Any] = {}
     fresh: bool = True
     moment: Moment | None = None
+    parquet: bool = False
 
 
 class Sql(msgspec.Struct, frozen=True):
@@ -38,7 +41,8 @@ class Sql(msgspec.Struct, frozen=True):
 
     `params` are the values of `$NAME` in it. With `only_names` it is not carried out: the answer
     is the names of the parameters that it wants, one a row, if it can be read at all. With a
-    `moment` it finds in all views what they had then.
+    `moment` it finds in all views what they had then. With `parquet` the rows come as the bytes of
+    one Parquet file; then it is the size of that file that is bounded, and not their number.
     """
 
     text: str
@@ -47,6 +51,7 @@ class Sql(msgspec.Struct, frozen=True):
     params: dict[str, Any] = {}
     only_names: bool = False
     moment: Moment | None = None
+    parquet: bool = False
 
 
 def question_of(text: str, params: Mapping[str, Any], timeout: float = 30.0) -> Named | Sql:

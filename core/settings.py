@@ -62,10 +62,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     artifact_bytes: int = 10 * 1024**3
     sample_every: float = 0.5
     report_every: float = 10.0
+    quiet_after: float = 3600.0
     keep_samples: float = 2 * 86_400.0
     trim_metrics: float | None = None
     trim_logs: float | None = None
     trim_minutes: float | None = None
+    archive_after: float | None = None
     sync: Literal["always"] | float = "always"
     git_credentials: str | None = None
     git_protocol: Literal["auto", "keep", "https", "ssh"] = "auto"
@@ -156,14 +158,6 @@ def _show_patterns(value: object) -> str:
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
-def _report(written: object) -> float:
-    return 0.0 if written in ("off", False) else _duration(1.0)(written)
-
-
-def _show_report(value: object) -> str:
-    return _show_duration(value) if value else "off"
-
-
 def _sync(written: object) -> object:
     return "always" if written == "always" else _duration(0.1)(written)
 
@@ -232,6 +226,15 @@ def _word(allowed: str, meaning: str, *variables: str, secret: bool = False) -> 
 def _period(meaning: str, least: float) -> Setting:
     allowed = f"{units.DURATION_FORMS}, at least {units.duration_text(least)}"
     return Setting(parse=_duration(least), allowed=allowed, meaning=meaning, show=_show_duration)
+
+
+def _period_or_off(meaning: str) -> Setting:
+    return Setting(
+        parse=lambda written: 0.0 if written in ("off", False) else _duration(1.0)(written),
+        allowed=f"off, or {units.DURATION_FORMS}, at least 1s",
+        meaning=meaning,
+        show=lambda value: _show_duration(value) if value else "off",
+    )
 
 
 def _amount(meaning: str) -> Setting:
@@ -340,12 +343,8 @@ SETTINGS: Mapping[str, Setting] = {
     ),
     "artifact_bytes": _amount("how large an artifact may be that lies in the server"),
     "sample_every": _period("how often an agent looks at its machine", 0.1),
-    "report_every": Setting(
-        parse=_report,
-        allowed=f"off, or {units.DURATION_FORMS}, at least 1s",
-        meaning="how often an agent tells what it saw of its machine",
-        show=_show_report,
-    ),
+    "report_every": _period_or_off("how often an agent tells what it saw of its machine"),
+    "quiet_after": _period_or_off("for how long a task says and uses nothing until it is quiet"),
     "keep_samples": _period(
         "how long a projector keeps what agents tell of their machines in full; "
         "minutes and hours stay",
@@ -354,15 +353,14 @@ SETTINGS: Mapping[str, Setting] = {
     "trim_metrics": _period("the age at which a projector thins curves; without it, never", 3600.0),
     "trim_logs": _period("the age at which a projector drops logs; without it, never", 3600.0),
     "trim_minutes": _period("the age at which it drops minutes; without it, never", 3600.0),
+    "archive_after": _period("the age at which it archives tasks that ended; else, never", 3600.0),
     "sync": Setting(
         parse=_sync,
         allowed=f"always, or {units.DURATION_FORMS}, at least 100ms",
         meaning="when the server of `evq up` forces events to the disk",
         show=_show_duration,
     ),
-    "git_credentials": _path(
-        "an agent's logins for git hosts, in the format of git's own credential store"
-    ),
+    "git_credentials": _path("an agent's logins for git hosts, as git's credential store has them"),
     "git_protocol": _choice(
         "how an agent reaches a git host: as the address says (keep), always by https or by ssh, "
         "or by https where it has a login (auto)",

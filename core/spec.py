@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from .addresses import check_address
+from .arrays.array import Array
 from .artifacts import Input, check_inputs
 from .container import check_image, check_packages, check_setup, read_arguments
 from .errors import UsageError
@@ -150,6 +151,7 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `gpus` is how many it has for itself, or with `gpu_memory` (bytes on each) shares with others;
     `needs` are labels that the agent must have, `nodes` on how many machines it runs at once:
     each of these is a task of its own then, with its place in `gang`.
+    `array` is its place among tasks that were enqueued at once, told apart by an index.
     `after` are the tasks that it waits for before it stands in its queue, `inputs` the artifacts
     that it finds in its folder.
     `fair` is true where the queue is shared out evenly among users.
@@ -188,6 +190,7 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     needs: dict[str, str] = {}
     nodes: int = 1
     gang: Gang | None = None
+    array: Array | None = None
     project: str = ""
     after: tuple[After, ...] = ()
     inputs: tuple[Input, ...] = ()

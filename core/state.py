@@ -97,9 +97,16 @@ class Attempt(msgspec.Struct, frozen=True):
         """The commit of a remote that it ran, once it is known."""
         return next((one.commit for one in self.phases if one.commit), None)
 
+    @property
+    def seconds(self) -> float | None:
+        """How long the command ran, if it started and ended; null while it runs."""
+        if self.launch is None or self.end is None:
+            return None
+        return round((self.end.at - self.launch.at) / 1e6, 3)
+
 
 class Held(msgspec.Struct, frozen=True, tag="held"):
-    """It waits since `since` for other tasks, and stands in no queue."""
+    """It waits since `since` for other tasks, or for its turn, and stands in no queue."""
 
     since: int
 
@@ -159,6 +166,14 @@ class AbortWish(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Archival(msgspec.Struct, frozen=True):
+    """Somebody is done with the task: lists leave it out."""
+
+    at: int
+    by: str
+    reason: str
+
+
 class Former(msgspec.Struct, frozen=True):
     """What a requeued task was before: it is so again if it is dequeued."""
 
@@ -167,6 +182,7 @@ class Former(msgspec.Struct, frozen=True):
     losses: int
     abort: AbortWish | None
     place: Place
+    archived: Archival | None = None
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -177,7 +193,9 @@ class Task(msgspec.Struct, frozen=True):
     attempts that ended; `failures` and `losses` count against the two budgets since the task was
     last enqueued or requeued. `unknown` counts events from a newer version. `moved` is where it
     stands since it was requeued or moved, `former` what a dequeue leads back to. `awaited_by` are
-    the tasks that are to hear of its end, `ends` those it has heard of itself.
+    the tasks that are to hear of its end, `ends` those it has heard of itself. `retagged` are its
+    tags if they are not those of the spec any more. `turn` is whether its turn has come in its
+    array, if that has changed. `archived` is null unless it is in the archive.
     """
 
     id: str
@@ -196,6 +214,22 @@ class Task(msgspec.Struct, frozen=True):
     former: Former | None = None
     awaited_by: tuple[str, ...] = ()
     ends: tuple[DependencyEnd, ...] = ()
+    retagged: tuple[str, ...] | None = None
+    archived: Archival | None = None
+    turn: bool | None = None
+
+    @property
+    def has_turn(self) -> bool:
+        """Whether it may stand in its queue, as far as the others of its array are concerned."""
+        if self.turn is not None:
+            return self.turn
+        array = self.spec.array
+        return array is None or array.most is None or array.place < array.most
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags that it has now."""
+        return self.spec.tags if self.retagged is None else self.retagged
 
     @property
     def place(self) -> Place:
@@ -207,8 +241,9 @@ class Task(msgspec.Struct, frozen=True):
 
     @property
     def spec_now(self) -> Spec:
-        """The spec with the queue and the priority where it stands."""
-        return replace(self.spec, queue=self.place.queue, priority=self.place.priority)
+        """The spec with the queue and the priority where it stands, and the tags that it has."""
+        place = self.place
+        return replace(self.spec, queue=place.queue, priority=place.priority, tags=self.tags)
 
     @property
     def name_of_state(self) -> str:

@@ -6,6 +6,7 @@ evq.t.<queue>.<task>                      lifecycle of one task, its compare-and
 evq.x.agent.<agent>                       agents that come and go
 evq.x.queue.<queue>                       what is done to a queue
 evq.x.permits.<queue>                     its limits, and which attempts are live under them
+evq.x.array.<array>                       whose turn it is in an array
 evq.x.query.<name>                        a query that somebody saved
 evq.x.service.<service>.<name>            what a service decides
 evqtel.<queue>.<task>.<agent>             what a task says
@@ -126,6 +127,11 @@ def permits(queue: str) -> str:
     return f"evq.x.permits.{queue}"
 
 
+def array_events(array: str) -> str:
+    """The subject of whose turn it is in an array."""
+    return f"evq.x.array.{array}"
+
+
 def query_events(name: str) -> str:
     """The subject of what is done to a saved query."""
     return f"evq.x.query.{name}"
@@ -188,6 +194,15 @@ def parse_permits(subject: str) -> str | None:
     match subject.split("."):
         case ["evq", "x", "permits", queue]:
             return queue
+        case _:
+            return None
+
+
+def parse_array_events(subject: str) -> str | None:
+    """The array that a subject of turns names, or None for another subject."""
+    match subject.split("."):
+        case ["evq", "x", "array", array]:
+            return array
         case _:
             return None
 

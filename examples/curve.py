@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = []
+# ///
 """A task for sweeps: a loss that falls to a level which its parameters decide. No packages needed.
 
 evq sweep run examples/sweep.toml

@@ -17,6 +17,7 @@ from . import curves, saved
 from .catalogue import questions
 from .cells import Cells, ask
 from .follow import Follower
+from .history.export import check_room
 from .listing import composed
 from .snapshots import Snapshots
 from .store import Answer, Ask, Question
@@ -36,6 +37,12 @@ def parameters_for(question: Named) -> tuple[str, dict[str, Any]]:
     query = own(question.name)
     if query is None:
         raise NotFound(f"there is no question {question.name}", fix="evq sql --list")
+    if query.name in MADE:
+        raise UsageError(
+            f"@{question.name} is no single query",
+            why="the projector makes its answer of several, for a screen",
+            fix='evq sql "from metrics"',
+        )
     return composed(query.text, values_for(query, question.params))
 
 
@@ -57,13 +64,13 @@ class Answers:
         question = _decode(_named, data)
         if question.name == CATALOGUE:
             answer = self._catalogue()
+        elif question.parquet:
+            answer = self._in_a_cell(await self._as_sql(question))
         elif query := own(question.name):
             asked = _own_question(query, values_for(query, question.params))
             answer = self._own(asked, question)
         else:
-            query = await self._saved(question.name)
-            params = values_for(query, question.params)
-            answer = self._in_a_cell(Sql(query.text, params=params, moment=question.moment))
+            answer = self._in_a_cell(await self._as_sql(question))
         async with aclosing(answer):
             async for part in answer:
                 yield part
@@ -88,6 +95,15 @@ class Answers:
         yield msgspec.json.encode(Head(columns, seq, max(0, last - seq)))
         for part in parts(answer.rows, [column.type for column in columns]):
             yield part
+
+    async def _as_sql(self, question: Named) -> Sql:
+        """What a question by name asks, as a query for a cell. Raises `NotFound`, `UsageError`."""
+        if own(question.name):
+            text, params = parameters_for(question)
+        else:
+            query = await self._saved(question.name)
+            text, params = query.text, values_for(query, question.params)
+        return Sql(text, params=params, moment=question.moment, parquet=question.parquet)
 
     async def _saved(self, name: str) -> Query:
         """The query that a user saved by this name. Raises `NotFound`."""
@@ -130,6 +146,8 @@ class Answers:
             if moment:
                 self._check_reached(moment)
             async with self._snapshots.use(self._follower.position, least) as snapshot:
+                if question.parquet:
+                    check_room(snapshot.path)
                 seq, last = (moment.seq, moment.seq) if moment else (snapshot.seq, last)
                 async with aclosing(ask(process, snapshot.path, question)) as frames:
                     async for frame in frames:

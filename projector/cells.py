@@ -82,7 +82,8 @@ class Cells:
 async def ask(
     process: Process, snapshot: Path, question: Sql
 ) -> AsyncGenerator[tuple[Column, ...] | bytes]:
-    """The query's columns, then its rows in parts. The process is killed when time is over.
+    """The query's columns, then its rows, or their Parquet file, in parts. When time is over, the
+    process is killed.
 
     Raises `QueryFailed`.
     """
@@ -97,6 +98,7 @@ async def ask(
         question.params,
         question.only_names,
         question.moment,
+        question.parquet,
     )
     loop = asyncio.get_running_loop()
     executioner = loop.call_later(timeout + _GRACE_SECONDS, _kill, process)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from ..core import wire
+from ..core.arrays.turns import Turns
 from ..core.events import (
     Again,
     AgentEvent,
@@ -40,6 +41,7 @@ from ..core.subjects import (
     HISTORY_EVENTS,
     LIFECYCLE_STREAM,
     TELEMETRY_STREAM,
+    parse_array_events,
     parse_hint,
     parse_lifecycle,
     parse_permits,
@@ -137,6 +139,9 @@ def _fold_one(
     elif queue := parse_permits(subject):
         _fold_permits(folded, message, queue)
         folded.events.append(event_row(stored, message))
+    elif array := parse_array_events(subject):
+        _check_turns(message, array)
+        folded.events.append(event_row(stored, message))
     elif subject == HISTORY_EVENTS:
         _fold_trimmed(folded, stored.seq, message)
         folded.events.append(event_row(stored, message))
@@ -220,6 +225,14 @@ def _fold_permits(folded: Folded, message: Envelope | Unknown, queue: str) -> No
     if not isinstance(message.event, Permits):
         raise Strange(f"{_kind(message)} is no event of permits")
     folded.permits[queue] = permits_row(message.at, message.by, message.event)
+
+
+def _check_turns(message: Envelope | Unknown, array: str) -> None:
+    """Whose turn it is follows from the tasks' own events: nothing but the event is kept."""
+    if isinstance(message, Envelope) and not (
+        isinstance(message.event, Turns) and message.event.array == array
+    ):
+        raise Strange(f"{_kind(message)} is no event of turns")
 
 
 def _fold_trimmed(folded: Folded, seq: int, message: Envelope | Unknown) -> None:

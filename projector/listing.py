@@ -15,7 +15,8 @@ from .where import Clause, order, where
 MOST_WORDS = 10
 
 FACETS = {
-    name: f'tasks."{name}"' for name in ("state", "queue", "user", "agent", "project", "cause")
+    name: f'tasks."{name}"'
+    for name in ("state", "queue", "user", "agent", "project", "cause", "array_id")
 } | {"tag": "unnest(tasks.tags)"}
 """What may be counted, and how."""
 

@@ -5,7 +5,7 @@
 WITH chosen AS (
     SELECT * FROM _tasks WHERE outcome IS NULL
     UNION ALL
-    (SELECT * FROM _tasks WHERE outcome IS NOT NULL ORDER BY ended DESC, seq DESC
+    (SELECT * FROM _tasks WHERE outcome IS NOT NULL AND archived IS NULL ORDER BY ended DESC, seq DESC
         LIMIT least($ended::BIGINT, 100000)))
 SELECT task, origin, seq, name, queue, priority, rank, size, state, "user", host, project, tags,
     gpus, nodes, gang, gang_rank, attempts, failures, losses, agent, epoch_us(since), delay,

@@ -27,6 +27,7 @@ from ..core.subjects import question
 from .answers import Answers
 from .cells import Cells
 from .follow import Follower, following
+from .history.archive import archive_by_age
 from .history.by_age import trim_by_age
 from .history.export import Exports
 from .rebuild import rebuild_database
@@ -49,6 +50,7 @@ async def run(
     verify: bool = False,
     keep_samples: float = KEEP_SECONDS,
     trim: Ages | None = None,
+    archive_after: float | None = None,
     on_ready: OnReady | None = None,
 ) -> int:
     """Project until SIGTERM or SIGINT; returns the exit status.
@@ -56,8 +58,8 @@ async def run(
     `store` is the folder of the database. `rebuild` makes a new database from the log, puts it
     in the place of the old one and returns; `verify` compares the database with the log and
     returns 1 if they differ. Samples stay `keep_samples` seconds in full,
-    and what is older than `trim` says goes. A database of an older
-    evq is rebuilt first. Raises `Conflict` if
+    what is older than `trim` says goes, and tasks that ended `archive_after` seconds ago are
+    archived. A database of an older evq is rebuilt first. Raises `Conflict` if
     another process holds the database or if it does not belong to the log, and whatever
     `connect` raises.
     """
@@ -71,14 +73,14 @@ async def run(
         if verify:
             return await _until(stop, verify_database(bus, path, _say))
         try:
-            return await _project(bus, path, stop, keep_samples, trim, on_ready)
+            return await _project(bus, path, stop, keep_samples, trim, archive_after, on_ready)
         except OldSchema as old:
             _say(f"{old}; it is rebuilt from the log")
             if status := await _until(stop, rebuild_database(bus, path, _say, keep_samples)):
                 return status
             if stop.is_set():
                 return 0
-            return await _project(bus, path, stop, keep_samples, trim, on_ready)
+            return await _project(bus, path, stop, keep_samples, trim, archive_after, on_ready)
 
 
 async def _project(
@@ -87,10 +89,11 @@ async def _project(
     stop: asyncio.Event,
     keep_samples: float,
     trim: Ages | None,
+    archive_after: float | None,
     on_ready: OnReady | None,
 ) -> int:
     async with following(bus, path, _say, keep=keep_samples) as follower:
-        return await _until(stop, _serve(bus, follower, path, trim, on_ready))
+        return await _until(stop, _serve(bus, follower, path, trim, archive_after, on_ready))
 
 
 async def _look_after_agents(bus: Bus) -> None:
@@ -110,7 +113,12 @@ async def _look_after_agents(bus: Bus) -> None:
 
 
 async def _serve(
-    bus: Bus, follower: Follower, path: Path, trim: Ages | None, on_ready: OnReady | None
+    bus: Bus,
+    follower: Follower,
+    path: Path,
+    trim: Ages | None,
+    archive_after: float | None,
+    on_ready: OnReady | None,
 ) -> int:
     snapshots, cells = Snapshots(path.with_name("snapshots"), follower.copy), Cells()
     answers = Answers(follower, snapshots, cells)
@@ -126,7 +134,10 @@ async def _serve(
             if on_ready:
                 on_ready()
             await first_of(
-                follower.run(), _look_after_agents(bus), trim_by_age(bus, follower, trim)
+                follower.run(),
+                _look_after_agents(bus),
+                trim_by_age(bus, follower, trim),
+                archive_by_age(bus, follower, archive_after),
             )
     finally:
         await cells.close()
@@ -171,13 +182,13 @@ def _ready() -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run with `--store DIR`, `--keep-samples SECONDS`, `--trim AGES`, `--rebuild` or `--verify`;
-    returns the exit status.
+    """Run with `--store DIR`, `--keep-samples SECONDS`, `--trim AGES`, `--archive-after SECONDS`,
+    `--rebuild` or `--verify`; returns the exit status.
 
     The login is the JSON in EVQ_LOGIN: everybody on the machine can read arguments.
     """
     try:
-        store, keep_samples, trim, flags = _parse(arguments)
+        store, keep_samples, trim, archive_after, flags = _parse(arguments)
         # Taken out of the environment, so that nothing we start can inherit it.
         login = read_login(os.environ.pop("EVQ_LOGIN", "{}"), "evq projector")
         work = run(
@@ -187,6 +198,7 @@ def main(arguments: Sequence[str]) -> int:
             verify="--verify" in flags,
             keep_samples=keep_samples,
             trim=trim,
+            archive_after=archive_after,
             on_ready=_ready,
         )
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
@@ -196,8 +208,9 @@ def main(arguments: Sequence[str]) -> int:
         return error.exit_code
 
 
-def _parse(arguments: Sequence[str]) -> tuple[Path, float, Ages | None, set[str]]:
-    store, keep_samples, trim, flags = Path("."), KEEP_SECONDS, None, set()
+def _parse(arguments: Sequence[str]) -> tuple[Path, float, Ages | None, float | None, set[str]]:
+    store, keep_samples, trim, archive_after = Path("."), KEEP_SECONDS, None, None
+    flags: set[str] = set()
     rest = iter(arguments)
     for word in rest:
         if word == "--store":
@@ -206,8 +219,10 @@ def _parse(arguments: Sequence[str]) -> tuple[Path, float, Ages | None, set[str]
             keep_samples = float(next(rest, KEEP_SECONDS))
         elif word == "--trim":
             trim = msgspec.json.decode(next(rest, "{}"), type=Ages)
+        elif word == "--archive-after":
+            archive_after = float(next(rest, "inf"))
         elif word in ("--rebuild", "--verify"):
             flags.add(word)
         else:
             raise UsageError(f"{word} is no option of the projector", fix="--store DIR")
-    return store, keep_samples, trim, flags
+    return store, keep_samples, trim, archive_after, flags

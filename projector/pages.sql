@@ -3,6 +3,9 @@
 -- name: telemetry_position()
 SELECT coalesce(max(seq), 0)::BIGINT AS seq FROM _positions WHERE stream = 'EVQTEL';
 
+-- name: samples_position()
+SELECT coalesce(max(seq), 0)::BIGINT AS seq FROM _positions WHERE stream = 'EVQSAM';
+
 -- name: view_columns()
 SELECT table_name AS "table", column_name AS "column", data_type AS type
 FROM duckdb_columns() WHERE NOT starts_with(table_name, '_') AND NOT internal
@@ -37,7 +40,7 @@ FROM parts GROUP BY part ORDER BY ts;
 -- name: task_page(where="", words="", sort="-enqueued", limit=50, offset=0)
 SELECT task, name, state, queue, priority, "user", project, host, tags, params, agent, gpus,
     attempts, enqueued, started, ended, wait_seconds, run_seconds, exit_code, cause,
-    evidence[:200] AS evidence, progress_done, progress_total, gang_rank
+    evidence[:200] AS evidence, progress_done, progress_total, gang_rank, archived
 FROM tasks WHERE {where} ORDER BY {sort}
 LIMIT least($limit::BIGINT, 1000) OFFSET $offset::BIGINT;
 
@@ -78,6 +81,14 @@ SELECT s.task, s.attempt, s.name, s.agent, s."user", s.queue, s.state, s.since, 
 FROM shown s JOIN tasks t USING (task) LEFT JOIN spoken w USING (task, attempt)
 ORDER BY s.ended IS NOT NULL, s.since DESC;
 
+-- name: decisions_now(limit=100)
+SELECT service, name, arg_max(words, seq) AS words, arg_max("by", seq) AS "by",
+    max(ts) AS ts, count(*) AS decisions
+FROM decisions
+-- A new attempt, and how far a trigger has read, say nothing to people.
+WHERE fact IS NOT NULL AND fact ->> '$.type' IS DISTINCT FROM 'read'
+GROUP BY service, name ORDER BY max(seq) DESC LIMIT $limit::BIGINT;
+
 -- name: families(limit=50)
 SELECT c.parent AS task, any_value(p.name) AS name, any_value(p.state) AS state,
     any_value(p."user") AS "user", count(*) AS children,
@@ -86,7 +97,7 @@ SELECT c.parent AS task, any_value(p.name) AS name, any_value(p.state) AS state,
     count(*) FILTER (c.state = 'completed') AS completed,
     count(*) FILTER (c.state IN ('failed', 'aborted', 'timed_out')) AS failed,
     max(c.enqueued) AS latest
-FROM _tasks c JOIN _tasks p ON p.task = c.parent
+FROM _tasks c JOIN _tasks p ON p.task = c.parent WHERE p.archived IS NULL
 GROUP BY c.parent ORDER BY latest DESC LIMIT $limit::BIGINT;
 
 -- name: family(task, limit=300)

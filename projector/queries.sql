@@ -2,23 +2,44 @@
 -- value may be left out. answers.py reads this file; docs/views.md lists the questions.
 
 -- name: resolve(prefix)
-SELECT task, queue, name, state FROM _tasks
-WHERE starts_with(task, $prefix) ORDER BY origin DESC LIMIT 10;
+SELECT task, queue, name, state FROM _tasks WHERE starts_with(task, $prefix)
+UNION ALL
+SELECT array_id, any_value(queue), any_value(name), '' FROM _tasks
+WHERE starts_with(array_id, $prefix) GROUP BY array_id LIMIT 10;
 
 -- name: latest(user=null, offset=0, limit=1)
-SELECT task, name, queue, state, enqueued FROM _tasks
-WHERE $user::VARCHAR IS NULL OR "user" = $user
-ORDER BY origin DESC LIMIT least($limit, 10000) OFFSET $offset;
+SELECT coalesce(array_id, task) AS task, arg_max(name, origin) AS name,
+    arg_max(queue, origin) AS queue, arg_max(state, origin) AS state, max(enqueued) AS enqueued
+FROM _tasks WHERE $user::VARCHAR IS NULL OR "user" = $user
+GROUP BY coalesce(array_id, task)
+ORDER BY max(origin) DESC LIMIT least($limit, 10000) OFFSET $offset;
 
--- name: tasks(states=null, queue=null, user=null, parent=null, ranks=false, limit=100, offset=0)
-WITH chosen AS (
+-- name: tasks(states=null, queue=null, user=null, parent=null, archived=false, arrays=false, ranks=false, limit=100, offset=0)
+WITH listed AS (
     SELECT * FROM tasks
     WHERE ($ranks OR coalesce(gang_rank, 0) = 0)
         AND ($states::VARCHAR[] IS NULL OR list_contains($states, state))
         AND ($queue::VARCHAR IS NULL OR queue = $queue)
         AND ($user::VARCHAR IS NULL OR "user" = $user)
         AND ($parent::VARCHAR IS NULL OR parent = $parent)
-    ORDER BY origin DESC LIMIT least($limit, 10000) OFFSET $offset),
+        AND (archived IS NOT NULL) = $archived),
+-- Of an array the latest of those that are listed stands for all.
+arrays AS (
+    SELECT array_id, max(origin) AS origin, count(*) AS members,
+        count(*) FILTER (state = 'held') AS members_held,
+        count(*) FILTER (state = 'queued') AS members_queued,
+        count(*) FILTER (state = 'claimed') AS members_claimed,
+        count(*) FILTER (state = 'running') AS members_running,
+        count(*) FILTER (state = 'completed') AS members_completed,
+        count(*) FILTER (state = 'failed') AS members_failed,
+        count(*) FILTER (state = 'aborted') AS members_aborted,
+        count(*) FILTER (state = 'timed_out') AS members_timed_out
+    FROM listed WHERE $arrays AND array_id IS NOT NULL GROUP BY array_id),
+chosen AS (
+    SELECT listed.*, arrays.* EXCLUDE (array_id, origin)
+    FROM listed LEFT JOIN arrays ON arrays.array_id = listed.array_id
+    WHERE arrays.array_id IS NULL OR arrays.origin = listed.origin
+    ORDER BY listed.origin DESC LIMIT least($limit, 10000) OFFSET $offset),
 said AS (
     SELECT task, string_agg(name || '=' || format('{:.4g}', value), ' ' ORDER BY name) AS metrics
     FROM metric_latest WHERE task IN (SELECT task FROM chosen) GROUP BY task),

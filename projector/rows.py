@@ -57,6 +57,9 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
     nodes: int
     gang: str | None
     gang_rank: int | None
+    array_id: str | None
+    array_index: int | None
+    array_size: int | None
     dependencies: str | None
     attempts: int
     failures: int
@@ -75,6 +78,7 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
     cause: str | None
     evidence: str | None
     abort_reason: str | None
+    archived: int | None
     unknown: int
     fold: str
 
@@ -225,7 +229,7 @@ def task_row(task: Task) -> TaskRow:
         submitter=task.by,
         user=spec.user,
         host=spec.host,
-        tags=spec.tags,
+        tags=task.tags,
         params=_encoder.encode(parameters.values(spec)).decode(),
         entry=argv_text(spec.entry),
         commit=code.commit if code else last.commit if last else None,
@@ -241,6 +245,9 @@ def task_row(task: Task) -> TaskRow:
         nodes=spec.nodes,
         gang=spec.gang.id if spec.gang else None,
         gang_rank=spec.gang.rank if spec.gang else None,
+        array_id=spec.array.id if spec.array else None,
+        array_index=spec.array.index if spec.array else None,
+        array_size=spec.array.size if spec.array else None,
         dependencies=_dependencies(task),
         attempts=len(attempts),
         failures=task.failures,
@@ -259,6 +266,7 @@ def task_row(task: Task) -> TaskRow:
         cause=ended.cause.value if ended and ended.cause else None,
         evidence=ended.evidence or None if ended else None,
         abort_reason=_abort_reason(task),
+        archived=time(task.archived.at) if task.archived else None,
         unknown=task.unknown,
         fold=_encoder.encode(task).decode(),
     )

@@ -4,6 +4,7 @@ DuckDB has no privileges inside: a query may read files, and its limits of memor
 passed by in one line of SQL. So the process takes its own rights away before it reads a word of
 the query, in layers: no network, no new privileges, limits of the kernel on memory, CPU time,
 files; then DuckDB's own settings, locked; a snapshot opened for reading; one statement that reads.
+It may write one file, if one is asked for, which has no name and a limited length.
 Its parent ends it by SIGKILL when its time is over.
 
 It reads one `Order` as a line of JSON and writes frames: a letter, a length of four bytes, JSON.
@@ -28,10 +29,11 @@ import msgspec
 from ..core.errors import QueryFailed
 from ..core.past import Moment
 from ..core.questions import Column
+from . import parquet
 from .values import parts
 
 HEADER = struct.Struct(">cI")
-HEAD, ROWS, ERROR, END = b"h", b"r", b"e", b"."
+HEAD, ROWS, FILE, ERROR, END = b"h", b"r", b"f", b"e", b"."
 
 _ROWS_AT_ONCE = 1000
 _MAX_WHY_LINES = 6
@@ -54,6 +56,7 @@ class Order(msgspec.Struct, frozen=True):
     params: dict[str, Any] = {}
     only_names: bool = False
     moment: Moment | None = None
+    parquet: bool = False
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -121,7 +124,7 @@ def _limit(order: Order) -> None:
     # What is mapped by now (libraries, stacks) grows with the machine's cores and comes on top.
     _lower(resource.RLIMIT_AS, _mapped() + 2 * order.memory + 2**30)
     _lower(resource.RLIMIT_CPU, int(order.timeout * order.threads) + 2)
-    _lower(resource.RLIMIT_FSIZE, 0)
+    _lower(resource.RLIMIT_FSIZE, parquet.LIMIT if order.parquet else 0)
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_NOFILE, 4096 if os.path.isdir(order.path) else 64)
 
@@ -159,14 +162,20 @@ def carry_out(order: Order) -> Iterator[tuple[bytes, bytes]]:
 
 def _answer(order: Order) -> Iterator[tuple[bytes, bytes]]:
     began = time.monotonic()
+    file = parquet.unnamed_file(order.path) if order.parquet else None
     try:
-        connection = _connect(order)
+        connection = _connect(order, file)
         statement = _only_statement(connection, order.text)
         if order.only_names:
             yield HEAD, msgspec.json.encode([Column("name", "VARCHAR")])
             yield from ((ROWS, part) for part in parts(_names(statement), ["VARCHAR"]))
             return
         _check_parameters(statement, order.params)
+        if file:
+            columns = _write_parquet(connection, statement, order.params, file)
+            yield HEAD, msgspec.json.encode(columns)
+            yield from ((FILE, chunk) for chunk in parquet.chunks(file))
+            return
         result, columns = _execute(connection, statement, order.params)
         yield HEAD, msgspec.json.encode(columns)
         rows = _rows(result, order.rows)
@@ -182,7 +191,7 @@ def _answer(order: Order) -> Iterator[tuple[bytes, bytes]]:
         raise _wrong(error) from error
 
 
-def _connect(order: Order) -> duckdb.DuckDBPyConnection:
+def _connect(order: Order, file: BinaryIO | None) -> duckdb.DuckDBPyConnection:
     is_export = os.path.isdir(order.path)
     connection = duckdb.connect(
         ":memory:" if is_export else order.path,
@@ -205,6 +214,8 @@ def _connect(order: Order) -> duckdb.DuckDBPyConnection:
         connection.execute("SET allowed_directories = [$folder]", {"folder": os.getcwd() + "/"})
     if order.moment:
         _look_back(connection, order.moment)
+    if file:
+        connection.execute("SET allowed_paths = $paths", {"paths": [parquet.path_of(file)]})
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     if is_export:
@@ -250,6 +261,15 @@ def _check_parameters(statement: Any, given: dict[str, Any]) -> None:
         why=" and ".join(missing + unknown),
         fix=f"it takes {' '.join(f'{name}=…' for name in wanted)}" if wanted else "give none",
     )
+
+
+def _write_parquet(
+    connection: duckdb.DuckDBPyConnection, statement: Any, params: dict[str, Any], file: BinaryIO
+) -> list[Column]:
+    if statement.type != duckdb.StatementType.SELECT:
+        raise _refused(f"a Parquet file of {statement.type.name}")
+    connection.execute("BEGIN TRANSACTION READ ONLY")
+    return parquet.write(connection, statement.query, params, file)
 
 
 def _execute(

@@ -17,12 +17,13 @@ CREATE TABLE IF NOT EXISTS _tasks (
     rank DOUBLE, size VARCHAR, state VARCHAR, submitter VARCHAR, "user" VARCHAR, host VARCHAR, tags VARCHAR[], params JSON,
     entry VARCHAR, "commit" VARCHAR, branch VARCHAR, snapshot VARCHAR, key VARCHAR,
     parent VARCHAR, retries INTEGER, timeout DOUBLE, project VARCHAR, gpus INTEGER,
-    gpu_memory BIGINT, nodes INTEGER, gang VARCHAR, gang_rank INTEGER, dependencies JSON,
+    gpu_memory BIGINT, nodes INTEGER, gang VARCHAR, gang_rank INTEGER, array_id VARCHAR, array_index INTEGER, array_size INTEGER,
+    dependencies JSON,
     attempts INTEGER, failures INTEGER,
     losses INTEGER, agent VARCHAR, claim BIGINT, since TIMESTAMP, delay DOUBLE,
     enqueued TIMESTAMP, first_claimed TIMESTAMP, claimed TIMESTAMP, started TIMESTAMP,
     ended TIMESTAMP, exit_code BIGINT, outcome VARCHAR, cause VARCHAR, evidence VARCHAR,
-    abort_reason VARCHAR, unknown INTEGER, fold VARCHAR);
+    abort_reason VARCHAR, archived TIMESTAMP, unknown INTEGER, fold VARCHAR);
 
 CREATE TABLE IF NOT EXISTS _attempts (
     claim BIGINT, task VARCHAR, attempt INTEGER, agent VARCHAR, instance VARCHAR, slot INTEGER,
@@ -109,7 +110,7 @@ SELECT t.task, t.name, t.queue, t.priority, t.state, t."user", t.host, t.tags, t
     _seconds(t.started, coalesce(t.ended, _now())) AS run_seconds,
     t.exit_code, t.outcome, t.cause, t.evidence, t.abort_reason,
     p.done AS progress_done, p.total AS progress_total, p.text AS progress_text, t.origin,
-    t.rank, t.size AS class
+    t.rank, t.size AS class, t.archived, t.array_id, t.array_index, t.array_size
 FROM _tasks t LEFT JOIN _progress p ON p.claim = t.claim;
 
 CREATE OR REPLACE VIEW limits AS

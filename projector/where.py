@@ -24,6 +24,7 @@ COLUMNS = frozenset(
     parent retries timeout project gpus gpu_memory nodes gang gang_rank attempts failures
     losses agent enqueued claimed started ended wait_seconds run_seconds exit_code outcome
     cause evidence abort_reason progress_done progress_total progress_text origin rank class
+    archived array_id array_index array_size
     """.split()  # noqa: SIM905
 )
 """Those of the view `tasks`."""

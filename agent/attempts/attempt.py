@@ -46,7 +46,7 @@ from ..trackers.tensorboard.finding import file_time
 from . import endings, launch, notebook
 from .access import secrets_of
 from .carrier import Carrier
-from .endings import Ending
+from .endings import Ending, Stopped
 from .execution import Execution
 from .left import Left
 from .place import Place
@@ -61,10 +61,6 @@ T = TypeVar("T")
 BRIEF = 0.005
 """Seconds that a command must live for its start to be an event of its own. A shorter one is
 told of by its end: one forced write less where writes are what limits the rate of tasks."""
-
-
-class Stopped(Exception):
-    """The attempt was told to end between two of its commands."""
 
 
 class Attempt:
@@ -105,6 +101,11 @@ class Attempt:
         self._confinement = Confinement(means, task.spec, self._work.name)
         self._carrier = Carrier(self, means, self._recorder)
         self._tracking = Tracking(means, task, channel.path.name, self._recorder)
+
+    @property
+    def said(self) -> int:
+        """When it spoke last, in microseconds since 1970."""
+        return self._recorder.said
 
     # --- the pipe -----------------------------------------------------------------------------
 

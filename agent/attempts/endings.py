@@ -34,6 +34,10 @@ SET_UP_CAUSES = {
 """How a step of set-up fails, and what that is called."""
 
 
+class Stopped(Exception):
+    """The attempt was told to end between two of its commands."""
+
+
 class Ending(Enum):
     """Why somebody other than the command itself ends it."""
 

@@ -286,6 +286,9 @@ def variables(
     if commit := ran or (spec.code and spec.code.commit):
         base["EVQ_COMMIT"] = commit
     base |= gang_variables(task)
+    if array := spec.array:
+        base["EVQ_ARRAY"], base["EVQ_ARRAY_INDEX"] = array.id, str(array.index)
+        base["EVQ_ARRAY_SIZE"] = str(array.size)
     return {**base, **spec.variables, **secrets.variables}
 
 

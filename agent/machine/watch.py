@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterator
 from ...core.bus.connect import Bus
 from ...core.bus.requests import ApiError
 from ...core.errors import ServerFull
+from ...core.fleet.quiet import is_idle
 from ...core.fleet.samples import Sample
 from ...core.ports import BusAway
 from ...core.sdk.author import now
@@ -47,6 +48,8 @@ class MachineWatch:
         self._gpus = gpus
         self._chosen = tuple(chosen)
         self._shares: dict[int, Share] = {}
+        self._idle: dict[int, int] = {}
+        """By claim, since when an attempt uses as good as nothing."""
         self._hurry = False
         self._stop = threading.Event()
         self._made: asyncio.Queue[Sample] = asyncio.Queue()
@@ -63,8 +66,14 @@ class MachineWatch:
 
     def ended(self, claim: int) -> None:
         """An attempt is over."""
+        self._idle.pop(claim, None)
         if self._shares.pop(claim, None):
             self._hurry = True
+
+    def idle_since(self, claim: int) -> int | None:
+        """Since when an attempt uses as good as nothing; null if it uses something, or if nobody
+        looks. In microseconds since 1970."""
+        return self._idle.get(claim)
 
     # --- in the event loop --------------------------------------------------------------------
 
@@ -76,9 +85,21 @@ class MachineWatch:
         threading.Thread(target=self._look_on, args=(loop,), name="machine", daemon=True).start()
         try:
             while True:
-                await self._send(await self._made.get())
+                sample = await self._made.get()
+                self._note_use(sample)
+                await self._send(sample)
         finally:
             self._stop.set()
+
+    def _note_use(self, sample: Sample) -> None:
+        shares = sample.shares
+        if shares is None:
+            return
+        for claim, cpu, gpu in zip(shares.claim, shares.cpu, shares.gpu, strict=True):
+            if claim in self._shares and is_idle(cpu and cpu[0], gpu and gpu[0]):
+                self._idle.setdefault(claim, sample.at - round(sample.seconds * 1e6))
+            else:
+                self._idle.pop(claim, None)
 
     async def _send(self, sample: Sample) -> None:
         subject, id = samples(sample.agent), f"{sample.instance}-{sample.number}"

@@ -49,6 +49,8 @@ class Recorder:
         self._budget = LogBudget(limit)
         self.last_error = ""
         """The last line on stderr that says something: of a failure, usually the reason."""
+        self.said = now()
+        """When it spoke last, in microseconds since 1970."""
         self._lines: list[Line] = []
         self._bytes = 0
         self._written = 0
@@ -65,6 +67,7 @@ class Recorder:
 
     def lines(self, lines: Sequence[Line]) -> None:
         """Take lines of output, within the attempt's budget."""
+        self.said = now()
         for line in reversed(lines):
             if line.stream == "err" and line.text.strip():
                 self.last_error = line.text.strip()[:300]
@@ -93,7 +96,8 @@ class Recorder:
         """Take what the task said on its channel, or what a tracker of it was told."""
         if words.claim not in (None, self._claim):
             return
-        at = words.at or now()
+        self.said = now()
+        at = words.at or self.said
         for name, value in (words.metrics or {}).items():
             self._points.append((at, self.redactor.text(name), words.step, value))
         if words.progress:

@@ -15,6 +15,7 @@ from ...core import units
 from ...core.errors import UsageError
 from ...core.queries import query_name
 from ...core.questions import Named, Sql, question_of
+from .. import output
 from ..completion import complete_query
 from ..options import as_of_option, json_option
 from ..session import call
@@ -55,6 +56,12 @@ class SqlCommand(click.Command):
 )
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @click.option(
+    "--parquet",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the answer into FILE, with its types: up to 256 MiB.",
+)
+@click.option(
     "--plot", metavar="[CHART]", help="Draw it: bar, line or scatter, or KIND:X,Y[,Y…][:SERIES]."
 )
 @click.option("--timeout", default="30s", metavar="TIME", help="Give up after that.  [30s]")
@@ -78,6 +85,7 @@ def sql(
     words: tuple[str, ...],
     local: Path | None,
     as_csv: bool,
+    parquet: Path | None,
     plot: str | None,
     timeout: str,
     param: tuple[str, ...],
@@ -106,10 +114,11 @@ def sql(
       evq sql --as-of "10m ago" "select task, state, agent from tasks"
       evq sql --save slow 'from tasks where run_seconds > $seconds' seconds=3600
       evq sql - --csv < query.sql > rows.csv
+      evq sql "from attempts" --parquet attempts.parquet
       evq sql --local ~/history "select state, count(*) from tasks group by state"
     """
-    if sum(map(bool, (as_csv, as_json, plot))) > 1:
-        raise UsageError("--csv, --json and --plot do not go together", fix="choose one")
+    if sum(map(bool, (as_csv, as_json, parquet, plot))) > 1:
+        raise UsageError("--csv, --json, --parquet and --plot do not go together", fix="choose one")
     if list_all:
         return saved.say_all(as_json)
     if delete or undo:
@@ -124,6 +133,12 @@ def sql(
     question = question_of(text, params, units.seconds(timeout))
     if local and as_of:
         raise UsageError("an export is of one moment", fix="take --as-of or --local out")
+    if parquet and local:
+        raise UsageError(
+            "--parquet asks a projector", why="--local asks none", fix="take --local out, or --csv"
+        )
+    if parquet:
+        return call(lambda client: _save(client, question, parquet), as_of=as_of)
     if plot and not local:
         return call(lambda client: _plot(client, question, plot), as_of=as_of)
     printer = (
@@ -180,6 +195,13 @@ async def _ask(client: Client, question: Named | Sql, printer: Printer) -> None:
         async for part in parts:
             printer.part(part)
     printer.end()
+
+
+async def _save(client: Client, question: Named | Sql, file: Path) -> None:
+    from ...core.sdk.parquet import save_parquet
+
+    size = await save_parquet(client, question, file)
+    output.note(f"{file}: {units.size_text(size)}")
 
 
 async def _plot(client: Client, question: Named | Sql, wish: str) -> None:

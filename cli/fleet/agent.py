@@ -253,6 +253,7 @@ def words_of(known: Settings) -> list[str]:
         "--artifact-bytes": str(known.artifact_bytes),
         "--sample-every": f"{known.sample_every:g}",
         "--report-every": f"{known.report_every:g}",
+        "--quiet-after": f"{known.quiet_after:g}",
     }
     # In one word each: a value may begin like an option.
     return [f"{name}={value}" for name, value in arguments.items() if value]

@@ -16,7 +16,7 @@ from ..completion import complete_queue, complete_task
 from ..options import dry_run_option, json_option, reason_option, where_option
 from ..selectors import WAITING, choose, resolve
 from ..session import call
-from ..submit.change import change_chosen, report, say_chosen
+from ..submit.change import change_chosen, named, report, say_chosen
 from ..tasks.document import brief_facts
 from ..tasks.render import colored
 
@@ -221,14 +221,6 @@ def dequeued_words(task: Task) -> str:
     return f"task {output.bold(task.id)} is {colored(task.name_of_state)}{again}"
 
 
-FEW = 20
-"""Tasks that a command names one by one."""
-
-
 def back_in_line(tasks: Sequence[Task]) -> str:
     """The command that puts tasks which were just dequeued back, in their order."""
-    if len(tasks) <= FEW:
-        return f"evq retry {' '.join(task.id for task in tasks)}"
-    first, last = min(task.seq for task in tasks), max(task.seq for task in tasks)
-    events = f"select task from events where kind = 'dequeued' and seq between {first} and {last}"
-    return f'evq retry --where "task in ({events})"'
+    return f"evq retry {named(tasks, 'dequeued')}"

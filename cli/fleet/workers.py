@@ -13,6 +13,7 @@ import click
 
 from ...core.errors import NotFound
 from ...core.fleet.presence import AgentPresence, RunningTask
+from ...core.fleet.quiet import quiet_words
 from ...core.ids import check_name
 from ...core.queueing.workload import busy_seconds, waiting
 from ...core.units import size_text
@@ -209,6 +210,7 @@ def _say_tasks(agent: AgentPresence, used: Figures) -> None:
         *(Column(name, right=True) for name in ("FOR", "CPU", "MEM", "SLOT")),
         Column("GPUS"),
         Column("QUEUE", soft=True),
+        Column("QUIET"),
     ]
     numbers = {device.id: device.index for device in agent.devices}
     rows = [
@@ -221,6 +223,7 @@ def _say_tasks(agent: AgentPresence, used: Figures) -> None:
             one.slot,
             ",".join(str(numbers.get(gpu, gpu)) for gpu in one.gpus),
             one.queue,
+            quiet_words(one.quiet, now()),
         )
         for one in sorted(agent.running, key=lambda one: one.slot)
     ]

@@ -18,6 +18,7 @@ from .. import output
 from ..options import Family, json_option, reason_option
 from ..output import Column
 from ..session import call, settings
+from .served import warn_unserved
 
 if TYPE_CHECKING:
     from ...core.sdk.client import Client
@@ -71,6 +72,7 @@ def add(name: str, secret: str, digest: str, dashboard: str | None) -> None:
     output.say(f"alert {output.bold(name)}  to the address in the secret {secret}")
     output.note(f"  {output.dim('try')}   evq alert test {name}")
     output.note(f"  {output.dim('undo')}  evq alert remove {name}")
+    warn_unserved()
 
 
 def _read_digest(written: str) -> tuple[int, float]:
@@ -118,7 +120,7 @@ async def _define(client: Client, name: str, definition: Defined) -> None:
 def test(name: str, text: str) -> None:
     """Send a message, and wait until it was taken."""
     if why := call(lambda client: _test(client, name, text)):
-        raise EvqError(f"alert {name} did not deliver it", why=why, fix=f"evq alert show {name}")
+        raise EvqError(f"alert {name} did not deliver it", why=why, fix="evq alert ls")
     output.say(f"alert {name} has delivered it")
 
 

@@ -33,6 +33,7 @@ from ..output import Column
 from ..session import call, warm_up
 from ..tasks.render import iso
 from .captured import captured, cloned
+from .served import warn_unserved
 
 if TYPE_CHECKING:
     from ...core.sdk.client import Client
@@ -116,6 +117,7 @@ def add(
     output.say(f"schedule {output.bold(name)}  {argv_text(spec.entry)}  {when_text(when)}")
     output.say(f"  {output.dim('next')}  {next_text(state)}")
     output.note(f"  {output.dim('undo')}  evq schedule remove {name}")
+    warn_unserved()
 
 
 def _when(cron: str | None, every: str | None, at: str | None, tz: str | None) -> When:

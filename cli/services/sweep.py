@@ -10,7 +10,7 @@ import click
 
 from ...core import units
 from ...core.errors import UsageError
-from ...core.sdk.sending import send
+from ...core.fleet.services import QUEUE
 from ...core.spec import Script, Spec
 from ...services.sweep.decide import first_trials, params_text
 from ...services.sweep.definition import Definition, check_sweep_name, read_definition
@@ -20,7 +20,7 @@ from .. import output
 from ..options import Family, json_option, reason_option
 from ..output import Column
 from ..session import call, warm_up
-from .sweep_base import base_here, base_of, check_source, command
+from .sweep_base import base_of, check_source, command
 from .sweep_view import BEST, document, headline, row_of, say_best, trial_document, trial_table
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def run(file: str, name: str | None, detach: bool, dry_run: bool, as_json: bool)
     if dry_run:
         _show_plan(name, definition, as_json)
         return
-    _begin(name, definition, folder)
+    base = base_of(definition, folder)
+    call(lambda client: _create(client, name, definition, base))
     if as_json:
         output.say_json({"sweep": name})
     elif detach:
@@ -94,28 +95,18 @@ def _read(file: str) -> tuple[str, Path]:
         ) from error
 
 
-def _begin(name: str, definition: Definition, folder: Path) -> None:
-    if definition.clone:
-
-        async def from_task(client: Client) -> None:
-            await _create(client, name, definition, await base_of(client, definition.clone))
-
-        call(from_task)
-        return
-    with base_here(definition, folder) as (spec, snapshot):
-
-        async def from_here(client: Client) -> None:
-            if snapshot:
-                await send(client, snapshot)
-            await _create(client, name, definition, spec)
-
-        call(from_here)
-
-
 async def _create(client: Client, name: str, definition: Definition, base: Spec) -> None:
     from ...services.sweep.sweep import Sweep
 
     await Sweep.create(client, name, definition, base)
+    agents = await client.agents()
+    for queue in dict.fromkeys((QUEUE, base.queue)):
+        if not any(queue in one.queues and one.takes for one in agents):
+            output.warn(
+                f"no agent serves queue {queue!r}, so the sweep waits",
+                f"{output.dim('serve it')} evq agent --queues {queue}"
+                + (" --services" if queue == QUEUE else ""),
+            )
 
 
 def _show_plan(name: str, definition: Definition, as_json: bool) -> None:

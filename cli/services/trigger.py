@@ -40,6 +40,7 @@ from ..output import Column
 from ..session import call, warm_up
 from ..tasks.render import clock, iso
 from .captured import captured
+from .served import warn_unserved
 
 if TYPE_CHECKING:
     from ...core.sdk.client import Client
@@ -68,7 +69,9 @@ def trigger() -> None:
 @trigger.command()
 @name_argument
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[-- WORDS…]")
-@click.option("--on", "kinds", metavar="A,B", help="Events, such as failed; --on help lists them.")
+@click.option(
+    "--on", "kinds", metavar="A,B", help="Events, such as failed; docs/triggers.md lists them."
+)
 @click.option("--metric", metavar="LINE", help='A metric crosses a line, such as "loss > 10".')
 @click.option("--queue-longer", metavar="QUEUE=N", help="More than N tasks wait in a queue.")
 @click.option("--for", "lasting", metavar="TIME", help="With --queue-longer: for that long.")
@@ -115,6 +118,7 @@ def add(
     output.say(f"trigger {output.bold(name)}  {condition_text(on)}: {action_text(do)}")
     output.note(f"  {output.dim('try')}   evq trigger test {name}")
     output.note(f"  {output.dim('undo')}  evq trigger remove {name}")
+    warn_unserved()
 
 
 def _condition(

@@ -29,4 +29,6 @@ def projector(store: str | None, rebuild: bool, verify: bool) -> None:
     keep = ["--keep-samples", f"{known.keep_samples:g}"]
     ages = Ages(known.trim_metrics, known.trim_logs, known.trim_minutes)
     trim = ["--trim", msgspec.json.encode(ages).decode()] if ages else []
-    become("evq.projector", ["--store", known.store, *keep, *trim, *flags], known)
+    after = known.archive_after
+    archive = [] if after is None else ["--archive-after", f"{after:g}"]
+    become("evq.projector", ["--store", known.store, *keep, *trim, *archive, *flags], known)

@@ -93,9 +93,9 @@ async def _trim(client: Client, ages: Ages, reason: str | None) -> dict[str, Any
     from ...core.sdk.author import now
     from ...core.sdk.trim import trim as append
 
-    moments = ages.moments(now())
-    (facts,) = [row async for row in client.rows(Named("trim_preview", moments))]
+    at = now()
+    (facts,) = [row async for row in client.rows(Named("trim_preview", ages.moments(at)))]
     seq = None
     if reason is not None:
-        seq = await append(client.bus, client.author, ages, reason)
+        seq = await append(client.bus, client.author, ages, reason, at)
     return {**facts, "seq": seq, "ages": msgspec.structs.asdict(ages)}

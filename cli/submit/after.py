@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 from ...core.errors import UsageError
 from ...core.spec import After, On
 from ...core.state import Task
-from ..selectors import resolve
+from ..selectors import resolve_all
 
 if TYPE_CHECKING:
     from ...core.sdk.client import Client
@@ -32,7 +32,13 @@ def split(word: str) -> tuple[str, On]:
 
 async def resolve_after(client: Client, words: Sequence[str]) -> tuple[After, ...]:
     """The dependencies that were typed. Raises `NotFound` or `UsageError`."""
-    return tuple([After(await resolve(client, selector), on) for selector, on in map(split, words)])
+    return tuple(
+        [
+            After(task, on)
+            for selector, on in map(split, words)
+            for task in await resolve_all(client, [selector])
+        ]
+    )
 
 
 def after_text(task: Task) -> str:

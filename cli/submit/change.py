@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from ...core.decide import RETRIABLE
 from ...core.errors import EvqError
-from ...core.state import Task
+from ...core.state import Ended, Task
 from .. import failure, output
 from ..completion import complete_task
 from ..options import dry_run_option, json_option, reason_option, where_option
@@ -50,7 +51,10 @@ def abort(
       evq abort --where "queue = 'gpu' and name like 'sweep%'" --dry-run
     """
     why = reason or "evq abort"
-    found = change_chosen(tasks, where, LIVE, dry_run, lambda c, task: c.abort(task, why))
+    # The last first: those of an array that are held must not get their turn meanwhile.
+    found = change_chosen(
+        tasks, where, LIVE, dry_run, lambda c, task: c.abort(task, why), backwards=True
+    )
     if isinstance(found, list):
         say_chosen(found, "aborted", as_json)
     else:
@@ -65,12 +69,18 @@ def _abort_words(task: Task) -> str:
 
 @click.command()
 @click.argument("tasks", nargs=-1, shell_complete=complete_task)
+@click.option("--failed", is_flag=True, help="Only those of them that failed or ran out of time.")
 @where_option
 @dry_run_option
 @reason_option
 @json_option
 def retry(
-    tasks: tuple[str, ...], where: str | None, dry_run: bool, reason: str, as_json: bool
+    tasks: tuple[str, ...],
+    failed: bool,
+    where: str | None,
+    dry_run: bool,
+    reason: str,
+    as_json: bool,
 ) -> None:
     """Run tasks that have ended once more: the same code, the same id, one more attempt.
 
@@ -78,14 +88,17 @@ def retry(
     Examples:
       evq retry @
       evq retry k3f9 m0ab --reason "the disk was full"
+      evq retry ARRAY --failed
       evq retry --where "queue = 'gpu' and cause = 'environment'"
     """
     why = reason or "evq retry"
-    found = change_chosen(tasks, where, ENDED, dry_run, lambda c, task: c.retry(task, why))
+    found = change_chosen(
+        tasks, where, ENDED, dry_run, lambda c, task: c.retry(task, why), failed=failed
+    )
     if isinstance(found, list):
         say_chosen(found, "put back into their queues", as_json)
     else:
-        report(found, as_json, lambda task: f"task {task.id} {colored('queued')} again")
+        report(found, as_json, lambda task: f"task {task.id} {colored(task.name_of_state)} again")
 
 
 def change_chosen(
@@ -94,16 +107,41 @@ def change_chosen(
     states: Sequence[str],
     dry_run: bool,
     change: Change,
+    archived: bool = False,
+    backwards: bool = False,
+    failed: bool = False,
 ) -> list[str] | tuple[Done, ...]:
     """Change the tasks that are chosen; or, for a dry run or if there are none, just their ids."""
 
     async def work(client: Client) -> list[str] | tuple[Done, ...]:
-        chosen = await choose(client, selectors, where, states)
+        chosen = await choose(client, selectors, where, states, archived)
+        if failed:
+            chosen = [one for one in chosen if await _has_failed(client, one)]
         if dry_run or not chosen:
             return chosen
+        if backwards:
+            return (await change_each(client, chosen[::-1], change))[::-1]
         return await change_each(client, chosen, change)
 
     return call(work)
+
+
+async def _has_failed(client: Client, task: str) -> bool:
+    state = (await client.get(task)).state
+    return isinstance(state, Ended) and state.outcome in RETRIABLE
+
+
+FEW = 20
+"""Tasks that a command names one by one."""
+
+
+def named(tasks: Sequence[Task], kind: str) -> str:
+    """Tasks that an event of this kind just happened to, as a verb is given them."""
+    if len(tasks) <= FEW:
+        return " ".join(task.id for task in tasks)
+    first, last = min(task.seq for task in tasks), max(task.seq for task in tasks)
+    events = f"select task from events where kind = '{kind}' and seq between {first} and {last}"
+    return f'--where "task in ({events})"'
 
 
 def say_chosen(tasks: Sequence[str], verb: str, as_json: bool) -> None:
@@ -139,14 +177,15 @@ def report(
     first that was refused."""
     errors = [one.error for one in done if one.error]
     changed = [one.now for one in done if one.now]
+    back = undo(changed) if undo and changed else ""
     if as_json:
-        back = {} if undo is None else {"undo": [undo(changed)]}
-        output.say_json([brief_facts(task) | back for task in changed])
+        way_back = {} if undo is None else {"undo": [back] if back else []}
+        output.say_json([brief_facts(task) | way_back for task in changed])
     else:
         for task in changed:
             output.say(words(task))
-        if undo and changed:
-            output.say(f"  {output.dim('undo')} {undo(changed)}")
+        if back:
+            output.say(f"  {output.dim('undo')} {back}")
     for error in errors:
         failure.show(error, as_json=as_json)
     if errors:

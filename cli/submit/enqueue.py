@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from ...core.arrays.array import parse_array
 from ...core.artifacts import read_input
 from ...core.events import Cause
 from ...core.fleet.presence import AgentPresence
@@ -27,6 +28,7 @@ from ..tasks.document import looks_secret, spec_facts
 from ..tasks.recent import remember
 from ..tasks.render import code_text, repo_text
 from .after import after_text, resolve_after, split
+from .array import Plan, enqueue_plan, plan_text
 from .gang import gang_warnings
 from .inputs import resolve_inputs
 from .request import make_entry, make_spec
@@ -47,6 +49,8 @@ class Submission(msgspec.Struct, frozen=True):
     queue: QueueState
     held: Task | None = None
     """The task as it is, if it awaits others."""
+    members: tuple[str, ...] = ()
+    """Those of an array, of which `receipt` is."""
 
     @property
     def served(self) -> bool:
@@ -58,29 +62,38 @@ class Submission(msgspec.Struct, frozen=True):
 
 @click.command(cls=TaskCommand)
 @task_options
+@click.option(
+    "--array", metavar="A-B[%N]", help="A task for each {index} from A to B, at most N at once."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
 @click.option("--quiet", is_flag=True, help="Print the task's id, and nothing else.")
 @json_option
-def enqueue(dry_run: bool, quiet: bool, as_json: bool, **options: Any) -> None:
+def enqueue(array: str | None, dry_run: bool, quiet: bool, as_json: bool, **options: Any) -> None:
     """Enqueue a task: your code as it is on disk now, and what to run in it.
 
     In a git repository the whole work tree travels, with changes that are not committed and
     files that are not tracked, but without what .gitignore names.
 
+    With --array there are many tasks, an array: in each of them {index} in the name, the
+    arguments, --set and --setenv is its index, {index:03} the same with zeros. The array has an id
+    like a task; ID/3-7 names some of its members.
+
     \b
     Examples:
       evq enqueue train.py -- --lr 0.1
+      evq enqueue --array 0-99%8 train.py -- --seed {index}
       evq enqueue -q gpu --timeout 2h -m pkg.train -- --epochs 3
       evq enqueue -- python -c "print('hello')"
     """
     warm_up()
     wish = make_wish(options)
+    plan = parse_array(array) if array else None
     spec = first_draft(wish)
     with code_of(spec, wish) as (complete, snapshot):
         if dry_run:
-            _show_plan(complete, snapshot, as_json)
+            _show_plan(complete, snapshot, as_json, plan)
             return
-        done = call(lambda client: submit(client, complete, snapshot, wish))
+        done = call(lambda client: submit(client, complete, snapshot, wish, plan))
     if as_json:
         output.say_json(facts_of(done))
     elif quiet:
@@ -106,23 +119,36 @@ def code_of(spec: Spec, wish: Wish) -> AbstractContextManager[tuple[Spec, Snapsh
     return with_code(spec, Path.cwd(), include=wish.include, code=not wish.no_code)
 
 
-async def submit(client: Client, spec: Spec, snapshot: Snapshot | None, wish: Wish) -> Submission:
-    """Send the code, enqueue the task, and see who may run it."""
+async def submit(
+    client: Client, spec: Spec, snapshot: Snapshot | None, wish: Wish, plan: Plan | None = None
+) -> Submission:
+    """Send the code, enqueue the task, or the array of a plan, and see who may run it."""
     if wish.after or wish.input:
         after = await resolve_after(client, wish.after)
         inputs = await resolve_inputs(client, wish.input)
         spec = check_spec(msgspec.structs.replace(spec, after=after, inputs=inputs))
-    return await hand_in(client, spec, await send(client, snapshot) if snapshot else None)
+    return await hand_in(client, spec, await send(client, snapshot) if snapshot else None, plan)
 
 
-async def hand_in(client: Client, spec: Spec, sent: int | None) -> Submission:
+async def hand_in(
+    client: Client, spec: Spec, sent: int | None, plan: Plan | None = None
+) -> Submission:
     """Enqueue a task whose code the server has, and see who may run it."""
-    receipt, agents, queue = await asyncio.gather(
-        client.enqueue(spec), client.agents(), _queue(client, spec.queue)
+    enqueued, agents, queue = await asyncio.gather(
+        _enqueue(client, spec, plan), client.agents(), _queue(client, spec.queue)
     )
+    receipt, members = enqueued
     remember(settings().server or "", [receipt.task])
-    held = await client.get(receipt.task) if spec.after else None
-    return Submission(receipt, spec, sent, tuple(agents), queue, held)
+    held = await client.get(members[0] if members else receipt.task) if spec.after else None
+    return Submission(receipt, spec, sent, tuple(agents), queue, held, members)
+
+
+async def _enqueue(
+    client: Client, spec: Spec, plan: Plan | None
+) -> tuple[Receipt, tuple[str, ...]]:
+    if plan:
+        return await enqueue_plan(client, spec, plan)
+    return await client.enqueue(spec), ()
 
 
 async def _queue(client: Client, name: str) -> QueueState:
@@ -137,14 +163,17 @@ def facts_of(done: Submission) -> dict[str, Any]:
     receipt = done.receipt
     facts = {"task": receipt.task, "seq": receipt.seq, "new": receipt.new, "served": done.served}
     facts["paused"] = done.queue.pause.reason if done.queue.pause else None
-    return facts | spec_facts(done.spec) | {"sent_bytes": done.sent}
+    members = {"members": done.members} if done.members else {}
+    return facts | spec_facts(done.spec) | members | {"sent_bytes": done.sent}
 
 
-def _show_plan(spec: Spec, snapshot: Snapshot | None, as_json: bool) -> None:
+def _show_plan(spec: Spec, snapshot: Snapshot | None, as_json: bool, plan: Plan | None) -> None:
     if as_json:
         output.say_json({"task": None} | spec_facts(spec))
         return
     output.say(f"would enqueue {argv_text(spec.entry)} on queue {spec.queue}")
+    if plan:
+        output.say(f"  array  {plan_text(plan)}")
     if snapshot:
         output.say(f"  code   {code_text(snapshot.code)}")
         warn_of_code(snapshot)
@@ -171,14 +200,16 @@ def _show(done: Submission, snapshot: Snapshot | None) -> None:
     warn_of_service(done)
     warn_of_variables(done.spec)
     output.note(
-        f"  {output.dim('follow')} evq logs {task} -f    {output.dim('stop')} evq abort {task}"
+        f"  {output.dim('follow')} evq {'show' if done.members else 'logs'} {task}"
+        f"{'' if done.members else ' -f'}    {output.dim('stop')} evq abort {task}"
     )
 
 
 def summary(done: Submission) -> list[str]:
     """The task in two or three lines."""
     receipt, spec = done.receipt, done.spec
-    head = f"task {output.bold(receipt.task)}  {argv_text(spec.entry)}"
+    kind = f"array of {len(done.members)}" if done.members else "task"
+    head = f"{kind} {output.bold(receipt.task)}  {argv_text(spec.entry)}"
     if spec.nodes > 1:
         head += f"  {output.dim('nodes')} {spec.nodes}"
     lines = [f"{head}  {output.dim('queue')} {spec.queue}"]

@@ -8,38 +8,24 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from ...core.differences import PARTS, facts
 from ...core.errors import EvqError, ProjectorAway
 from ...core.events import AgentUp, Envelope
 from ...core.questions import Named
-from ...core.state import Attempt, Ended, Task
+from ...core.state import Attempt, Task
 from ...core.subjects import agent_events
-from ...core.units import size_text
 from ...core.wire import decode
 from .. import output
 from ..completion import complete_task
 from ..options import THIS_RUN, json_option
 from ..selectors import resolve
 from ..session import call
-from .difference import Change, change_lines, compared, spec_changes
-from .document import seconds_run
+from .difference import Change, change_lines, changes_between
 from .render import colored, marked
 
 if TYPE_CHECKING:
     from ...core.sdk.client import Client
     from ...core.sdk.compare import FileChange
-
-PARTS = {
-    "command": "command",
-    "parameter": "parameters",
-    "code": "code",
-    "package": "packages",
-    "variable": "variables",
-    "option": "options",
-    "machine": "machine",
-    "outcome": "outcome",
-    "metric": "metrics",
-}
-"""The parts in the order in which they are shown, and what they are called there."""
 
 
 class Side(msgspec.Struct, frozen=True):
@@ -48,11 +34,6 @@ class Side(msgspec.Struct, frozen=True):
     task: Task
     up: AgentUp | None
     metrics: dict[str, Any]
-
-    @property
-    def last(self) -> Attempt | None:
-        """Its last attempt."""
-        return self.task.attempts[-1] if self.task.attempts else None
 
 
 class CodeChange(msgspec.Struct, frozen=True):
@@ -104,7 +85,9 @@ def diff(old: str, new: str, patch: bool, as_json: bool) -> None:
 async def _ask(client: Client, old: str, new: str, patch: bool) -> Answer:
     sides = await asyncio.gather(_side(client, old), _side(client, new))
     code = await _compare_code(client, *sides, patch)
-    return Answer(*sides, list(changes_between(*sides)), code)
+    return Answer(
+        *sides, changes_between(*(facts(side.task, side.metrics, side.up) for side in sides)), code
+    )
 
 
 async def _side(client: Client, selector: str) -> Side:
@@ -144,65 +127,6 @@ async def _compare_code(client: Client, old: Side, new: Side, patch: bool) -> Co
             )
     except EvqError as error:
         return CodeChange(error=error)
-
-
-def changes_between(old: Side, new: Side) -> list[Change]:
-    """Everything that differs but for the files of the code."""
-    pairs = (
-        ("code", _code),
-        ("package", _packages),
-        ("machine", _machine),
-        ("outcome", _outcome),
-        ("metric", lambda side: side.metrics),
-    )
-    found = spec_changes(old.task.spec, new.task.spec)
-    for part, facts in pairs:
-        found += compared(part, facts(old), facts(new))
-    order = list(PARTS)
-    return sorted(found, key=lambda change: order.index(change.part))
-
-
-def _code(side: Side) -> dict[str, Any]:
-    code = side.task.spec.code
-    if code is None:
-        return {"commit": side.last.commit} if side.last and side.last.commit else {}
-    return {
-        "commit": code.commit,
-        "branch": code.branch,
-        "folder": code.folder,
-        "snapshot": code.snapshot,
-    }
-
-
-def _packages(side: Side) -> dict[str, Any]:
-    environment = side.last.environment if side.last else None
-    return {one.name: one.version for one in environment.packages} if environment else {}
-
-
-def _machine(side: Side) -> dict[str, Any]:
-    last, up = side.last, side.up
-    if last is None:
-        return {}
-    environment = last.environment
-    facts: dict[str, Any] = {
-        "agent": last.agent,
-        "host": up.host if up else last.launch.host if last.launch else None,
-        "python": environment.python if environment else None,
-        "manager": environment.manager if environment else None,
-    }
-    if up:
-        facts |= {"platform": up.platform, "cpus": up.cpus, "memory": size_text(up.memory)}
-    return facts
-
-
-def _outcome(side: Side) -> dict[str, Any]:
-    state = side.task.state
-    facts: dict[str, Any] = {"state": side.task.name_of_state}
-    if isinstance(state, Ended):
-        facts |= {"exit_code": state.exit_code, "cause": state.cause, "evidence": state.evidence}
-    if side.last:
-        facts |= {"attempts": len(side.task.attempts), "seconds": seconds_run(side.last)}
-    return facts
 
 
 # --- how it looks -------------------------------------------------------------------------------

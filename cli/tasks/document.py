@@ -58,6 +58,7 @@ def spec_facts(spec: Spec) -> dict[str, Any]:
         "needs": spec.needs,
         "nodes": spec.nodes,
         "gang_rank": spec.gang and spec.gang.rank,
+        "array": spec.array,
         "project": spec.project,
         "after": spec.after,
         "inputs": spec.inputs,
@@ -124,6 +125,7 @@ def task_facts(task: Task) -> dict[str, Any]:
         "exit_code": ended.exit_code if ended else None,
         "exit_status": exit_status(task) if ended else None,
         "outputs": ended.outputs if ended else {},
+        "archived_at": iso(task.archived.at) if task.archived else None,
         "awaited_by": task.awaited_by,
         "abort_requested": task.abort.reason if task.abort else None,
         "attempts": [attempt_facts(attempt) for attempt in task.attempts],
@@ -164,7 +166,7 @@ def attempt_facts(attempt: Attempt) -> dict[str, Any]:
         "cause": end.cause if end else None,
         "evidence": end.evidence if end else "",
         "exit_code": end.exit_code if end else None,
-        "seconds": seconds_run(attempt),
+        "seconds": attempt.seconds,
         "usage": end.usage if end else None,
         "artifacts": [artifact_facts(one) for one in attempt.saved],
     }
@@ -180,10 +182,3 @@ def artifact_facts(one: Artifact) -> dict[str, Any]:
         "saved_at": iso(one.at),
         "depot": one.depot,
     }
-
-
-def seconds_run(attempt: Attempt) -> float | None:
-    """How long the command ran, if it started and ended; null while it runs."""
-    if attempt.launch is None or attempt.end is None:
-        return None
-    return round((attempt.end.at - attempt.launch.at) / 1e6, 3)

@@ -22,7 +22,7 @@ from .. import output
 from ..completion import complete_task
 from ..failure import INTERRUPTED
 from ..options import json_option
-from ..selectors import resolve
+from ..selectors import array_named, resolve
 from ..session import call
 from ..submit.gang import chosen_ranks, follow_members, member, member_lines, rank_label
 from .render import clock, colored, iso, marked
@@ -92,7 +92,8 @@ def logs(
     """Print what a task wrote: by default the last one you enqueued, its last attempt.
 
     Everything comes on stdout, in the order in which it was written. With --json each line is an
-    object of its own. The lines of several ranks are told apart by [RANK] before each.
+    object of its own. The lines of several ranks, or of the members of an array, are told apart by
+    [RANK] before each.
 
     \b
     Examples:
@@ -126,6 +127,9 @@ async def _logs(
     tail: int | None,
     following: bool,
 ) -> None:
+    if array := await array_named(client, selector):
+        await _logs_of_all(client, await client.members(array.id), wanted, tail, following)
+        return
     named = await client.get(await resolve(client, selector))
     members = [await member(client, named, one) for one in chosen_ranks(named, rank)]
     if len(members) == 1:
@@ -138,7 +142,9 @@ async def _logs_of_all(
     client: Client, members: list[Task], wanted: Wanted, tail: int | None, following: bool
 ) -> None:
     """The lines of all members together, by the time at which they were written."""
-    shown = [replace(wanted, rank=rank, nodes=len(members)) for rank in range(len(members))]
+    arrays = [one.spec.array for one in members]
+    ranks = [array.index if array else rank for rank, array in enumerate(arrays)]
+    shown = [replace(wanted, rank=rank, nodes=ranks[-1] + 1) for rank in ranks]
     firsts = [last_number(one) for one in members]
     if following and not all(isinstance(one.state, Ended) for one in members):
 
@@ -150,7 +156,7 @@ async def _logs_of_all(
                     print(shown[rank].text(line), flush=True)
 
         ended = await follow_members(client, members, tell)
-        if not wanted.as_json:
+        if not wanted.as_json and ended[0].spec.gang:
             for text in member_lines(ended):
                 output.note(output.dim(text))
         return

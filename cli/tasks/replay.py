@@ -60,7 +60,7 @@ class Step(msgspec.Struct, frozen=True):
     def changes(self) -> list[Change]:
         """What is otherwise after it."""
         before = _fields(self.before) if self.before else {}
-        return list(compared("task", before, _fields(self.after)))
+        return compared("task", before, _fields(self.after))
 
 
 @click.command()

@@ -8,11 +8,12 @@ import click
 import msgspec
 
 from ...core import parameters
+from ...core.arrays.array import Array
 from ...core.errors import ProjectorAway
 from ...core.handle import load_gang
 from ...core.questions import Named
 from ...core.spec import Limits, Spec
-from ...core.state import Attempt, Ended, Task
+from ...core.state import Archival, Attempt, Ended, Task
 from ...core.units import duration_text, size_text
 from ...core.words import sentence as words
 from ...core.words.narrate import phase_text
@@ -20,13 +21,14 @@ from .. import output
 from ..completion import complete_task
 from ..options import as_of_option, json_option
 from ..output import Column, dim
-from ..selectors import resolve
+from ..selectors import array_named, resolve
 from ..session import call
 from ..submit.after import after_text
+from ..submit.array import array_facts, say_array
 from ..submit.gang import gang_facts, member_lines
 from ..submit.inputs import inputs_text
 from .difference import shown
-from .document import masked, seconds_run, task_facts
+from .document import masked, task_facts
 from .get import artifact_lines
 from .logs import last_lines
 from .remedy import LAST_LINES, explanation, failed
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 Metrics = list[dict[str, Any]]
 LABEL = 10
+
+Shown = tuple[Task, list[Task] | None, Metrics | None, Metrics | None, list[str]]
 
 
 @click.command()
@@ -54,7 +58,10 @@ def show(task: str, as_of: When | None, as_json: bool) -> None:
       evq show k3f9 --as-of "10m ago"
       evq show @~1 --json | jq .attempts[0].environment.packages
     """
-    answer = call(lambda client: _ask(client, task), as_of=as_of)
+    answer = call(lambda client: _look(client, task), as_of=as_of)
+    if isinstance(answer[0], Array):
+        _show_array(answer[0], answer[1], as_json)
+        return
     found, members, metrics, remarks, lines = answer
     if as_json:
         more = {"metrics": metrics, "remarks": remarks, "last_lines": lines}
@@ -83,9 +90,21 @@ def show(task: str, as_of: When | None, as_json: bool) -> None:
     output.say(dim(next_commands(found)))
 
 
-async def _ask(
-    client: Client, selector: str
-) -> tuple[Task, list[Task] | None, Metrics | None, Metrics | None, list[str]]:
+def _show_array(array: Array, members: list[Task], as_json: bool) -> None:
+    if as_json:
+        output.say_json(array_facts(array, members))
+    else:
+        say_array(array, members)
+
+
+async def _look(client: Client, selector: str) -> tuple[Array, list[Task]] | Shown:
+    """An array with its members, or all about a task."""
+    if array := await array_named(client, selector):
+        return array, await client.members(array.id)
+    return await _ask(client, selector)
+
+
+async def _ask(client: Client, selector: str) -> Shown:
     """The task, the members of its gang if it has one, its metrics and its remarks if a projector
     answers, and its last lines if it failed."""
     task = await client.get(await resolve(client, selector))
@@ -111,6 +130,7 @@ def page(task: Task) -> list[str]:
         _label("state", sentence(task)),
         _label("asked", f"{age(task.enqueued)} ago by {task.by} ({clock(task.enqueued)})"),
         _label("queue", f"{task.place.queue}, priority {task.place.priority}"),
+        *([_label("archived", _archived(task.archived))] if task.archived else ()),
         _label("command", task_facts(task)["command"]),
     ]
     if spec.repo:
@@ -128,7 +148,7 @@ def page(task: Task) -> list[str]:
         ("apt", " ".join(spec.apt)),
         ("secrets", " ".join(spec.secrets)),
         ("client", "it has a login to the server" if spec.client else ""),
-        ("tags", " ".join(spec.tags)),
+        ("tags", " ".join(task.tags)),
         ("limits", _limits(task)),
         ("after", after_text(task)),
         ("inputs", inputs_text(spec.inputs)),
@@ -142,6 +162,10 @@ def page(task: Task) -> list[str]:
     for attempt in task.attempts:
         lines += ["", *attempt_lines(attempt)]
     return lines
+
+
+def _archived(one: Archival) -> str:
+    return f"{age(one.at)} ago by {one.by}: {one.reason}"
 
 
 def _label(name: str, text: str) -> str:
@@ -219,7 +243,7 @@ def attempt_lines(attempt: Attempt) -> list[str]:
     if end:
         how = end_text(end.exit_code, end.cause)
         word = colored(marked(end.outcome.value if end.outcome else "lost"))
-        took = seconds_run(attempt)
+        took = attempt.seconds
         after = f" after {span(took)}" if took is not None else ""
         lines.append(_label("ended", f"{word}{after}{f', {how}' if how else ''}"))
         if end.evidence and end.evidence != how:

@@ -129,5 +129,6 @@ def _task(one: LiveTask) -> dict[str, Any]:
         "user": one.user,
         "worker": one.agent,
         "since": iso(one.since),
+        "quiet_since": iso(one.quiet),
         "attempts": one.attempts,
     }

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from ...core.fleet.presence import AgentPresence
+from ...core.fleet.quiet import quiet_words
 from ...core.fleet.resources import Device
 from ...core.sdk.live import LiveAgent, LiveEvent, LiveFleet, LiveQueue, LiveTask
 from ...core.sdk.live.readings import cpu_of, gpu_of, memory_of, utilisation_of
@@ -257,10 +258,12 @@ def _tasks(fleet: LiveFleet, every: bool) -> Sequence[LiveTask]:
     return [*live, *waiting, *fleet.held(LINE), *islice(fleet.ended, ENDED)]
 
 
-def _note(task: LiveTask) -> str:
+def _note(task: LiveTask, now: int) -> str:
     if task.has_ended:
         return end_text(task.exit_code, task.cause).replace("exit status", "exit")
-    return task.agent or "" if task.state in ("claimed", "running") else ""
+    if task.state not in ("claimed", "running"):
+        return ""
+    return ", ".join(filter(None, (quiet_words(task.quiet, now), task.agent)))
 
 
 TASKS = Tab(
@@ -273,7 +276,7 @@ TASKS = Tab(
         _since("FOR", lambda one: one.since),
         _word("QUEUE", lambda one: one.queue),
         _word("USER", lambda one: one.user),
-        _word("WHERE, HOW", _note),
+        Field(title="WHERE, HOW", text=_note, value=lambda one: (one.quiet or 0, one.agent or "")),
     ),
     items=_tasks,
     key=lambda one: one.id,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 
 import msgspec
@@ -67,7 +67,7 @@ class NatsCalls:
         with suppress(BusAway):
             await self._requests.settle()
 
-    async def ask(self, subject: str, data: bytes, timeout: float) -> AsyncIterator[bytes]:
+    async def ask(self, subject: str, data: bytes, timeout: float) -> AsyncGenerator[bytes, None]:
         arrived: asyncio.Queue[Msg] = asyncio.Queue()
         inbox = self._client.new_inbox()
         subscription = await self._client.subscribe(inbox, cb=arrived.put)

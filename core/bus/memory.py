@@ -11,12 +11,12 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 from ..errors import EvqError, NotFound, ProjectorAway
-from ..ports import BusAway, Stored, WrongSequence
+from ..ports import BusAway, Depot, Stored, WrongSequence
 from .calls import Answer, mistake
 from .depots.memory import MemoryContents, MemoryDepot
 from .memory_hints import MemoryHints, Queues
@@ -150,7 +150,7 @@ class MemoryCalls:
         finally:
             answers.remove(answer)
 
-    async def ask(self, subject: str, data: bytes, timeout: float) -> AsyncIterator[bytes]:
+    async def ask(self, subject: str, data: bytes, timeout: float) -> AsyncGenerator[bytes, None]:
         self._link.check()
         answers = self._answers.get(subject)
         if not answers:
@@ -196,7 +196,7 @@ class MemoryBus:
         self.hints = MemoryHints(link, server.queues)
         self.presence = MemoryPresence(link, server)
         self.objects = MemoryObjects(link, server)
-        self.depot = MemoryDepot(link, server.contents)
+        self.depot: Depot = MemoryDepot(link, server.contents)
         self.calls = MemoryCalls(link, server)
         self.standing = link.standing
         self.since = server.clock()

@@ -11,7 +11,10 @@ from .served import GpuCount, wanted
 
 
 class RunningTask(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A task that an agent has now; since when, `size` its class, `gpus` the ids of its GPUs."""
+    """A task that an agent has now; since when, `size` its class, `gpus` the ids of its GPUs.
+
+    `quiet` is since when it has said and used nothing, if that is for long; see `quiet`.
+    """
 
     task: str
     attempt: int
@@ -22,6 +25,7 @@ class RunningTask(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     queue: str = ""
     size: str = NOTHING
     gpus: tuple[str, ...] = ()
+    quiet: int | None = None
 
 
 class PassedBy(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -22,7 +22,15 @@ from ..ids import task_id
 from ..spec import Gang, Spec
 from ..state import Task
 
-TO_ALL = decide.Assemble | decide.Requeue | decide.Move | decide.Dequeue
+TO_ALL = (
+    decide.Assemble
+    | decide.Requeue
+    | decide.Move
+    | decide.Dequeue
+    | decide.Tag
+    | decide.Archive
+    | decide.Unarchive
+)
 """Commands that are carried out on all members, or refused."""
 
 OF_ALL = (
@@ -32,6 +40,9 @@ OF_ALL = (
     | events.Dequeued
     | events.AbortRequested
     | events.Aborted
+    | events.Tagged
+    | events.Archived
+    | events.Unarchived
 )
 """Events that never happen to one member alone."""
 

@@ -10,7 +10,7 @@ import msgspec
 
 from .. import subjects
 from ..bus.calls import NatsCalls
-from ..errors import NotFound, UsageError
+from ..errors import NotFound, ProjectorAway, UsageError
 from ..ids import TASK_ID_LENGTH, is_task_id, is_task_prefix
 from ..questions import Head, Named, Sql
 
@@ -18,26 +18,52 @@ if TYPE_CHECKING:
     from .client import Client
 
 ANSWER_SECONDS = 35.0
+POSITION_SECONDS = 2.0
 
 
-async def answer(
-    calls: NatsCalls, question: Named | Sql
-) -> AsyncGenerator[Head | list[list[Any]], None]:
-    """A projector's answer: a head, then lists of rows."""
+def parts(calls: NatsCalls, question: Named | Sql) -> AsyncGenerator[bytes, None]:
+    """A projector's answer as it is sent."""
     endpoint = "named" if isinstance(question, Named) else "sql"
     timeout = ANSWER_SECONDS
     if isinstance(question, Sql):
         timeout = max(timeout, question.timeout + 5)
-    parts = calls.ask(subjects.question(endpoint), msgspec.json.encode(question), timeout)
+    return calls.ask(subjects.question(endpoint), msgspec.json.encode(question), timeout)
+
+
+async def answer(
+    parts: AsyncGenerator[bytes, None],
+) -> AsyncGenerator[Head | list[list[Any]], None]:
+    """The answer that comes in these parts: a head, then lists of rows."""
     head: Head | None = None
     # Who stops early tells the projector so while the connection is there.
-    async with aclosing(parts):  # type: ignore[type-var]
+    async with aclosing(parts):
         async for part in parts:
             if head is None:
                 head = msgspec.json.decode(part, type=Head)
                 yield head
             else:
                 yield msgspec.json.decode(part, type=list[list[Any]])
+
+
+async def rows(
+    answer: AsyncGenerator[Head | list[list[Any]], None],
+) -> AsyncGenerator[dict[str, Any], None]:
+    """An answer, a dict for each row."""
+    names: list[str] = []
+    async with aclosing(answer):
+        async for part in answer:
+            if isinstance(part, Head):
+                names = [column.name for column in part.columns]
+                continue
+            for row in part:
+                yield dict(zip(names, row, strict=True))
+
+
+async def projected(calls: NatsCalls, timeout: float) -> int:
+    """How far a projector has read the log. Raises `ProjectorAway`."""
+    async for part in calls.ask(subjects.question("position"), b"", timeout):
+        return msgspec.json.decode(part, type=Head).seq
+    raise ProjectorAway("a projector answered nothing")
 
 
 async def resolve(client: Client, selector: str) -> str:

@@ -12,19 +12,15 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Unpack
 
-import msgspec
-
-from .. import subjects, wire
 from ..artifacts import Artifact, artifacts_of, find_artifact
 from ..bus.connect import Bus
-from ..decide import Abort, Dequeue, Move, Requeue
-from ..errors import ProjectorAway
+from ..decide import Abort, Archive, Dequeue, Move, Requeue, Tag, Unarchive
+from ..errors import NotFound
 from ..events import AgentOrder
-from ..fleet.presence import AgentPresence, decode_presence
+from ..fleet.presence import AgentPresence
 from ..fleet.services import QUEUE as SERVICES
-from ..handle import find, handle, load_queue, load_queues, tell_holders
+from ..handle import find, handle, load_queue, tell_holders
 from ..ids import check_name
-from ..ports import BusAway, Entry
 from ..questions import Head, Named, Sql, question_of
 from ..queueing.granting import Tally, load_tally
 from ..queueing.permits import Permits
@@ -32,25 +28,23 @@ from ..queueing.queues import QueueEvent, QueueState
 from ..spec import Code, Spec
 from ..state import Task
 from ..subjects import LIFECYCLE_SUBJECTS, TELEMETRY_SUBJECTS
-from . import artifacts, services
-from .asking import answer, resolve
+from . import agents, artifacts, filing, services
+from .arrays import ArrayReceipt, enqueue_array, find_array, load_members
+from .asking import POSITION_SECONDS, answer, parts, projected, resolve, rows
 from .author import Author
 from .cloning import clone
 from .ending import wait
 from .enqueueing import Enqueuer, Receipt
-from .levels import append
 from .limiting import limit_queue
 from .lines import Line, lines
 from .measured import metrics
 from .moving import Outcome, Where, move
-from .queue_changes import change_queue
+from .queue_changes import all_queues, change_queue, queue_names
 from .request import Options, Runnable
 from .requeueing import put_in_line
 from .services import Service
 from .submitting import submit
 from .watch import Measured, Seen, watch, watch_metrics
-
-POSITION_SECONDS = 2.0
 
 
 class Client:
@@ -73,6 +67,23 @@ class Client:
     async def enqueue_many(self, specs: Sequence[Spec]) -> list[Receipt]:
         """Enqueue many tasks in a few atomic batches; keys are not allowed here."""
         return await self.enqueuer.enqueue_many(specs)
+
+    async def enqueue_array(
+        self, spec: Spec, indexes: range, most: int | None = None
+    ) -> ArrayReceipt:
+        """Enqueue a task for each index, of which at most `most` run at once.
+
+        `{index}` in its name, arguments, parameters and variables is the index; `{index:03}` has
+        zeros before it.
+        """
+        return await enqueue_array(self.enqueuer, spec, indexes, most)
+
+    async def members(self, array: str, indexes: Sequence[int] | None = None) -> list[Task]:
+        """Members of an array, by index: all, or those of some indexes. Raises `NotFound`."""
+        found = await find_array(self.bus, array)
+        if found is None:
+            raise NotFound(f"there is no array {array}", fix="evq ls shows the arrays there are")
+        return await load_members(self.bus, found, indexes)
 
     async def submit(
         self,
@@ -108,24 +119,15 @@ class Client:
     async def agents(self) -> list[AgentPresence]:
         """The agents that are there now. Of one that was killed and started again both runs are
         present for a lease: the later one counts."""
-        try:
-            values = await self.bus.presence.all()
-        except BusAway:
-            return []
-        found = [decode_presence(value) for value in values.values()]
-        in_order = sorted((agent for agent in found if agent), key=lambda agent: agent.since)
-        latest = {agent.agent: agent for agent in in_order}
-        return [latest[name] for name in sorted(latest)]
+        return await agents.present(self.bus)
 
     async def order(self, order: AgentOrder) -> None:
         """Tell an agent, by an event about it, which it hears at once or when it starts."""
-        envelope = self.author.envelope(order)
-        entry = Entry(subjects.agent_events(order.agent), wire.encode(envelope), envelope.id)
-        await append(self.bus, entry)
+        await agents.order(self.bus, self.author, order)
 
     async def is_agent(self, name: str) -> bool:
         """Whether there is, or has been, an agent of this name."""
-        return await self.bus.log.last(subjects.agent_events(name)) is not None
+        return await agents.is_known(self.bus, name)
 
     # --- one task -----------------------------------------------------------------------------
 
@@ -144,16 +146,19 @@ class Client:
         queue: str | None = None,
         user: str | None = None,
         parent: str | None = None,
+        archived: bool = False,
+        arrays: bool = False,
         ranks: bool = False,
         limit: int = 100,
         offset: int = 0,
     ) -> list[dict[str, Any]]:
         """Tasks as `evq ls --json` lists them, the newest first: a dict for each, by its columns.
 
-        A gang is one of them, unless `ranks` is true. Raises `ProjectorAway`.
+        Those in the archive are left out, or with `archived` no others are told. With `arrays` an
+        array is one of them; a gang is one of them, unless `ranks` is true. Raises `ProjectorAway`.
         """
         params: dict[str, Any] = {"states": states, "queue": queue, "user": user, "parent": parent}
-        params |= {"ranks": ranks, "offset": offset}
+        params |= {"archived": archived, "arrays": arrays, "ranks": ranks, "offset": offset}
         asked = {name: value for name, value in params.items() if value} | {"limit": limit}
         return [row async for row in self.rows(Named("tasks", asked))]
 
@@ -257,6 +262,18 @@ class Client:
         found = find_artifact(await self.get(await self.resolve(task)), name, attempt)
         return await artifacts.download(self.bus, found, Path(to) / name)
 
+    async def tag(self, task: str, add: Sequence[str] = (), remove: Sequence[str] = ()) -> Task:
+        """Give a task tags and take others away, whatever it does now; a gang whole."""
+        return await filing.tag(self.bus, self.author, task, Tag(tuple(add), tuple(remove)))
+
+    async def archive(self, task: str, reason: str) -> Task:
+        """Let lists leave out a task that has ended; to retry it takes it out of the archive."""
+        return await filing.file(self.bus, self.author, task, Archive(reason))
+
+    async def unarchive(self, task: str, reason: str) -> Task:
+        """Take a task out of the archive."""
+        return await filing.file(self.bus, self.author, task, Unarchive(reason))
+
     # --- queues -------------------------------------------------------------------------------
 
     async def queue(self, name: str) -> QueueState:
@@ -265,17 +282,11 @@ class Client:
 
     async def queues(self) -> dict[str, QueueState]:
         """Every queue that somebody did something to."""
-        try:
-            return await load_queues(self.bus.log)
-        except BusAway:
-            return {}  # a server that evq has not used before
+        return await all_queues(self.bus)
 
     async def queue_names(self) -> set[str]:
         """The queues that tasks were ever enqueued to."""
-        try:
-            return {level.queue for level in await self.bus.hints.levels()}
-        except BusAway:
-            return set()  # a server that evq has not used before
+        return await queue_names(self.bus)
 
     async def change_queue(self, event: QueueEvent) -> tuple[QueueState, QueueState]:
         """Append what somebody does to a queue, and return it before and after.
@@ -331,7 +342,11 @@ class Client:
 
     def answer(self, question: Named | Sql) -> AsyncGenerator[Head | list[list[Any]], None]:
         """A projector's answer: a head, then lists of rows."""
-        return answer(self.bus.calls, question)
+        return answer(self.parts(question))
+
+    def parts(self, question: Named | Sql) -> AsyncGenerator[bytes, None]:
+        """A projector's answer in the bytes in which it is sent; `answer` reads them."""
+        return parts(self.bus.calls, question)
 
     async def sql(
         self, query: str, params: Mapping[str, Any] | None = None, *, timeout: float = 30.0
@@ -366,16 +381,8 @@ class Client:
 
     async def projected(self, timeout: float = POSITION_SECONDS) -> int:
         """How far a projector has read the log. Raises `ProjectorAway`."""
-        async for part in self.bus.calls.ask(subjects.question("position"), b"", timeout):
-            return msgspec.json.decode(part, type=Head).seq
-        raise ProjectorAway("a projector answered nothing")
+        return await projected(self.bus.calls, timeout)
 
-    async def rows(self, question: Named | Sql) -> AsyncGenerator[dict[str, Any], None]:
+    def rows(self, question: Named | Sql) -> AsyncGenerator[dict[str, Any], None]:
         """A projector's answer, a dict for each row."""
-        names: list[str] = []
-        async for part in self.answer(question):
-            if isinstance(part, Head):
-                names = [column.name for column in part.columns]
-                continue
-            for row in part:
-                yield dict(zip(names, row, strict=True))
+        return rows(self.answer(question))

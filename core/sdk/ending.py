@@ -11,6 +11,9 @@ from ..handle import absorb, load_gang
 from ..state import Ended, Task
 from ..subjects import lifecycle
 
+MANY = 100
+"""Tasks above which it is cheaper to hear of all tasks of their queues."""
+
 if TYPE_CHECKING:
     from .client import Client
 
@@ -63,10 +66,12 @@ async def until_ended(
     }
     start = min(max(one.seq, one.origin) for one in tasks) + 1
     filters = [lifecycle(one.spec.queue, one.id) for one in tasks]
+    if len(filters) > MANY:
+        filters = sorted({lifecycle(one.spec.queue, "*") for one in tasks})
     async with client.bus.log.follow(start, filters) as batches:
         async for batch in batches:
             for stored in batch:
-                name, rank = places[stored.subject.rpartition(".")[2]]
+                name, rank = places.get(stored.subject.rpartition(".")[2], ("", 0))
                 members = waiting.get(name, [])
                 if members and stored.seq > members[rank].seq:
                     members[rank] = absorb(members[rank], stored)

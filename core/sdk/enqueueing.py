@@ -55,7 +55,7 @@ class Enqueuer:
 
         One for several nodes is a gang: the receipt is that of its rank 0, which stands for all.
         """
-        spec = await self._shared(check_spec(self.complete(spec)))
+        spec = await self.prepared(spec)
         task = task_id_for_key(spec.key) if spec.key else new_task_id()
         level = Level.of(spec)
         await ensure(self.bus, level)
@@ -86,30 +86,40 @@ class Enqueuer:
             raise UsageError("a batch of tasks cannot carry idempotency keys")
         if any(spec.nodes > 1 for spec in specs):
             raise UsageError("a gang is enqueued on its own", fix="enqueue it by `enqueue`")
-        wanted = [await self._shared(check_spec(self.complete(spec))) for spec in specs]
+        wanted = [await self.prepared(spec) for spec in specs]
         for level in {Level.of(spec) for spec in wanted}:
             await ensure(self.bus, level)
         receipts: list[Receipt] = []
-        for part in _parts([await whole_gangs(self.bus.log, spec) for spec in wanted]):
-            tasks = [new_task_id() for _ in part]
-            entries = [
-                self._entry(Level.of(spec), task, spec)
-                for task, spec in zip(tasks, part, strict=True)
-            ]
-            if any(spec.after for spec in part):
-                first = await self._store_awaiting(list(zip(tasks, part, strict=True)), entries)
-            else:
-                first = await self.bus.log.append_all(entries) - len(part) + 1
-            receipts += [Receipt(task, first + n, True) for n, task in enumerate(tasks)]
+        for part in in_parts([await whole_gangs(self.bus.log, spec) for spec in wanted]):
+            named = [(new_task_id(), spec) for spec in part]
+            first = await self.store(named)
+            receipts += [Receipt(task, first + n, True) for n, (task, _) in enumerate(named)]
         return receipts
 
+    async def prepared(self, spec: Spec) -> Spec:
+        """The spec as it is stored, but for the gangs that it awaits. Raises `UsageError`."""
+        return await self._shared(check_spec(self.complete(spec)))
+
+    async def store(self, tasks: Sequence[tuple[str, Spec]], more: Sequence[Entry] = ()) -> int:
+        """Store tasks under these ids and other entries in one batch; the first one's sequence.
+
+        Raises `WrongSequence` if a task is there already.
+        """
+        entries = [self._entry(Level.of(spec), task, spec) for task, spec in tasks]
+        if any(spec.after for _, spec in tasks):
+            return await self._store_awaiting(tasks, entries, more)
+        return await self._append_all([*entries, *more]) - len(entries) - len(more) + 1
+
     async def _store_awaiting(
-        self, tasks: Sequence[tuple[str, Spec]], entries: Sequence[Entry]
+        self,
+        tasks: Sequence[tuple[str, Spec]],
+        entries: Sequence[Entry],
+        more: Sequence[Entry] = (),
     ) -> int:
         """Store `enqueued` events together with all that their dependencies ask for, and return
         the first one's sequence. Raises `WrongSequence` if a task is there already."""
         while True:
-            words = await words_for(self.bus.log, self.author, tasks)
+            words = [*await words_for(self.bus.log, self.author, tasks), *more]
             try:
                 last = await self._append_all([*entries, *words])
             except WrongSequence:
@@ -175,7 +185,7 @@ class Enqueuer:
         return Receipt(task, hint.seq, False) if hint else None
 
 
-def _parts(specs: Sequence[Spec]) -> Iterator[list[Spec]]:
+def in_parts(specs: Sequence[Spec]) -> Iterator[list[Spec]]:
     """The specs in batches: each task is a message, and so is the word to each that it awaits."""
     part: list[Spec] = []
     size = 0

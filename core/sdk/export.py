@@ -153,7 +153,7 @@ async def _receive(
     """Write the files that come, and return them with what the whole is then."""
     files: list[Part] = []
     asking = client.bus.calls.ask(question("export"), msgspec.json.encode(wish), _WAIT_SECONDS)
-    async with aclosing(asking) as messages:  # type: ignore[type-var]
+    async with aclosing(asking) as messages:
         async for data in messages:
             match decode_message(data):
                 case Working():

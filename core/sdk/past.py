@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, NoReturn, cast
+from typing import NoReturn, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -15,7 +15,7 @@ from ..fleet.presence import AgentPresence, RunningTask
 from ..fleet.resources import Device, Offer, parse_size
 from ..past import ByClock, BySequence, Moment, When
 from ..ports import Entry, Log, Stored
-from ..questions import Head, Named, Sql
+from ..questions import Named, Sql
 from ..queueing.orders import Drains
 from ..state import Task
 from .client import Client
@@ -48,10 +48,9 @@ class Past(Client):
         super().__init__(cast(Bus, _PastBus(client.bus, moment)), client.author)
         self.moment = moment
 
-    async def answer(self, question: Named | Sql) -> AsyncGenerator[Head | list[list[Any]], None]:
+    def parts(self, question: Named | Sql) -> AsyncGenerator[bytes, None]:
         """A projector's answer as it would have been."""
-        async for part in super().answer(replace(question, moment=self.moment)):
-            yield part
+        return super().parts(replace(question, moment=self.moment))
 
     async def queue_names(self) -> set[str]:
         """None but those that the log knows of."""

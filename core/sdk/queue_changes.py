@@ -1,10 +1,10 @@
-"""What somebody does to a queue, appended to its events."""
+"""The queues that there are, and what somebody does to one."""
 
 from __future__ import annotations
 
 from .. import subjects, wire
 from ..bus.connect import Bus
-from ..handle import load_queue
+from ..handle import load_queue, load_queues
 from ..ids import check_name
 from ..ports import BusAway, Entry, WrongSequence
 from ..queueing.queues import QueueEvent, QueueState, check_change, evolve_queue
@@ -36,3 +36,19 @@ async def change_queue(
         except WrongSequence:
             continue
         return queue, evolve_queue(queue, seq, envelope.at, envelope.by, event)
+
+
+async def all_queues(bus: Bus) -> dict[str, QueueState]:
+    """See `Client.queues`."""
+    try:
+        return await load_queues(bus.log)
+    except BusAway:
+        return {}  # a server that evq has not used before
+
+
+async def queue_names(bus: Bus) -> set[str]:
+    """See `Client.queue_names`."""
+    try:
+        return {level.queue for level in await bus.hints.levels()}
+    except BusAway:
+        return set()  # a server that evq has not used before

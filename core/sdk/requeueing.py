@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import subjects, wire
+from ..arrays.giving import takes_turns
 from ..bus.connect import Bus
 from ..decide import Move, Requeue, decide
 from ..events import Again
@@ -11,12 +12,15 @@ from ..handle import handle, refresh
 from ..ports import Entry, WrongSequence
 from ..state import Task
 from ..subjects import Level
+from .arrays import requeue_member
 from .author import Author
 from .levels import ensure
 
 
 async def put_in_line(bus: Bus, author: Author, known: Task, command: Requeue | Move) -> Task:
     """Append what the command leads to and, in one batch with it, the new queue message."""
+    if isinstance(command, Requeue) and (array := takes_turns(known)):
+        return await requeue_member(bus, author, known, array, command.reason)
     while True:
         event = author.envelope(decide(known, command))
         place = command if isinstance(command, Move) else known.place

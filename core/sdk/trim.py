@@ -30,15 +30,16 @@ class Ages(msgspec.Struct, frozen=True):
         }
 
 
-async def trim(bus: Bus, author: Author, ages: Ages, reason: str) -> int:
+async def trim(bus: Bus, author: Author, ages: Ages, reason: str, at: int | None = None) -> int:
     """Append the event that makes what is older go; its sequence.
 
-    The projector carries it out; it needs not be there now. Raises `UsageError` for no ages.
+    Ages count back from `at`, in microseconds since 1970, or from now. The projector carries it
+    out; it needs not be there now. Raises `UsageError` for no ages.
     """
     if not ages:
         raise UsageError("nothing is to go", why="no age was named", fix="evq trim --logs 90d")
     end = (await bus.telemetry.info()).state.last_seq
-    event = Trimmed(reason=reason, telemetry=end, **ages.moments(now()))
+    event = Trimmed(reason=reason, telemetry=end, **ages.moments(at or now()))
     envelope = author.envelope(event)
     entry = Entry(subjects.HISTORY_EVENTS, wire.encode(envelope), envelope.id)
     return await bus.log.append(entry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import events
+from ..arrays.turns import Turns
 from ..events import Envelope
 from ..queueing.permits import Permits, limit_text
 from ..queueing.queues import (
@@ -59,6 +60,8 @@ def _words(event: events.Event) -> str:
             return f"aborted before it ran: {reason}"
         case events.Requeued(reason):
             return f"put back into its queue: {reason}"
+        case events.Released():
+            return "its turn has come in its array"
         case events.Assembled():
             return f"its gang is complete, rank 0 is at {event.address}:{event.port}"
         case events.Disbanded():
@@ -76,10 +79,21 @@ def _words(event: events.Event) -> str:
             return f"taken out of its queue: {reason}"
         case events.ArtifactSaved():
             return f"saved {event.name}: {size_text(event.size)}, {event.digest[:12]}"
+        case events.Tagged(add=add, remove=remove):
+            signed = (*(f"+{tag}" for tag in add), *(f"-{tag}" for tag in remove))
+            return f"tagged {' '.join(signed)}"
+        case events.Archived(reason):
+            return f"archived{because(reason)}"
+        case events.Unarchived(reason):
+            return f"taken out of the archive{because(reason)}"
         case events.Decided():
             return f"{event.service} {event.name}: {event.words}"
         case Trimmed():
             return f"the history is trimmed: {event.reason}"
+        case Turns():
+            return (
+                f"{len(event.have)} of {event.most} members of array {event.array} have their turn"
+            )
         case Permits():
             return f"{limit_text(event)}: {event.reason}"
         case events.Again(task):

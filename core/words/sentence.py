@@ -12,6 +12,12 @@ def sentence(task: Task, now: int, word: str = "") -> str:
     state, word = task.state, word or task.name_of_state
     abort = f"; told to end by {task.abort.by}: {task.abort.reason}" if task.abort else ""
     match state:
+        case Held(since) if not pending(task):
+            most = task.spec.array.most if task.spec.array else None
+            return (
+                f"{word} for {span((now - since) / 1e6)}, until its turn comes: {most} of its array"
+                " at once"
+            )
         case Held(since):
             others = (
                 "another task has"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -26,24 +27,26 @@ async def trim_by_age(
     bus: Bus,
     follower: Follower,
     ages: Ages | None,
-    first: float = FIRST_SECONDS,
+    clock: Callable[[], int] = now,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Append the event when there is something to go; never returns."""
-    pause = first
+    """Append the event when there is something to go; never returns. `clock` tells microseconds
+    since 1970, `sleep` lets seconds pass."""
+    pause = FIRST_SECONDS
     while True:
-        await asyncio.sleep(pause)
+        await sleep(pause)
         pause = EVERY_SECONDS
         try:
             await follower.catch_up()
-            if ages and await _is_something(follower, ages):
-                await trim(bus, Author("projector"), ages, _reason(ages))
+            at = clock()
+            if ages and await _is_something(follower, ages, at):
+                await trim(bus, Author("projector"), ages, _reason(ages), at)
         except (BusAway, ApiError, Conflict):  # the server is away, or the database is
             pause = _AWAY_SECONDS
 
 
-async def _is_something(follower: Follower, ages: Ages) -> bool:
-    sql, parameters = parameters_for(Named("trim_preview", ages.moments(now())))
-
+async def _is_something(follower: Follower, ages: Ages, at: int) -> bool:
+    sql, parameters = parameters_for(Named("trim_preview", ages.moments(at)))
     _, answer = await follower.ask(lambda ask: ask(sql, parameters))
     row = dict(zip([name for name, _ in answer.columns], answer.rows[0], strict=True))
     return bool(row["points"] or row["lines"] or row["minutes"])

@@ -76,7 +76,7 @@ class Exports:
         number = 0
         async with _maker(order) as process:
             while True:
-                _check_room(folder)
+                check_room(folder)
                 line = await _line(process)
                 if line is None:
                     yield _working
@@ -96,7 +96,8 @@ class Exports:
                         pass
 
 
-def _check_room(folder: Path) -> None:
+def check_room(folder: Path) -> None:
+    """Raise `EvqError` if the disk should take no more files that are only to be sent."""
     if (free := room(folder)) < LEAST_ROOM:
         raise EvqError(
             "the projector's disk has no room for files on their way",

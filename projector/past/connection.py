@@ -35,7 +35,7 @@ ORDER BY e.seq"""
 
 _OTHER_EVENTS = f"""
 SELECT {_COLUMNS} FROM present._events e
-WHERE e.seq <= $1 AND e.task IS NULL AND e.kind <> 'permits' ORDER BY e.seq"""
+WHERE e.seq <= $1 AND e.task IS NULL AND e.kind NOT IN ('permits', 'turns') ORDER BY e.seq"""
 
 # Each of these says all there is to say.
 _LAST_PERMITS = f"""

@@ -22,6 +22,10 @@ class Address:
     def set(self, **values: str) -> None:
         """Change it, in the browser, too; the page stays as it is."""
         self._values |= values
+        self.write()
+
+    def write(self) -> None:
+        """Let the browser's address be this one."""
         script = f'history.replaceState({{}}, "", {json.dumps(self.text)});'
         self._client.run_javascript(script)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
-from nicegui import ui
+from nicegui import app, background_tasks, ui
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
+from .access.ending import show_out
 from .access.guard import Guard
 from .api import make_api
 from .metrics import metrics_of
@@ -20,6 +21,7 @@ def make_app(source: Source, origins: frozenset[str]) -> ASGIApp:
     web.mount("/api", make_api(source))
     web.add_api_route("/metrics", metrics_of(source), include_in_schema=False)
     add_pages(source)
+    app.on_startup(lambda: background_tasks.create(show_out(source.viewers), name="show out"))
     ui.run_with(
         web,
         title="evq",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from ...core.questions import Head, Named, Sql
 from ...core.sdk.client import Client
 from ...core.sdk.live import LiveFleet
+from ...core.sdk.parquet import parquet
 from ...core.sdk.viewers import Viewers
 
 
@@ -40,12 +41,12 @@ class Source:
     async def named(self, name: str, /, **params: Any) -> Answer:
         """The answer to a question that the projector knows by name, as soon as all that the
         streams hold is in it. Raises `EvqError`."""
-        return await self._ask(Named(name, params))
+        return await self.ask(Named(name, params))
 
     async def known(self, name: str, /, **params: Any) -> Answer:
         """The same as far as the projector has come, at once: for who follows the streams from
         there on, or asks again if the answer is `behind`. Raises `EvqError`."""
-        return await self._ask(Named(name, params, fresh=False))
+        return await self.ask(Named(name, params, fresh=False))
 
     async def sql(
         self,
@@ -56,9 +57,14 @@ class Source:
         params: Mapping[str, Any] | None = None,
     ) -> Answer:
         """The answer to a query of the user's own; `timeout` is in seconds. Raises `EvqError`."""
-        return await self._ask(Sql(text, timeout, rows, dict(params or {})))
+        return await self.ask(Sql(text, timeout, rows, dict(params or {})))
 
-    async def _ask(self, question: Named | Sql) -> Answer:
+    def parquet(self, question: Named | Sql) -> AsyncIterator[bytes]:
+        """The answer as a Parquet file, piece by piece. Raises `EvqError`."""
+        return parquet(self.client, question)
+
+    async def ask(self, question: Named | Sql) -> Answer:
+        """The answer to a question. Raises `EvqError`."""
         head: Head | None = None
         rows: list[dict[str, Any]] = []
         async for part in self.client.answer(question):

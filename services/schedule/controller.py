@@ -18,7 +18,7 @@ from ...core.sdk.journal import Journal, journals
 from ...core.sdk.watch import watch
 from ...core.state import Ended
 from ...core.subjects import service_events
-from .decide import decide, task_for
+from .decide import clock, decide, task_for
 from .due import due_between, next_due
 from .facts import Due, Fact, Ran, Refused, State, evolve
 
@@ -128,7 +128,8 @@ class Controller:
             why = str(error)
             await journal.decide(lambda _: (Refused(due.at, why), f"cannot enqueue it: {why}"))
         else:
-            await journal.decide(lambda _: (Ran(due.at, task), f"enqueued task {task}"))
+            words = f"enqueued task {task}{_next(state, due)}"
+            await journal.decide(lambda _: (Ran(due.at, task), words))
 
     async def _last_runs(self, state: State) -> bool:
         """Whether the task of the last due time has not ended."""
@@ -148,6 +149,13 @@ class Controller:
         ]
         left = (min(coming) - moment) / 1e6 if coming else LOOK_AGAIN
         return min(LOOK_AGAIN, max(0.0, left))
+
+
+def _next(state: State, due: Due) -> str:
+    """When it is due after that, in words; empty if never."""
+    when = state.definition and state.definition.when
+    at = next_due(when, max(state.until, due.at)) if when else None
+    return f"; next {clock(at, when.zone)}" if at and when else ""
 
 
 def _choose(state: State, *, last_runs: bool) -> tuple[Fact, str] | None:

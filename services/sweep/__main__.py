@@ -1,8 +1,10 @@
-"""`python -m evq.services.sweep NAME`."""
+"""`python -m evq.services.sweep NAME`: the controller of a sweep."""
 
 import sys
 
-from .main import main
+from ..controller import main
+from .controller import run
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    (name,) = sys.argv[1:]
+    sys.exit(main(lambda client, holder: run(client, name, holder)))

@@ -14,7 +14,7 @@ from contextlib import aclosing, suppress
 import msgspec
 
 from ...core import subjects
-from ...core.errors import Conflict, NotFound
+from ...core.errors import Conflict, NotFound, UsageError
 from ...core.events import Metric
 from ...core.ids import check_name
 from ...core.journal import Noted
@@ -26,9 +26,10 @@ from ...core.sdk.watch import watch
 from ...core.state import Ended, Task
 from .curve import Curve
 from .decide import Decision, end_of, finish, judgement, next_trial, weighed
-from .facts import Fact, Judged, Point, Proposed
+from .facts import Fact, Judged, Point, Proposed, Stopped
 from .pruner import Pruner
 from .state import SweepState, evolve, task_of
+from .study import check_able
 from .trial import spec_of
 
 SERVICE = "sweep"
@@ -98,6 +99,8 @@ class Controller:
         self._pruner = Pruner()
         self._curves: dict[int, Curve] = {}
         self._aborted: set[int] = set()
+        self._able = True
+        """Whether all is installed that the sweep needs."""
 
     @property
     def _sweep(self) -> SweepState:
@@ -105,10 +108,20 @@ class Controller:
 
     async def run(self) -> None:
         """Take up what was begun; then propose, listen and judge until nothing is left to do."""
+        await self._check()
         for trial in self._sweep.open:
             await self._begin(trial.number)
         while not await self._settle():
             await self._hear()
+
+    async def _check(self) -> None:
+        """Stop the sweep if it cannot go on here: who watches it shall hear why."""
+        try:
+            check_able(self._sweep.plan)
+        except UsageError as error:
+            self._able = False
+            reason = f"{error}; {error.fix}"
+            await self._say(lambda _: (Stopped(reason), f"it is stopped: {reason}"))
 
     async def listen(self) -> None:
         """Hear of what people decide about the sweep."""
@@ -129,7 +142,8 @@ class Controller:
             await self._begin(noted.fact.number)
         if self._sweep.open:
             return False
-        await self._say(lambda sweep: weighed(sweep, at_end=True))
+        if self._able:
+            await self._say(lambda sweep: weighed(sweep, at_end=True))
         await self._say(lambda sweep: finish(sweep, now()))
         return bool(self._sweep.finished)
 

@@ -11,6 +11,7 @@ import hashlib
 import warnings
 from collections.abc import Sequence
 from datetime import datetime
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from ...core.errors import Conflict, UsageError
@@ -43,6 +44,15 @@ def load_optuna() -> Any:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     return optuna
+
+
+def check_able(plan: Definition) -> None:
+    """Raises `UsageError` if what the sweep needs is not installed here."""
+    try:
+        for package in ("optuna", "cmaes") if plan.sampler == "cma-es" else ("optuna",):
+            import_module(package)
+    except ImportError as error:
+        raise _missing(error) from error
 
 
 def _missing(error: ImportError) -> UsageError:
@@ -158,14 +168,11 @@ def _sampler(plan: Definition, number: int) -> BaseSampler:
     seed = seed_of(plan.seed, number)
     made: BaseSampler
     if plan.sampler == "cma-es":
-        try:
-            made = samplers.CmaEsSampler(
-                seed=seed,
-                independent_sampler=samplers.RandomSampler(seed),
-                warn_independent_sampling=False,
-            )
-        except ImportError as error:
-            raise _missing(error) from error
+        made = samplers.CmaEsSampler(
+            seed=seed,
+            independent_sampler=samplers.RandomSampler(seed),
+            warn_independent_sampling=False,
+        )
     elif plan.sampler == "tpe":
         made = samplers.TPESampler(seed=seed)
     else:

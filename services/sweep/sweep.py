@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+import os
+import shlex
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from pathlib import Path
+from typing import Any
 
 from ...core import subjects
 from ...core.errors import Conflict, UsageError
 from ...core.journal import Noted
 from ...core.sdk.client import Client
 from ...core.sdk.journal import Journal, journals
+from ...core.sdk.request import Options, Runnable
 from ...core.sdk.services import start_service
+from ...core.sdk.submitting import with_code_sent
 from ...core.sdk.watch import watch
-from ...core.spec import Spec
+from ...core.spec import Command, Inline, Module, Notebook, Script, Spec
 from ...core.state import Ended
 from .controller import SERVICE, load_journal, open_journal
 from .decide import Decision
-from .definition import Definition, check_definition, check_sweep_name
+from .definition import Definition, check_definition, check_sweep_name, make_definition
 from .facts import Created, Extended, Fact, Resumed, Stopped
 from .state import SweepState, Trial
 from .trial import check_base
@@ -159,6 +165,45 @@ class Sweep:
                 yield noted
                 if self.state.finished:
                     return
+
+
+async def sweep(
+    client: Client,
+    name: str,
+    what: Runnable,
+    args: Sequence[object] = (),
+    *,
+    folder: str | os.PathLike[str] = ".",
+    params: Mapping[str, object] | None = None,
+    options: Options | None = None,
+    **fields: Any,
+) -> Sweep:
+    """Begin a sweep of a task with the code of `folder`.
+
+    `what`, `args`, `params` and `options` are as for `Client.submit`; the `fields` are those of a
+    sweep's file, such as `space`, `objective` and `trials`. Raises `UsageError` or `Conflict`.
+    """
+    base = await with_code_sent(
+        client, what, args, folder=Path(folder), params=params or {}, options=options or {}
+    )
+    definition = make_definition({"run": run_text(base), **fields})
+    return await Sweep.create(client, name, definition, base)
+
+
+def run_text(base: Spec) -> str:
+    """What stands behind `evq run` for a task, as far as that can be written there."""
+    match base.entry:
+        case Script(path, args):
+            words = [path, "--", *args]
+        case Module(name, args):
+            words = ["-m", name, "--", *args]
+        case Command(argv):
+            words = ["--", *argv]
+        case Notebook(path):
+            words = [path]
+        case Inline(text, args):
+            words = ["-c", text, "--", *args]
+    return shlex.join(["-q", base.queue, *words])
 
 
 async def sweeps(client: Client) -> list[SweepState]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from ...core import parameters
 from ...core.errors import UsageError
+from ...core.sdk.request import with_parameters
 from ...core.spec import Spec, check_spec
 from .decide import params_text, value_text
 from .definition import Choice, Definition, Dimension, Value
@@ -35,13 +35,7 @@ def tag_of(sweep: str) -> str:
 
 def with_params(spec: Spec, params: dict[str, Value]) -> Spec:
     """The spec with these parameters, each where `--set` would put it. Raises `UsageError`."""
-    for name, value in params.items():
-        text = value_text(value)
-        if parameters.knows(spec, name):
-            spec = parameters.override(spec, {name: text})
-        else:
-            spec = replace(spec, params=spec.params | {name: text})
-    return spec
+    return with_parameters(spec, {name: value_text(value) for name, value in params.items()})
 
 
 def check_base(base: Spec, definition: Definition) -> Spec:

@@ -242,7 +242,8 @@ async def test_at_is_the_last_task_enqueued_here(evq: Any) -> None:
 
 
 def test_a_long_command_makes_a_short_name() -> None:
-    from evq.core.sdk.request import NAME_LENGTH, default_name, pairs
+    from evq.cli.submit.request import pairs
+    from evq.core.sdk.request import NAME_LENGTH, default_name
 
     assert len(default_name(Command(("x" * 100,)), {})) == NAME_LENGTH
     assert default_name(Script("a/b/train.py", ("--x",)), {}) == "train.py --x"

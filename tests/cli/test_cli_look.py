@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from evq.cli.tasks.render import iso
 from evq.core.bus.connect import Bus
+from evq.core.fleet.presence import RunningTask
+from evq.core.sdk.author import now
 
 ROW = {
     "task": "k3f9k3f9k3f9",
@@ -131,7 +134,19 @@ async def test_ls_asks_for_what_is_wanted(evq: Any, projector: Any) -> None:
     assert "2m05s" in lines[1] and "exit 1" in lines[2]
     assert asked[0]["params"] == {"limit": 5, "states": ["running", "failed"], "queue": "gpu"}
     assert asked[1]["params"]["user"]
-    assert facts == rows
+    assert facts == [row | {"quiet_since": None} for row in rows]
+
+
+async def test_a_quiet_task_is_marked(evq: Any, played: Any, projector: Any) -> None:
+    since = now() - 190 * 60_000_000
+    running = RunningTask(
+        task=ROW["task"], attempt=1, name="train", user="me", slot=0, since=0, quiet=since
+    )
+    await played.appear("default", claims=(7,), running=(running,))
+    async with projector({"tasks": [ROW]}):
+        assert "quiet for 3h 60/100 epoch 6" in (await evq("ls")).out
+        (facts,) = (await evq("ls", "--json")).json
+    assert facts["quiet_since"] == iso(since)
 
 
 async def test_ls_without_tasks(evq: Any, projector: Any) -> None:
@@ -197,6 +212,7 @@ async def test_sql_in_its_three_forms(evq: Any, projector: Any) -> None:
     assert as_json == rows
     assert as_csv.splitlines()[:2] == ["name,count", '"a,0",0']
     sent = {"text": "select 2", "timeout": 60.0, "params": {}, "only_names": False, "moment": None}
+    sent |= {"parquet": False}
     assert asked[2] == sent | {"rows": asked[2]["rows"]}
     assert (asked[3]["name"], asked[3]["params"]) == ("queues", {"a": "b"})
 

@@ -76,21 +76,27 @@ SELECT c.task, c.seq FROM ev c WHERE c.kind = 'claimed' AND NOT EXISTS (
 -- name: nothing_after_the_end_but_requeued
 SELECT task, seq FROM (
     SELECT task, seq, kind, lag(kind) OVER (PARTITION BY task ORDER BY seq) AS before
-    FROM ev WHERE task IS NOT NULL AND kind <> 'again')
+    FROM ev WHERE task IS NOT NULL AND kind NOT IN ('again', 'tagged', 'archived', 'unarchived'))
 WHERE before IN ('finished', 'aborted', 'dequeued') AND kind <> 'requeued';
 
 -- name: requeued_only_after_the_end
 SELECT task, seq FROM (
     SELECT task, seq, kind, lag(kind) OVER (PARTITION BY task ORDER BY seq) AS before
-    FROM ev WHERE task IS NOT NULL AND kind <> 'again')
+    FROM ev WHERE task IS NOT NULL AND kind NOT IN ('again', 'tagged', 'archived', 'unarchived'))
 WHERE kind = 'requeued' AND before NOT IN ('finished', 'aborted', 'dequeued');
 
 -- name: only_what_waits_is_moved_or_dequeued
 SELECT task, seq FROM (
     SELECT task, seq, kind, lag(kind) OVER (PARTITION BY task ORDER BY seq) AS before
-    FROM ev WHERE task IS NOT NULL AND kind <> 'again')
+    FROM ev WHERE task IS NOT NULL AND kind NOT IN ('again', 'tagged', 'archived', 'unarchived'))
 WHERE kind IN ('moved', 'dequeued')
 AND before NOT IN ('enqueued', 'moved', 'requeued', 'retry', 'lost');
+
+-- name: only_what_has_ended_is_archived
+SELECT task, seq FROM (
+    SELECT task, seq, kind, lag(kind) OVER (PARTITION BY task ORDER BY seq) AS before
+    FROM ev WHERE task IS NOT NULL AND kind NOT IN ('again', 'tagged', 'unarchived'))
+WHERE kind = 'archived' AND before NOT IN ('finished', 'aborted', 'dequeued');
 
 -- name: a_new_place_has_a_new_hint
 SELECT e.task, e.seq FROM ev e WHERE e.kind IN ('moved', 'requeued') AND NOT EXISTS (

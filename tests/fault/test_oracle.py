@@ -137,6 +137,7 @@ MUTANTS: list[tuple[str, Callable[[Log], Log]]] = [
     ("requeued_only_after_the_end", insert(9, kind="requeued", task="t")),
     ("only_what_waits_is_moved_or_dequeued", insert(4, kind="moved", task="t")),
     ("only_what_waits_is_moved_or_dequeued", insert(25, kind="dequeued", task="v")),
+    ("only_what_has_ended_is_archived", insert(4, kind="archived", task="t")),
     ("a_new_place_has_a_new_hint", insert(22, kind="phase", task="t", attempt=1)),
     ("a_new_place_has_a_new_hint", insert(6, kind="moved", task="t")),
     ("claims_follow_from_no_stale_hint", change(24, hint=21)),

@@ -15,6 +15,8 @@ import msgspec
 import pytest
 
 from evq.core import decide, events, state, subjects, wire
+from evq.core.arrays.array import Array
+from evq.core.arrays.turns import first_turns
 from evq.core.decide import Holder
 from evq.core.events import Cause, Envelope, Outcome
 from evq.core.evolve import create
@@ -197,6 +199,15 @@ class Story:
         delay = 1.0 if again else 0.0
         return self.do(decide.Disband(1, "rank 1 failed", Outcome.FAILED, again, delay, spent))
 
+    def tag(self, *add: str, without: tuple[str, ...] = ()) -> Story:
+        return self.do(decide.Tag(add, without), "ada@lab")
+
+    def archive(self) -> Story:
+        return self.do(decide.Archive("the paper is out"), "ada@lab")
+
+    def unarchive(self) -> Story:
+        return self.do(decide.Unarchive("a reviewer asks"), "ada@lab")
+
     def dequeue(self) -> Story:
         return self.do(decide.Dequeue("not now"), "ada@lab")
 
@@ -240,6 +251,16 @@ def record() -> list[Line]:
     story("moved0000001").move(1.5).claim().start().finish(Outcome.COMPLETED)
     story("moved0000002", retries=1).claim().fail().move(None).claim("w2")
     story("dequeued0001").dequeue()
+    later = Array("array0000001", 1, 2, most=1)
+    story("array0000002", array=later).do(decide.Release()).claim().start().fail().do(
+        decide.Requeue("again", held=True), "ada@lab"
+    )
+    turns = first_turns("array0000001", 2, 1)
+    recorder.put(subjects.array_events("array0000001"), turns, "ada@lab")
+    story("tagged000001", tags=("draft",)).tag("paper", without=("draft",)).claim().tag("best")
+    story("archived0001").claim().start().fail().archive()
+    story("archived0002").abort().archive().unarchive()
+    story("archived0003").claim().start().fail().archive().requeue().dequeue()
     gang = {"nodes": 2, "gang": Gang("gang00000001", 0)}
     story("gang00000001", **gang, retries=1).claim().gather().assemble().start().disband(
         again=True

@@ -6,19 +6,16 @@ import asyncio
 import base64
 import os
 import secrets
-import select
-import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from githost import HttpHost
 from remoteplace import Place
+from starting import PATIENCE, Program
 
 from evq.core import subjects, wire
 from evq.core.bus.connect import Login, connect
@@ -28,8 +25,6 @@ from evq.core.sdk.snapshot import take
 from evq.core.spec import Command, Spec
 from evq.core.state import Task
 
-PATIENCE = 30.0
-
 SECRETS = {
     "EVQ_TOKEN": "secret-token",
     "NATS_URL": "nats://user:secret-password@127.0.0.1:1",
@@ -37,8 +32,8 @@ SECRETS = {
 """What an agent knows besides EVQ_LOGIN that no task may see."""
 
 
-class AgentProcess:
-    """`python -m evq.agent`, from its start until its end has been seen."""
+class AgentProcess(Program):
+    """`python -m evq.agent`."""
 
     def __init__(
         self,
@@ -55,34 +50,12 @@ class AgentProcess:
         folder.mkdir(exist_ok=True)
         self.folder = folder
         self.name = name if name != "" else "agent-" + secrets.token_hex(4)
-        self._log = folder / f"log-{secrets.token_hex(4)}"
         argv = [*before, python, "-P", "-m", "evq.agent", "--queues", ",".join(queues)]
         argv += ["--state-dir", str(folder / "state"), "--cache-dir", str(folder / "cache")]
         argv += ["--name", self.name] if self.name else []
-        environment = {**os.environ, **SECRETS, "UV_PYTHON_DOWNLOADS": "never"}
-        environment["EVQ_LOGIN"] = msgspec.json.encode(login).decode()
-        self._ears = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._ears.bind("")
-        environment["NOTIFY_SOCKET"] = "@" + self._ears.getsockname()[1:].decode()
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen([*argv, *options], env=environment, stderr=log)
-
-    def ready(self) -> AgentProcess:
-        """Itself, when it has said that it does its work."""
-        over = os.pidfd_open(self.process.pid)
-        heard, _, _ = select.select([self._ears, over], [], [], PATIENCE)
-        os.close(over)
-        assert heard == [self._ears], f"the agent did not begin: {self.said}"
-        return self
-
-    @property
-    def said(self) -> str:
-        """What it has written about itself."""
-        return self._log.read_text()
-
-    def terminate(self) -> None:
-        """SIGTERM."""
-        self.process.send_signal(signal.SIGTERM)
+        log = folder / f"log-{secrets.token_hex(4)}"
+        more = {**SECRETS, "UV_PYTHON_DOWNLOADS": "never"}
+        super().__init__([*argv, *options], login, log, more)
 
     async def over(self) -> int:
         """Its exit status, when it has ended."""
@@ -93,17 +66,6 @@ class AgentProcess:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         line = next(line for line in status.splitlines() if line.startswith(field))
         return int(line.split()[1]) * 1024
-
-    def close(self) -> None:
-        """End it if it runs, and show what it said in case the test has failed."""
-        self.process.terminate()
-        try:
-            self.process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self._ears.close()
-        print(f"agent {self.name}:\n{self.said}")
 
 
 class Gate:

@@ -21,23 +21,13 @@ from evq.core.sdk.waiting import explain
 from evq.core.spec import Inline, Module
 
 ENQUEUES = """
-import asyncio, os
-from evq.core.bus.connect import Login
-from evq.core.sdk.client import open_client
-from evq.core.spec import Command, Spec
+import evq
 
-async def main():
-    names = ("server", "token", "user", "password")
-    login = Login(**{name: os.environ.get(f"EVQ_{name.upper()}") for name in names})
-    async with open_client(login) as client:
-        queue, parent = os.environ["EVQ_QUEUE"], os.environ["EVQ_TASK_ID"]
-        receipt = await client.enqueue(
-            Spec(entry=Command(("echo", "made")), name="child", queue=queue, parent=parent)
-        )
-        print("child", receipt.task)
-
-asyncio.run(main())
+with evq.connect_blocking() as client:
+    receipt = client.enqueue(evq.Spec(entry=evq.Command(("echo", "made")), name="child"))
+    print("child", receipt.task)
 """
+"""Its queue and its parent follow from where it runs."""
 
 
 async def test_a_task_enqueues_another_one(start_agent: Any, queue: Any) -> None:
@@ -45,7 +35,8 @@ async def test_a_task_enqueues_another_one(start_agent: Any, queue: Any) -> None
     task = await queue.run(entry=Inline(ENQUEUES), manager="agent", client=True)
     assert task.name_of_state == "completed", await queue.lines(task.id)
     child = (await queue.line(task.id, "child")).split()[1]
-    assert (await queue.ended(child)).spec.parent == task.id
+    spec = (await queue.ended(child)).spec
+    assert (spec.parent, spec.queue) == (task.id, queue.name)
     assert await queue.lines(child, "o") == ["made"]
 
 

@@ -11,7 +11,10 @@ import pytest
 
 from evq.agent.limits.cgroups import Cgroups
 from evq.core import wire
+from evq.core.fleet.quiet import quiet_tasks, quiet_words
 from evq.core.fleet.samples import Sample
+from evq.core.sdk.author import now
+from evq.core.sdk.waiting import explain
 from evq.core.spec import Limits
 
 MEBI = 2**20
@@ -74,3 +77,30 @@ async def test_reports_can_be_off(queue: Any, start_agent: Callable[..., Any]) -
     agent = start_agent([queue], "--sample-every", "0.05", "--report-every", "0").ready()
     await queue.run("true")
     assert await samples(queue, agent) == []
+
+
+async def test_a_task_that_says_and_does_nothing_is_quiet(
+    queue: Any, start_agent: Callable[..., Any], until: Any, gate: Any
+) -> None:
+    agent = start_agent([queue], *LOOKING, "--quiet-after", "0.5").ready()
+    id = await queue.enqueue("sh", "-c", f"echo begin; {gate.wait}; while :; do :; done")
+
+    async def quiet() -> int | None:
+        there = [one for one in await queue.client.agents() if one.agent == agent.name]
+        return quiet_tasks(there).get(id)
+
+    since = await until(quiet)
+    attempt = (await queue.client.get(id)).attempts[0]
+    assert attempt.claimed < since
+    found = await explain(queue.client, await queue.client.get(id))
+    assert [one.text.partition(":")[0] for one in found.reasons if not one.ok] == [
+        f"it is {quiet_words(since, now())}"
+    ]
+    await gate.reached()
+    gate.open()
+
+    async def works() -> bool:
+        return await quiet() is None
+
+    await until(works)
+    await queue.client.abort(id, "enough")

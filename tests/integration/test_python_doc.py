@@ -78,7 +78,7 @@ def test_both_clients_have_each_method(name: str) -> None:
 
 def test_the_options_of_submit_are_the_fields_of_a_spec() -> None:
     fields = typing.get_type_hints(Spec)
-    apart = {"entry", "code", "params", "gang", "fair", "parent", "user", "host"}
+    apart = {"entry", "code", "params", "gang", "array", "fair", "parent", "user", "host"}
     options = typing.get_type_hints(Options)
     assert options.keys() == fields.keys() - apart
     for name, kind in options.items():

@@ -10,12 +10,14 @@ from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import msgspec
 import psutil
 import pytest
 
 from evq.core.errors import QueryFailed
 from evq.core.questions import Column, Sql
+from evq.projector import parquet
 from evq.projector.cells import AT_ONCE, Cells, ask
 from evq.projector.store import Database
 
@@ -245,6 +247,52 @@ async def test_more_rows_than_allowed_are_not_kept_quiet(cells: Cells, snapshot:
     assert len((await run(cells, snapshot, "FROM range(10)", rows=10))[1]) == 10
     with pytest.raises(QueryFailed, match="more than 9 rows"):
         await run(cells, snapshot, "FROM range(10)", rows=9)
+
+
+async def written(cells: Cells, snapshot: Path, text: str, file: Path, **more: Any) -> list[Any]:
+    """The columns and rows of the Parquet file that a cell makes of a query."""
+    question = Sql(text, parquet=True, **more)
+    with file.open("wb") as target:
+        async with cells.cell() as process, aclosing(ask(process, snapshot, question)) as got:
+            async for frame in got:
+                if isinstance(frame, bytes):
+                    target.write(frame)
+    relation = duckdb.read_parquet(str(file))
+    return [dict(zip(relation.columns, map(str, relation.types), strict=True)), relation.fetchall()]
+
+
+async def test_a_query_as_a_parquet_file(cells: Cells, snapshot: Path, tmp_path: Path) -> None:
+    text = "SELECT seq, seq * 1.5::DOUBLE AS half, [kind] AS all FROM events WHERE seq < $n"
+    columns, rows = await written(cells, snapshot, text, tmp_path / "a", params={"n": 2})
+    assert columns == {"seq": "BIGINT", "half": "DOUBLE", "all": "VARCHAR[]"}
+    assert rows == [(0, 0.0, ["k"]), (1, 1.5, ["k"])]
+    columns, rows = await written(cells, snapshot, "FROM events WHERE false", tmp_path / "b")
+    assert columns["kind"] == "VARCHAR" and rows == []
+    many = "SELECT i, md5(i::VARCHAR) FROM range(300000) r(i)"
+    assert len((await written(cells, snapshot, many, tmp_path / "c", rows=1))[1]) == 300_000
+    assert {file.name for file in snapshot.parent.iterdir()} == {snapshot.name}
+
+
+async def test_a_cell_that_writes_a_file_may_do_no_more(
+    cells: Cells, snapshot: Path, tmp_path: Path
+) -> None:
+    before = snapshot.read_bytes()
+    for text in [*FORBIDDEN, "EXPLAIN SELECT 1"]:
+        with pytest.raises(QueryFailed) as refused:
+            await written(cells, snapshot, text, tmp_path / "file")
+        assert refused.value.why, text
+    assert snapshot.read_bytes() == before
+    assert not list(Path("/tmp").glob("evq-escaped*"))
+
+
+async def test_a_parquet_file_that_is_too_large_is_refused(
+    cells: Cells, snapshot: Path, tmp_path: Path
+) -> None:
+    rows = parquet.LIMIT // 16 + 2_000_000
+    with pytest.raises(QueryFailed, match="larger than 256 MiB"):
+        text = f"SELECT uuid() FROM range({rows})"
+        await written(cells, snapshot, text, tmp_path / "file", timeout=120.0)
+    assert (tmp_path / "file").stat().st_size == 0
 
 
 async def test_too_many_at_once_are_refused(cells: Cells) -> None:

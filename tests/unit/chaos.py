@@ -98,6 +98,7 @@ class Chaos:
             rank=self._one(None, self._chance.random() * 100),
             reason="why not",
         )
+        tagged = events.Tagged(add=(self._one("a", "b"),), remove=(self._one("c", "d"),))
         match task.state:
             case Held():
                 end = events.DependencyEnd(min(self.tasks), Outcome.COMPLETED)
@@ -113,9 +114,12 @@ class Chaos:
                     gpus=self._one((), ("GPU-1",), ("GPU-1", "GPU-2")),
                 )
                 return [claim, claim, claim, moved, moved, events.Aborted("no"),
-                        events.Dequeued("out"), events.Awaited(("z" * 12,))]  # fmt: skip
+                        events.Dequeued("out"), events.Awaited(("z" * 12,)), tagged]  # fmt: skip
+            case Ended() if task.archived:
+                return [events.Requeued("again"), tagged, events.Unarchived("back")]
             case Ended():
-                return [events.Requeued("again"), events.Awaited(("z" * 12,))]
+                again, awaited = events.Requeued("again"), events.Awaited(("z" * 12,))
+                return [again, awaited, tagged, events.Archived("done with")]
         attempt = task.attempts[-1].number
         usage = events.Usage(wall=1.0, cpu=0.5, max_rss=7)
         packages = (events.Package("numpy", self._one("1", "2")),)
@@ -130,6 +134,7 @@ class Chaos:
             events.Lost(attempt=attempt, cause=Cause.LOST_AGENT, why="silent"),
             events.Lost(attempt=attempt + 1, cause=Cause.LOST_AGENT, why="of another"),
             events.AbortRequested("enough"),
+            tagged,
         ]
 
     def agent(self) -> None:

@@ -75,7 +75,8 @@ class Witness:
         self.failures = 0
         self.losses = 0
         self.hint = 1
-        self.former: tuple[bool, int, int] | None = None
+        self.former: tuple[bool, int, int, bool] | None = None
+        self.archived = False
 
     def see(self, record: Record) -> None:
         self._must(record.expect == self.last, "every event follows the one that it expected")
@@ -86,8 +87,9 @@ class Witness:
                 self._claimed(record, event)
             case events.Requeued():
                 self._must(self.ended, "only what has ended is requeued")
-                self.former = (self.abort, self.failures, self.losses)
+                self.former = (self.abort, self.failures, self.losses, self.archived)
                 self.ended, self.abort, self.failures, self.losses = False, False, 0, 0
+                self.archived = False
                 self.hint = record.seq + 1
             case events.Moved():
                 self._must(not self.ended and self.live is None, "only what waits is moved")
@@ -96,8 +98,16 @@ class Witness:
                 self._must(not self.ended and self.live is None, "only what waits is dequeued")
                 self.ended = True
                 if self.former:
-                    self.abort, self.failures, self.losses = self.former
+                    self.abort, self.failures, self.losses, self.archived = self.former
                 self.former = None
+            case events.Tagged():
+                pass  # at any time, by anyone
+            case events.Archived():
+                self._must(self.ended and not self.archived, "only what has ended is archived")
+                self.archived = True
+            case events.Unarchived():
+                self._must(self.archived, "only what is archived comes back")
+                self.archived = False
             case events.Aborted():
                 self._must(not self.ended and self.live is None, "only what waits ends at once")
                 self.ended, self.former = True, None
@@ -291,6 +301,18 @@ class Cluster(RuleBasedStateMachine):
     def dequeue(self, fate: str) -> None:
         self._try(CLIENT, decide.Dequeue("not now"), fate)
 
+    @rule(fate=fates, tag=st.sampled_from("ab"), add=st.booleans())
+    def tag(self, fate: str, tag: str, add: bool) -> None:
+        self._try(CLIENT, decide.Tag((tag,), ()) if add else decide.Tag((), (tag,)), fate)
+
+    @rule(fate=fates)
+    def archive(self, fate: str) -> None:
+        self._try(CLIENT, decide.Archive("done with"), fate)
+
+    @rule(fate=fates)
+    def unarchive(self, fate: str) -> None:
+        self._try(CLIENT, decide.Unarchive("not yet"), fate)
+
     @precondition(lambda self: self.on_the_way)
     @rule(data=st.data())
     def arrive(self, data: st.DataObject) -> None:
@@ -328,6 +350,7 @@ class Cluster(RuleBasedStateMachine):
         assert (task.failures, task.losses) == (witness.failures, witness.losses)
         assert len(task.attempts) == witness.attempts
         assert (task.name_of_state in set(Outcome)) == witness.ended
+        assert (task.archived is not None) == witness.archived
 
     def teardown(self) -> None:
         """Every attempt is lost from now on, and every task claimed: even so it comes to rest."""

@@ -74,6 +74,7 @@ SET: dict[str, tuple[object, object]] = {
     "trackers": ("mlflow", frozenset({"mlflow"})),
     "sample_every": (1.0, 1.0),
     "report_every": (0.0, 0.0),
+    "quiet_after": (60.0, 60.0),
 }
 """What is set, and what the agent's process makes of it."""
 

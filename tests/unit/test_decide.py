@@ -99,6 +99,10 @@ COMMANDS: dict[str, commands.Command] = {
     "disband": commands.Disband(1, "rank 1 failed", Outcome.FAILED, False, 0.0, None),
     "move": commands.Move("other", 7, 0.5, "urgent"),
     "dequeue": commands.Dequeue("not now"),
+    "release": commands.Release(),
+    "tag": commands.Tag(("paper",), ()),
+    "archive": commands.Archive("done with"),
+    "unarchive": commands.Unarchive("not yet"),
 }
 
 # no: rejected; zombie: the claim is lost; else the event's kind, or the outcome it finishes with.
@@ -124,6 +128,10 @@ move            no       moved    no               no               no         n
 assemble        no       no       no               no               no         no
 disband         no       disbanded disbanded       disbanded        disbanded  no
 dequeue         no       dequeued no               no               no         no
+release         no       no       no               no               no         no
+tag             tagged   tagged   tagged           tagged           tagged     tagged
+archive         no       no       no               no               no         archived
+unarchive       no       no       no               no               no         no
 """
 
 

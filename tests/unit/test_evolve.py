@@ -65,6 +65,13 @@ ANY_EVENT: st.SearchStrategy[Any] = st.one_of(
         reason=st.just("r"),
     ),
     st.just(events.Dequeued("r")),
+    st.builds(
+        events.Tagged,
+        add=st.lists(st.sampled_from("abc"), max_size=2).map(tuple),
+        remove=st.lists(st.sampled_from("abc"), max_size=2).map(tuple),
+    ),
+    st.just(events.Archived("r")),
+    st.just(events.Unarchived("r")),
     st.just(Unknown("i", 1, "b", "paused", 2)),
 )
 HISTORY = st.lists(ANY_EVENT, max_size=25).map(
@@ -97,6 +104,8 @@ def test_every_prefix_is_a_task_and_nothing_raises(history: Any) -> None:
         assert task.seq == (before.seq if isinstance(event, events.Enqueued) else seq)
         assert (task.live is None) == isinstance(task.state, state.Queued | state.Ended)
         assert all(attempt.end for attempt in task.past)
+        assert task.archived is None or isinstance(task.state, state.Ended)
+        assert len(set(task.tags)) == len(task.tags)
 
 
 @given(HISTORY)

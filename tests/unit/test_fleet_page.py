@@ -9,7 +9,14 @@ from sampled import sample
 
 from evq.core.fleet.presence import AgentPresence, RunningTask
 from evq.core.fleet.resources import Device, Offer
-from evq.projector.web.pages.fleet.address import Address, read_address
+from evq.projector.web.pages.fleet.choices import Choices, read_choices
+from evq.projector.web.pages.fleet.groups import (
+    groups,
+    host_prefix,
+    kinds,
+    sum_of,
+    words_of,
+)
 from evq.projector.web.pages.fleet.picture import (
     Gpu,
     Queue,
@@ -56,6 +63,46 @@ def test_a_tile_lets_through_what_it_counts(filter: str, names: str) -> None:
     assert "".join(one.name for one in WORKERS if matches(one, filter)) == names
 
 
+FLEET = [
+    Worker(name="x", host="gpu-a01.lab", state="busy", labels={"zone": "b"}, cpu=80.0, memory=6.0,
+           memory_total=8.0, gpus=(gpu(0, "busy"), gpu(1, "busy")), queues=("q",)),
+    Worker(name="y", host="gpu-a02.lab", state="idle", labels={"zone": "a"}, cpu=20.0, memory=2.0,
+           memory_total=24.0, gpus=(gpu(0, "idle"),), queues=("q", "r")),
+    Worker(name="z", host="cpu", state="idle"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("by", "found"),
+    [
+        ("state", {"busy": "x", "idle": "yz"}),
+        ("host", {"cpu": "z", "gpu-a": "xy"}),
+        ("label:zone", {"a": "y", "b": "x", "–": "z"}),
+        ("label:nothing", {"–": "xyz"}),
+    ],
+)
+def test_workers_that_belong_together(by: str, found: dict[str, str]) -> None:
+    made = {one.name: "".join(w.name for w in one.workers) for one in groups(FLEET, by)}
+    assert made == found
+
+
+@pytest.mark.parametrize(
+    ("host", "prefix"),
+    [("gpu-a017.example.org", "gpu-a"), ("node_3", "node"), ("box", "box"), ("10", "10")],
+)
+def test_numbered_hosts_have_a_name_in_common(host: str, prefix: str) -> None:
+    assert host_prefix(host) == prefix
+
+
+def test_a_group_is_summed_up() -> None:
+    group = groups(FLEET, "host")[1]
+    whole = sum_of(group)
+    assert (whole.cpu, whole.memory, whole.memory_total) == (50.0, 8.0, 32.0)
+    assert whole.queues == ("q", "r") and whole.disk is None
+    assert words_of(group) == "0 tasks · 2 of 3 GPUs busy · 1 busy, 1 idle"
+    assert list(kinds(FLEET)) == ["", "state", "host", "label:zone"]
+
+
 def test_the_totals_leave_out_who_ended_in_order() -> None:
     queues = [Queue(name="q", state="open", queued=2, busy=1), Queue(name="r", state="open")]
     found = totals(filter(shown, WORKERS), queues)
@@ -65,14 +112,16 @@ def test_the_totals_leave_out_who_ended_in_order() -> None:
 
 
 def test_an_address_says_what_was_chosen_and_no_more() -> None:
-    chosen = Address(path="/", show="gpu-idle", words="a b&c", queue="q", hours=168, at=17)
-    assert chosen.url == "/?show=gpu-idle&q=a+b%26c&queue=q&hours=168&at=17"
-    assert Address(path="/").url == "/"
+    chosen = Choices(path="/", show="gpu-idle", words="a b&c", queue="q", hours=168, at=17)
+    said = {name: value for name, value in chosen.values.items() if value}
+    assert said == {"show": "gpu-idle", "q": "a b&c", "queue": "q", "hours": "168", "at": "17"}
+    assert read_choices("/", said) == chosen
+    assert not any(Choices(path="/").values.values())
 
 
 @pytest.mark.parametrize("at", ["-1", "soon", "1e9", "²", "9" * 30, ""])
 def test_an_address_that_makes_no_sense_counts_as_not_said(at: str) -> None:
-    assert read_address("/", {"at": at, "hours": "99"}) == Address(path="/")
+    assert read_choices("/", {"at": at, "hours": "99"}) == Choices(path="/")
 
 
 def test_gpus_are_told_by_what_is_known_of_them() -> None:

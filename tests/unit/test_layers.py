@@ -25,6 +25,7 @@ ONLY_IN = {
     "duckdb": (
         "projector/store.py",
         "projector/sandbox.py",
+        "projector/parquet.py",
         "projector/history/snapshot.py",
         "projector/parser.py",
     ),

@@ -105,6 +105,10 @@ def lost_by_any_number(task: Task, command: decide.DeclareLost) -> events.Lifecy
     return events.Lost(attempt=command.attempt, cause=Cause.LOST_AGENT, why="w")
 
 
+def archive_anything(task: Task, reason: str) -> events.Lifecycle:
+    return events.Archived(reason)
+
+
 MUTANTS = [
     (decide, "_held", anybody_speaks),
     (decide, "_claim", claim_over),
@@ -115,6 +119,7 @@ MUTANTS = [
     (decide, "_requeue", requeue_anything),
     (decide, "_abort", abort_anything),
     (decide, "_declare_lost", lost_by_any_number),
+    (decide.filing, "archive", archive_anything),
     (evolve, "_lost", losses_for_nothing),
     (evolve, "_retry", retries_for_nothing),
 ]

@@ -11,6 +11,8 @@ from msgspec.structs import replace
 
 from evq.core import decide as commands
 from evq.core import events, state
+from evq.core.arrays.array import Array
+from evq.core.arrays.giving import takes_turns
 from evq.core.decide import Holder, Rejected, decide
 from evq.core.events import Cause, Launch, Outcome
 from evq.core.evolve import create, evolve
@@ -45,6 +47,8 @@ def every_command(task: Task) -> list[commands.Command]:
         commands.DeclareLost(number, "silent"),
         commands.Abort("enough"),
         commands.Requeue("again"),
+        *([commands.Requeue("again", held=True)] if takes_turns(task) else []),
+        commands.Release(),
         commands.BeginPhase(holder, GATHER),
         commands.Assemble("10.0.0.1", 29500),
         *(
@@ -60,6 +64,9 @@ def every_command(task: Task) -> list[commands.Command]:
         ),
         commands.Move("other", 7, 0.5, "urgent"),
         commands.Dequeue("not now"),
+        commands.Tag(("paper",), ()),
+        commands.Archive("done with"),
+        commands.Unarchive("not yet"),
     ]
 
 
@@ -69,14 +76,19 @@ def outline(task: Task) -> tuple[object, ...]:
     gang = live and (has_gathered(task), live.assembled is not None, live.disband)
     former = task.former and task.former.state.outcome
     wish = task.abort is not None
-    return (task.name_of_state, task.failures, task.losses, wish, former, len(task.ends), gang)
+    turns = (takes_turns(task) is not None, task.has_turn)
+    filed = (task.archived is not None, former and task.former and task.former.archived is not None)
+    counts = (task.failures, task.losses, len(task.ends))
+    return (task.name_of_state, counts, wish, former, gang, filed, turns)
 
 
 def edges_in_code() -> set[Edge]:
     """Every step that any task can take, by trying every command on every task there can be."""
     spec = Spec(entry=Command(("true",)), name="t", queue="q", retries=1, losses=1)
     held = replace(spec, after=(After("a"), After("b", "any")))
-    waiting = [create(1, 1, "me", events.Enqueued("t", one)) for one in (spec, held)]
+    later = Array("a", 1, 2, most=1)
+    all_kinds = (spec, held, replace(spec, array=later), replace(held, array=later))
+    waiting = [create(1, 1, "me", events.Enqueued("t", one)) for one in all_kinds]
     found: set[Edge] = {(START, first.name_of_state, "enqueued") for first in waiting}
     seen = {outline(first) for first in waiting}
     while waiting:

@@ -7,7 +7,6 @@ import math
 import pytest
 
 from evq.projector.parser import parse
-from evq.projector.web.pages.compare.facts import Row, rows
 from evq.projector.web.pages.task.ansi import bare, styled
 from evq.projector.web.pages.task.moving import bar_of, last_state
 from evq.projector.web.pages.tasks.rows import label, parts, sortable, spark
@@ -76,7 +75,7 @@ def test_a_curve_is_thinned_without_losing_its_extremes() -> None:
 @pytest.mark.parametrize("query", ["train vit", "it", "100%", "résumé"])
 def test_words_are_words(query: str) -> None:
     wanted = Wanted(query=query)
-    assert (wanted.words, wanted.where()) == (query, "")
+    assert (wanted.words, wanted.where()) == (query, "archived IS NULL")
 
 
 def test_facets_and_a_condition_are_one_condition() -> None:
@@ -97,6 +96,12 @@ def test_a_simple_list_is_a_simple_command() -> None:
     assert wanted.command() == "evq ls -s failed -s aborted -q gpu"
 
 
+def test_the_archive_is_left_out_unless_it_is_asked_for() -> None:
+    assert Wanted(archived=True).where() == "archived IS NOT NULL"
+    assert Wanted(archived=True).command() == "evq ls --archived"
+    assert Wanted(query="archived > now()").where() == "(archived > now())"
+
+
 def test_columns_have_names_of_users() -> None:
     assert parts("metrics.val/loss.min") == ("metrics", "val/loss", "min")
     assert parts("params.a.b") == ("params", "a.b", "last")
@@ -108,9 +113,3 @@ def test_columns_have_names_of_users() -> None:
 def test_a_small_curve_needs_two_points() -> None:
     assert spark([1.0]) == "" == spark([None, 2.0])
     assert spark([0.0, None, 1.0]) == "0.0,15.0 60.0,1.0"
-
-
-def test_what_differs_is_told_from_what_does_not() -> None:
-    found = rows([{("code", "commit"): "a", ("metrics", "x"): 1}, {("code", "commit"): "a"}])
-    assert found == [Row("code", "commit", ("a", "a")), Row("metrics", "x", (1, None))]
-    assert [row.differs for row in found] == [False, True]

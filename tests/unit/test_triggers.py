@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,6 +87,11 @@ def test_controllers_are_meant_by_nobody_who_does_not_name_them() -> None:
 )
 def test_what_events_are_called(event: Any, kinds: set[str]) -> None:
     assert kinds_of(event) == kinds <= set(KINDS)
+
+
+def test_the_kinds_are_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs/triggers.md").read_text()
+    assert dict(re.findall(r"^\| `([a-z][\w-]*)` \| (.+) \|$", page, re.M)) == KINDS
 
 
 def test_a_kind_that_is_none_is_refused() -> None:

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evq.core import events, journal, retention, saved_queries, wire
+from evq.core.arrays import turns
 from evq.core.events import Envelope, Event, Telemetry
+from evq.core.filing import filed
 from evq.core.fleet import agents
 from evq.core.queueing import permits, queues
 from evq.core.wire import Broken, Unknown
@@ -61,11 +63,14 @@ EVENTS = {kind.__name__: kind for kind in typing.get_args(Event)}
 TELEMETRY = {kind.__name__: kind for kind in typing.get_args(Telemetry)}
 
 
+MODULES = (agents, events, filed, journal, permits, queues, retention, saved_queries, turns)
+
+
 def test_no_kind_is_forgotten() -> None:
     """Every tagged Struct of the module is in one of the unions."""
     tagged = {
         name
-        for module in (agents, events, journal, permits, queues, retention, saved_queries)
+        for module in MODULES
         for name, kind in vars(module).items()
         if isinstance(kind, type)
         and issubclass(kind, msgspec.Struct)

@@ -9,8 +9,11 @@ from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from ...bus.requests import ApiError
 from ...errors import ProjectorAway
+from ...fleet.quiet import quiet_tasks
 from ...ports import BusAway, Stored
 from .agents import Agents
 from .loading import load_before, load_state
@@ -87,8 +90,14 @@ class LiveFleet:
     def with_agents(self) -> list[LiveTask]:
         """The tasks that an agent has, the latest first."""
         names = (*self._model.few["claimed"], *self._model.few["running"])
-        found = [self._model.tasks[name] for name in names]
+        quiet = self.quiet
+        found = [replace(self._model.tasks[name], quiet=quiet.get(name)) for name in names]
         return sorted(found, key=lambda task: task.since, reverse=True)
+
+    @property
+    def quiet(self) -> dict[str, int]:
+        """The tasks that are quiet, and since when; see `fleet.quiet`."""
+        return quiet_tasks(one.presence for one in self.agents.values() if one.presence)
 
     def held(self, count: int) -> list[LiveTask]:
         """Tasks that wait for others, in the order of their coming."""

@@ -103,7 +103,7 @@ async def _ask(client: Client, question: Named) -> tuple[int, list[dict[str, Any
 
 def _event_of(row: dict[str, Any]) -> LiveEvent | None:
     kind, data = row["kind"], row["data"]
-    if kind == "permits":
+    if kind in ("permits", "turns"):
         return None
     message: Envelope | Unknown
     try:

@@ -227,6 +227,9 @@ class Model:
         old = live_task(before) if before else None
         new = live_task(after)
         self._keep_whole(after)
+        if old and old.has_ended and new.has_ended:
+            self._file(new, archived=after.archived is not None)
+            return
         if old:
             self._leave(old, seq)
         self._enter(new, seq)
@@ -252,10 +255,28 @@ class Model:
             self.few[task.state][task.id] = None
         if task.has_ended:
             self.ended[task.id] = None
-            if len(self.ended) > self._keep:
-                oldest = next(iter(self.ended))
-                del self.ended[oldest], self.tasks[oldest]
-                self.touched.tasks.add(oldest)
+            self._keep_few()
+
+    def _file(self, task: LiveTask, archived: bool) -> None:
+        """A task that has ended has other tags, or was put into the archive or taken out of it."""
+        if archived:
+            if task.id in self.ended:
+                self._forget(task.id)
+            return
+        self.tasks[task.id] = task
+        self.touched.tasks.add(task.id)
+        if task.id not in self.ended:
+            ended = (*self.ended, task.id)
+            self.ended = dict.fromkeys(sorted(ended, key=lambda one: self.tasks[one].ended or 0))
+            self._keep_few()
+
+    def _keep_few(self) -> None:
+        if len(self.ended) > self._keep:
+            self._forget(next(iter(self.ended)))
+
+    def _forget(self, ended: str) -> None:
+        del self.ended[ended], self.tasks[ended]
+        self.touched.tasks.add(ended)
 
     def _count(self, task: LiveTask, change: int, seq: int) -> None:
         self.touched.queues.add(task.queue)

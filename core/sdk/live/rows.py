@@ -23,7 +23,7 @@ class LiveTask(msgspec.Struct, frozen=True):
     `queue`, `priority` and `rank` are where it stands now, `size` is its class. `attempts` counts
     the attempts there were, `agent` has or had the last one; `claimed` and `started` are of the
     attempt that is live or ended it. `waits_since` and `delay` (seconds) are null unless it is
-    queued.
+    queued. `quiet` is since when a task that runs has said and used nothing, if that is for long.
     """
 
     id: str
@@ -57,6 +57,7 @@ class LiveTask(msgspec.Struct, frozen=True):
     cause: str | None
     evidence: str
     abort_reason: str
+    quiet: int | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -95,7 +96,7 @@ def live_task(task: Task) -> LiveTask:
         spec.user,
         spec.host,
         spec.project,
-        spec.tags,
+        task.tags,
         request.gpus,
         spec.nodes,
         spec.gang.id if spec.gang else None,

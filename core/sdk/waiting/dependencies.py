@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ...gangs.dependencies import satisfies
+from ...gangs.dependencies import pending, satisfies
 from ...spec import On
 from ...state import Task
 from ...words.phrases import count_of
@@ -51,6 +51,15 @@ async def dependencies_of(client: Client, task: Task) -> list[Dependency]:
         )
         for one, awaited in zip(task.spec.after, known, strict=True)
     ]
+
+
+def turn_verdict(task: Task) -> Verdict | None:
+    """Why the member of an array waits, if it waits for its turn alone."""
+    array = task.spec.array
+    if array is None or task.has_turn or pending(task):
+        return None
+    text = f"its turn has not come: {array.most} of array {array.id} stand in line or run at once"
+    return Verdict("turn", text, (), (), None, "other members have to end first")
 
 
 def held_verdict(dependencies: Sequence[Dependency]) -> Verdict:

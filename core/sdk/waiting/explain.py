@@ -9,12 +9,13 @@ import msgspec
 
 from ...errors import ProjectorAway
 from ...fleet.presence import AgentPresence
+from ...fleet.quiet import quiet_tasks, quiet_words
 from ...handle import load_gang
 from ...questions import Named
 from ...state import Claimed, Ended, Held, Queued, Running, Task
 from ...words.phrases import span
 from ..author import now
-from .dependencies import Dependency, dependencies_of, held_verdict
+from .dependencies import Dependency, dependencies_of, held_verdict, turn_verdict
 from .forecast import Before, Forecast, History
 from .forecast import Held as HeldSlot
 from .gangs import gang_reasons
@@ -76,7 +77,7 @@ async def facts_of(client: Client, task: Task) -> Facts:
 def explanation_of(facts: Facts, dependencies: Sequence[Dependency]) -> Explanation:
     """The explanation that follows from what is known."""
     waits = _verdict(facts, dependencies)
-    reasons = waits.reasons if waits else holder_reasons(facts.task, facts.agents)
+    reasons = waits.reasons if waits else holder_reasons(facts.task, facts.agents, facts.now)
     for ok, text in gang_reasons(facts.members, facts.agents, facts.permits):
         if not waits or text != waits.text:
             reasons = (*reasons, Reason(ok, text))
@@ -92,7 +93,7 @@ def explanation_of(facts: Facts, dependencies: Sequence[Dependency]) -> Explanat
 def _verdict(facts: Facts, dependencies: Sequence[Dependency]) -> Verdict | None:
     match facts.task.state:
         case Held():
-            return held_verdict(dependencies)
+            return turn_verdict(facts.task) or held_verdict(dependencies)
         case Queued():
             return verdict(facts)
         case Claimed() | Running() | Ended():
@@ -122,12 +123,16 @@ async def _rows(client: Client, question: Named) -> list[dict[str, Any]]:
     return [row async for row in client.rows(question)]
 
 
-def holder_reasons(task: Task, agents: Sequence[AgentPresence]) -> tuple[Reason, ...]:
-    """Whether the agent that has the task is there; nothing of a task that nobody has."""
+def holder_reasons(task: Task, agents: Sequence[AgentPresence], at: int) -> tuple[Reason, ...]:
+    """Whether the agent that has the task is there, and whether the task does anything, as of `at`
+    (microseconds); nothing of a task that nobody has."""
     match task.state:
         case Claimed(attempt) | Running(attempt):
             if any(one.instance == attempt.instance for one in agents):
-                return (Reason(True, f"agent {attempt.agent} is there and has it"),)
+                there = Reason(True, f"agent {attempt.agent} is there and has it")
+                quiet = quiet_words(quiet_tasks(agents).get(task.id), at)
+                text = f"it is {quiet}: no output, no metric, and it uses neither CPU nor GPU"
+                return (there, Reason(False, text)) if quiet else (there,)
             lease = span(attempt.lease)
             text = (
                 f"agent {attempt.agent} is silent; once that lasts {lease}, "

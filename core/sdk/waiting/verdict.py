@@ -27,6 +27,7 @@ Cause = Literal[
     "no_machine",
     "agents_closed",
     "dependency",
+    "turn",
     "limit",
     "gang",
     "reserved",

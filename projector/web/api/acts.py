@@ -58,6 +58,13 @@ class Place(Why):
                 return Before(self.before)
 
 
+class Tags(BaseModel):
+    """Tags that a task is to have, and those that it is not."""
+
+    add: list[str] = []
+    remove: list[str] = []
+
+
 class Done(BaseModel):
     """What was done."""
 
@@ -105,6 +112,24 @@ def acts(source: Source) -> APIRouter:
             raise outcome.error
         after = outcome.after
         return Done(done=f"at place {after.position} of {after.queue}" if after else "moved")
+
+    @post("/tasks/{task}/tag", tags=["tasks"])
+    async def tag(task: str, tags: Tags, client: Acting) -> Done:
+        """Give a task tags, and take others away."""
+        after = await client.tag(await client.resolve(task), tags.add, tags.remove)
+        return Done(done=f"tagged {' '.join(after.tags)}" if after.tags else "has no tag")
+
+    @post("/tasks/{task}/archive", tags=["tasks"])
+    async def archive(task: str, why: Why, client: Acting) -> Done:
+        """Let lists leave out a task that has ended."""
+        await client.archive(await client.resolve(task), why.reason)
+        return Done(done="archived")
+
+    @post("/tasks/{task}/unarchive", tags=["tasks"])
+    async def unarchive(task: str, why: Why, client: Acting) -> Done:
+        """Take a task out of the archive."""
+        await client.unarchive(await client.resolve(task), why.reason)
+        return Done(done="not archived")
 
     @post("/queues/{name}/pause", tags=["queues"])
     async def pause(name: str, why: Why, client: Acting) -> Done:

@@ -88,11 +88,14 @@ def looks(source: Source) -> APIRouter:
         state: Annotated[list[State] | None, Query(description="In one of these states.")] = None,
         queue: str | None = None,
         user: str | None = None,
+        archived: Annotated[bool, Query(description="Those in the archive.")] = False,
+        arrays: Annotated[bool, Query(description="Each array as one row.")] = False,
         limit: Limit = 100,
         offset: Offset = 0,
     ) -> Rows:
         """Tasks, the newest first."""
-        chosen = {"states": state, "queue": queue, "user": user}
+        chosen: dict[str, Any] = {"states": state, "queue": queue, "user": user}
+        chosen |= {"archived": archived, "arrays": arrays}
         return rows_of(await source.named("tasks", **chosen, limit=limit, offset=offset))
 
     @get("/tasks/{task}", tags=["tasks"])

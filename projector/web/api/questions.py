@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from fastapi import Query as InQuery
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from ....core.queries import Parameter, Query
+from ....core.questions import Sql
 from ...catalogue import reports
 from ..source import Source
 from .rows import Rows, rows_of
+
+PARQUET = "application/vnd.apache.parquet"
+_PARQUET: dict[int | str, dict[str, Any]] = {200: {"content": {PARQUET: {}}}}
 
 
 class SqlQuery(BaseModel):
@@ -23,6 +28,9 @@ class SqlQuery(BaseModel):
     timeout: float = Field(default=10.0, gt=0, le=600, description="Seconds.")
     rows: int = Field(default=10_000, ge=1, le=100_000)
     params: dict[str, Any] = Field(default={}, description="What `$name` in it stands for.")
+    format: Literal["json", "parquet"] = Field(
+        default="json", description="A Parquet file is bounded by its size, not by `rows`."
+    )
 
 
 def questions(source: Source) -> APIRouter:
@@ -42,14 +50,29 @@ def questions(source: Source) -> APIRouter:
     async def saved(name: str) -> Rows:
         return rows_of(await source.named(name))
 
-    @router.post("/sql", summary="A query of one's own")
-    async def sql(query: SqlQuery) -> Rows:
+    @router.post("/sql", summary="A query of one's own", response_model=Rows, responses=_PARQUET)
+    async def sql(query: SqlQuery) -> Rows | Response:
+        if query.format == "parquet":
+            return await _file(source, Sql(query.text, query.timeout, params=query.params))
         answer = await source.sql(
             query.text, timeout=query.timeout, rows=query.rows, params=query.params
         )
         return rows_of(answer)
 
     return router
+
+
+async def _file(source: Source, question: Sql) -> Response:
+    """The answer as a Parquet file, or the error that keeps it from being made."""
+    pieces = source.parquet(question)
+    first = await anext(pieces)
+
+    async def all_pieces() -> AsyncIterator[bytes]:
+        yield first
+        async for piece in pieces:
+            yield piece
+
+    return StreamingResponse(all_pieces(), media_type=PARQUET)
 
 
 def _asking(source: Source, query: Query) -> Callable[..., Awaitable[Rows]]:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
 from ....core.events import Envelope
@@ -21,6 +21,7 @@ def stream(source: Source) -> APIRouter:
 
     @router.get("/events/stream", response_class=StreamingResponse)
     async def events(
+        request: Request,
         after: Annotated[int | None, Query(ge=0, description="From behind this sequence.")] = None,
         last_event_id: Annotated[int | None, Header(description="As `after`; it wins.")] = None,
     ) -> StreamingResponse:
@@ -29,7 +30,7 @@ def stream(source: Source) -> APIRouter:
         wished = last_event_id if last_event_id is not None else after
         seq = await source.client.bus.log.last_seq() if wished is None else wished
         return StreamingResponse(
-            _events(source, seq + 1),
+            _events(source, request, seq + 1),
             media_type="text/event-stream",
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )
@@ -37,10 +38,12 @@ def stream(source: Source) -> APIRouter:
     return router
 
 
-async def _events(source: Source, start: int) -> AsyncIterator[bytes]:
+async def _events(source: Source, request: Request, start: int) -> AsyncIterator[bytes]:
     yield b": the log of evq\n\n"
     async with source.client.bus.log.follow(start) as batches:
         async for batch in batches:
+            if source.viewers.by_fingerprint(request.state.fingerprint) is None:
+                return  # whose token is void by now hears no more
             yield b"".join(map(_event, batch))
 
 

@@ -2,59 +2,35 @@
 
 from __future__ import annotations
 
-import os
-import select
 import shutil
-import socket
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import msgspec
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright, expect
 from projecting import Projector
+from starting import PATIENCE, Program
 
 from evq.core.bus.connect import Login
 
-PATIENCE = 30.0
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 # How long a page takes says how busy the machine is, and nothing of the page.
 expect.set_options(timeout=PATIENCE * 1000)
 OPTIONS = ("--disable-gpu", "--disable-quic", "--disable-background-networking")
 
 
-class Dashboard:
+class Dashboard(Program):
     """`python -m evq.projector.web` on a free port; `projector` is what it asks."""
 
     def __init__(self, login: Login, folder: Path, projector: Projector, *options: str) -> None:
         folder.mkdir()
         self.projector = projector
-        self._log = folder / "log"
-        self._ears = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._ears.bind("")
         argv = [sys.executable, "-P", "-m", "evq.projector.web", "--listen", "127.0.0.1:0"]
         argv += ["--store", str(folder)]
-        environment = {**os.environ, "EVQ_LOGIN": msgspec.json.encode(login).decode()}
-        environment["NOTIFY_SOCKET"] = "@" + self._ears.getsockname()[1:].decode()
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen([*argv, *options], env=environment, stderr=log)
-
-    def ready(self) -> Dashboard:
-        """Itself, when it answers."""
-        over = os.pidfd_open(self.process.pid)
-        heard, _, _ = select.select([self._ears, over], [], [], PATIENCE)
-        os.close(over)
-        assert heard == [self._ears], f"the dashboard did not begin: {self.said}"
-        return self
-
-    @property
-    def said(self) -> str:
-        """What it has written about itself."""
-        return self._log.read_text()
+        super().__init__([*argv, *options], login, folder / "log")
 
     @property
     def link(self) -> str:
@@ -66,17 +42,6 @@ class Dashboard:
         """The address alone, without a slash at its end."""
         scheme, place, *_ = urlsplit(self.link)
         return f"{scheme}://{place}"
-
-    def close(self) -> None:
-        """End it, and show what it said in case the test has failed."""
-        self.process.terminate()
-        try:
-            self.process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self._ears.close()
-        print(f"dashboard:\n{self.said}")
 
 
 @pytest.fixture

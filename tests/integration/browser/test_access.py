@@ -132,6 +132,27 @@ async def test_a_user_who_is_removed_is_out(dashboard: Any, tmp_path: Path) -> N
         assert (await web.get("/")).status_code == 401
 
 
+async def test_an_open_page_of_a_user_who_is_removed_ends(
+    browser: Any, dashboard: Any, apart: Any, tmp_path: Path
+) -> None:
+    viewers = Viewers(tmp_path / "dashboard")
+    token = viewers.add("ada", Role.VIEWER)
+    page = await browser.new_page()
+    await page.goto(f"{dashboard.url}/?token={token}")
+    await expect(page.locator(".evq-freshness")).to_have_text("live")
+    bearer = {"authorization": f"Bearer {token}"}
+    async with (
+        httpx.AsyncClient(base_url=dashboard.url, headers=bearer, timeout=30) as web,
+        web.stream("GET", "/api/events/stream") as events,
+    ):
+        lines = events.aiter_lines()
+        assert await anext(lines) == ": the log of evq"
+        viewers.remove("ada")
+        await expect(page.get_by_label("token")).to_be_visible()
+        await apart.enqueue("true")
+        assert [line async for line in lines if line] == []
+
+
 async def test_the_form_opens_the_page_that_was_asked_for(
     browser: Any, dashboard: Any, token: str
 ) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -79,6 +80,13 @@ async def test_what_somebody_does_is_recorded_under_their_name(
 
     again = await api.post(path, json=why)
     assert again.status_code == 409 and again.json()["what"]
+    tagged = await api.post(f"/tasks/{task}/tag", json={"add": ["paper"], "remove": ["none"]})
+    assert tagged.json() == {"done": "tagged paper"}
+    assert (await api.post(f"/tasks/{task}/archive", json=why)).json() == {"done": "archived"}
+    assert (await api.get("/tasks")).json()["rows"] == []
+    (row,) = (await api.get("/tasks", params={"archived": True})).json()["rows"]
+    assert (row["task"], row["tags"]) == (task, ["paper"])
+    assert (await api.post(f"/tasks/{task}/unarchive", json=why)).json()["done"] == "not archived"
     assert (await api.post(f"/tasks/{task}/retry", json={})).status_code == 200
     assert (await api.post("/queues/q/pause", json=why)).json() == {"done": "paused"}
     assert (await api.post("/queues/q/resume", json=why)).json() == {"done": "open"}
@@ -102,6 +110,17 @@ async def test_a_wrong_request_is_told_so_in_our_words(api: Any) -> None:
         assert word in answer.json()["what"] + answer.json()["why"]
     answer = await api.post("/sql", json={"text": "selec 1"})
     assert answer.status_code == 422 and answer.json()["code"] == "E40"
+
+
+async def test_sql_as_a_parquet_file(api: Any, apart: Any, tmp_path: Path) -> None:
+    task = await apart.enqueue("true")
+    query = {"text": "select task from tasks", "format": "parquet"}
+    answer = await api.post("/sql", json=query)
+    assert answer.headers["content-type"] == "application/vnd.apache.parquet"
+    (tmp_path / "file").write_bytes(answer.content)
+    assert duckdb.read_parquet(str(tmp_path / "file")).fetchall() == [(task,)]
+    refused = await api.post("/sql", json=query | {"text": "select nothing from tasks"})
+    assert refused.status_code == 422 and refused.json()["code"] == "E40"
 
 
 async def test_questions_and_sql(api: Any, apart: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from playwright.async_api import Locator, Page, expect
 
 from evq.core import subjects, wire
-from evq.core.events import DrainRequested, Moved, ResumeRequested
+from evq.core.events import DrainRequested, Moved, ResumeRequested, Started
 from evq.core.queueing.queues import QueuePaused, QueueResumed
 from evq.core.sdk.author import Author, now
 
@@ -177,6 +177,57 @@ async def test_the_slider_shows_what_was(
     await page.get_by_role("slider").click(position={"x": 4, "y": 8})
     await expect(tile(page, "tasks-wait")).to_have_text("0")
     await expect(page).to_have_url(re.compile("at="))
+
+
+async def test_workers_are_grouped(
+    apart: Any, page: Any, dashboard: Any, start_agent: Any, own_nats_server: Any
+) -> None:
+    for zone in ("b", "b", "a"):
+        start_agent([apart], "--label", f"zone={zone}", login=own_nats_server.login).ready()
+    await page.goto(f"{dashboard.url}/?group=label:zone")
+    grid = page.locator(".evq-workers")
+    heads = grid.locator(".evq-group")
+    await expect(heads).to_have_text(["▸ a (1)", "▸ b (2)"])
+    await expect(cell(page, "workers", "group b", "runs")).to_contain_text("2 idle")
+    await expect(grid.locator("a")).to_have_count(0)
+    await heads.nth(1).click()
+    await expect(heads).to_have_text(["▸ a (1)", "▾ b (2)"])
+    await expect(grid.locator("a")).to_have_count(2)
+    await page.locator(".evq-grouping").click()
+    await page.get_by_role("option", name="no groups").click()
+    await expect(heads).to_have_count(0)
+    await expect(grid.locator("a")).to_have_count(3)
+    await expect(page).not_to_have_url(re.compile("group="))
+
+
+async def test_a_queue_and_a_worker_are_looked_back_at(
+    apart: Any, page: Any, dashboard: Any, start_agent: Any, own_nats_server: Any, gate: Any
+) -> None:
+    task = await apart.enqueue("sh", "-c", gate.wait, name="seen")
+    waiting = now()
+    agent = start_agent([apart], login=own_nats_server.login).ready()
+    await gate.reached()
+    await apart.event(task, Started)
+    running = now()
+    gate.open()
+    await apart.ended(task)
+    await page.goto(f"{dashboard.url}/workers/{agent.name}?at={running}")
+    await expect(page.locator(".evq-past")).to_contain_text("as it was on")
+    await expect(cell(page, "running", task, "name")).to_have_text("seen")
+    await expect(page.get_by_role("button", name="Drain")).to_be_hidden()
+    await page.get_by_role("button", name="now").click()
+    await expect(cell(page, "running", task, "name")).to_have_count(0)
+    await expect(page.get_by_role("button", name="Drain")).to_be_visible()
+    await page.goto(f"{dashboard.url}/workers/{agent.name}?at={waiting}")
+    await expect(page.get_by_text("it was not there")).to_be_visible()
+
+    await page.goto(f"{dashboard.url}/queues/q?at={waiting}")
+    await expect(cell(page, "line", task, "name")).to_have_text("seen")
+    await expect(page.get_by_text("1 waiting")).to_be_visible()
+    await expect(page.get_by_role("button", name="Pause")).to_be_hidden()
+    await page.get_by_role("button", name="now").click()
+    await expect(cell(page, "line", task, "name")).to_have_count(0)
+    await expect(page.get_by_text("0 waiting")).to_be_visible()
 
 
 async def test_keys_lead_through_the_page(

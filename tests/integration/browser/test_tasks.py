@@ -9,8 +9,9 @@ from typing import Any
 from playwright.async_api import Locator, Page, expect
 
 from evq.core import subjects, wire
-from evq.core.events import Aborted
+from evq.core.events import Aborted, Started
 from evq.core.sdk.author import Author
+from evq.core.spec import Command, Spec
 
 ACTOR = Author().by
 """Who comes with the link."""
@@ -83,9 +84,9 @@ LAST_POINTS = """() => {
     if (!chart) return [];
     const drawn = getElement(Number(chart.id.slice(1))).chart?.getOption();
     return (drawn?.series ?? []).filter((one) => one.id.startsWith("v"))
-        .map((one) => [one.name, one.data.at(-1)[1]]);
+        .map((one) => [one.name, one.data.at(-1)[1], one.data.length]);
 }"""
-"""Each curve that is drawn, with its last value."""
+"""Each curve that is drawn, with its last value and its length."""
 
 
 async def test_a_curve_moves(
@@ -95,12 +96,34 @@ async def test_a_curve_moves(
     first, second = said % ("2.5", 1), said % ("1.5", 2)
     script = f'python3 -c "{first}"; {gate.wait}; python3 -c "{second}"; sleep 60'
     task = await apart.enqueue("sh", "-c", script)
-    start_agent([apart], login=own_nats_server.login).ready()
+    never = ("--report-every", "0")
+    start_agent([apart], *never, login=own_nats_server.login).ready()
     await gate.reached()
     await page.goto(f"{dashboard.url}/tasks/{task}?tab=curves")
-    await page.wait_for_function(f"() => JSON.stringify(({LAST_POINTS})()) === '[[\"loss\",2.5]]'")
+    await page.wait_for_function(
+        f"() => JSON.stringify(({LAST_POINTS})()) === '[[\"loss\",2.5,1]]'"
+    )
     gate.open()
-    await page.wait_for_function(f"() => JSON.stringify(({LAST_POINTS})()) === '[[\"loss\",1.5]]'")
+    await page.wait_for_function(
+        f"() => JSON.stringify(({LAST_POINTS})()) === '[[\"loss\",1.5,2]]'"
+    )
+
+
+async def test_the_curves_of_the_machine_move(
+    apart: Any, page: Any, dashboard: Any, start_agent: Any, own_nats_server: Any
+) -> None:
+    task = await apart.enqueue("sleep", "600")
+    often = ("--sample-every", "0.1", "--report-every", "0.5")
+    start_agent([apart], *often, login=own_nats_server.login).ready()
+    await apart.event(task, Started)
+    await page.goto(f"{dashboard.url}/tasks/{task}?tab=curves")
+    memory = f"(({LAST_POINTS})().find(([name]) => name === 'memory') ?? [0, 0, 0])"
+    await page.wait_for_function(f"() => {memory}[2] > 0")
+    first = await page.evaluate(f"() => {memory}[2]")
+    # What comes while no projector answers comes from the agent itself.
+    dashboard.projector.end(signal.SIGKILL)
+    await page.wait_for_function(f"() => {memory}[2] > {first + 4}")
+    await dashboard.projector.start()
 
 
 async def test_a_progress_bar_is_one_line(
@@ -163,6 +186,56 @@ async def test_a_comparison_shows_what_differs(apart: Any, page: Any, dashboard:
     await expect(table).to_contain_text("priority")
 
 
+async def test_several_are_tagged_and_archived_and_both_undone(
+    apart: Any, page: Any, dashboard: Any
+) -> None:
+    tasks = [await apart.enqueue("true", tags=("draft",)) for _ in range(2)]
+    await apart.client.abort(tasks[0], "not needed")
+    await page.goto(dashboard.url + "/tasks")
+    for task in tasks:
+        await row(page, task).locator(".q-checkbox").click()
+    await page.locator(".evq-bulk-tag").click()
+    await page.get_by_role("dialog").get_by_label("Add, with commas between").fill("paper, best")
+    await page.get_by_role("dialog").get_by_role("button", name="Tag").click()
+    for task in tasks:
+        await expect(row(page, task)).to_contain_text("draft paper best")
+    await page.get_by_role("button", name="Undo").click()
+    for task in tasks:
+        await expect(row(page, task)).not_to_contain_text("paper")
+
+    await row(page, tasks[1]).locator(".q-checkbox").click()
+    await page.locator(".evq-bulk-archive").click()
+    await page.get_by_role("dialog").get_by_role("textbox").fill("done with")
+    await page.get_by_role("dialog").get_by_role("button", name="Archive").click()
+    await expect(row(page, tasks[0])).to_have_count(0)
+    await expect(row(page, tasks[1])).to_be_visible()
+    assert (await apart.client.get(tasks[0])).archived.by == ACTOR
+    await page.locator(".evq-archive").click()
+    await expect(row(page, tasks[0])).to_be_visible()
+    await expect(row(page, tasks[1])).to_have_count(0)
+    assert "archived=1" in page.url
+    await page.get_by_role("button", name="Undo").click()
+    await expect(row(page, tasks[0])).to_have_count(0)
+    await page.goto(f"{dashboard.url}/tasks/{tasks[0]}")
+    await page.get_by_role("button", name="archive", exact=True).click()
+    await page.get_by_role("dialog").get_by_role("button", name="Archive").click()
+    await expect(page.get_by_role("button", name="unarchive", exact=True)).to_be_visible()
+
+
+async def test_on_a_phone_a_button_opens_the_facets(apart: Any, page: Any, dashboard: Any) -> None:
+    one = await apart.enqueue("true")
+    await page.set_viewport_size({"width": 390, "height": 800})
+    await page.goto(dashboard.url + "/tasks")
+    await expect(row(page, one)).to_be_visible()
+    facet = page.locator(".evq-facet-state")
+    await expect(facet).to_be_hidden()
+    await page.get_by_role("button", name="filters").click()
+    await facet.filter(has_text="queued").click()
+    await expect(page).to_have_url(re.compile("state=queued"))
+    await page.get_by_role("button", name="filters").click()
+    await expect(facet).to_be_hidden()
+
+
 async def test_a_family_is_linked(apart: Any, page: Any, dashboard: Any) -> None:
     parent = await apart.enqueue("true")
     child = await apart.enqueue("true", name="the child", parent=parent)
@@ -171,3 +244,16 @@ async def test_a_family_is_linked(apart: Any, page: Any, dashboard: Any) -> None
     await page.locator(".evq-child").click()
     await page.locator(".evq-tab-parameters").click()
     await expect(page.locator(".evq-parent")).to_have_text(parent)
+
+
+async def test_the_members_of_an_array_are_found(apart: Any, page: Any, dashboard: Any) -> None:
+    spec = Spec(entry=Command(("true",)), name="seed {index}", queue="q")
+    receipt = await apart.client.enqueue_array(spec, range(3), 2)
+    alone = await apart.enqueue("true")
+    await page.goto(f"{dashboard.url}/tasks/{receipt.tasks[2]}")
+    await expect(page.locator(".evq-sentence")).to_contain_text("until its turn comes")
+    await page.locator(".evq-array").click()
+    for task in receipt.tasks:
+        await expect(row(page, task)).to_be_visible()
+    await expect(row(page, alone)).to_have_count(0)
+    await expect(page.locator(".evq-facet-array")).to_contain_text(receipt.array)

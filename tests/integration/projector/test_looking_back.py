@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from evq.core import events, subjects, wire
 from evq.core.decide import Move
-from evq.core.errors import Conflict, NotFound, QueryFailed
+from evq.core.errors import Conflict, NotFound, QueryFailed, UsageError
 from evq.core.past import ByClock, BySequence, Moment
 from evq.core.ports import Entry
 from evq.core.questions import Named, Sql
 from evq.core.queueing.queues import QueuePaused
+from evq.core.sdk.parquet import save_parquet
 from evq.core.sdk.past import Past, find_moment
 
 
@@ -55,6 +58,30 @@ async def test_questions_and_queries_are_answered_as_then(projector: Any, user: 
     await ask()
     with pytest.raises(Conflict):
         await then.abort(first, "in the past")
+
+
+async def test_a_parquet_file_has_what_there_was(projector: Any, user: Any, tmp_path: Path) -> None:
+    await projector.start()
+    first = await user.add()
+    second = await user.add()
+    await told(user, Named("tasks"), "task")
+    file = tmp_path / "tasks.parquet"
+    for question in (Sql("SELECT task FROM tasks"), Named("tasks", {"limit": 10})):
+        for client, known in (
+            (user, {first.task, second.task}),
+            (await past(user, first.seq), {first.task}),
+        ):
+            size = await save_parquet(client, question, file)
+            assert size == file.stat().st_size
+            rows = duckdb.read_parquet(str(file)).select("task").fetchall()
+            assert {task for (task,) in rows} == known
+    with pytest.raises(QueryFailed, match="cannot be carried out"):
+        await save_parquet(user, Sql("SELECT nothing FROM tasks"), file)
+    with pytest.raises(UsageError, match="no single query"):
+        await save_parquet(user, Named("curve", {"tasks": [first.task]}), file)
+    with pytest.raises(UsageError, match="cannot be written"):
+        await save_parquet(user, Sql("SELECT 1"), tmp_path / "nowhere" / "file")
+    assert not list(tmp_path.glob(".*"))
 
 
 async def test_the_server_s_clock_says_which_moment_is_meant(projector: Any, user: Any) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .....core.differences import Row
 from ...points import Point
-from .facts import Row
 
 COLORS = (
     "#42a5f5", "#ef5350", "#66bb6a", "#ffa726", "#ab47bc", "#26a69a", "#8d6e63", "#ec407a",
@@ -104,7 +104,7 @@ def parallel(rows: Sequence[Row], tasks: Sequence[str]) -> dict[str, Any] | None
     axes = [
         row
         for row in rows
-        if row.part in ("parameters", "metrics") and any(value is not None for value in row.values)
+        if row.part in ("parameter", "metric") and any(value is not None for value in row.values)
     ][:MOST_AXES]
     if len(axes) < 2:
         return None

@@ -8,15 +8,16 @@ from typing import Any
 
 from nicegui import ui
 
+from .....core.differences import PARTS, Row, facts, rows
 from .....core.errors import EvqError
 from .....core.state import Task
+from .....core.words.values import value_text
 from ...address import Address
 from ...curves import curves_of
 from ...points import finite
 from ...source import Source
 from ...states import state_chip
 from . import charts
-from .facts import Row, facts, rows, shown
 
 POINTS = 300
 MOST_METRICS = 12
@@ -101,8 +102,8 @@ class ComparePage:
                 )
             ]
             table = [
-                {"key": number, "part": row.part, "name": row.name}
-                | {f"v{place}": text for place, text in enumerate(shown(row))}
+                {"key": number, "part": PARTS[row.part], "name": row.name}
+                | {f"v{place}": text for place, text in enumerate(_shown(row))}
                 for number, row in enumerate(wanted)
             ]
             ui.table(rows=table, columns=columns, row_key="key").props(
@@ -123,3 +124,8 @@ class ComparePage:
             ui.echart(charts.curves(names, self._ids, known)).classes("w-full").style(
                 f"height: {charts.height(len(names))}px"
             ).classes("evq-curves")
+
+
+def _shown(row: Row) -> list[str]:
+    """The values as people read them."""
+    return [value_text(row.name, value) for value in row.values]

@@ -7,11 +7,11 @@ from nicegui import ui
 
 from ...frame import frame
 from ...source import Source
-from .address import Address, read_address
+from ...style import HEAD
+from .choices import Choices, read_choices
 from .overview import Overview
 from .present import Present
 from .queue_page import QueuePage
-from .style import HEAD
 from .words import WaitingWords
 from .worker_page import WorkerPage
 
@@ -28,7 +28,7 @@ def add(source: Source) -> None:
         version = await _version(source)
         ui.add_head_html(HEAD)
         with frame(TITLE, source.fleet):
-            page = Overview(source, present, words, _address(request))
+            page = Overview(source, present, words, _choices(request))
         await _begin(page, version)
 
     @ui.page("/workers/{name}")
@@ -40,7 +40,7 @@ def add(source: Source) -> None:
             if known is None:
                 _say_nothing(f"no worker {name} is known")
                 return
-            page = WorkerPage(source, present, _address(request), known)
+            page = WorkerPage(source, present, _choices(request), known)
         await _begin(page, version)
 
     @ui.page("/queues/{name}")
@@ -52,7 +52,7 @@ def add(source: Source) -> None:
             if known is None:
                 _say_nothing(f"there is no queue {name}")
                 return
-            page = QueuePage(source, present, words, _address(request), known)
+            page = QueuePage(source, present, words, _choices(request), known)
         await _begin(page, version)
 
 
@@ -61,8 +61,8 @@ async def _version(source: Source) -> int:
     return (await source.fleet.changed(0, rest=0)).version
 
 
-def _address(request: Request) -> Address:
-    return read_address(request.url.path, request.query_params)
+def _choices(request: Request) -> Choices:
+    return read_choices(request.url.path, request.query_params)
 
 
 async def _begin(page: Overview | WorkerPage | QueuePage, version: int) -> None:

@@ -7,7 +7,37 @@ from __future__ import annotations
 
 import msgspec
 
-from .style import SYMBOLS
+from ...style import SYMBOLS
+
+NATURAL = "(a, b) => String(a ?? '').localeCompare(String(b ?? ''), undefined, {numeric: true})"
+"""`gpu-2` before `gpu-10`."""
+
+GROUP = """(p) => {
+    const turn = document.createElement('button');
+    turn.className = 'evq-group';
+    turn.setAttribute('aria-expanded', p.data.open);
+    turn.textContent = p.value;
+    turn.onclick = () => emitEvent('group_turned', p.data.group);
+    return turn;
+}"""
+"""The head of a group, which opens and closes it."""
+
+GROUP_NAME = """(p) => p.data.members == null ? p.data.worker :
+    `${p.data.open ? '▾' : '▸'} ${p.data.group} (${p.data.members})`"""
+
+BELOW_HEADS = f"""(p) => {{
+    const natural = {NATURAL}, groups = new Map();
+    for (const node of p.nodes) {{
+        const name = node.data.group;
+        if (!groups.has(name)) groups.set(name, []);
+        groups.get(name).push(node);
+    }}
+    const heads = (node) => node.data.members == null ? 1 : 0;
+    const order = [...groups.keys()].sort(natural)
+        .flatMap((name) => groups.get(name).sort((a, b) => heads(a) - heads(b)));
+    order.forEach((node, place) => {{ p.nodes[place] = node; }});
+}}"""
+"""Sorts each group for itself, below its head."""
 
 SHARE = """(p) => {
     if (p.value == null) return '';
@@ -20,6 +50,7 @@ SHARE = """(p) => {
 """A share in percent, as a bar behind its number."""
 
 STATE = f"""(p) => {{
+    if (!p.value) return '';
     const box = document.createElement('span');
     box.className = `evq-state ${{p.value}}`;
     box.textContent = `${{({msgspec.json.encode(SYMBOLS).decode()})[p.value] ?? '·'}} ${{p.value}}`;
@@ -65,9 +96,6 @@ SINCE = f"""(p) => p.value == null ? '' :
     ({SPAN})({{value: ((p.context.now ?? Date.now()) - p.value) / 1000}})"""
 """For how long something has been so, given since when, in milliseconds since 1970."""
 
-NATURAL = "(a, b) => String(a ?? '').localeCompare(String(b ?? ''), undefined, {numeric: true})"
-"""`gpu-2` before `gpu-10`."""
-
 BY_STATE = "(a, b) => (a ?? []).length - (b ?? []).length"
 
 
@@ -81,3 +109,7 @@ def link(prefix: str) -> str:
         link.textContent = p.value;
         return link;
     }}"""
+
+
+WORKER = f"(p) => (p.data.members == null ? {link('/workers/')} : {GROUP})(p)"
+"""A worker's name as a link, or the head of a group."""

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from nicegui import ui
 
-from .style import AXIS, COLOURS, GRID_LINE
+from ...style import AXIS, COLOURS, GRID_LINE
 
 LINES = ("#2f81d0", "#e69f00", "#009e73", "#b06fb0", "#d55e00", "#56b4e9", "#8a7f1f", "#9aa5b1")
 """In the order in which lines are given colours."""

@@ -8,8 +8,8 @@ from nicegui import ui
 
 from .....core.errors import EvqError
 from ...source import Source
+from ...style import COLOURS
 from .chart import Line, TimeChart, points
-from .style import COLOURS
 
 
 class FleetCurves:

@@ -8,8 +8,8 @@ from typing import Any
 from nicegui import ui
 from nicegui.events import EChartPointClickEventArguments
 
+from ...style import AXIS, COLOURS, TOGGLE
 from .picture import GPU_STATES, Gpu, Worker, shown
-from .style import AXIS, COLOURS, TOGGLE
 
 MEASURES: dict[str, tuple[str, str, float, Callable[[Gpu], float | None]]] = {
     "use": ("utilisation", "%", 100, lambda gpu: gpu.utilisation),

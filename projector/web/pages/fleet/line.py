@@ -10,10 +10,10 @@ from nicegui.events import GenericEventArguments
 
 from .....core.sdk.moving import Back, Before, End, Front, Step, Where
 from ...acting import actor_client, may
+from ...asking import Snack, ask_reason, attempt
+from ...grid import Grid
 from ...source import Source
 from . import cells
-from .asking import Snack, ask_reason, attempt
-from .grid import Grid
 from .moves import move
 from .picture import Waiting
 from .words import WaitingWords

@@ -8,8 +8,8 @@ from .....core.events import DrainRequested, ResumeRequested
 from .....core.queueing.permits import Permits
 from .....core.queueing.queues import QueuePaused, QueueResumed
 from ...acting import actor_client, may
+from ...asking import Snack, ask_reason, attempt
 from ...source import Source
-from .asking import Snack, ask_reason, attempt
 from .picture import Queue, Worker
 
 WHY = "the dashboard"

@@ -11,8 +11,9 @@ from .....core.sdk.live import Changes, LiveEvent
 from ...following import follow
 from ...keys import FIND
 from ...source import Source
-from .address import Address, add_ranges
+from .choices import Choices, add_ranges
 from .curves import FleetCurves
+from .groups import kinds
 from .heat_map import HeatCard
 from .lately import SHOWN as EVENTS
 from .lately import Lately
@@ -21,7 +22,7 @@ from .past import picture_at
 from .picture import Picture, Totals, shown, totals
 from .present import Present
 from .queues import Queues
-from .slider import TimeSlider, clock
+from .slider import TimeSlider
 from .tiles import FILTERS, Tiles
 from .words import WaitingWords
 from .workers import Workers
@@ -32,42 +33,41 @@ HEAT_SECONDS = 5.0
 class Overview:
     """The blocks of one open page, drawn of one picture: of now, or of the moment looked back at.
 
-    `address` says what its user has chosen.
+    `chosen` says what its user has chosen.
     """
 
     def __init__(
-        self, source: Source, present: Present, words: WaitingWords, address: Address
+        self, source: Source, present: Present, words: WaitingWords, chosen: Choices
     ) -> None:
         self._source = source
         self._present = present
         self._words = words
-        self._address = address
+        self._chosen = chosen
         self._line: Line | None = None
         self._asking = False
-        if address.show not in FILTERS:
-            address.show = ""
-        self._picture = present.picture(address.queue, SHOWN)
-        self._tiles = Tiles(_totals(self._picture), address.show, self._filter)
-        add_ranges(address, self._load_curves)
+        if chosen.show not in FILTERS:
+            chosen.show = ""
+        self._picture = present.picture(chosen.queue, SHOWN)
+        self._tiles = Tiles(_totals(self._picture), chosen.show, self._filter)
+        add_ranges(chosen, self._load_curves)
         self._curves = FleetCurves(source)
-        self._slider = TimeSlider(address.hours, address.at, self._travel)
-        self._then = ui.label().classes("evq-past")
-        self._heat = HeatCard(self._picture.workers, address.heat, self._measure)
+        self._slider = TimeSlider(chosen.hours, chosen.at, self._travel)
+        self._heat = HeatCard(self._picture.workers, chosen.heat, self._measure)
         self._add_workers()
         ui.label("Queues").classes("evq-head")
         self._queues = Queues(self._picture.queues, words, self._choose_queue)
         self._place_of_line = ui.element("div").classes("w-full")
         self._lately = Lately(self._events())
         self._open_line()
-        self._tell_when()
+        self._lately.card.set_visibility(chosen.at is None)
 
     async def begin(self, version: int) -> None:
         """Ask for what is past, and follow what happens from now on."""
         follow(self._source.fleet, version, self._show)
         ui.timer(HEAT_SECONDS, self._heat_up)
-        if self._address.at is not None:
-            await self._travel(self._address.at)
-        await self._curves.load(self._address.hours)
+        if self._chosen.at is not None:
+            await self._travel(self._chosen.at)
+        await self._curves.load(self._chosen.hours)
         await self._load_day()
         await self._find_words()
 
@@ -77,16 +77,24 @@ class Overview:
         with ui.row().classes("w-full items-center gap-2"):
             ui.label("Workers").classes("evq-head")
             ui.space()
-            search = ui.input(placeholder="filter  ( / )", value=self._address.words)
+            known = kinds(self._picture.workers)
+            if self._chosen.group not in known:
+                self._chosen.group = ""
+            group = ui.select(known, value=self._chosen.group).props(
+                "dense outlined options-dense aria-label='group workers'"
+            )
+            group.on_value_change(lambda event: self._group(event.value)).classes("evq-grouping")
+            search = ui.input(placeholder="filter  ( / )", value=self._chosen.words)
             search.props("dense clearable outlined debounce=200 aria-label=filter")
             search.classes(f"w-64 max-w-full {FIND}")
             search.on_value_change(lambda event: self._look_for(event.value))
-        self._workers = Workers(self._picture.workers, self._address.show)
-        if self._address.words:
-            self._workers.grid.search(self._address.words)
+        chosen = self._chosen
+        self._workers = Workers(
+            self._picture.workers, chosen.show, words=chosen.words, group=chosen.group
+        )
 
     def _open_line(self) -> None:
-        queue = self._address.queue
+        queue = self._chosen.queue
         self._place_of_line.clear()
         self._line = None
         if queue not in (one.name for one in self._picture.queues):
@@ -101,27 +109,32 @@ class Overview:
     # --- what its user chooses ----------------------------------------------------------------
 
     def _filter(self, key: str) -> None:
-        self._address.show = key
-        self._address.write()
+        self._chosen.show = key
+        self._chosen.write()
         self._workers.show(self._picture.workers, key)
 
     def _look_for(self, words: str | None) -> None:
-        self._address.words = words or ""
-        self._address.write()
-        self._workers.grid.search(self._address.words)
+        self._chosen.words = words or ""
+        self._chosen.write()
+        self._workers.search(self._chosen.words)
+
+    def _group(self, by: str) -> None:
+        self._chosen.group = by
+        self._chosen.write()
+        self._workers.group(by)
 
     async def _choose_queue(self, queue: str) -> None:
-        self._address.queue = "" if queue == self._address.queue else queue
+        self._chosen.queue = "" if queue == self._chosen.queue else queue
         self._open_line()
-        await self._travel(self._address.at)
+        await self._travel(self._chosen.at)
 
     def _measure(self, measure: str) -> None:
-        self._address.heat = measure
-        self._address.write()
+        self._chosen.heat = measure
+        self._chosen.write()
 
     async def _travel(self, at: int | None) -> None:
         """Show all as it was at a moment, in microseconds since 1970, or as it is now."""
-        queue = self._address.queue
+        queue = self._chosen.queue
         try:
             if at is not None:
                 self._picture = await picture_at(self._source.client, at, queue, SHOWN)
@@ -130,24 +143,17 @@ class Overview:
             self._slider.say(at := None)
         if at is None:
             self._picture = self._present.picture(queue, SHOWN)
-        self._address.at = at
-        self._address.write()
+        self._chosen.at = at
+        self._chosen.write()
         self._curves.mark(at)
-        self._tell_when()
-        self._draw()
-
-    def _tell_when(self) -> None:
-        at = self._address.at
-        self._then.set_visibility(at is not None)
         self._lately.card.set_visibility(at is None)
-        if at is not None:
-            self._then.set_text(f"as it was on {clock(at)}; nothing can be changed there")
+        self._draw()
 
     # --- what is to be seen -------------------------------------------------------------------
 
     async def _load_curves(self) -> None:
-        self._slider.stretch(self._address.hours, self._address.at)
-        await self._curves.load(self._address.hours)
+        self._slider.stretch(self._chosen.hours, self._chosen.at)
+        await self._curves.load(self._chosen.hours)
 
     async def _load_day(self) -> None:
         try:
@@ -158,9 +164,9 @@ class Overview:
 
     def _draw(self) -> None:
         """Draw all blocks of the picture."""
-        at, picture = self._address.at, self._picture
+        at, picture = self._chosen.at, self._picture
         self._tiles.show(_totals(picture))
-        self._workers.show(picture.workers, self._address.show)
+        self._workers.show(picture.workers, self._chosen.show)
         self._heat.show(picture.workers)
         self._show_queues()
         self._queues.grid.clock(at)
@@ -170,14 +176,14 @@ class Overview:
             self._line.lock(at is not None)
 
     def _show_queues(self) -> None:
-        self._queues.show(self._picture.queues, then=self._address.at is not None)
+        self._queues.show(self._picture.queues, then=self._chosen.at is not None)
 
     def _show(self, changes: Changes) -> None:
         """Draw what has changed; while its user looks back, nothing has."""
         self._lately.show(self._events())
-        if self._address.at is not None:
+        if self._chosen.at is not None:
             return
-        self._picture = picture = self._present.picture(self._address.queue, SHOWN)
+        self._picture = picture = self._present.picture(self._chosen.queue, SHOWN)
         self._tiles.show(_totals(picture))
         self._show_workers(changes)
         if changes.everything or changes.queues or changes.tasks:
@@ -188,7 +194,7 @@ class Overview:
 
     def _show_workers(self, changes: Changes) -> None:
         if changes.everything:
-            self._workers.show(self._picture.workers, self._address.show)
+            self._workers.show(self._picture.workers, self._chosen.show)
             return
         # What waits in a queue is part of what its workers will do.
         self._workers.patch(
@@ -200,7 +206,7 @@ class Overview:
         )
 
     def _heat_up(self) -> None:
-        if self._address.at is None:
+        if self._chosen.at is None:
             self._heat.show(self._picture.workers)
 
     # --- why queues wait ----------------------------------------------------------------------

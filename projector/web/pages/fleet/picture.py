@@ -43,7 +43,7 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
-    """A task that a worker has, with the numbers of its GPUs."""
+    """A task that a worker has, with the numbers of its GPUs; `quiet` is since when it is that."""
 
     task: str
     attempt: int
@@ -52,6 +52,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     queue: str
     since: int
     gpus: tuple[int, ...] = ()
+    quiet: int | None = None
 
 
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +64,7 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     host: str = ""
+    labels: dict[str, str] = {}
     state: str
     why: str = ""
     since: int | None = None

@@ -91,6 +91,7 @@ class Present:
         return Worker(
             name=agent.name,
             host=agent.host,
+            labels=presence.offer.labels if presence else {},
             state=agent.state,
             why=agent.why,
             since=agent.since,
@@ -195,6 +196,7 @@ def running_rows(presence: AgentPresence) -> tuple[Running, ...]:
             queue=one.queue,
             since=one.since,
             gpus=tuple(numbers[gpu] for gpu in one.gpus if gpu in numbers),
+            quiet=one.quiet,
         )
 
     return tuple(map(row, sorted(presence.running, key=lambda one: one.slot)))

@@ -10,17 +10,19 @@ from .....core.errors import EvqError
 from .....core.sdk.author import now
 from .....core.sdk.live import Changes
 from .....core.words.phrases import ago, count_of, span
+from ...asking import Snack
 from ...following import follow
 from ...source import Source
-from .address import Address, add_ranges
-from .asking import Snack
+from ...style import COLOURS, SYMBOLS
 from .chart import Line as ChartLine
 from .chart import TimeChart, points
+from .choices import Choices, add_ranges
 from .line import SHOWN, Line
 from .orders import QueueOrders
-from .picture import Queue
+from .past import picture_at
+from .picture import Picture, Queue, Worker
 from .present import Present
-from .style import COLOURS, SYMBOLS
+from .slider import TimeSlider
 from .words import WaitingWords
 from .workers import Workers
 
@@ -33,12 +35,12 @@ class QueuePage:
         source: Source,
         present: Present,
         words: WaitingWords,
-        address: Address,
+        chosen: Choices,
         queue: Queue,
     ) -> None:
         self._source = source
         self._present = present
-        self._address = address
+        self._chosen = chosen
         self._name = queue.name
         with ui.row().classes("w-full items-center gap-3"):
             ui.label(queue.name).classes("text-lg font-bold")
@@ -47,7 +49,8 @@ class QueuePage:
             self._snack = Snack()
             self._orders = QueueOrders(source, queue, self._snack)
         self._facts = ui.label().classes("evq-dim")
-        add_ranges(address, self._load)
+        add_ranges(chosen, self._load_range)
+        self._slider = TimeSlider(chosen.hours, chosen.at, self._travel)
         with ui.element("div").classes("evq-charts"):
             self._depth = TimeChart("Tasks")
             self._wait = TimeChart("Longest wait", unit="seconds")
@@ -55,18 +58,24 @@ class QueuePage:
             ui.label("Waiting").classes("evq-head")
             self._line = Line(source, words, queue.name, present.line(queue.name, SHOWN))
         ui.label("Workers that serve it").classes("evq-head")
-        self._workers = Workers(self._serving(), "")
+        self._workers = Workers(self._serving(present.workers()), "")
         self._say(queue)
 
     async def begin(self, version: int) -> None:
         """Ask for what is past, and follow what happens from now on."""
         follow(self._source.fleet, version, self._show)
+        if self._chosen.at is not None:
+            await self._travel(self._chosen.at)
+        await self._load()
+
+    async def _load_range(self) -> None:
+        self._slider.stretch(self._chosen.hours, self._chosen.at)
         await self._load()
 
     async def _load(self) -> None:
         try:
             answer = await self._source.known(
-                "queue_curve", queue=self._name, hours=self._address.hours
+                "queue_curve", queue=self._name, hours=self._chosen.hours
             )
         except EvqError as error:
             ui.notify(str(error), type="warning")
@@ -92,31 +101,56 @@ class QueuePage:
         )
         self._wait.show([ChartLine(name="longest wait", points=points(rows, "longest"))])
 
+    async def _travel(self, at: int | None) -> None:
+        """Show it as it was at a moment, in microseconds since 1970, or as it is now."""
+        client, then = self._source.client, None
+        try:
+            if at is not None:
+                then = await picture_at(client, at, self._name, SHOWN)
+        except EvqError as error:
+            ui.notify(str(error), type="warning")
+            self._slider.say(at := None)
+        self._chosen.at = at
+        self._chosen.write()
+        for chart in (self._depth, self._wait):
+            chart.mark(at)
+        self._line.grid.clock(at)
+        self._line.lock(at is not None)
+        self._draw(then or self._present.picture(self._name, SHOWN))
+
     def _show(self, changes: Changes) -> None:
-        queue = self._present.queue(self._name)
-        if queue is None:
+        """Draw what has changed; while its user looks back, nothing has."""
+        if self._chosen.at is not None:
             return
         if changes.everything or self._name in changes.queues:
-            self._say(queue)
-            self._orders.show(queue)
-            self._line.show(self._present.line(self._name, SHOWN))
-        self._workers.show(self._serving(), "")
+            self._draw(self._present.picture(self._name, SHOWN))
+        else:
+            self._workers.show(self._serving(self._present.workers()), "")
 
-    def _serving(self) -> list[Any]:
-        return [one for one in self._present.workers() if self._name in one.queues]
+    def _draw(self, picture: Picture) -> None:
+        at = self._chosen.at
+        queue = next((one for one in picture.queues if one.name == self._name), None)
+        queue = queue or Queue(name=self._name, state="deleted")
+        self._say(queue)
+        self._orders.show(queue, locked=at is not None)
+        self._line.show(picture.line, then=at is not None)
+        self._workers.show(self._serving(picture.workers), "")
+
+    def _serving(self, workers: list[Worker]) -> list[Worker]:
+        return [one for one in workers if self._name in one.queues]
 
     def _say(self, queue: Queue) -> None:
         self._state.set_text(f"{SYMBOLS.get(queue.state, '·')} {queue.state}  {queue.why}")
         self._state.classes(replace=f"evq-state {queue.state}")
-        self._facts.set_text("  ·  ".join(facts(queue)))
+        self._facts.set_text("  ·  ".join(facts(queue, self._chosen.at or now())))
 
 
-def facts(queue: Queue) -> list[str]:
-    """What there is to say about a queue in one line."""
+def facts(queue: Queue, at: int) -> list[str]:
+    """What there is to say about a queue in one line, as of `at` (microseconds)."""
     said = [queue.description] if queue.description else []
     said += [f"{queue.queued} waiting", f"{queue.busy} running"]
     if queue.oldest is not None:
-        said.append(f"the oldest for {ago(queue.oldest, now())}")
+        said.append(f"the oldest for {ago(queue.oldest, at)}")
     said.append(f"{count_of(queue.workers, 'worker')} with {count_of(queue.slots, 'slot')}")
     if queue.wait_median is not None:
         said.append(f"tasks waited {span(queue.wait_median)} lately")

@@ -7,8 +7,8 @@ from typing import Any
 
 from nicegui.events import GenericEventArguments
 
+from ...grid import Grid
 from . import cells
-from .grid import Grid
 from .picture import Queue
 from .words import WaitingWords
 

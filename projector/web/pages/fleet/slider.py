@@ -1,4 +1,4 @@
-"""Back in time: a slider below the curves, as long as they are."""
+"""Back in time: a slider as long as the curves, and the words that what is shown is past."""
 
 from __future__ import annotations
 
@@ -30,13 +30,17 @@ class TimeSlider:
             self._slider.on("change", self._chosen)
             self._label = ui.label().classes("text-xs whitespace-nowrap tabular-nums evq-moment")
             self._now = ui.button("now", on_click=self._back).props("flat dense size=sm")
+        self._then = ui.label().classes("evq-past")
         self.say(at)
 
     def say(self, at: int | None) -> None:
         """Stand at this moment."""
         self._slider.set_value(0 if at is None else self._step(at))
         self._label.set_text("now" if at is None else clock(at))
-        self._now.set_visibility(at is not None)
+        for part in (self._now, self._then):
+            part.set_visibility(at is not None)
+        if at is not None:
+            self._then.set_text(f"as it was on {clock(at)}; nothing can be changed there")
 
     def stretch(self, hours: int, at: int | None) -> None:
         """Be so long from now on."""

@@ -9,8 +9,8 @@ import msgspec
 from nicegui import ui
 
 from .....core.words.phrases import ago
+from ...style import COLOURS
 from .picture import Totals
-from .style import COLOURS
 
 _NEUTRAL = COLOURS["idle"]
 

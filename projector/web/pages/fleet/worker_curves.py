@@ -48,6 +48,12 @@ class WorkerCurves:
         except EvqError as error:
             ui.notify(str(error), type="warning")
 
+    def mark(self, at: int | None) -> None:
+        """Draw a mark at a moment, in microseconds since 1970, or none."""
+        machine = (self._cpu, self._memory, self._network, self._disk, self._heat)
+        for chart in (*machine, *self._gpus.values()):
+            chart.mark(at)
+
     async def _load_machine(self, hours: int) -> None:
         answer = await self._source.known("worker_curve", agent=self._name, hours=hours)
         self._show_machine(answer.rows)

@@ -12,16 +12,18 @@ from .....core.sdk.author import now
 from .....core.sdk.live import Changes
 from .....core.units import size_text
 from .....core.words.phrases import ago, span
+from ...asking import Snack
 from ...following import follow
+from ...grid import Grid
 from ...source import Source
+from ...style import SYMBOLS
 from . import cells
-from .address import Address, add_ranges
-from .asking import Snack
-from .grid import Grid
+from .choices import Choices, add_ranges
 from .orders import WorkerOrders
+from .past import picture_at
 from .picture import Gpu, Waiting, Worker, share
 from .present import Present
-from .style import SYMBOLS
+from .slider import TimeSlider
 from .worker_curves import WorkerCurves
 
 COMING = 8
@@ -34,6 +36,14 @@ RUNNING_COLUMNS: tuple[dict[str, Any], ...] = (
     {
         "field": "since",
         "headerName": "For",
+        "width": 80,
+        "type": "rightAligned",
+        ":valueFormatter": cells.SINCE,
+    },
+    {
+        "field": "quiet",
+        "headerName": "Quiet",
+        "headerTooltip": "for how long it has said nothing and used neither CPU nor GPU",
         "width": 80,
         "type": "rightAligned",
         ":valueFormatter": cells.SINCE,
@@ -106,10 +116,10 @@ PAST_COLUMNS: tuple[dict[str, Any], ...] = (
 class WorkerPage:
     """The blocks of a worker's page."""
 
-    def __init__(self, source: Source, present: Present, address: Address, worker: Worker) -> None:
+    def __init__(self, source: Source, present: Present, chosen: Choices, worker: Worker) -> None:
         self._source = source
         self._present = present
-        self._address = address
+        self._chosen = chosen
         self._name = worker.name
         with ui.row().classes("w-full items-center gap-3"):
             ui.label(worker.name).classes("text-lg font-bold")
@@ -118,6 +128,8 @@ class WorkerPage:
             self._snack = Snack()
             self._orders = WorkerOrders(source, worker, self._snack)
         self._facts = ui.label().classes("evq-dim")
+        add_ranges(chosen, self._load_range)
+        self._slider = TimeSlider(chosen.hours, chosen.at, self._travel)
         with ui.element("div").classes("evq-charts"):
             self._running = Grid(
                 RUNNING_COLUMNS,
@@ -145,8 +157,7 @@ class WorkerPage:
             empty="it has no GPU for tasks",
             narrow=("index", "state", "use", "memory"),
         )
-        self._gpus.element.set_visibility(bool(worker.gpus))
-        add_ranges(address, self._load)
+        self._gpus.place.set_visibility(bool(worker.gpus))
         self._curves = WorkerCurves(source, worker.name, bool(worker.gpus))
         ui.label("Ran here lately").classes("evq-head")
         self._past = Grid(
@@ -162,43 +173,75 @@ class WorkerPage:
     async def begin(self, version: int) -> None:
         """Ask for what is past, and follow what happens from now on."""
         follow(self._source.fleet, version, self._show)
+        if self._chosen.at is not None:
+            await self._travel(self._chosen.at)
+        await self._load()
+
+    async def _load_range(self) -> None:
+        self._slider.stretch(self._chosen.hours, self._chosen.at)
         await self._load()
 
     async def _load(self) -> None:
-        await self._curves.load(self._address.hours)
+        await self._curves.load(self._chosen.hours)
         try:
             answer = await self._source.known("worker_attempts", agent=self._name)
         except EvqError:
             return  # the curves have said that nobody answers
         self._past.order([_past_row(row) for row in answer.rows])
 
+    async def _travel(self, at: int | None) -> None:
+        """Show it as it was at a moment, in microseconds since 1970, or as it is now."""
+        try:
+            then = await picture_at(self._source.client, at, "", 0) if at is not None else None
+        except EvqError as error:
+            ui.notify(str(error), type="warning")
+            self._slider.say(at := None)
+            then = None
+        self._chosen.at = at
+        self._chosen.write()
+        self._curves.mark(at)
+        self._running.clock(at)
+        if then is None:
+            worker = self._present.worker(self._name)
+        else:
+            worker = next((one for one in then.workers if one.name == self._name), None)
+        self._draw(worker or Worker(name=self._name, state="down", why="it was not there"))
+
     def _show(self, changes: Changes) -> None:
+        """Draw what has changed; while its user looks back, nothing has."""
         worker = self._present.worker(self._name)
-        if worker is None:
+        if worker is None or self._chosen.at is not None:
             return
         if changes.everything or self._name in changes.agents:
-            self._say(worker)
-            self._running.show(_running_rows(worker))
-            self._gpus.show(_gpu_rows(worker.gpus))
-            self._gpus.element.set_visibility(bool(worker.gpus))
-            self._orders.show(worker)
-        self._coming.order(self._coming_rows())
+            self._draw(worker)
+        else:
+            self._coming.order(self._coming_rows())
+
+    def _draw(self, worker: Worker) -> None:
+        at = self._chosen.at
+        self._say(worker)
+        self._running.show(_running_rows(worker))
+        self._gpus.show(_gpu_rows(worker.gpus))
+        self._gpus.place.set_visibility(bool(worker.gpus))
+        self._orders.show(worker, locked=at is not None)
+        # Nobody has written down what it would have taken next.
+        self._coming.order(self._coming_rows() if at is None else [])
 
     def _say(self, worker: Worker) -> None:
         why = f"  {worker.why}" if worker.why else ""
         self._state.set_text(f"{SYMBOLS.get(worker.state, '·')} {worker.state}{why}")
         self._state.classes(replace=f"evq-state {worker.state}")
-        self._facts.set_text("  ·  ".join(facts(worker)))
+        self._facts.set_text("  ·  ".join(facts(worker, self._chosen.at or now())))
 
     def _coming_rows(self) -> list[dict[str, Any]]:
         return [_coming_row(one) for one in self._present.coming(self._name, COMING)]
 
 
-def facts(worker: Worker) -> list[str]:
-    """What there is to say about a worker in one line."""
+def facts(worker: Worker, at: int) -> list[str]:
+    """What there is to say about a worker in one line, as of `at` (microseconds)."""
     said = [f"on {worker.host}"] if worker.host else []
     if worker.since and worker.state not in ("lost", "silent", "down"):
-        said.append(f"up {ago(worker.since, now())}")
+        said.append(f"up {ago(worker.since, at)}")
     said.append(f"{len(worker.running)} of {worker.slots} slots")
     if worker.queues:
         said.append(f"serves {', '.join(worker.queues)}")
@@ -225,6 +268,7 @@ def _running_rows(worker: Worker) -> list[dict[str, Any]]:
             "user": one.user,
             "gpus": ", ".join(map(str, one.gpus)),
             "since": one.since // 1000,
+            "quiet": None if one.quiet is None else one.quiet // 1000,
             "queue": one.queue,
         }
         for one in worker.running

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from nicegui import ui
+from nicegui.events import GenericEventArguments
+
 from .....core.words.phrases import count_of
+from ...grid import Grid
 from . import cells
-from .grid import Grid
+from .groups import Group, groups, sum_of, words_of
 from .picture import Gpu, Worker, matches, share, shown
 
 COLUMNS: tuple[dict[str, Any], ...] = (
@@ -18,7 +22,8 @@ COLUMNS: tuple[dict[str, Any], ...] = (
         "width": 130,
         "sort": "asc",
         ":comparator": cells.NATURAL,
-        ":cellRenderer": cells.link("/workers/"),
+        ":valueGetter": cells.GROUP_NAME,
+        ":cellRenderer": cells.WORKER,
     },
     {
         "field": "state",
@@ -91,38 +96,96 @@ NARROW = ("worker", "state", "gpus", "use", "runs")
 
 
 class Workers:
-    """The grid of workers that pass a tile's filter and hold what is searched for."""
+    """The grid of workers that pass a tile's filter and hold what is searched for, in groups."""
 
-    def __init__(self, workers: Iterable[Worker], filter: str) -> None:
+    def __init__(
+        self, workers: Iterable[Worker], filter: str, words: str = "", group: str = ""
+    ) -> None:
+        """`words` are searched for, `group` is one of `groups.kinds`."""
         self._filter = filter
+        self._words = words
+        self._group = group
+        self._open: set[str] = set()
+        self._workers = {one.name: one for one in workers}
         self.grid = Grid(
             COLUMNS,
             "worker",
-            self._rows(workers),
+            self._rows(),
             empty="no worker is here; evq agent starts one",
             narrow=NARROW,
+            options={":postSortRows": cells.BELOW_HEADS},
         )
         self.grid.element.classes("evq-workers")
+        if words:
+            self.grid.search(words)
+        ui.on("group_turned", self._turn)
 
     def show(self, workers: Iterable[Worker], filter: str) -> None:
         """Let these be all, through this filter."""
         self._filter = filter
-        self.grid.show(self._rows(workers))
+        self._workers = {one.name: one for one in workers}
+        self.grid.show(self._rows())
 
     def patch(self, changed: Sequence[Worker]) -> None:
         """Let these have changed."""
-        rows = self._rows(changed)
+        self._workers |= {one.name: one for one in changed}
+        if self._grouped:
+            self.grid.show(self._rows())  # their groups have changed, too
+            return
+        rows = [row(one) for one in changed if self._passes(one)]
         kept = {row["worker"] for row in rows}
         self.grid.patch(rows, [one.name for one in changed if one.name not in kept])
 
-    def _rows(self, workers: Iterable[Worker]) -> list[dict[str, Any]]:
-        return [row(one) for one in workers if shown(one) and matches(one, self._filter)]
+    def search(self, words: str) -> None:
+        """Show only those in which these words stand; while one searches, there are no groups."""
+        self._words = words
+        self.grid.show(self._rows())
+        self.grid.search(words)
+
+    def group(self, by: str) -> None:
+        """Put those together that belong together; all groups are closed at first."""
+        self._group = by
+        self._open.clear()
+        self.grid.show(self._rows())
+
+    def _turn(self, event: GenericEventArguments) -> None:
+        self._open ^= {str(event.args)}
+        self.grid.show(self._rows())
+
+    @property
+    def _grouped(self) -> bool:
+        return bool(self._group) and not self._words
+
+    def _passes(self, worker: Worker) -> bool:
+        return shown(worker) and matches(worker, self._filter)
+
+    def _rows(self) -> list[dict[str, Any]]:
+        known = [one for one in self._workers.values() if self._passes(one)]
+        if not self._grouped:
+            return [row(one) for one in known]
+        return [made for one in groups(known, self._group) for made in self._group_rows(one)]
+
+    def _group_rows(self, group: Group) -> Iterator[dict[str, Any]]:
+        is_open = group.name in self._open
+        yield row(sum_of(group)) | {
+            "worker": f"group {group.name}",
+            "group": group.name,
+            "members": len(group.workers),
+            "open": is_open,
+            "gpus": [],
+            "runs": words_of(group),
+        }
+        for one in group.workers if is_open else ():
+            yield row(one) | {"group": group.name}
 
 
 def row(worker: Worker) -> dict[str, Any]:
     """A worker as a row of the grid: rounded, so that only what a person can see is a change."""
     return {
         "worker": worker.name,
+        "group": "",
+        "members": None,
+        "open": False,
         "state": worker.state,
         "why": worker.why,
         "gpus": [[gpu.state, round(gpu.utilisation or 0), gpu_words(gpu)] for gpu in worker.gpus],
@@ -156,7 +219,10 @@ def _runs(worker: Worker) -> str:
     if worker.services or len(worker.running) > 3:
         first = ", ".join(one.name for one in worker.running[:3])
         return f"{count_of(len(worker.running), 'task')}: {first}" if first else ""
-    return " · ".join(f"{one.task} {one.user} {one.name}" for one in worker.running)
+    return " · ".join(
+        f"{one.task} {one.user} {one.name}" + (" (quiet)" if one.quiet else "")
+        for one in worker.running
+    )
 
 
 def _net_words(worker: Worker) -> str:

@@ -7,7 +7,7 @@ from nicegui import ui
 from ...address import Address
 from ...frame import frame
 from ...source import Source
-from ..fleet.style import HEAD
+from ...style import HEAD
 from .page import ServicesPage
 
 TITLE = "Services"

@@ -12,8 +12,9 @@ from .....core.errors import EvqError
 from .....core.sdk.live import Changes
 from ...address import Address
 from ...following import follow
+from ...grid import Grid
 from ...source import Source
-from ..fleet.grid import Grid
+from .decisions import Decisions
 from .graph import picture
 from .pipelines import Pipelines
 from .sweeps import Sweeps
@@ -59,6 +60,7 @@ class ServicesPage:
             empty="no service runs: evq enqueue -q services starts one",
             narrow=("name", "state", "words"),
         )
+        self._decisions = Decisions(source)
         self._pipelines = Pipelines(source, address)
         self._sweeps = Sweeps(source, address)
         ui.label("Tasks that made tasks").classes("evq-head")
@@ -92,6 +94,7 @@ class ServicesPage:
             families = await self._source.named("families")
             self._services.show([_told(row) for row in services.rows])
             self._families.show([_told(row) for row in families.rows])
+            await self._decisions.ask()
             await self._pipelines.ask()
             await self._sweeps.ask()
             await self._draw()

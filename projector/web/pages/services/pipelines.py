@@ -10,8 +10,8 @@ from nicegui import ui
 from nicegui.events import GenericEventArguments
 
 from ...address import Address
+from ...grid import Grid
 from ...source import Source
-from ..fleet.grid import Grid
 from .pipeline_graph import fold, picture
 
 _RUNS: Sequence[dict[str, Any]] = (

@@ -10,8 +10,8 @@ from nicegui import ui
 from nicegui.events import GenericEventArguments
 
 from ...address import Address
+from ...grid import Grid
 from ...source import Source
-from ..fleet.grid import Grid
 from . import sweep_charts
 
 _SWEEPS: Sequence[dict[str, Any]] = (
@@ -55,7 +55,7 @@ class Sweeps:
         self._progress.classes("w-2/3")
         self._shares.classes("w-1/3")
         self._axes = ui.echart({}).classes("w-full").style("height: 300px")
-        self._trials = Grid(_TRIALS, "number", [], narrow=("number", "state", "value"))
+        self._trials = Grid(_TRIALS, "task", [], narrow=("number", "state", "value"))
         self._sweeps.element.on("rowClicked", self._choose, ["data"])
         self._trials.element.on("rowClicked", self._open_task, ["data"])
         self._show_one(False)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
-
 from nicegui import ui
 
 from .....core.errors import EvqError
 from .....core.queries import Query
+from .....core.questions import Named, Sql
 from .....core.sdk.saved import all_queries, save_query
 from ...acting import actor_client, may
-from ...source import Answer, Source
+from ...address import Address
+from ...source import Source
 from .named import NamedQueries
 from .result import Result
 from .schema import show_schema
@@ -75,28 +75,28 @@ class SqlPage:
         self._running = True
         self._go.props("loading")
         try:
-            self._result.show(await self._ask(), self._hint())
+            question = self._question()
+            answer = await self._source.ask(question)
+            self._result.show(answer, self._hint(), lambda: self._source.parquet(question))
         except EvqError as error:
             self._result.refuse(error)
         finally:
             self._running = False
             self._go.props(remove="loading")
 
-    async def _ask(self) -> Answer:
+    def _question(self) -> Named | Sql:
+        """What the editor has, put into the address, too."""
         text = self._editor.value
         query = self._named.chosen
         if query and text == query.text:
-            self._address(name=query.name)
-            return await self._source.named(query.name, **self._named.given())
-        self._address(query=text)
-        return await self._source.sql(text, timeout=TIMEOUT, rows=ROWS)
+            Address("/sql", name=query.name).write()
+            return Named(query.name, self._named.given())
+        Address("/sql", query=text).write()
+        return Sql(text, TIMEOUT, ROWS)
 
     def _hint(self) -> str:
         query = self._named.chosen
         return query.chart if query and self._editor.value == query.text else ""
-
-    def _address(self, **shown: str) -> None:
-        ui.navigate.history.replace(f"/sql?{urlencode(shown)}")
 
     # --- saving -------------------------------------------------------------------------------
 

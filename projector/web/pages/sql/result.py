@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import tempfile
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from nicegui import ui
@@ -34,8 +36,11 @@ class Result:
             for text in filter(None, (error.why, error.fix)):
                 ui.label(text).classes("whitespace-pre-line font-mono text-sm")
 
-    def show(self, answer: Answer, hint: str) -> None:
-        """Show the rows, and the chart that suits them or that `hint` names."""
+    def show(self, answer: Answer, hint: str, parquet: Callable[[], AsyncIterator[bytes]]) -> None:
+        """Show the rows, and the chart that suits them or that `hint` names.
+
+        `parquet` asks again, for a file.
+        """
         self._place.clear()
         with self._place:
             with ui.row().classes("items-center gap-2"):
@@ -45,9 +50,25 @@ class Result:
                 ui.button("CSV", icon="download", on_click=lambda: _download(answer)).props(
                     "dense flat"
                 )
+                ui.button("Parquet", icon="download", on_click=lambda: self._save(parquet())).props(
+                    "dense flat"
+                ).tooltip("of all rows, as the database has them: up to 256 MiB")
             if answer.rows:
                 _draw(answer, hint)
             _table(answer)
+
+    async def _save(self, pieces: AsyncIterator[bytes]) -> None:
+        """Let the browser have the file."""
+        # It goes with the page, or when the next one takes its place.
+        file = tempfile.NamedTemporaryFile(suffix=".parquet")  # noqa: SIM115
+        try:
+            async for piece in pieces:
+                file.write(piece)
+        except EvqError as error:
+            return self.refuse(error)
+        file.flush()
+        self._file = file
+        ui.download.file(file.name, "evq.parquet", "application/vnd.apache.parquet")
 
 
 def _draw(answer: Answer, hint: str) -> None:

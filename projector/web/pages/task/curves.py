@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
-from nicegui import ui
+from nicegui import background_tasks, ui
 
 from .....core.errors import EvqError
 from .....core.events import Metric, Telemetry
-from .....core.state import Attempt
+from .....core.state import Attempt, Task
 from ...address import Address
 from ...curves import curves_of
-from ...points import Curve, Point, finite, moment
-from ...source import Answer, Source
+from ...points import Curve
+from ...source import Source
 from .chart import Across, height, options, series, title
+from .machine import MachineCurves
 from .story import Story
 
 POINTS = 500
@@ -25,13 +27,6 @@ REST_SECONDS = 0.4
 """The chart is drawn anew at most so often; a point that comes after a longer rest is drawn at
 once."""
 
-_MACHINE = {
-    "cpu": ("processors", " %", 1.0),
-    "memory": ("memory", " GiB", 2.0**30),
-    "gpu": ("GPU", " %", 1.0),
-    "gpu_memory": ("GPU memory", " GiB", 2.0**30),
-}
-
 
 class CurvesPanel:
     """One chart with a curve for each metric, and below them those of the machine."""
@@ -41,10 +36,10 @@ class CurvesPanel:
         self._story = story
         self._address = address
         self._metrics: dict[str, Curve] = {}
-        self._machine: list[Curve] = []
+        self._machine = MachineCurves(source, self._move)
         self._chart: ui.echart | None = None
         self._drawn: list[Curve] = []
-        self._touched: set[str] = set()
+        self._touched: set[Curve] = set()
         self._asked = self._loaded = False
         self._early: list[tuple[int, int | None, str, float]] = []
         """While curves are asked for, points that are said meanwhile."""
@@ -63,7 +58,9 @@ class CurvesPanel:
         for control in (self._chosen, self._across, self._log):
             control.on_value_change(self._choose)
         story.heard.append(self._hear)
+        story.changed.append(self._change)
         self._client = ui.context.client
+        self._client.on_delete(self._machine.close)
         self._timer: asyncio.TimerHandle | None = None
         self._rested_at = 0.0
 
@@ -90,10 +87,7 @@ class CurvesPanel:
                 str(row["name"]): Curve(row["name"], curves.get((task.id, row["name"]), ()))
                 for row in found.rows
             }
-            if task.attempts:
-                claim = task.attempts[-1].claim
-                machine = await self._source.known("task_machine", task=task.id, claim=claim)
-                self._machine = machine_curves(machine)
+            await self._machine.load(task)
         except EvqError as error:
             ui.notify(f"The curves cannot be had: {error}", type="warning")
         self._loaded = True
@@ -110,7 +104,7 @@ class CurvesPanel:
         chosen = self._chosen.value or list(self._metrics)[:AT_ONCE]
         metrics = [self._metrics[name] for name in chosen if name in self._metrics]
         # Samples of the machine have no step.
-        return metrics + (self._machine if self._across.value == "time" else [])
+        return metrics + (self._machine.curves if self._across.value == "time" else [])
 
     def _draw(self) -> None:
         self._drawn = self._shown()
@@ -136,14 +130,14 @@ class CurvesPanel:
         """Only what has changed."""
         self._timer = None
         touched, self._touched = self._touched, set()
-        if self._chart is None or touched - {curve.name for curve in self._drawn}:
+        if self._chart is None or touched - set(self._drawn):
             self._chosen.set_options(list(self._metrics), value=self._chosen.value)
             if self._chart is None or len(self._shown()) != len(self._drawn):
                 self._draw()
                 return
         changed: dict[str, list[Any]] = {"series": [], "title": []}
         for number, curve in enumerate(self._drawn):
-            if curve.name in touched:
+            if curve in touched:
                 changed["series"] += series(number, curve, self._by, log=self._log.value)
                 changed["title"].append(title(number, curve))
         if changed["series"]:
@@ -161,7 +155,21 @@ class CurvesPanel:
                 self._add(at, step, name, float(value))
             else:
                 self._early.append((at, step, name, float(value)))
-        if self._touched and self._timer is None:
+
+    def _change(self, task: Task) -> None:
+        if self._loaded:
+            background_tasks.create(self._load_machine(task))
+
+    async def _load_machine(self, task: Task) -> None:
+        """Another attempt may have begun."""
+        with self._client, suppress(EvqError):
+            if await self._machine.load(task):
+                self._draw()
+
+    def _move(self, curve: Curve) -> None:
+        """Draw a curve anew, in a moment."""
+        self._touched.add(curve)
+        if self._timer is None:
             loop = asyncio.get_running_loop()
             due = max(loop.time(), self._rested_at)
             self._timer = loop.call_at(due, self._redraw_there)
@@ -174,22 +182,4 @@ class CurvesPanel:
     def _add(self, at: int, step: int | None, name: str, value: float) -> None:
         curve = self._metrics.setdefault(name, Curve(name))
         if curve.add(at, step, value):
-            self._touched.add(name)
-
-
-def machine_curves(answer: Answer) -> list[Curve]:
-    """What the attempt took of its machine, of what was measured at all."""
-    found = []
-    for column, (name, unit, size) in _MACHINE.items():
-        points = [
-            _point(moment(row["ts"]), value / size)
-            for row in answer.rows
-            if (value := finite(row[column])) is not None
-        ]
-        if points:
-            found.append(Curve(name, points, unit))
-    return found
-
-
-def _point(at: int, value: float) -> Point:
-    return Point(at, None, value, value, value)
+            self._move(curve)

@@ -8,13 +8,15 @@ from collections.abc import Awaitable, Callable
 from nicegui import ui
 
 from .....core.events import Progress
+from .....core.fleet.quiet import quiet_words
 from .....core.sdk.client import Client
 from .....core.state import Ended, Task
 from .....core.words.sentence import sentence
 from ...acting import actor_client, may
+from ...asking import ask_reason, attempt
 from ...source import Source
 from ...states import state_chip
-from ..fleet.asking import ask_reason, attempt
+from ..tasks.tagging import Tags, ask_tags
 from . import timeline
 
 
@@ -56,7 +58,8 @@ class Header:
             self._show_time()
 
     def _words(self) -> str:
-        return sentence(self._task, now())
+        quiet = quiet_words(self._source.fleet.quiet.get(self._task.id), now())
+        return "; ".join(filter(None, (sentence(self._task, now()), quiet)))
 
     def _title(self) -> None:
         task, spec = self._task, self._task.spec
@@ -71,18 +74,37 @@ class Header:
             f"queue {task.place.queue}",
             f"by {spec.user}@{spec.host}",
             f"project {spec.project}" if spec.project else "",
-            ", ".join(spec.tags),
+            ", ".join(task.tags),
+            "in the archive" if task.archived else "",
         ]
-        ui.label(" · ".join(filter(None, where))).classes("text-xs opacity-70 break-all")
+        with ui.row().classes("w-full gap-2 text-xs"):
+            ui.label(" · ".join(filter(None, where))).classes("opacity-70 break-all")
+            if array := spec.array:
+                text = f"member {array.index} of array {array.id}"
+                ui.link(text, f"/tasks?array={array.id}").classes("evq-link evq-array")
 
     def _actions(self) -> None:
         if not may(self._source):
             return
+        ui.button("tag", icon="sell", on_click=self._tag).props("outline dense no-caps size=sm")
         ended = isinstance(self._task.state, Ended)
+        if self._task.archived:
+            self._button("unarchive", "unarchive", lambda c, why: c.unarchive(self._task.id, why))
+        elif ended:
+            self._button("archive", "archive", lambda c, why: c.archive(self._task.id, why))
         if ended:
             self._button("retry", "replay", lambda client, why: client.retry(self._task.id, why))
         else:
             self._button("abort", "stop", lambda client, why: client.abort(self._task.id, why))
+
+    def _tag(self) -> None:
+        async def done(add: Tags, remove: Tags) -> None:
+            async def do() -> None:
+                await actor_client(self._source).tag(self._task.id, add, remove)
+
+            await attempt(do)
+
+        ask_tags(f"Tag {self._task.spec.name}", self._task.tags, done)
 
     def _button(
         self, verb: str, icon: str, act: Callable[[Client, str], Awaitable[object]]

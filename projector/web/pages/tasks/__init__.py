@@ -7,6 +7,7 @@ from nicegui import ui
 
 from ...frame import frame
 from ...source import Source
+from ...style import HEAD
 from .page import TasksPage
 from .table import SHEET
 from .wanted import FACETS, Wanted
@@ -28,9 +29,10 @@ def add(source: Source) -> None:
             sort=query.get("sort", "") or "-enqueued",
             page=int(number) if number.isdecimal() and 0 < len(number) < 8 else 1,
             columns=_words(query.get("cols", "")),
+            archived=query.get("archived") == "1",
         )
         version = (await source.fleet.changed(0, rest=0)).version
-        ui.add_head_html(SHEET)
+        ui.add_head_html(HEAD + SHEET)
         with frame(TITLE, source.fleet):
             shown = TasksPage(source, wanted)
         await ui.context.client.connected()

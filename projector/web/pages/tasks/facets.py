@@ -21,7 +21,14 @@ class Facets:
         self._source = source
         self._choose = choose
         self._open: set[str] = set()
-        self._place = ui.column().classes("w-full gap-2 evq-facets")
+        ui.button("filters", icon="filter_list", on_click=self._turn).props(
+            "dense outline no-caps size=sm"
+        ).classes("sm:hidden")
+        self._place = ui.column().classes("w-full gap-2 max-sm:hidden evq-facets")
+
+    def _turn(self) -> None:
+        """On a narrow screen they are there when they are asked for."""
+        self._place.classes(toggle="max-sm:hidden")
 
     async def show(self, wanted: Wanted) -> None:
         """Count anew: each facet under all that is wanted but its own values."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,6 +14,7 @@ from nicegui import background_tasks, ui
 from nicegui.events import ValueChangeEventArguments
 
 from .....core.errors import EvqError
+from .....core.fleet.quiet import quiet_words
 from .....core.sdk.live import Changes
 from ...address import Address
 from ...curves import curves_of
@@ -20,7 +22,7 @@ from ...following import follow
 from ...source import Source
 from .bulk import Bulk
 from .facets import Facets
-from .rows import live, parts, row, spark
+from .rows import live, parts, row, spark, with_quiet
 from .table import TaskTable
 from .wanted import FACETS, PAGE, Wanted
 
@@ -43,8 +45,9 @@ class TasksPage:
         self._client = ui.context.client
         self._all: list[str] = []
         self._turns = 0
-        with ui.row().classes("w-full no-wrap gap-3 items-start"):
-            with ui.column().classes("w-44 shrink-0 max-sm:hidden"):
+        self._quiet: dict[str, str] = {}
+        with ui.row().classes("w-full no-wrap max-sm:flex-wrap gap-3 items-start"):
+            with ui.column().classes("w-44 max-sm:w-full shrink-0"):
                 self._facets = Facets(source, self._choose)
             with ui.column().classes("grow min-w-0 gap-2"):
                 self._box()
@@ -70,7 +73,8 @@ class TasksPage:
 
     def _tools(self) -> None:
         self._count = ui.label().classes("text-sm evq-count")
-        Bulk(self._source, self._chosen)
+        self._bulk = Bulk(self._source, self._chosen, self._chosen_tags)
+        self._bulk.show(self._wanted.archived)
         ui.button("all that match", on_click=self._choose_all).props(
             "flat dense no-caps size=sm"
         ).classes("evq-choose-all")
@@ -78,6 +82,9 @@ class TasksPage:
             "evq-compare"
         )
         ui.space()
+        ui.switch("archive", value=self._wanted.archived, on_change=self._archive).props(
+            "dense size=sm"
+        ).classes("text-sm evq-archive")
         self._columns = (
             ui.select([], multiple=True, label="columns", on_change=self._column)
             .props("dense outlined options-dense")
@@ -130,6 +137,10 @@ class TasksPage:
             self._table = self._made()
             await self._want(self._wanted)
 
+    async def _archive(self, event: ValueChangeEventArguments[bool | None]) -> None:
+        self._bulk.show(bool(event.value))
+        await self._want(replace(self._wanted, archived=bool(event.value), page=1))
+
     def _later(self, wanted: Wanted) -> None:
         background_tasks.create(self._there(wanted))
 
@@ -144,6 +155,7 @@ class TasksPage:
             sort="" if wanted.sort == "-enqueued" else wanted.sort,
             page="" if wanted.page == 1 else str(wanted.page),
             cols=",".join(wanted.columns),
+            archived="1" if wanted.archived else "",
             **{name: ",".join(wanted.facets.get(name, ())) for name in FACETS},
         )
         await self._ask()
@@ -179,6 +191,8 @@ class TasksPage:
         metrics = await self._metrics([one["task"] for one in page.rows])
         now = time.time_ns() // 1000
         rows = [row(one, wanted.columns, metrics.get(one["task"], {}), now) for one in page.rows]
+        self._quiet = self._quiet_of(one["task"] for one in rows)
+        rows = [with_quiet(one, self._quiet.get(one["task"], "")) for one in rows]
         self._table.show(rows, total, wanted)
         await self._facets.show(wanted)
         await self._sparks(turn, rows)
@@ -234,8 +248,16 @@ class TasksPage:
                     else one
                 )
             )
+        if (quiet := self._quiet_of(shown)) != self._quiet:
+            self._quiet = quiet
+            self._table.change(lambda one: with_quiet(one, quiet.get(one["task"], "")))
         if changes.everything or changes.tasks:
             self._later_again()
+
+    def _quiet_of(self, tasks: Iterable[str]) -> dict[str, str]:
+        """Which of these tasks are quiet, in words."""
+        quiet, now = self._source.fleet.quiet, time.time_ns() // 1000
+        return {name: quiet_words(quiet[name], now) for name in tasks if name in quiet}
 
     def _later_again(self) -> None:
         background_tasks.create_lazy(self._again(), name=f"tasks of {self._client.id}")
@@ -249,6 +271,9 @@ class TasksPage:
 
     def _chosen(self) -> list[str]:
         return self._all or self._table.chosen
+
+    def _chosen_tags(self) -> list[str]:
+        return self._table.chosen_tags
 
     async def _choose_all(self) -> None:
         wanted = self._wanted

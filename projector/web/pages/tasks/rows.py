@@ -99,6 +99,7 @@ def row(
         "run": span(found["run_seconds"]),
         "cause": (found["cause"] or "").replace("_", " "),
         "tags": " ".join(found["tags"] or ()),
+        "all_tags": list(found["tags"] or ()),
     }
     for number, column in enumerate(chosen):
         kind, name, which = parts(column)
@@ -116,7 +117,13 @@ def live(shown: dict[str, Any], task: LiveTask) -> dict[str, Any]:
         "agent": task.agent or "",
         "cause": (task.cause or "").replace("_", " "),
         "tags": " ".join(task.tags),
+        "all_tags": list(task.tags),
     }
+
+
+def with_quiet(shown: dict[str, Any], words: str) -> dict[str, Any]:
+    """The row, and if its task runs these words in the place of a cause."""
+    return shown | {"cause": words} if shown["state"] == "running" else shown
 
 
 def spark(values: Sequence[float | None]) -> str:

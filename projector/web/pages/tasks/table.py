@@ -60,6 +60,11 @@ class TaskTable:
         return [row["task"] for row in self._table.selected]
 
     @property
+    def chosen_tags(self) -> list[str]:
+        """The tags that these have."""
+        return sorted({tag for row in self._table.selected for tag in row["all_tags"]})
+
+    @property
     def tasks(self) -> list[str]:
         """The tasks that are shown, in their order."""
         return [row["task"] for row in self._table.rows]

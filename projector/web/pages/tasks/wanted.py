@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from .....core.filing.filed import names_archived
+
 FACETS = {
     "state": "state",
     "queue": "queue",
@@ -16,6 +18,7 @@ FACETS = {
     "project": "project",
     "tag": "tag",
     "cause": "cause",
+    "array": "array_id",
 }
 """By name, what the projector counts."""
 
@@ -35,13 +38,15 @@ _NUMBER_FOLLOWS = re.compile(r"\s*(?:[=<>*/+-]|between\b|[<>]=|<>)+\s*[\d.-]", r
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """A query of words or a condition, the chosen values of facets, a column to sort by (`-` before
-    it: the largest first), the page from 1, and columns beside the usual ones."""
+    it: the largest first), the page from 1, columns beside the usual ones, and whether the archive
+    is looked at."""
 
     query: str = ""
     facets: Mapping[str, tuple[str, ...]] = {}
     sort: str = "-enqueued"
     page: int = 1
     columns: tuple[str, ...] = ()
+    archived: bool = False
 
     @property
     def is_clause(self) -> bool:
@@ -62,6 +67,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         ]
         if self.is_clause:
             parts.append(f"({self.query})")
+        if self.archived:
+            parts.append("archived IS NOT NULL")
+        elif not (self.is_clause and names_archived(self.query)):
+            parts.append("archived IS NULL")
         return " AND ".join(parts)
 
     def sql(self) -> str:
@@ -79,7 +88,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         queues = self.facets.get("queue", ())
         if simple and not self.query and len(queues) <= 1 and self.sort == "-enqueued":
             states = [f"-s {state}" for state in self.facets.get("state", ())]
-            return " ".join(["evq ls", *states, *(f"-q {shlex.quote(one)}" for one in queues)])
+            archive = ["--archived"] if self.archived else []
+            chosen = [*states, *(f"-q {shlex.quote(one)}" for one in queues), *archive]
+            return " ".join(["evq ls", *chosen])
         return f"evq sql {shlex.quote(self.sql().replace(chr(10), ' '))}"
 
 

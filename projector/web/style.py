@@ -86,6 +86,8 @@ SHEET = (
 .evq-state.busy { color: var(--evq-busy); }
 .evq-state.draining, .evq-state.drained, .evq-state.stopping { color: var(--evq-drained); }
 .evq-state.paused, .evq-state.outside { color: var(--evq-outside); font-weight: 600; }
+.evq-group { background: none; border: none; color: inherit; font: inherit; font-weight: 600;
+  padding: 0; cursor: pointer; max-width: 100%; overflow: hidden; text-overflow: ellipsis; }
 .evq-link { color: #2f81d0; text-decoration: none; }
 .evq-link:hover, .evq-link:focus-visible { text-decoration: underline; }
 .evq-snack { position: fixed; left: 50%; bottom: 16px; transform: translateX(-50%); z-index: 6000;

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from nicegui import ui
 
-from .....core.errors import EvqError
+from ...core.errors import EvqError
 
 UNDO_SECONDS = 10.0
 
@@ -61,8 +61,10 @@ class Snack:
 
                 async def back() -> None:
                     self._place.clear()
-                    if await attempt(undo):
-                        self.say("undone")
+                    # The button in whose name the page would go on is gone.
+                    with self._place:
+                        if await attempt(undo):
+                            self.say("undone")
 
                 ui.button("Undo", on_click=back).props("flat dense color=amber")
             ui.timer(UNDO_SECONDS, self._place.clear, once=True)

@@ -35,25 +35,36 @@ class Grid:
         self._sent = {row[key]: row for row in rows}
         self._ordered = True
         wide = [column["field"] for column in columns if narrow and column["field"] not in narrow]
-        self.element = ui.aggrid(
-            {
-                "columnDefs": list(columns),
-                "rowData": list(rows),
-                ":getRowId": f"(p) => p.data.{key}",
-                "context": {"now": None},
-                "defaultColDef": {"sortable": True, "resizable": True, "suppressMovable": True},
-                "rowHeight": ROW_PIXELS,
-                "headerHeight": HEADER_PIXELS,
-                "animateRows": False,
-                "tooltipShowDelay": 300,
-                "suppressCellFocus": False,
-                "overlayNoRowsTemplate": f"<span>{empty}</span>",
-                ":onGridSizeChanged": _SHOW_IF_WIDE % wide,
-                **(options or {}),
-            },
-            theme="balham",
-            auto_size_columns=False,
-        ).classes("w-full")
+        # A change of the grid's own element makes the browser build it anew, with the rows that it
+        # began with: what changes is changed of the place around it.
+        with ui.element("div").classes("w-full") as self.place:
+            self.element = (
+                ui.aggrid(
+                    {
+                        "columnDefs": list(columns),
+                        "rowData": list(rows),
+                        ":getRowId": f"(p) => p.data.{key}",
+                        "context": {"now": None},
+                        "defaultColDef": {
+                            "sortable": True,
+                            "resizable": True,
+                            "suppressMovable": True,
+                        },
+                        "rowHeight": ROW_PIXELS,
+                        "headerHeight": HEADER_PIXELS,
+                        "animateRows": False,
+                        "tooltipShowDelay": 300,
+                        "suppressCellFocus": False,
+                        "overlayNoRowsTemplate": f"<span>{empty}</span>",
+                        ":onGridSizeChanged": _SHOW_IF_WIDE % wide,
+                        **(options or {}),
+                    },
+                    theme="balham",
+                    auto_size_columns=False,
+                )
+                .classes("w-full")
+                .style("height: 100%")
+            )
         self._height = 0
         self._fit()
 
@@ -109,4 +120,4 @@ class Grid:
         height = rows * ROW_PIXELS + HEADER_PIXELS + 4
         if height != self._height:
             self._height = height
-            self.element.style(f"height: {height}px")
+            self.place.style(f"height: {height}px")

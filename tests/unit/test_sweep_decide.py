@@ -1,4 +1,4 @@
-"""A sweep's definition, its grid, what it decides, and the study that it becomes."""
+"""What a sweep decides, its trials' tasks, and the study that it becomes."""
 
 from __future__ import annotations
 
@@ -24,13 +24,8 @@ from evq.services.sweep import curve as curves
 from evq.services.sweep.curve import Curve
 from evq.services.sweep.decide import counts, end_of, ending, finish, judgement, next_trial
 from evq.services.sweep.definition import (
-    Choice,
     Definition,
-    Integer,
-    Median,
-    Real,
     make_definition,
-    read_definition,
 )
 from evq.services.sweep.facts import (
     Created,
@@ -42,11 +37,10 @@ from evq.services.sweep.facts import (
     Stopped,
     TrialEnded,
 )
-from evq.services.sweep.grid import grid
 from evq.services.sweep.pruner import Pruner
 from evq.services.sweep.state import SweepState, evolve, task_of
-from evq.services.sweep.study import export, weigh
-from evq.services.sweep.trial import check_base, spec_of
+from evq.services.sweep.study import check_able, export, weigh
+from evq.services.sweep.trial import spec_of
 
 SPACE = {"lr": {"low": 1e-4, "high": 1.0, "log": True}, "width": {"low": 1, "high": 9}}
 BASE = Spec(entry=Script("train.py", ("--lr", "0.1")), name="train", queue="gpu", tags=("mine",))
@@ -77,93 +71,7 @@ class Told:
         return number
 
 
-# --- the definition -------------------------------------------------------------------------------
-
-
-def test_a_file_says_it_all() -> None:
-    text = """
-        name = "s"
-        run = "train.py -- --epochs 3"
-        timeout = "2h"
-        objective = { metric = "acc", goal = "maximize", value = "max" }
-        prune = "median"
-        [space]
-        optimizer = ["adam", "sgd"]
-        [space.lr]
-        low = 1e-4
-        high = 1
-        log = true
-        [space.layers]
-        low = 1
-        high = 4
-        when = { optimizer = "sgd" }
-    """
-    name, plan = read_definition(text)
-    assert (name, plan.timeout, plan.prune) == ("s", 7200.0, Median())
-    assert plan.space == {
-        "optimizer": Choice(("adam", "sgd")),
-        "lr": Real(1e-4, 1.0, log=True),
-        "layers": Integer(1, 4, when={"optimizer": "sgd"}),
-    }
-
-
-@pytest.mark.parametrize(
-    ("change", "what"),
-    [
-        ({"space": {}}, "a sweep needs a space"),
-        ({"objective": []}, "a sweep needs an objective"),
-        ({"trials": None}, "the sweep would never end"),
-        ({"trials": 0}, "trials is 1 to"),
-        ({"sampler": "magic"}, "cannot be read"),
-        ({"colour": "red"}, "cannot be read"),
-        ({"space": {"lr": {"low": 1, "high": 2, "wide": True}}}, "cannot be read"),
-        ({"space": {"lr": {"low": 2, "high": 1}}}, "lr has no values from 2 to 1"),
-        ({"space": {"lr": {"low": 0.0, "high": 1.0, "log": True}}}, "lr cannot be logarithmic"),
-        ({"space": {"lr": {"low": 1, "high": 9, "step": 2, "log": True}}}, "steps of 2"),
-        ({"space": {"a": {"choices": []}}}, "a has no choices"),
-        ({"space": {"a": [1, 1]}}, "a has one choice twice"),
-        ({"space": {"a": {"choices": [1], "when": {"b": 1}}, "b": [1]}}, "not before it"),
-        ({"space": {"b": [1], "a": {"choices": [1], "when": {"b": 2}}}}, "which it never is"),
-        ({"sampler": "grid"}, "a grid cannot hold every value of lr"),
-        ({"sampler": "cma-es", "space": {"a": ["x"]}}, "needs a number"),
-        ({"objective": [{"metric": "a"}, {"metric": "b"}], "prune": "asha"}, "cannot prune"),
-        ({"prune": {"kind": "hyperband", "most": 0}}, "too small"),
-        ({"timeout": "soon"}, "not a duration"),
-    ],
-)
-def test_what_cannot_be_is_refused_in_words(change: dict[str, Any], what: str) -> None:
-    with pytest.raises(UsageError, match=what) as refused:
-        definition(**change)
-    assert refused.value.fix
-
-
-def test_no_toml() -> None:
-    with pytest.raises(UsageError, match="is no TOML"):
-        read_definition("name = ", "sweep.toml")
-
-
-def test_every_parameter_must_fit_the_task() -> None:
-    check_base(BASE, definition())
-    with pytest.raises(UsageError, match="lr cannot be 'high'"):
-        check_base(BASE, definition(space={"lr": ["high", "low"]}))
-    with pytest.raises(UsageError, match="cannot be made of this task"):
-        check_base(replace(BASE, nodes=2), definition())
-
-
-# --- the grid -------------------------------------------------------------------------------------
-
-
-def test_a_grid_has_each_combination_once() -> None:
-    space = {
-        "kind": Choice(("adam", "sgd")),
-        "momentum": Real(0.0, 0.3, step=0.1, when={"kind": "sgd"}),
-        "width": Integer(1, 5, step=2),
-    }
-    found = grid(space)
-    assert len(found) == 3 + 4 * 3
-    assert found[0] == {"kind": "adam", "width": 1}
-    assert found[-1] == {"kind": "sgd", "momentum": 0.3, "width": 5}
-    assert len({repr(one) for one in found}) == len(found)
+# --- limits ---------------------------------------------------------------------------------------
 
 
 def test_a_grid_ends_when_it_is_done() -> None:
@@ -175,9 +83,6 @@ def test_a_grid_ends_when_it_is_done() -> None:
         told.tell(TrialEnded(number=number, state="complete", values=(1.0,)))
     assert next_trial(told.state, 0) is None
     assert ending(told.state, 0) == "all 2 points of the grid are done"
-
-
-# --- limits ---------------------------------------------------------------------------------------
 
 
 def test_no_more_run_at_once_than_may() -> None:
@@ -340,6 +245,15 @@ def test_a_key_of_hydra_is_rewritten_in_its_place() -> None:
 
 
 # --- what it is to Optuna -------------------------------------------------------------------------
+
+
+def test_without_optuna_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_able(definition(sampler="cma-es", prune="asha"))
+    for package in ("cmaes", "optuna"):
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(UsageError, match="sweeps need Optuna") as refused:
+            check_able(definition(sampler="cma-es"))
+        assert refused.value.fix == "pip install 'evq[sweep]'"
 
 
 def grown() -> SweepState:

@@ -1,0 +1,1 @@
+"""Arrays: many tasks of one spec, told apart by an index."""
