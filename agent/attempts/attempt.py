@@ -189,8 +189,7 @@ class Attempt:
             if timer:
                 timer.cancel()
             await self._tracking.finish()
-        # The end is kept on disk from here on, and must hold all that the command gave out.
-        self._channel.drain()
+        self._channel.drain()  # the end must hold all that the command gave out
         end = endings.of_command(
             self.holder,
             self._launch,
