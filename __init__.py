@@ -1,9 +1,10 @@
 """evq: the queue and the workers that machine-learning experiments run on.
 
-In a task, `import evq` gives `evq.log`, `evq.progress`, `evq.output` and `evq.params`; in the file
-of a pipeline `evq.pipeline`, `evq.step` and `evq.each`; in any program, `evq.connect` gives a
-client. docs/python.md has the rest. The imports here are absolute and lazy: pytest imports this
-file a second time under the checkout's name, and nobody must pay for what he does not use.
+In a task, `import evq` gives `evq.log`, `evq.progress`, `evq.output`, `evq.save`, `evq.load` and
+`evq.params`; in the file of a pipeline `evq.pipeline`, `evq.step` and `evq.each`; in any program,
+`evq.connect` gives a client. docs/python.md has the rest. The imports here are absolute and lazy:
+pytest imports this file a second time under the checkout's name, and nobody must pay for what he
+does not use.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -37,10 +38,12 @@ if TYPE_CHECKING:
     from evq.core.sdk.steps import each as each
     from evq.core.sdk.steps import pipeline as pipeline
     from evq.core.sdk.steps import step as step
+    from evq.core.sdk.task import load as load
     from evq.core.sdk.task import log as log
     from evq.core.sdk.task import output as output
     from evq.core.sdk.task import params as params
     from evq.core.sdk.task import progress as progress
+    from evq.core.sdk.task import save as save
     from evq.core.sdk.watch import Measured as Measured
     from evq.core.sdk.watch import Seen as Seen
     from evq.core.spec import After as After
@@ -59,7 +62,7 @@ if TYPE_CHECKING:
     from evq.services.sweep.sweep import sweep as sweep
 
 _PLACES = {
-    "core.sdk.task": "log output params progress",
+    "core.sdk.task": "load log output params progress save",
     "core.sdk.steps": "each pipeline step",
     "core.sdk.connect": "connect",
     "core.sdk.blocking": "connect_blocking BlockingClient",

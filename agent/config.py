@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from ..core import units
+from ..core.artifacts import NATS
 from ..core.fleet.served import GpuCount
 from ..core.fleet.services import LIMITS, with_limits
 from ..core.spec import Limits, Spec
@@ -47,7 +48,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     `drain_timeout` is how long tasks may run on when the agent was told to stop; `schedule` is
     written as `core.schedule` tells, and `outside` says what becomes of tasks when it closes.
     `gather` is when the members of a gang may keep places for each other, `address` where those on
-    other machines reach rank 0; empty finds it.
+    other machines reach rank 0; empty finds it. `artifacts` is the depot that tasks save to,
+    `artifact_bytes` the largest that the server takes.
     """
 
     name: str = ""
@@ -100,6 +102,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     cache_bytes: int = 100 * 2**30
     cache_kinds: Mapping[str, int] = {}
     trackers: frozenset[str] = frozenset(TRACKERS)
+    artifacts: str = NATS
+    artifact_bytes: int = 10 * 2**30
     sample_every: float = 0.5
     report_every: float = 10.0
     quiet_after: float = 3600.0

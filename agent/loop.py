@@ -114,6 +114,8 @@ class Agent:
         )
 
     def _quiet_since(self, attempt: Attempt) -> int | None:
+        if self._means.config.services:
+            return None  # they wait for a living
         idle = self._means.watch.idle_since(attempt.claim)
         return quiet_since(attempt.said, idle, now(), self._means.config.quiet_after)
 

@@ -58,3 +58,19 @@ def _names_only(login: re.Match[str]) -> bool:
     if password is not None:
         return bool(_NAMED.fullmatch(password))
     return len(user) < _TOKEN_LENGTH or bool(_NAMED.fullmatch(user))
+
+
+_SERVER = re.compile(
+    r"(?:(?P<scheme>nats|tls|ws|wss)://)?(?P<login>[^@/\s]+@)?"
+    r"(?P<host>[\w.-]+|\[[0-9a-fA-F:.]+\])(?::(?P<port>\d{1,5}))?/?\Z"
+)
+
+
+def server_address(written: str) -> str:
+    """The address of a NATS server, whole. Raises ValueError."""
+    found = _SERVER.match(written)
+    if found is None or not 0 < int(found["port"] or 4222) < 65536:
+        raise ValueError
+    return f"{found['scheme'] or 'nats'}://{found['login'] or ''}{found['host']}" + (
+        f":{found['port']}" if found["port"] else ":4222" if not found["scheme"] else ""
+    )

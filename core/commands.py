@@ -61,6 +61,17 @@ class TellEnvironment(msgspec.Struct, frozen=True):
     environment: state.EnvironmentRecord
 
 
+class SaveArtifact(msgspec.Struct, frozen=True):
+    """The content of an artifact is in its depot, whole."""
+
+    holder: Holder
+    name: str
+    digest: str
+    size: int
+    folder: bool
+    depot: str
+
+
 class Start(msgspec.Struct, frozen=True):
     """The command was started."""
 
@@ -192,6 +203,7 @@ Command = (
     | BeginPhase
     | EndPhase
     | TellEnvironment
+    | SaveArtifact
     | Start
     | Finish
     | GiveBack

@@ -7,6 +7,7 @@ does not. There is no clock and no randomness here; whoever calls knows both.
 from __future__ import annotations
 
 from . import events, state
+from .artifacts import MOST_NAMES, saved_event
 from .commands import Abort as Abort
 from .commands import Archive as Archive
 from .commands import Assemble as Assemble
@@ -25,6 +26,7 @@ from .commands import Holder as Holder
 from .commands import Move as Move
 from .commands import Release as Release
 from .commands import Requeue as Requeue
+from .commands import SaveArtifact as SaveArtifact
 from .commands import Start as Start
 from .commands import Tag as Tag
 from .commands import TellEnvironment as TellEnvironment
@@ -75,6 +77,8 @@ def decide(task: Task, command: Command) -> events.Lifecycle:
                 packages=found.packages,
                 image=found.image,
             )
+        case SaveArtifact():
+            return _save(task, command)
         case Start():
             return _start(task, command)
         case Finish():
@@ -144,6 +148,17 @@ def _held(task: Task, holder: Holder) -> Attempt:
     if attempt and (attempt.instance, attempt.number) == (holder.instance, holder.attempt):
         return attempt
     raise ClaimLost(f"attempt {holder.attempt} of task {task.id} is no longer the live one")
+
+
+def _save(task: Task, command: SaveArtifact) -> events.Lifecycle:
+    attempt = _held(task, command.holder)
+    names = {one.name for one in attempt.saved}
+    if command.name not in names and len(names) >= MOST_NAMES:
+        raise Rejected(
+            f"attempt {attempt.number} of task {task.id} has saved {MOST_NAMES} artifacts already",
+            fix="save a folder: it is one artifact, however many files are in it",
+        )
+    return saved_event(attempt.number, command)
 
 
 def _start(task: Task, command: Start) -> events.Lifecycle:

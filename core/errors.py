@@ -17,6 +17,7 @@
     ├── SpawnFailed              E32  exit 1   the command cannot be started
     ├── SecretFailed             E33  exit 1   a secret cannot be given to the task
     ├── ContainerFailed          E34  exit 1   the container cannot be had
+    ├── ArtifactFailed           E35  exit 1   an artifact cannot be saved or fetched
     ├── QueryFailed              E40  exit 1   a query is wrong, refused or over its limits
     └── ServerFull               E41  exit 1   the server has no room for another event
 
@@ -145,6 +146,12 @@ class ContainerFailed(EvqError):
     """The task's container, its image or its system packages cannot be had."""
 
     code = "E34"
+
+
+class ArtifactFailed(EvqError):
+    """An artifact cannot be saved or fetched."""
+
+    code = "E35"
 
 
 class QueryFailed(EvqError):

@@ -14,6 +14,7 @@ import msgspec
 
 from .arrays.turns import Released as Released
 from .arrays.turns import Turns
+from .artifacts import ArtifactSaved as ArtifactSaved
 from .filing.filed import Archived as Archived
 from .filing.filed import Filed
 from .filing.filed import Tagged as Tagged
@@ -186,8 +187,7 @@ class Retry(
 class Lost(
     msgspec.Struct, frozen=True, tag_field="kind", tag="lost", omit_defaults=True, kw_only=True
 ):
-    """The attempt's agent went silent or gave the task back; the task waits again, for `delay`
-    seconds at least."""
+    """Its agent went silent or gave the task back, which waits for `delay` seconds at least."""
 
     attempt: int
     cause: Cause
@@ -302,6 +302,7 @@ Lifecycle = (
     | Disbanded
     | Moved
     | Dequeued
+    | ArtifactSaved
     | Filed
 )
 

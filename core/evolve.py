@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from . import events, state
+from .artifacts import Artifact
 from .events import Launch, Outcome
 from .filing.filed import retagged
 from .gangs import dependencies
@@ -79,6 +80,8 @@ def evolve(task: Task, seq: int, at: int, by: str, event: events.Lifecycle | Unk
             return _moved(task, seq, event)
         case events.Dequeued(reason):
             return _dequeued(task, seq, at, reason)
+        case events.ArtifactSaved():
+            return _saved(task, seq, at, event)
         case events.Tagged(add=add, remove=remove):
             return replace(task, seq=seq, retagged=retagged(task.tags, add, remove))
         case events.Archived(reason):
@@ -141,6 +144,15 @@ def _environment(task: Task, seq: int, event: events.Environment) -> Task:
         event.manager, event.python, event.key, event.packages, event.image
     )
     return _with_attempt(task, seq, replace(attempt, environment=record))
+
+
+def _saved(task: Task, seq: int, at: int, event: events.ArtifactSaved) -> Task:
+    attempt = _live(task, event.attempt)
+    if attempt is None:
+        return replace(task, seq=seq)
+    one = Artifact(event.name, event.digest, event.size, at, event.folder, event.depot)
+    others = tuple(other for other in attempt.saved if other.name != one.name)
+    return _with_attempt(task, seq, replace(attempt, saved=(*others, one)))
 
 
 def _started(task: Task, seq: int, at: int, event: events.Started) -> Task:

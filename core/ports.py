@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import msgspec
 
@@ -231,6 +231,48 @@ class Objects(Protocol):
 
     async def get(self, name: str, target: Path) -> None:
         """Write the object to `target`, whole or not at all. Raises `NotFound`."""
+        ...
+
+
+class Lying(msgspec.Struct, frozen=True):
+    """Content that lies in a depot; `size` in bytes, `at` in microseconds since 1970 when it was
+    stored last. It is not `whole` while it is being stored, or if that was given up. `mark` tells
+    this storing of it from a later one."""
+
+    digest: str
+    size: int
+    whole: bool
+    at: int
+    mark: str
+
+
+class Depot(Protocol):
+    """The content of artifacts by its SHA-256, stored once however often it is put."""
+
+    name: str
+    """What the log and the settings call it."""
+
+    async def size(self, digest: str) -> int | None:
+        """The bytes of a content that is there, whole; else None."""
+        ...
+
+    async def put(self, digest: str, file: BinaryIO) -> None:
+        """Store all of `file`, going on where an earlier call was cut off.
+
+        Raises `BusAway`; or `ArtifactFailed` if it has another digest by now, or finds no room.
+        """
+        ...
+
+    def read(self, digest: str, start: int = 0) -> AsyncIterator[bytes]:
+        """The content from byte `start` on, in pieces. Raises `NotFound`, or `BusAway`."""
+        ...
+
+    def all(self) -> AsyncIterator[Lying]:
+        """What lies there, also what is not whole."""
+        ...
+
+    async def remove(self, lying: Lying) -> bool:
+        """Remove it, unless it was put again since it was listed; whether it is gone."""
         ...
 
 

@@ -9,6 +9,9 @@ from typing import Literal
 import msgspec
 
 from . import units
+from .addresses import server_address
+from .artifacts import FORMS as DEPOT_FORMS
+from .artifacts import NATS, read_depot
 from .container import FREE, GUARDED, check_image, read_arguments
 from .ids import check_name
 from .trackers import FORMS, read_trackers
@@ -55,6 +58,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cache_bytes: int = 100 * 1024**3
     cache_kinds: str = ""
     trackers: str = "all"
+    artifacts: str = NATS
+    artifact_bytes: int = 10 * 1024**3
     sample_every: float = 0.5
     report_every: float = 10.0
     quiet_after: float = 3600.0
@@ -102,22 +107,7 @@ def _text(written: object) -> str:
 
 
 def _url(written: object) -> str:
-    return ",".join(_one_url(part.strip()) for part in _text(written).split(","))
-
-
-_ADDRESS = re.compile(
-    r"(?:(?P<scheme>nats|tls|ws|wss)://)?(?P<login>[^@/\s]+@)?"
-    r"(?P<host>[\w.-]+|\[[0-9a-fA-F:.]+\])(?::(?P<port>\d{1,5}))?/?\Z"
-)
-
-
-def _one_url(written: str) -> str:
-    found = _ADDRESS.match(written)
-    if found is None or not 0 < int(found["port"] or 4222) < 65536:
-        raise ValueError
-    return f"{found['scheme'] or 'nats'}://{found['login'] or ''}{found['host']}" + (
-        f":{found['port']}" if found["port"] else ":4222" if not found["scheme"] else ""
-    )
+    return ",".join(server_address(part.strip()) for part in _text(written).split(","))
 
 
 def _queue(written: object) -> str:
@@ -187,6 +177,10 @@ def _docker_allow(written: object) -> str:
 def _trackers(written: object) -> str:
     read_trackers(_text(written))
     return _text(written)
+
+
+def _depot(written: object) -> str:
+    return read_depot(_text(written))
 
 
 _PART = re.compile(r"(?:100|\d{1,2})(?:\.\d+)?%\Z")
@@ -344,6 +338,10 @@ SETTINGS: Mapping[str, Setting] = {
         allowed=FORMS,
         meaning="the trackers whose clients and files in tasks become metrics",
     ),
+    "artifacts": Setting(
+        parse=_depot, allowed=DEPOT_FORMS, meaning="where the artifacts that tasks save lie"
+    ),
+    "artifact_bytes": _amount("how large an artifact may be that lies in the server"),
     "sample_every": _period("how often an agent looks at its machine", 0.1),
     "report_every": _period_or_off("how often an agent tells what it saw of its machine"),
     "quiet_after": _period_or_off("for how long a task says and uses nothing until it is quiet"),

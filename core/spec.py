@@ -10,6 +10,7 @@ import msgspec
 
 from .addresses import check_address
 from .arrays.array import Array
+from .artifacts import Input, check_inputs
 from .container import check_image, check_packages, check_setup, read_arguments
 from .errors import UsageError
 from .fleet.labels import check_labels
@@ -151,7 +152,8 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `needs` are labels that the agent must have, `nodes` on how many machines it runs at once:
     each of these is a task of its own then, with its place in `gang`.
     `array` is its place among tasks that were enqueued at once, told apart by an index.
-    `after` are the tasks that it waits for before it stands in its queue.
+    `after` are the tasks that it waits for before it stands in its queue, `inputs` the artifacts
+    that it finds in its folder.
     `fair` is true where the queue is shared out evenly among users.
     `client` asks for a login to the server, so that the task can use evq itself.
     `parent` is the task that enqueued it, or that it was cloned from.
@@ -191,6 +193,7 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     array: Array | None = None
     project: str = ""
     after: tuple[After, ...] = ()
+    inputs: tuple[Input, ...] = ()
     fair: bool = False
     client: bool = False
     key: str | None = None
@@ -230,6 +233,7 @@ def check_spec(spec: Spec) -> Spec:
     _check_hardware(spec)
     _check_packages(spec)
     _check_after(spec.after)
+    check_inputs(spec.inputs)
     return spec
 
 

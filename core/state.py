@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from .artifacts import Artifact
 from .events import Cause, DependencyEnd, Launch, Outcome, Package, Usage
 from .spec import Spec
 
@@ -69,7 +70,8 @@ class Disband(msgspec.Struct, frozen=True):
 
 class Attempt(msgspec.Struct, frozen=True):
     """One try by one agent. `claim` is its fencing token, `hint` the message that led to it,
-    `gpus` the ids of what it has of its machine's, `permit` the queue of which it holds one."""
+    `gpus` the ids of what it has of its machine's, `permit` the queue of which it holds one;
+    `saved` has the last artifact of each name."""
 
     number: int
     agent: str
@@ -88,6 +90,7 @@ class Attempt(msgspec.Struct, frozen=True):
     end: End | None = None
     assembled: Assembly | None = None
     disband: Disband | None = None
+    saved: tuple[Artifact, ...] = ()
 
     @property
     def commit(self) -> str | None:

@@ -31,6 +31,7 @@ SAMPLES_SUBJECTS = "evqsam.>"
 PRESENCE_BUCKET = "evq-agents"
 LEVELS_BUCKET = "evq-queues"
 CODE_BUCKET = "evq-code"
+ARTIFACTS_BUCKET = "evq-artifacts"
 
 
 HISTORY_EVENTS = "evq.x.history.trim"

@@ -188,6 +188,13 @@ FROM filled FULL JOIN served USING (queue) FULL JOIN _queues q USING (queue);
 CREATE OR REPLACE VIEW saved_queries AS
 SELECT query, text, meaning, parameters, chart, "by", saved FROM _saved_queries;
 
+CREATE OR REPLACE VIEW artifacts AS
+SELECT task, attempt, data ->> '$.name' AS name, (data ->> '$.size')::BIGINT AS size,
+    data ->> '$.digest' AS digest, coalesce((data ->> '$.folder')::BOOLEAN, false) AS folder,
+    coalesce(data ->> '$.depot', 'nats') AS depot, ts, seq,
+    row_number() OVER (PARTITION BY task, name ORDER BY seq DESC) = 1 AS latest
+FROM _events WHERE kind = 'artifact';
+
 CREATE OR REPLACE VIEW decisions AS
 SELECT seq, ts, data ->> '$.service' AS service, data ->> '$.name' AS name, "by",
     coalesce(data ->> '$.holder', '') AS holder, data ->> '$.words' AS words,

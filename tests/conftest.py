@@ -36,6 +36,7 @@ hypothesis.settings.load_profile("house")
 
 NO_SUCH_STREAM = 10059
 STREAMS = ("EVQ", "EVQTEL", "EVQSAM", "KV_evq-agents", "KV_evq-queues", "OBJ_evq-code")
+STREAMS += ("OBJ_evq-artifacts",)
 
 
 @pytest.fixture

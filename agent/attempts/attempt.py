@@ -45,7 +45,8 @@ from ..supervision.forkserver import Supervisor
 from ..trackers.tensorboard.finding import file_time
 from . import endings, launch, notebook
 from .access import secrets_of
-from .endings import Ending
+from .carrier import Carrier
+from .endings import Ending, Stopped
 from .execution import Execution
 from .left import Left
 from .place import Place
@@ -62,10 +63,6 @@ BRIEF = 0.005
 told of by its end: one forced write less where writes are what limits the rate of tasks."""
 
 
-class Stopped(Exception):
-    """The attempt was told to end between two of its commands."""
-
-
 class Attempt:
     """A claimed task on its way through one slot."""
 
@@ -75,9 +72,8 @@ class Attempt:
         live = task.live
         assert live is not None
         self.task = task
-        self.claim = live.claim
-        self.slot, self.gpus, self.since = live.slot, live.gpus, live.claimed
-        self.holder = Holder(means.instance, live.number)
+        self.claim, self.slot, self.gpus = live.claim, live.slot, live.gpus
+        self.since, self.holder = live.claimed, Holder(means.instance, live.number)
         self.assignment = gpus
         self._means = means
         self._delivery = delivery
@@ -103,6 +99,7 @@ class Attempt:
         self._left = Left(self._work)
         self._preparation = Preparation(self, means, self._left, channel, self._recorder)
         self._confinement = Confinement(means, task.spec, self._work.name)
+        self._carrier = Carrier(self, means, self._recorder)
         self._tracking = Tracking(means, task, channel.path.name, self._recorder)
 
     @property
@@ -118,7 +115,7 @@ class Attempt:
         supervisor = await means.forkserver.supervisor()
         self.watch(supervisor)
         means.keeper.hold(self)
-        self._channel.attach(self._recorder.heard, self._recorder.garbled)
+        self._channel.attach(self._recorder.heard, self._recorder.garbled, self._carrier.asked)
         here = Place(supervisor, Execution(supervisor, self._recorder))
         end: Finish | GiveBack | None = None
         try:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...core.decide import RETRIABLE, Finish, GiveBack, Holder
 from ...core.errors import (
+    ArtifactFailed,
     CodeFailed,
     ContainerFailed,
     EnvironmentFailed,
@@ -23,6 +24,7 @@ EVIDENCE_LENGTH = 2000
 
 SET_UP_CAUSES = {
     CodeFailed: Cause.SOURCE,
+    ArtifactFailed: Cause.SOURCE,
     EnvironmentFailed: Cause.ENVIRONMENT,
     ContainerFailed: Cause.ENVIRONMENT,
     SecretFailed: Cause.ENVIRONMENT,
@@ -30,6 +32,10 @@ SET_UP_CAUSES = {
     SpawnFailed: Cause.SPAWN,
 }
 """How a step of set-up fails, and what that is called."""
+
+
+class Stopped(Exception):
+    """The attempt was told to end between two of its commands."""
 
 
 class Ending(Enum):

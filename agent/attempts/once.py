@@ -23,8 +23,9 @@ from typing import Any, TypeVar, cast
 
 from msgspec.structs import replace
 
-from ...core import events, state, status, subjects
+from ...core import events, ports, state, status, subjects
 from ...core.bus.connect import Bus, Login, connect
+from ...core.bus.depots.beside import BesideDepot
 from ...core.bus.loop import loop_factory
 from ...core.bus.memory import MemoryBus, MemoryServer
 from ...core.decide import Claim, Command, Finish, GiveBack
@@ -152,12 +153,16 @@ class Unqueued:
 
 @asynccontextmanager
 async def apart(login: Login, task_id: str) -> AsyncIterator[tuple[Bus, Task]]:
-    """The task on a log in memory, as if it had just been enqueued; only its code is real."""
+    """The task on a log in memory, as if it had just been enqueued; only its code and
+    its inputs are real."""
     async with connect(login, "evq-repro") as real:
         known = await find(real.log, task_id)
         memory = MemoryBus(MemoryServer())
         bus = cast(Bus, memory)
         bus.objects = real.objects
+        memory.depot = BesideDepot(memory.depot, real.depot)
+        for other in {one.task for one in known.spec.inputs}:
+            await _copy(real.log, bus.log, other)
         spec = replace(alone(known.spec), retries=0, losses=0, repo=_repo_as_it_ran(known))
         level = Level.of(spec)
         envelope = events.Envelope(
@@ -166,6 +171,16 @@ async def apart(login: Login, task_id: str) -> AsyncIterator[tuple[Bus, Task]]:
         entry = Entry(subjects.hint(level, known.id), encode(envelope), envelope.id)
         await bus.log.append(entry)
         yield bus, await find(bus.log, known.id)
+
+
+async def _copy(real: ports.Log, log: ports.Log, task_id: str) -> None:
+    """Let another task of the real log be known in this one, with the artifacts that it saved."""
+    task = await find(real, task_id)
+    subject = subjects.lifecycle(task.spec.queue, task_id)
+    hint = await real.get(task.origin)
+    for stored in (hint, *await real.history(subject)):
+        assert stored is not None
+        await log.append(Entry(stored.subject, stored.data, f"copy-{stored.seq}"))
 
 
 def alone(spec: Spec) -> Spec:

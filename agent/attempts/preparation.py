@@ -1,8 +1,8 @@
 """What an attempt does before its command runs.
 
-Container, set-up script, system packages, code, environment: each is a phase of its own. Code is
-put in place on the machine itself, so that an image needs no git; everything else happens in the
-place where the command will run.
+Container, set-up script, system packages, code, inputs, environment: each is a phase of its own.
+Code and inputs are put in place on the machine itself, so that an image needs no git; everything
+else happens in the place where the command will run.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from ..reporting.telemetry import Recorder
 from ..secret_sources import Secrets
 from ..supervision.forkserver import Supervisor
 from . import launch
+from .inputs import put_inputs
 from .left import Left
 from .place import Place
 
@@ -87,6 +88,7 @@ class Preparation:
         place = await self._customise(await self._enter_container(here))
         self._left.place = place
         self._left.tree = tree = await self._put_code(here)
+        await self._put_inputs(tree)
         return Ready(place, tree, await self._build_environment(tree, place, secrets))
 
     @property
@@ -173,6 +175,14 @@ class Preparation:
         async with self._steps.phase("code") as phase:
             await launch.put(self._means, task, tree, run, phase)
         return tree
+
+    async def _put_inputs(self, tree: Path) -> None:
+        spec = self._steps.task.spec
+        if spec.inputs:
+            folder = launch.folder(spec, tree)
+            async with self._steps.phase("inputs") as phase:
+                fetching = put_inputs(self._means, spec.inputs, folder, phase)
+                await self._steps.until_told(fetching)
 
     async def _build_environment(self, tree: Path, place: Place, secrets: Secrets) -> launch.Built:
         spec = self._steps.task.spec

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .artifacts import Artifacts
 from .base import Entry, PrunableCache, prune, surplus
 from .code import Commits
 from .downloads import Downloads
@@ -30,4 +31,5 @@ def caches_of(folder: Path) -> tuple[PrunableCache, ...]:
         PreparedImages(folder),
         Interpreters(folder),
         Downloads(folder),
+        Artifacts(folder),
     )

@@ -24,6 +24,7 @@ from ...core.spec import Limits, Spec
 from ...core.state import Task
 from ..attempts.execution import Execution
 from ..attempts.place import Place
+from ..caches.artifacts import FOLDER as ARTIFACTS
 from ..config import Config
 from ..environments.base import Recipe
 from ..environments.locks import Hold, hold
@@ -52,6 +53,9 @@ RESTART_PAUSE = 0.5
 
 _libraries: dict[str, str] = {}
 """The C library of each image that was asked for it."""
+
+HIDDEN = ("git", INTERPRETERS, ARTIFACTS)
+"""What of the cache no task sees: other tasks' code and artifacts, and what our supervisors run."""
 
 USED = "containers-used"
 """A file in the state folder of an agent that has started a container, to be swept one day."""
@@ -251,7 +255,8 @@ class Lodging:
     def _wanted(self, image: str, user: str) -> Wanted:
         config = self._means.config
         config.cache.mkdir(parents=True, exist_ok=True)
-        (config.cache / "git").mkdir(exist_ok=True)
+        for name in ("git", ARTIFACTS):
+            (config.cache / name).mkdir(exist_ok=True)
         nothing = config.state / "nothing"
         nothing.mkdir(exist_ok=True)
         process = runtime(self._interpreter)
@@ -267,9 +272,8 @@ class Lodging:
                 same(self._work, writable=True),
                 # One mount, so that files can be linked from uv's cache into environments.
                 same(config.cache, writable=True),
-                # Other tasks' code, and what our supervisors run. No tmpfs: Podman copies into it
-                # what it hides.
-                *(Mount(str(nothing), str(config.cache / name)) for name in ("git", INTERPRETERS)),
+                # No tmpfs: Podman copies into it what it hides.
+                *(Mount(str(nothing), str(config.cache / name)) for name in HIDDEN),
                 *trusted,
             ),
             user=user,

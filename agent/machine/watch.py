@@ -97,7 +97,7 @@ class MachineWatch:
             return
         for claim, cpu, gpu in zip(shares.claim, shares.cpu, shares.gpu, strict=True):
             if claim in self._shares and is_idle(cpu and cpu[0], gpu and gpu[0]):
-                self._idle.setdefault(claim, sample.at - round(sample.seconds * 1e6))
+                self._idle.setdefault(claim, sample.at)
             else:
                 self._idle.pop(claim, None)
 

@@ -249,6 +249,8 @@ def words_of(known: Settings) -> list[str]:
         "--cache-bytes": str(known.cache_bytes),
         "--cache-kinds": known.cache_kinds,
         "--trackers": known.trackers,
+        "--artifacts": known.artifacts,
+        "--artifact-bytes": str(known.artifact_bytes),
         "--sample-every": f"{known.sample_every:g}",
         "--report-every": f"{known.report_every:g}",
         "--quiet-after": f"{known.quiet_after:g}",

@@ -163,7 +163,9 @@ def ls(as_json: bool) -> None:
     Examples:
       evq pipeline ls
     """
-    found = call(runs)
+    found, newer = call(runs)
+    if newer:
+        output.warn(f"left out is what a newer evq has written: {', '.join(newer)}")
     if as_json:
         output.say_json([facts(one) for one in found])
     elif found:

@@ -10,11 +10,11 @@ from ...core.sdk.sending import send
 from ...core.sdk.snapshot import Snapshot, take
 from ...services.pipeline.decide import again, unfinished
 from ...services.pipeline.facts import Fact, Resumed, StopWished
-from ...services.pipeline.journals import find
+from ...services.pipeline.journals import find, run_of
 from ...services.pipeline.run import Run
 from ...services.pipeline.values import split
 from ..session import call
-from .pipeline_start import start
+from .pipeline_start import over, start
 
 
 def go_on(name: str, step: str | None, *, code: bool, fresh: bool) -> str:
@@ -29,6 +29,8 @@ async def _resume(
     client: Client, selector: str, step: str | None, code: Snapshot | None, fresh: bool
 ) -> str:
     journal = await find(client, selector)
+    _chosen(run_of(journal), step)  # what makes no sense is refused at once
+    await over(client, journal.name)
     if code:
         await send(client, code)
 

@@ -17,6 +17,7 @@ from ...services.sweep.definition import Definition, check_sweep_name, read_defi
 from ...services.sweep.state import SweepState
 from ...services.sweep.study import export as write_study
 from .. import output
+from ..failure import INTERRUPTED
 from ..options import Family, json_option, reason_option
 from ..output import Column
 from ..session import call, warm_up
@@ -193,7 +194,14 @@ def watch(name: str) -> None:
 def _watch(name: str) -> None:
     from .sweep_watch import watch as watch_it
 
-    state = call(lambda client: watch_it(client, name))
+    try:
+        state = call(lambda client: watch_it(client, name))
+    except KeyboardInterrupt:
+        output.note()
+        output.note(f"detached; sweep {name} goes on")
+        output.note(f"  {output.dim('watch')} evq sweep watch {name}")
+        output.note(f"  {output.dim('stop')}  evq sweep stop {name}")
+        raise SystemExit(INTERRUPTED) from None
     say_best(state)
 
 

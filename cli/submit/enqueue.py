@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import click
 import msgspec
 
 from ...core.arrays.array import parse_array
+from ...core.artifacts import read_input
 from ...core.events import Cause
 from ...core.fleet.presence import AgentPresence
 from ...core.fleet.services import unfit
@@ -30,6 +30,7 @@ from ..tasks.render import code_text, repo_text
 from .after import after_text, resolve_after, split
 from .array import Plan, enqueue_plan, plan_text
 from .gang import gang_warnings
+from .inputs import resolve_inputs
 from .request import make_entry, make_spec
 from .wish import TaskCommand, Wish, make_wish, task_options
 
@@ -92,7 +93,7 @@ def enqueue(array: str | None, dry_run: bool, quiet: bool, as_json: bool, **opti
         if dry_run:
             _show_plan(complete, snapshot, as_json, plan)
             return
-        done = call(lambda client: submit(client, complete, snapshot, wish.after, plan))
+        done = call(lambda client: submit(client, complete, snapshot, wish, plan))
     if as_json:
         output.say_json(facts_of(done))
     elif quiet:
@@ -108,6 +109,8 @@ def first_draft(wish: Wish) -> Spec:
     """
     for word in wish.after:
         split(word)
+    for word in wish.input:
+        read_input(word)
     return check_spec(make_spec(wish, make_entry(wish, Path.cwd()), settings().queue))
 
 
@@ -117,15 +120,13 @@ def code_of(spec: Spec, wish: Wish) -> AbstractContextManager[tuple[Spec, Snapsh
 
 
 async def submit(
-    client: Client,
-    spec: Spec,
-    snapshot: Snapshot | None,
-    after: Sequence[str] = (),
-    plan: Plan | None = None,
+    client: Client, spec: Spec, snapshot: Snapshot | None, wish: Wish, plan: Plan | None = None
 ) -> Submission:
     """Send the code, enqueue the task, or the array of a plan, and see who may run it."""
-    if after:
-        spec = check_spec(msgspec.structs.replace(spec, after=await resolve_after(client, after)))
+    if wish.after or wish.input:
+        after = await resolve_after(client, wish.after)
+        inputs = await resolve_inputs(client, wish.input)
+        spec = check_spec(msgspec.structs.replace(spec, after=after, inputs=inputs))
     return await hand_in(client, spec, await send(client, snapshot) if snapshot else None, plan)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +36,7 @@ from .enqueue import (
     warn_of_service,
 )
 from .gang import follow_members, member_lines, rank_label
-from .wish import TaskCommand, make_wish, task_options
+from .wish import TaskCommand, Wish, make_wish, task_options
 
 if TYPE_CHECKING:
     from ...core.sdk.client import Client
@@ -64,7 +63,7 @@ def run(**options: Any) -> None:
     enqueued: list[str] = []
     try:
         with code_of(first_draft(wish), wish) as (spec, snapshot):
-            task = call(lambda client: _run(client, spec, snapshot, wish.after, enqueued))
+            task = call(lambda client: _run(client, spec, snapshot, wish, enqueued))
     except KeyboardInterrupt:
         if enqueued:
             _detached(enqueued[0])
@@ -76,10 +75,10 @@ async def _run(
     client: Client,
     spec: Spec,
     snapshot: Snapshot | None,
-    after: Sequence[str],
+    wish: Wish,
     enqueued: list[str],
 ) -> Task:
-    done = await submit(client, spec, snapshot, after)
+    done = await submit(client, spec, snapshot, wish)
     enqueued.append(done.receipt.task)
     for line in summary(done):
         output.note(line)

@@ -86,6 +86,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     nodes: int
     project: str | None
     after: tuple[str, ...]
+    input: tuple[str, ...]
     key: str | None
     no_code: bool
     include: tuple[str, ...]
@@ -223,6 +224,12 @@ def task_options(command: _F) -> _F:
             multiple=True,
             metavar="TASK[:END]",
             help="Wait for this task's end, ok, failed or any; repeatable.  [ok]",
+        ),
+        click.option(
+            "--input",
+            multiple=True,
+            metavar="TASK:NAME[:PATH]",
+            help="An artifact of a task, put into its folder before it starts; repeatable.",
         ),
         click.option("--key", help="Enqueue at most one task with this key."),
         click.option("--no-code", is_flag=True, help="Send no code with the command."),

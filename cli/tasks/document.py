@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core import parameters, status
+from ...core.artifacts import Artifact
 from ...core.parameters import Parameter
 from ...core.spec import Code, Spec, argv_text
 from ...core.state import Attempt, Ended, Held, Queued, Task
@@ -60,6 +61,7 @@ def spec_facts(spec: Spec) -> dict[str, Any]:
         "array": spec.array,
         "project": spec.project,
         "after": spec.after,
+        "inputs": spec.inputs,
         "key": spec.key,
         "parent": spec.parent,
         "user": spec.user,
@@ -123,6 +125,7 @@ def task_facts(task: Task) -> dict[str, Any]:
         "exit_code": ended.exit_code if ended else None,
         "exit_status": exit_status(task) if ended else None,
         "archived_at": iso(task.archived.at) if task.archived else None,
+        "outputs": ended.outputs if ended else {},
         "awaited_by": task.awaited_by,
         "abort_requested": task.abort.reason if task.abort else None,
         "attempts": [attempt_facts(attempt) for attempt in task.attempts],
@@ -165,4 +168,17 @@ def attempt_facts(attempt: Attempt) -> dict[str, Any]:
         "exit_code": end.exit_code if end else None,
         "seconds": attempt.seconds,
         "usage": end.usage if end else None,
+        "artifacts": [artifact_facts(one) for one in attempt.saved],
+    }
+
+
+def artifact_facts(one: Artifact) -> dict[str, Any]:
+    """An artifact for programs."""
+    return {
+        "name": one.name,
+        "size": one.size,
+        "digest": one.digest,
+        "folder": one.folder,
+        "saved_at": iso(one.at),
+        "depot": one.depot,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from ...core import parameters
 from ...core.arrays.array import Array
@@ -12,7 +13,7 @@ from ...core.errors import ProjectorAway
 from ...core.handle import load_gang
 from ...core.questions import Named
 from ...core.spec import Limits, Spec
-from ...core.state import Archival, Attempt, Task
+from ...core.state import Archival, Attempt, Ended, Task
 from ...core.units import duration_text, size_text
 from ...core.words import sentence as words
 from ...core.words.narrate import phase_text
@@ -25,8 +26,10 @@ from ..session import call
 from ..submit.after import after_text
 from ..submit.array import array_facts, say_array
 from ..submit.gang import gang_facts, member_lines
+from ..submit.inputs import inputs_text
 from .difference import shown
 from .document import masked, task_facts
+from .get import artifact_lines
 from .logs import last_lines
 from .remedy import LAST_LINES, explanation, failed
 from .render import age, clock, code_text, colored, end_text, marked, now, repo_text, span
@@ -148,7 +151,9 @@ def page(task: Task) -> list[str]:
         ("tags", " ".join(task.tags)),
         ("limits", _limits(task)),
         ("after", after_text(task)),
+        ("inputs", inputs_text(spec.inputs)),
         ("awaited by", ", ".join(task.awaited_by)),
+        ("outputs", _outputs(task)),
         ("parent", spec.parent or ""),
         ("key", spec.key or ""),
     ):
@@ -169,6 +174,15 @@ def _label(name: str, text: str) -> str:
 
 def _pairs(values: dict[str, str]) -> str:
     return " ".join(f"{name}={value}" for name, value in values.items())
+
+
+def _outputs(task: Task) -> str:
+    """What it gave out, each value cut to a few words."""
+    given = task.state.outputs if isinstance(task.state, Ended) else {}
+    words = {name: msgspec.json.encode(value).decode() for name, value in given.items()}
+    return _pairs(
+        {name: word if len(word) <= 60 else f"{word[:59]}…" for name, word in words.items()}
+    )
 
 
 def _parameters(spec: Spec) -> str:
@@ -225,6 +239,7 @@ def attempt_lines(attempt: Attempt) -> list[str]:
             lines.append(_label("in", f"image {environment.image}"))
     if launch:
         lines.append(_label("ran", f"{' '.join(launch.argv)}  {dim(f'pid {launch.pid}')}"))
+    lines += [_label("saved", line) for line in artifact_lines(attempt.saved)]
     if end:
         how = end_text(end.exit_code, end.cause)
         word = colored(marked(end.outcome.value if end.outcome else "lost"))

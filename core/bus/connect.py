@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from ..errors import Denied, ServerTooOld, SettingsError, Unreachable
 from ..ports import BusAway
 from ..subjects import (
+    ARTIFACTS_BUCKET,
     CODE_BUCKET,
     LEVELS_BUCKET,
     LIFECYCLE_STREAM,
@@ -26,6 +27,7 @@ from ..subjects import (
     TELEMETRY_SUBJECTS,
 )
 from .calls import NatsCalls
+from .depots.jetstream import JetStreamDepot
 from .hints import JetStreamHints
 from .objects import JetStreamObjects
 from .presence import JetStreamPresence
@@ -85,6 +87,7 @@ class Bus:
         self.hints = JetStreamHints(requests, Stream(requests, f"KV_{LEVELS_BUCKET}"))
         self.presence = JetStreamPresence(requests, Stream(requests, f"KV_{PRESENCE_BUCKET}"))
         self.objects = JetStreamObjects(client.jetstream(), Stream(requests, f"OBJ_{CODE_BUCKET}"))
+        self.depot = JetStreamDepot(requests, Stream(requests, f"OBJ_{ARTIFACTS_BUCKET}"))
         self.calls = NatsCalls(requests)
         self.standing = asyncio.Event()
         """Set while the connection stands."""
@@ -235,6 +238,16 @@ def _streams() -> list[dict[str, Any]]:
             "discard": "new",
             "allow_rollup_hdrs": True,
             "allow_direct": True,
+        },
+        {
+            "name": f"OBJ_{ARTIFACTS_BUCKET}",
+            "subjects": [f"$O.{ARTIFACTS_BUCKET}.C.>", f"$O.{ARTIFACTS_BUCKET}.M.>"],
+            "storage": "file",
+            "num_replicas": 1,
+            "discard": "new",
+            "allow_rollup_hdrs": True,
+            "allow_direct": True,
+            "allow_atomic": True,
         },
     ]
 

@@ -16,8 +16,9 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 from ..errors import EvqError, NotFound, ProjectorAway
-from ..ports import BusAway, Stored, WrongSequence
+from ..ports import BusAway, Depot, Stored, WrongSequence
 from .calls import Answer, mistake
+from .depots.memory import MemoryContents, MemoryDepot
 from .memory_hints import MemoryHints, Queues
 from .memory_stream import Link, MemoryStream, Messages
 
@@ -35,6 +36,7 @@ class MemoryServer:
         self.words = 0
         """How often something was said in `presence`."""
         self.objects: dict[str, bytes] = {}
+        self.contents = MemoryContents()
         self.listeners: dict[str, list[asyncio.Queue[bytes]]] = {}
         self.answers: dict[str, list[Answer]] = {}
 
@@ -194,6 +196,7 @@ class MemoryBus:
         self.hints = MemoryHints(link, server.queues)
         self.presence = MemoryPresence(link, server)
         self.objects = MemoryObjects(link, server)
+        self.depot: Depot = MemoryDepot(link, server.contents)
         self.calls = MemoryCalls(link, server)
         self.standing = link.standing
         self.since = server.clock()

@@ -92,6 +92,8 @@ class BlockingClient:
     retry = _waiting(Client.retry)
     move = _waiting(Client.move)
     dequeue = _waiting(Client.dequeue)
+    artifacts = _waiting(Client.artifacts)
+    load = _waiting(Client.load)
     tag = _waiting(Client.tag)
     archive = _waiting(Client.archive)
     unarchive = _waiting(Client.unarchive)

@@ -12,6 +12,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Unpack
 
+from ..artifacts import Artifact, artifacts_of, find_artifact
 from ..bus.connect import Bus
 from ..decide import Abort, Archive, Dequeue, Move, Requeue, Tag, Unarchive
 from ..errors import NotFound
@@ -27,7 +28,7 @@ from ..queueing.queues import QueueEvent, QueueState
 from ..spec import Code, Spec
 from ..state import Task
 from ..subjects import LIFECYCLE_SUBJECTS, TELEMETRY_SUBJECTS
-from . import agents, filing, services
+from . import agents, artifacts, filing, services
 from .arrays import ArrayReceipt, enqueue_array, find_array, load_members
 from .asking import POSITION_SECONDS, answer, parts, projected, resolve, rows
 from .author import Author
@@ -245,6 +246,21 @@ class Client:
         """Take a task that waits out of its queue; it is what it was before."""
         known = await self.get(task)
         return (await handle(self.bus.log, self.author, known, Dequeue(reason))).task
+
+    async def artifacts(self, task: str) -> dict[str, Artifact]:
+        """What the task with this whole id has saved, by name: of two with one name the later."""
+        return artifacts_of(await self.get(task))
+
+    async def load(
+        self, task: str, name: str, to: str | os.PathLike[str] = ".", attempt: int | None = None
+    ) -> Path:
+        """Put an artifact of a task into the folder `to`, and return its path there.
+
+        `task` is as for `resolve`. Without an `attempt` it is what was saved last. What was cut
+        off goes on where it was. Raises `NotFound` or `ArtifactFailed`.
+        """
+        found = find_artifact(await self.get(await self.resolve(task)), name, attempt)
+        return await artifacts.download(self.bus, found, Path(to) / name)
 
     async def tag(self, task: str, add: Sequence[str] = (), remove: Sequence[str] = ()) -> Task:
         """Give a task tags and take others away, whatever it does now; a gang whole."""

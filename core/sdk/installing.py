@@ -6,9 +6,14 @@ import os
 import shutil
 from pathlib import Path
 
-from . import notebook, steps, task
+from . import carrying, notebook, steps, task
 
-BROUGHT = ((task, "evq"), (notebook, "evq_notebook"), (steps, "evq_steps"))
+BROUGHT = (
+    (task, "evq"),
+    (carrying, "evq_carrying"),
+    (notebook, "evq_notebook"),
+    (steps, "evq_steps"),
+)
 
 
 def install_sdk(folder: Path) -> Path:

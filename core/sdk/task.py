@@ -1,30 +1,40 @@
-"""What a task can say while it runs: metrics, progress, and the parameters it was given.
+"""What a task can say while it runs: metrics, progress, files; and the parameters it was given.
 
     import evq
 
     for step in range(100):
         evq.log({"loss": loss}, step=step)
         evq.progress(step + 1, 100)
+    evq.save("model.pt")
 
 This file is all that `import evq` brings into a task whose environment knows nothing of evq: the
 agent puts it on the task's path. So it uses the standard library only, runs on any Python 3 a
-task may ask for, and does nothing at all outside a task. Any other language can write the same
+task may ask for, and says nothing outside a task. Any other language can write the same
 lines of JSON to the Unix socket named by `EVQ_SOCKET`:
 
     {"metrics": {"loss": 0.1}, "step": 3}
     {"progress": {"done": 3, "total": 100, "text": "epoch 1"}}
     {"outputs": {"best": 0.97, "classes": ["cat", "dog"]}}
+
+`carrying.py` tells how files go there.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
+
+if __package__:
+    from . import carrying
+else:
+    import evq_carrying as carrying  # type: ignore[import-not-found,no-redef]
 
 _Number = TypeVar("_Number", int, float)
 
@@ -88,6 +98,53 @@ def progress(done: float, total: float | None = None, text: str = "") -> None:
     if total is not None:
         words["total"] = float(total)
     _channel.say({"progress": words})
+
+
+def save(path: str | os.PathLike[str], name: str | None = None) -> str:
+    """Keep a file or a folder as an artifact of this task, and return its name there.
+
+    When this returns, it is stored and everybody can have it: `evq get`, `evq.load`. Without a
+    `name` it is called by its path. Outside a task nothing is kept. Raises FileNotFoundError, or
+    RuntimeError if the agent refuses it.
+    """
+    path = os.fspath(path)
+    name = name or carrying.name_of(path)
+    if not os.path.exists(path):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    if os.environ.get("EVQ_SOCKET"):
+        carrying.save(path, name)
+    return name
+
+
+def load(
+    task: str,
+    name: str | None = None,
+    to: str | os.PathLike[str] = ".",
+    attempt: int | None = None,
+) -> Path:
+    """Put an artifact of a task into the folder `to`, and return its path there.
+
+    `task` is an id or the beginning of one, or `@` for the task that asks: that is how a retry
+    finds what the attempt before it has saved. Without a `name` it is both, `TASK:NAME`, as a
+    pipeline gives it. Without an `attempt` it is what was saved last. Raises FileNotFoundError if
+    there is no such artifact, or RuntimeError.
+    """
+    if name is None:
+        task, _, name = task.partition(":")
+    target = Path(to) / name
+    if os.environ.get("EVQ_SOCKET"):
+        carrying.load({"task": task, "name": name, "attempt": attempt}, str(target))
+        return target
+    # Only where all of evq is installed.
+    from ..errors import EvqError, NotFound, report
+    from .blocking import connect_blocking
+
+    try:
+        with connect_blocking() as client:
+            return client.load(task, name, to, attempt)
+    except EvqError as error:
+        kind = FileNotFoundError if isinstance(error, NotFound) else RuntimeError
+        raise kind(report(error)) from error
 
 
 def output(**values: Any) -> None:

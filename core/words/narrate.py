@@ -19,6 +19,7 @@ from ..queueing.queues import (
 from ..retention import Trimmed
 from ..saved_queries import QueryDeleted, QuerySaved
 from ..spec import argv_text
+from ..units import size_text
 from ..wire import Broken, Unknown
 from .phrases import end_text, span
 
@@ -76,6 +77,8 @@ def _words(event: events.Event) -> str:
             return f"moved to {where} of {event.queue}, priority {event.priority}: {event.reason}"
         case events.Dequeued(reason):
             return f"taken out of its queue: {reason}"
+        case events.ArtifactSaved():
+            return f"saved {event.name}: {size_text(event.size)}, {event.digest[:12]}"
         case events.Tagged(add=add, remove=remove):
             signed = (*(f"+{tag}" for tag in add), *(f"-{tag}" for tag in remove))
             return f"tagged {' '.join(signed)}"

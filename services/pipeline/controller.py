@@ -14,11 +14,11 @@ from contextlib import aclosing, suppress
 
 import msgspec
 
+from ...core.artifacts import artifacts_of
 from ...core.errors import Conflict, UsageError
 from ...core.events import Aborted, DependenciesEnded, Dequeued, Disbanded, Finished
 from ...core.ids import is_task_id
 from ...core.sdk.client import Client
-from ...core.sdk.watch import watch
 from ...core.spec import Spec
 from ...core.state import Ended, Task
 from ...core.subjects import lifecycle, service_events
@@ -75,7 +75,7 @@ class Controller:
             step.queue or self._run.created.queue for step in self._run.definition.steps.values()
         }
         patterns = [ours, *(lifecycle(queue, "*") for queue in sorted(queues))]
-        async with aclosing(watch(self._client.bus, start, patterns)) as happened:
+        async with aclosing(self._client.watch(start, patterns)) as happened:
             async for seen in happened:
                 if self._run.ended:
                     return
@@ -106,6 +106,7 @@ class Controller:
             outcome=ended.outcome.value,
             task=task.id,
             outputs=ended.outputs,
+            artifacts=tuple(artifacts_of(task)),
             metrics=await metrics.last_values(self._client, task, names),
             evidence=ended.evidence,
         )
@@ -183,6 +184,7 @@ class Controller:
                 task=one.task,
                 outputs=one.outputs,
                 metrics=one.metrics,
+                artifacts=one.artifacts,
                 reused=True,
             )
             for plan, one in zip(asked, found, strict=True)
@@ -209,7 +211,9 @@ class Controller:
         digest = getattr(one, "digest", "")
         result = self._run.result(part)
         if digest and result and result.outcome == "completed" and not result.reused:
-            known = Kept(result.task, result.outputs, result.metrics, self._run.name)
+            known = Kept(
+                result.task, result.outputs, result.metrics, result.artifacts, self._run.name
+            )
             await keep(self._client, digest, known)
 
     async def _keep_all(self) -> None:

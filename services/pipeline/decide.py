@@ -132,9 +132,11 @@ def _open(run: Run, step: str) -> Iterator[tuple[str, Verdict | Result]]:
         failure = Result(part=step, outcome="failed", evidence=str(error))
         yield step, _never(run, step) or failure
         return
+    # Without a counterpart to wait for, all parts wait for the same.
+    same = None if step in run.graph.along else _verdict(run, step, None)
     for name in names:
         if name not in run.parts:
-            yield name, _verdict(run, step, split(name)[1])
+            yield name, same or _verdict(run, step, split(name)[1])
 
 
 def _never(run: Run, step: str) -> Never | None:

@@ -11,7 +11,7 @@ import msgspec
 
 from ...core.errors import UsageError
 from ...core.ids import check_name
-from ...core.spec import DEFAULT_PRIORITY, MOST_GPUS, Manager
+from ...core.spec import DEFAULT_PRIORITY, Manager
 
 OnFailure = Literal["abort", "skip", "continue"]
 """What a step's failure means: the whole run is aborted; what comes after the step is skipped and
@@ -27,8 +27,9 @@ class Step(
     """One step: exactly one of `script`, `module`, `command`, `function` says what it runs.
 
     `function` is `FILE:NAME`, called with `arguments`. `each` is a list, or a reference to one: the
-    step runs once for each item. `after` are steps that it waits for without taking anything of
-    them. The rest is as in `evq enqueue`; `cache` null is as the pipeline says.
+    step runs once for each item. `inputs` are artifacts that it finds in its folder, as `TASK:NAME`
+    or `TASK:NAME:PATH`, by reference as a rule. `after` are steps that it waits for without taking
+    anything of them. The rest is as in `evq enqueue`; `cache` null is as the pipeline says.
     """
 
     script: str | None = None
@@ -38,6 +39,7 @@ class Step(
     args: tuple[str | int | float | bool, ...] = ()
     arguments: dict[str, Any] = {}
     set: dict[str, Any] = {}
+    inputs: tuple[str, ...] = ()
     each: Any = None
     after: tuple[str, ...] = ()
     on_failure: OnFailure | None = None
@@ -138,8 +140,6 @@ def check(found: Definition, where: str) -> Definition:
             )
         if step.arguments and not step.function:
             raise _unfit(where, f"step {name} has arguments, but no function", "args = […]")
-        if step.gpus > MOST_GPUS:
-            raise _unfit(where, f"step {name} asks for {step.gpus} GPUs", "gpus = 1")
     return found
 
 

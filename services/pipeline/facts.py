@@ -50,13 +50,15 @@ class Planned(msgspec.Struct, frozen=True, tag_field="kind", tag="planned"):
 
 class Result(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """How a part ended, and what it gave. `task` is empty if none ran; `reused` says that the
-    task is one of another run. `evidence` is why it did not complete."""
+    task is one of another run, `artifacts` are the names of what it saved. `evidence` is why it did
+    not complete."""
 
     part: str
     outcome: End
     task: str = ""
     outputs: dict[str, Any] = {}
     metrics: dict[str, float | str] = {}
+    artifacts: tuple[str, ...] = ()
     evidence: str = ""
     reused: bool = False
 
@@ -100,4 +102,5 @@ class Kept(msgspec.Struct, frozen=True, tag_field="kind", tag="kept", omit_defau
     task: str
     outputs: dict[str, Any] = {}
     metrics: dict[str, float | str] = {}
+    artifacts: tuple[str, ...] = ()
     run: str = ""

@@ -48,6 +48,7 @@ def given(step: Step) -> tuple[Any, ...]:
         step.arguments,
         step.set,
         step.variables,
+        step.inputs,
     )
 
 

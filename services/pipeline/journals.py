@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from ...core.errors import NotFound
+from ...core.errors import Conflict, NotFound
 from ...core.journal import Noted
 from ...core.sdk.client import Client
 from ...core.sdk.journal import Journal, journals
@@ -47,11 +47,21 @@ def run_of(journal: RunJournal) -> Run:
     return journal.state
 
 
-async def runs(client: Client) -> list[Run]:
-    """All runs there were, in the order in which they were created."""
+async def runs(client: Client) -> tuple[list[Run], list[str]]:
+    """All runs there were, in the order in which they were created; and the names of those that a
+    newer evq has written to, so that this one cannot read them."""
     names = await journals(client, PIPELINE)
-    opened = await asyncio.gather(*(open_run(client, name) for name in names))
-    return sorted(map(run_of, opened), key=lambda run: run.at)
+    opening = (open_run(client, name) for name in names)
+    opened = await asyncio.gather(*opening, return_exceptions=True)
+    found, newer = [], []
+    for name, one in zip(names, opened, strict=True):
+        if isinstance(one, Conflict):
+            newer.append(name)
+        elif isinstance(one, BaseException):
+            raise one
+        else:
+            found.append(run_of(one))
+    return sorted(found, key=lambda run: run.at), newer
 
 
 async def find(client: Client, selector: str) -> RunJournal:

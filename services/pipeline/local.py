@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -26,15 +22,24 @@ from ...core.errors import SpawnFailed, UsageError
 from ...core.journal import Noted
 from ...core.sdk.installing import install_sdk
 from ...core.spec import Command, Inline, Module, Notebook, Script, Spec
-from .decide import aborting, decide
+from .decide import decide
 from .facts import Created, End, Fact, Plan, Planned, Result, Settled
+from .listening import Listener, Shelf
 from .run import Run, evolve
 from .tasks import plan_of
 
 Tell = Callable[[str, str], None]
 """What happens to a part, in a few words."""
 
-_LINE = msgspec.json.Decoder()
+
+class Here(msgspec.Struct, frozen=True):
+    """Where the steps run: their folder, the one that makes `import evq` work, the socket on which
+    they speak, and what they save."""
+
+    folder: Path
+    sdk: Path
+    socket: Path
+    shelf: Shelf
 
 
 class Local:
@@ -50,9 +55,10 @@ class Local:
     def run(self) -> Run:
         """Carry it through to its end. Raises `SpawnFailed` if a command is not there."""
         with tempfile.TemporaryDirectory(prefix="evq-local-") as scratch:
-            sdk = install_sdk(Path(scratch) / "sdk")
+            sdk, shelf = install_sdk(Path(scratch) / "sdk"), Shelf(Path(scratch) / "artifacts")
+            here = Here(self._folder, sdk, Path(scratch) / "said.sock", shelf)
             while not self._now.ended:
-                self._step(sdk, Path(scratch) / "said.sock")
+                self._step(here)
         return self._now
 
     @property
@@ -66,7 +72,7 @@ class Local:
         name = self._run.name if self._run else "local"
         self._run = evolve(self._run, name, Noted(self._seq, at, "", "", fact))
 
-    def _step(self, sdk: Path, where: Path) -> None:
+    def _step(self, here: Here) -> None:
         todo = decide(self._now)
         if todo.ended:
             self._write(todo.ended)
@@ -76,28 +82,29 @@ class Local:
             self._write(Settled(todo.over))
         else:
             # One at a time: a failure may change what is ready.
-            self._write(Settled((self._attempt(todo.ready[0], sdk, where),)))
+            self._write(Settled((self._attempt(todo.ready[0], here),)))
 
-    def _attempt(self, part: str, sdk: Path, where: Path) -> Result:
+    def _attempt(self, part: str, here: Here) -> Result:
         try:
             plan, spec = plan_of(self._now, part)
+            _check(spec)
         except UsageError as error:
             self._tell(part, f"failed: {error}")
             return Result(part=part, outcome="failed", evidence=str(error))
         self._write(Planned((Plan(part, plan.task),)))
         self._tell(part, "begins")
         for tries in range(spec.retries + 1):
-            result = self._once(part, plan, spec, sdk, where)
+            result = self._once(part, plan, spec, here)
             if result.outcome == "completed" or tries == spec.retries:
                 break
             self._tell(part, f"{result.outcome}: {result.evidence}; once more")
         self._tell(part, f"{result.outcome}{f': {result.evidence}' * bool(result.evidence)}")
         return result
 
-    def _once(self, part: str, plan: Plan, spec: Spec, sdk: Path, where: Path) -> Result:
-        with Listener(where) as listener:
+    def _once(self, part: str, plan: Plan, spec: Spec, here: Here) -> Result:
+        with Listener(here.socket, plan.task, here.shelf) as listener:
             try:
-                code = _run(spec, plan.task, self._folder, sdk, where)
+                code = _run(spec, plan.task, here)
             except subprocess.TimeoutExpired:
                 return Result(part=part, outcome="timed_out", task=plan.task)
         outcome: End = "failed" if code else "completed"
@@ -107,29 +114,36 @@ class Local:
             task=plan.task,
             outputs=listener.outputs,
             metrics=listener.metrics,
+            artifacts=tuple(here.shelf.names(plan.task)),
             evidence=f"it ended with {code}" if code else "",
         )
 
 
-def why_it_ended(run: Run) -> str:
-    """Why a run ended as it did; empty if it completed."""
-    return aborting(run) or (run.ended.evidence if run.ended else "")
+def _check(spec: Spec) -> None:
+    if spec.inputs:
+        raise UsageError(
+            "inputs cannot be put in place with --local",
+            why="the folder is your own, and they might replace what lies there",
+            fix="evq.load('TASK:NAME', to=FOLDER) in the step",
+        )
 
 
-def _run(spec: Spec, task: str, folder: Path, sdk: Path, where: Path) -> int:
-    path = os.pathsep.join(filter(None, [str(sdk), os.environ.get("PYTHONPATH")]))
+def _run(spec: Spec, task: str, here: Here) -> int:
+    path = os.pathsep.join(filter(None, [str(here.sdk), os.environ.get("PYTHONPATH")]))
     given = msgspec.json.encode(parameters.values(spec)).decode()
     environment = {
         **os.environ,
         "PYTHONPATH": path,
         "EVQ_TASK_ID": task,
-        "EVQ_SOCKET": str(where),
+        "EVQ_SOCKET": str(here.socket),
         "EVQ_PARAMS": given,
         **spec.variables,
     }
     argv = _argv(spec)
     try:
-        done = subprocess.run(argv, cwd=folder, env=environment, timeout=spec.timeout, check=False)
+        done = subprocess.run(
+            argv, cwd=here.folder, env=environment, timeout=spec.timeout, check=False
+        )
     except OSError as error:
         raise SpawnFailed(
             f"{argv[0]} cannot be started", why=error.strerror or str(error), fix=f"which {argv[0]}"
@@ -152,49 +166,3 @@ def _argv(spec: Spec) -> list[str]:
             return [python, "-c", text, *args]
         case Notebook(path):
             return [python, "-m", "evq_notebook", path]
-
-
-class Listener:
-    """Hears what a step says by `import evq`."""
-
-    def __init__(self, where: Path) -> None:
-        self.outputs: dict[str, Any] = {}
-        self.metrics: dict[str, float | str] = {}
-        self._where, self._last = where, f"{where}.last"
-        where.unlink(missing_ok=True)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.bind(str(where))
-        self._socket.listen()
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-
-    def __enter__(self) -> Listener:
-        self._threads[0].start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # Who connected stands in a line: once it has come to us, all of them are being heard.
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as last:
-            last.bind(self._last)
-            last.connect(str(self._where))
-            for thread in self._threads:
-                thread.join()
-        self._socket.close()
-        Path(self._last).unlink()
-
-    def _accept(self) -> None:
-        while True:
-            speaker, address = self._socket.accept()
-            if address == self._last:
-                speaker.close()
-                return
-            hearing = threading.Thread(target=self._hear, args=(speaker,), daemon=True)
-            self._threads.append(hearing)
-            hearing.start()
-
-    def _hear(self, speaker: socket.socket) -> None:
-        with speaker, speaker.makefile("rb") as lines:
-            for line in lines:
-                with suppress(msgspec.DecodeError):
-                    words = _LINE.decode(line)
-                    self.outputs |= words.get("outputs") or {}
-                    self.metrics |= words.get("metrics") or {}

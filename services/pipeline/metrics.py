@@ -8,7 +8,6 @@ from contextlib import aclosing
 from ...core.ports import BusAway
 from ...core.sdk.client import Client
 from ...core.sdk.following import telemetry_of
-from ...core.sdk.watch import watch_metrics
 from ...core.state import Task
 from .definition import Definition
 from .graph import taken
@@ -33,7 +32,7 @@ async def last_values(client: Client, task: Task, names: Collection[str]) -> dic
     last = await _last(client, subject)
     if not last:
         return found
-    async with aclosing(watch_metrics(client.bus, 0, (subject,))) as measured:
+    async with aclosing(client.watch_metrics(0, (subject,))) as measured:
         async for one in measured:
             record = one.record
             if record.claim == claim:

@@ -11,6 +11,7 @@ from ...core.errors import UsageError
 from ...core.sdk import steps
 from .definition import Definition, define, read_toml, with_params
 from .graph import graph
+from .tasks import frame
 
 
 def read(path: Path, settings: Mapping[str, str]) -> Definition:
@@ -26,6 +27,13 @@ def read(path: Path, settings: Mapping[str, str]) -> Definition:
         )
     found = _of_python(path, settings) if path.suffix == ".py" else _of_toml(path, settings)
     graph(found, path.name)
+    for name, step in found.steps.items():
+        try:
+            frame(step, "default")
+        except UsageError as error:
+            raise UsageError(
+                f"{path.name}: step {name}: {error.what}", why=error.why, fix=error.fix
+            ) from error
     return found
 
 

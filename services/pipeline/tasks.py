@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from ...core import parameters, units
+from ...core.artifacts import Input, read_input
 from ...core.ids import task_id_for_key
 from ...core.spec import (
     Command,
@@ -60,33 +62,45 @@ def spec_of(run: Run, part: str) -> Spec:
     def given(value: Any) -> Any:
         return resolve(value, lambda reference: look(run, name, index, reference))
 
-    spec = Spec(
+    spec = replace(
+        frame(step, run.created.queue),
         entry=_entry(step, given),
         name=f"{run.definition.name} {part}",
-        queue=step.queue or run.created.queue,
-        priority=step.priority,
         tags=(f"pipeline:{run.name}", f"step:{name}", *step.tags),
         code=run.code,
-        manager=step.env or "auto",
-        requirements=step.requirements,
-        python=step.python,
-        container=Container(step.image, step.docker_args) if step.image else None,
-        apt=step.apt,
         variables=_texts(given(step.variables)),
-        secrets=step.secrets,
-        retries=step.retries,
-        timeout=_seconds(step.timeout),
-        grace=_seconds(step.grace),
-        limits=_limits(step),
-        gpus=step.gpus,
-        gpu_memory=_bytes(step.gpu_memory),
-        needs=step.needs,
+        inputs=tuple(_inputs(step, given)),
         project=run.created.project,
         key=key_of(run, part),
         user=run.created.user,
         host=run.created.host,
     )
     return check_spec(_with_settings(spec, _texts(given(step.set))))
+
+
+def frame(step: Step, queue: str) -> Spec:
+    """What of a step's spec is known before it has any values. Raises `UsageError`."""
+    return check_spec(
+        Spec(
+            entry=Command(("true",)),
+            name="",
+            queue=step.queue or queue,
+            priority=step.priority,
+            manager=step.env or "auto",
+            requirements=step.requirements,
+            python=step.python,
+            container=Container(step.image, step.docker_args) if step.image else None,
+            apt=step.apt,
+            secrets=step.secrets,
+            retries=step.retries,
+            timeout=_seconds(step.timeout),
+            grace=_seconds(step.grace),
+            limits=_limits(step),
+            gpus=step.gpus,
+            gpu_memory=_bytes(step.gpu_memory),
+            needs=step.needs,
+        )
+    )
 
 
 def _entry(step: Step, given: Any) -> Entry:
@@ -139,9 +153,22 @@ def digest_of(run: Run, part: str, spec: Spec) -> str:
         "python": spec.python,
         "container": spec.container,
         "apt": spec.apt,
+        "inputs": spec.inputs,
         "before": before,
     }
     return hashlib.sha256(msgspec.json.encode(matters, order="sorted")).hexdigest()[:32]
+
+
+def _inputs(step: Step, given: Callable[[Any], Any]) -> Iterator[Input]:
+    """The artifacts that a step finds in its folder. Of a list, each is in a folder of its own,
+    which has the number of its place."""
+    for word in step.inputs:
+        found = given(word)
+        for place, one in enumerate(found if isinstance(found, list) else [found]):
+            if one is None:
+                continue  # the step that was to save it failed, and may
+            task, name, path = read_input(str(one))
+            yield Input(task, name, f"{place}/{name}" if isinstance(found, list) else path)
 
 
 def _texts(values: dict[str, Any]) -> dict[str, str]:

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...core.errors import UsageError
+from .facts import Result
 from .references import Reference, resolve, within
 from .run import Run
+
+MOST_ITEMS = 1000
 
 
 class NotYet(Exception):
@@ -41,6 +44,12 @@ def items(run: Run, step: str) -> list[Any] | None:
             f"step {step} cannot run for each of {found!r}",
             why=f"{wanted!r} is no list",
             fix="each = [1, 2, 3], or a reference to a list",
+        )
+    if len(found) > MOST_ITEMS:
+        raise UsageError(
+            f"step {step} cannot run for each of {len(found)} items",
+            why=f"{MOST_ITEMS} are the most",
+            fix="let each part do several: a list of lists",
         )
     return found
 
@@ -95,8 +104,18 @@ def _value(run: Run, part: str, path: Sequence[str]) -> Any:
         case "task":
             return result.task
         case "artifacts":
+            _check_saved(result, rest[0])
             return f"{result.task}:{rest[0]}"
         case "metrics":
             return within(result.metrics, rest, f"steps.{part}.metrics")
         case _:
             return within(result.outputs, rest, f"steps.{part}.outputs")
+
+
+def _check_saved(result: Result, name: str) -> None:
+    if name not in result.artifacts:
+        raise UsageError(
+            f"{result.part} has saved no artifact {name}",
+            why=f"it has saved {', '.join(result.artifacts[:5]) or 'none'}",
+            fix=f"evq.save({name!r}) in the step",
+        )

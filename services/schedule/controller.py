@@ -10,7 +10,7 @@ import asyncio
 from contextlib import aclosing, suppress
 from functools import partial
 
-from ...core.errors import Conflict, EvqError, NotFound
+from ...core.errors import Conflict, EvqError, NotFound, Superseded
 from ...core.ports import BusAway
 from ...core.sdk.author import now
 from ...core.sdk.client import Client
@@ -21,6 +21,7 @@ from ...core.subjects import service_events
 from .decide import clock, decide, task_for
 from .due import due_between, next_due
 from .facts import Due, Fact, Ran, Refused, State, evolve
+from .when import When
 
 SERVICE = "schedule"
 CONTROLLER = "schedules"
@@ -91,7 +92,13 @@ class Controller:
     async def look(self) -> None:
         """Do all that is due in any schedule."""
         for name in await journals(self._client, SERVICE):
-            await self._look_at(await self._journal(name))
+            try:
+                await self._look_at(await self._journal(name))
+            except Superseded:
+                raise
+            except EvqError as error:
+                # One that cannot be read, or whose time zone is not known here, stops no other.
+                print(f"{name}: {error}", flush=True)
 
     async def _journal(self, name: str) -> Journal[State, Fact]:
         journal = self._journals.get(name)
@@ -145,10 +152,17 @@ class Controller:
             at
             for state in states
             if state.definition and not state.paused
-            if (at := next_due(state.definition.when, state.until))
+            if (at := _next_due(state.definition.when, state.until))
         ]
         left = (min(coming) - moment) / 1e6 if coming else LOOK_AGAIN
         return min(LOOK_AGAIN, max(0.0, left))
+
+
+def _next_due(when: When, after: int) -> int | None:
+    """The next due time; null also of what this machine cannot reckon with."""
+    with suppress(EvqError):
+        return next_due(when, after)
+    return None
 
 
 def _next(state: State, due: Due) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-from ...core.errors import NotFound, ProjectorAway
+from ...core.errors import EvqError, NotFound, ProjectorAway, Superseded
 from ...core.ports import BusAway
 from ...core.questions import Named
 from ...core.sdk.author import now
@@ -85,13 +85,13 @@ class Controller:
         """Read the log from where the triggers are, and do what they say, for ever."""
         start = await self._client.bus.log.last_seq()
         for name in await journals(self._client, SERVICE):
-            await self._refresh(name)
+            await self._learn(name)
         self._group.create_task(self._watch_queues())
         start = min([start, *(one.state.cursor for one in self._waiting_for(Events))])
         async with aclosing(self._client.watch(start)) as events:
             async for seen in events:
                 if seen.subject.startswith(service_events(SERVICE, "")):
-                    await self._patiently(self._refresh, seen.subject.rpartition(".")[2])
+                    await self._patiently(self._learn, seen.subject.rpartition(".")[2])
                 for journal in self._waiting_for(Events):
                     if seen.seq > journal.state.cursor:
                         await self._patiently(self._hear, journal, seen)
@@ -111,6 +111,15 @@ class Controller:
         if before != (journal.state.definition, journal.state.paused):
             self._restart_metrics()
         self._act(journal)
+
+    async def _learn(self, name: str) -> None:
+        """The same; one that cannot be read stops no other."""
+        try:
+            await self._refresh(name)
+        except Superseded:
+            raise
+        except EvqError as error:
+            print(f"{name}: {error}", flush=True)
 
     def _waiting_for(self, kind: type[Condition]) -> list[Journal[State, Fact]]:
         return [

@@ -249,6 +249,19 @@ async def test_again_here_and_nobody_is_told(served: Any, bus: Any) -> None:
     assert refused.err.startswith("error[E34]: no image can be made of a task that runs in none")
 
 
+async def test_again_here_with_its_inputs(served: Any, bus: Any) -> None:
+    script = "import evq; open('a', 'w').write('weights'); evq.save('a')\n"
+    (served.cwd / "train.py").write_text(script)
+    assert (await served("run", "train.py")).status == 0
+    script = "import evq; print(open('a').read()); open('b', 'w').write('b'); evq.save('b')\n"
+    (served.cwd / "eval.py").write_text(script)
+    assert (await served("run", "--input", "@:a", "eval.py")).status == 0
+    before = (await bus.log.last_seq(), [lying async for lying in bus.depot.all()])
+    again = await served("repro")
+    assert (again.status, again.out) == (0, "weights\n"), again.err
+    assert (await bus.log.last_seq(), [lying async for lying in bus.depot.all()]) == before
+
+
 async def test_here_and_now(served: Any) -> None:
     await served("enqueue", "-q", "nobody", "--no-code", "--quiet", "--", "sh", "-c", "echo one")
     ran = await served("exec")

@@ -89,6 +89,12 @@ async def test_a_run_from_its_begin_to_its_end(evq: Any, two: Path, jetstream_bu
     nothing = await evq("pipeline", "rerun", "two", "--from", "two")
     assert nothing.status == 4 and "has no step two that ran" in nothing.err
 
+    await client.abort(started.task.id, "the test was its controller")
+    resumed = await evq("pipeline", "resume", "two", "-d")
+    assert (resumed.status, resumed.out) == (0, "two-1\n"), resumed.err
+    assert (await evq("pipeline", "show", "two")).out.endswith("run two-1 running\n")
+    assert (await service(client, "pipeline", "two-1")).task.id != started.task.id
+
 
 async def test_one_that_is_not_there(evq: Any, jetstream_bus: Any) -> None:
     done = await evq("pipeline", "show", "none")

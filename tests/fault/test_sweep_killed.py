@@ -79,8 +79,8 @@ async def whole(scene: Scene, name: str) -> SweepState:
     return sweep.state
 
 
-async def kill_controller(agent: AgentProcess, name: str) -> None:
-    """kill -9 of the controller's process alone, as soon as there is one."""
+async def controller_of(agent: AgentProcess, name: str) -> psutil.Process:
+    """The controller's process, as soon as there is one."""
 
     def running() -> psutil.Process | None:
         for process in agent.look():
@@ -91,8 +91,8 @@ async def kill_controller(agent: AgentProcess, name: str) -> None:
                 continue
         return None
 
-    found = await until(running, "a controller runs")
-    found.send_signal(signal.SIGKILL)
+    found: psutil.Process = await until(running, "a controller runs")
+    return found
 
 
 @pytest.mark.timeout(240)
@@ -110,11 +110,12 @@ async def test_sixty_trials_over_kills_of_controller_and_agents(scene: Scene) ->
             ended = sum(isinstance(other.fact, TrialEnded) for other in facts)
             if how := CONTROLLER_KILLS.get(ended):
                 controller_kills += 1
+                controller = await controller_of(agents[4], "killed")
                 if how == "agent":
                     agents[4].kill()
                     agents[4] = await services_agent(scene)
                 else:
-                    await kill_controller(agents[4], "killed")
+                    controller.send_signal(signal.SIGKILL)
             if (number := AGENT_KILLS.get(ended)) is not None:
                 agent_kills += 1
                 agents[number].kill()
@@ -132,7 +133,7 @@ async def test_sixty_trials_over_kills_of_controller_and_agents(scene: Scene) ->
     print(f"\n{TRIALS} trials, {dict(ends)}; controller killed {controller_kills} times, agents")
     print(f"{agent_kills} times, {lost} attempts lost; best trial {state.best[0].number} of both")
     for name, attempts in (("quiet", 1), ("killed", 7)):
-        controller = (await service(scene.client, "sweep", name)).task.id
-        assert (await scene.end(controller)).outcome is Outcome.COMPLETED
-        assert len((await scene.client.get(controller)).attempts) == attempts
+        task = (await service(scene.client, "sweep", name)).task.id
+        assert (await scene.end(task)).outcome is Outcome.COMPLETED
+        assert len((await scene.client.get(task)).attempts) == attempts
     await scene.verdict()

@@ -156,6 +156,10 @@ class Story:
         launch = events.Launch(at, 4242, ("python", "x.py"), "node7", "/w/t-1")
         return self.do(decide.Start(self.holder, launch))
 
+    def save(self, name: str) -> Story:
+        saved = decide.SaveArtifact(self.holder, name, "5e" * 32, 1 << 30, False, "s3://lab/evq")
+        return self.do(saved)
+
     def finish(self, outcome: Outcome, code: int | None = 0, cause: Cause | None = None) -> Story:
         usage = events.Usage(61.25, 58.5, 3_221_225_472)
         evidence = "" if cause is None else f"because of {cause.value}"
@@ -231,7 +235,7 @@ def record() -> list[Line]:
     script = Script("train.py", ("--lr", "0.1"))
     story(
         "completed001", entry=script, code=code, tags=("mnist",), params={"lr": "0.1"}, user="ada"
-    ).claim().set_up().start().finish(Outcome.COMPLETED)
+    ).claim().set_up().start().save("model.pt").save("best/model.pt").finish(Outcome.COMPLETED)
     story("retried00001", retries=2, priority=9).claim().start().fail().claim().start().finish(
         Outcome.COMPLETED
     )

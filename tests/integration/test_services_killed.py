@@ -81,7 +81,7 @@ def served(
     """The queue for services on a server of its own, and an agent that serves it."""
     monkeypatch.setenv("EVQ_SECRET_TEAM", f"json://{receiver.address}/alert")
     queue = type(apart)(apart.client, QUEUE)
-    options = ("--services", "--slots", "5", "--allow-client", "--lease", "300")
+    options = ("--services", "--slots=5", "--allow-client", "--lease=300", "--drain-timeout=0.1")
     start_agent([queue], *options, login=own_nats_server.login).ready()
     return queue
 

@@ -48,6 +48,8 @@ SET: dict[str, tuple[object, object]] = {
     "gather": (30.0, 30.0),
     "address": ("10.0.0.7", "10.0.0.7"),
     "on_disconnect": ("stop", "stop"),
+    "artifacts": ("s3://b/p", "s3://b/p"),
+    "artifact_bytes": (3, 3),
     "log_bytes": (1, 1),
     "spool_bytes": (2, 2),
     "docker": ("debian:12", "debian:12"),

@@ -83,6 +83,7 @@ COMMANDS: dict[str, commands.Command] = {
     "begin": commands.BeginPhase(HOLDER, "code"),
     "end": commands.EndPhase(HOLDER, "code", 0.5, True, "d"),
     "tell": commands.TellEnvironment(HOLDER, ENVIRONMENT),
+    "save": commands.SaveArtifact(HOLDER, "model.pt", "0" * 64, 7, False, "nats"),
     "start": commands.Start(HOLDER, LAUNCH),
     "complete": finish(Outcome.COMPLETED),
     "fail": finish(Outcome.FAILED, Cause.CODE),
@@ -111,6 +112,7 @@ claim           no       claimed  no               no               no         n
 begin           zombie   zombie   phase            phase            phase      zombie
 end             zombie   zombie   phase            phase            phase      zombie
 tell            zombie   zombie   environment      environment      environment zombie
+save            zombie   zombie   artifact         artifact         artifact   zombie
 start           zombie   zombie   started          no               no         zombie
 complete        zombie   zombie   completed        completed        completed  zombie
 fail            zombie   zombie   failed           failed           aborted    zombie

@@ -140,6 +140,13 @@ def test_python_gives_the_definition_that_toml_would(tmp_path: Path) -> None:
     assert best.arguments == {"losses": "${steps.test.outputs.result}"}
 
 
+def test_what_no_agent_could_act_on_is_found_when_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "pipeline.toml"
+    path.write_text('name = "p"\n[steps.a]\nscript = "a.py"\ntimeout = "soon"')
+    with pytest.raises(UsageError, match="step a: 'soon' is not a duration"):
+        read(path, {})
+
+
 def test_loops_and_conditions_work_on_parameters(tmp_path: Path) -> None:
     found = read(written(tmp_path), {"twice": "true", "lr": "3"})
     assert list(found.steps)[-3:] == ["best", "best-2", "best-3"]

@@ -62,3 +62,57 @@ def test_one_that_runs_too_long_is_ended(tmp_path: Path) -> None:
     )
     result = ended.result("one")
     assert result and result.outcome == "timed_out"
+
+
+SAVE = """
+import os, evq
+os.makedirs("made/deep", exist_ok=True)
+open("made/deep/model.pt", "w").write("weights")
+evq.save("made/deep/model.pt", "model.pt")
+evq.save("made", "all")
+"""
+
+LOAD = """
+import sys, evq
+one = evq.load(sys.argv[1], to="loaded")
+all = evq.load(sys.argv[2], "all", to="loaded")
+try:
+    evq.load("@", "model.pt")
+except FileNotFoundError as error:
+    evq.output(one=one.read_text(), deep=(all / "deep/model.pt").read_text(), error=str(error))
+"""
+
+
+def test_what_one_saves_another_loads(tmp_path: Path) -> None:
+    (tmp_path / "save.py").write_text(SAVE)
+    (tmp_path / "load.py").write_text(LOAD)
+    steps = {
+        "save": {"script": "save.py"},
+        "load": {
+            "script": "load.py",
+            "args": ["${steps.save.artifacts.model.pt}", "${steps.save.task}"],
+        },
+    }
+    ended, told = run(tmp_path, steps)
+    assert ended.state == "completed", told
+    saved, loaded = ended.result("save"), ended.result("load")
+    assert saved and saved.artifacts == ("model.pt", "all")
+    assert loaded and (loaded.outputs["one"], loaded.outputs["deep"]) == ("weights", "weights")
+    assert "has no artifact model.pt" in loaded.outputs["error"]
+
+
+def test_inputs_would_write_into_the_folder_and_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "save.py").write_text(SAVE)
+    steps = {
+        "save": {"script": "save.py"},
+        "use": {"inputs": ["${steps.save.artifacts.model.pt}"]},
+    }
+    ended, told = run(tmp_path, steps)
+    assert ended.state == "failed" and "inputs cannot be put in place" in told[-1]
+
+
+def test_an_artifact_that_was_not_saved_is_named(tmp_path: Path) -> None:
+    steps = {"save": {}, "use": {"args": ["${steps.save.artifacts.model.pt}"]}}
+    ended, _ = run(tmp_path, steps)
+    assert ended.ended
+    assert "save has saved no artifact model.pt (it has saved none)" in ended.ended.evidence

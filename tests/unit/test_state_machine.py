@@ -126,7 +126,7 @@ MUTANTS = [
 
 HUNT = hypothesis.settings(
     SETTINGS,
-    max_examples=2000,
+    max_examples=6000,
     database=None,
     derandomize=True,
     phases=[hypothesis.Phase.generate],

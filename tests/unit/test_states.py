@@ -37,6 +37,7 @@ def every_command(task: Task) -> list[commands.Command]:
         commands.BeginPhase(holder, "code"),
         commands.EndPhase(holder, "code", 1.0, None),
         commands.TellEnvironment(holder, environment),
+        commands.SaveArtifact(holder, "a", "0" * 64, 1, False, "nats"),
         commands.Start(holder, Launch(0, 1, ("a",), "h", "/")),
         *(
             commands.Finish(holder, outcome, None, cause)

@@ -8,6 +8,7 @@ import msgspec
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import PlainTextResponse
 
+from ....core.artifacts import artifacts_of
 from ....core.errors import NotFound
 from ....core.sdk.waiting import explain
 from ..source import Source
@@ -138,6 +139,13 @@ def looks(source: Source) -> APIRouter:
     async def metrics(task: str) -> Rows:
         """Each metric's last, least and largest value."""
         return rows_of(await source.named("metrics", task=await source.client.resolve(task)))
+
+    @get("/tasks/{task}/artifacts", tags=["tasks"])
+    async def artifacts(task: str, attempt: int | None = None) -> Response:
+        """What it, or one attempt of it, saved last under each name. The files themselves are
+        under `/tasks/ID/artifacts/NAME`."""
+        known = await source.client.get(await source.client.resolve(task))
+        return _json(list(artifacts_of(known, attempt).values()))
 
     @get("/tasks/{task}/events", tags=["tasks"])
     async def events(task: str, after: int = 0, limit: Limit = 1000) -> Rows:

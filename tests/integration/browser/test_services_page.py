@@ -42,7 +42,7 @@ async def test_what_a_schedule_decided_last_is_shown(
 ) -> None:
     await page.goto(dashboard.url + "/services")
     await expect(page.get_by_text("no service has decided anything").first).to_be_visible()
-    options = ("--services", "--slots", "3", "--allow-client")
+    options = ("--services", "--slots=3", "--allow-client", "--drain-timeout=0.1")
     queues = [type(apart)(apart.client, "services"), apart]
     start_agent(queues, *options, login=own_nats_server.login).ready()
     journal = open_journal(apart.client, "nightly")

@@ -8,6 +8,7 @@ from .....core.errors import EvqError
 from ...address import Address
 from ...frame import frame
 from ...source import Source
+from .artifacts import add_artifact_files
 from .log_file import add_log_file
 from .log_view import sheet
 from .page import TABS, TaskPage
@@ -15,8 +16,9 @@ from .story import story_of
 
 
 def add(source: Source) -> None:
-    """Put the page under `/tasks/ID`, and each attempt's log as a file below it."""
+    """Put the page under `/tasks/ID`, and each log and artifact as a file below it."""
     add_log_file(source)
+    add_artifact_files(source)
 
     @ui.page("/tasks/{task}")
     async def page(

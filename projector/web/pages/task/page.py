@@ -10,13 +10,16 @@ from .....core.state import Attempt, Ended, Task
 from .....core.words.remedy import failed
 from ...address import Address
 from ...source import Source
-from . import code, command, facts, failure, family
+from . import artifacts, code, command, facts, failure, family
 from .curves import CurvesPanel
 from .header import Header
 from .log import LogPanel
 from .story import Story
 
-TABS = ("log", "curves", "parameters", "code", "packages", "attempts", "events", "commands")
+TABS = (
+    *("log", "curves", "parameters", "artifacts", "code", "packages", "attempts", "events"),
+    "commands",
+)
 LAST_LINES = 8
 
 
@@ -92,6 +95,8 @@ class TaskPage:
                 case "parameters":
                     facts.show_parameters(task)
                     await family.show(self._source, task)
+                case "artifacts":
+                    artifacts.show(task)
                 case "code":
                     await code.show(self._source, task)
                 case "packages":

@@ -1,0 +1,118 @@
+"""`evq get`: what a task has saved, brought here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ...core.artifacts import Artifact, artifacts_of, find_artifact
+from ...core.errors import NotFound
+from ...core.units import size_text
+from .. import output
+from ..completion import complete_task
+from ..options import json_option
+from ..output import Column, dim
+from ..selectors import resolve
+from ..session import call
+from .document import artifact_facts
+from .render import clock
+
+if TYPE_CHECKING:
+    from ...core.sdk.client import Client
+
+
+@click.command()
+@click.argument("task", default="@", shell_complete=complete_task)
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--to", metavar="DIR", help="The folder to put them into.  [the task's id]")
+@click.option(
+    "--attempt", type=click.IntRange(1), metavar="N", help="Only what this attempt saved."
+)
+@click.option("--list", "listing", is_flag=True, help="Say what there is, and fetch nothing.")
+@json_option
+def get(
+    task: str,
+    names: Sequence[str],
+    to: str | None,
+    attempt: int | None,
+    listing: bool,
+    as_json: bool,
+) -> None:
+    """Fetch the artifacts of a task: all, or those of these names.
+
+    What a task saves by `evq.save` can be had from that moment on. A file that is here already is
+    not fetched again, and one that was cut off goes on where it was.
+
+    \b
+    Examples:
+      evq get
+      evq get k3f9 model.pt --to .
+      evq get k3f9 --list
+    """
+    if listing:
+        _show(call(lambda client: _find(client, task, names, attempt))[1], as_json)
+        return
+    fetched = call(lambda client: _fetch(client, task, names, attempt, to))
+    if as_json:
+        output.say_json([facts | {"path": str(path)} for path, facts in fetched])
+        return
+    for path, _ in fetched:
+        output.say(str(path))
+
+
+async def _find(
+    client: Client, selector: str, names: Sequence[str], attempt: int | None
+) -> tuple[str, list[Artifact]]:
+    """The task's id, and its artifacts of these names, or all. Raises `NotFound`."""
+    task = await client.get(await resolve(client, selector))
+    if names:
+        return task.id, [find_artifact(task, name, attempt) for name in names]
+    return task.id, list(artifacts_of(task, attempt).values())
+
+
+async def _fetch(
+    client: Client, selector: str, names: Sequence[str], attempt: int | None, to: str | None
+) -> list[tuple[Path, dict[str, Any]]]:
+    from ...core.sdk.artifacts import download
+
+    task, found = await _find(client, selector, names, attempt)
+    if not found:
+        raise NotFound(
+            f"task {task} has no artifacts",
+            why="it has saved none" + (f" in attempt {attempt}" if attempt else ""),
+            fix="evq.save('model.pt') in the task keeps a file",
+        )
+    folder = Path(to or task)
+    return [
+        (await download(client.bus, one, folder / one.name), artifact_facts(one)) for one in found
+    ]
+
+
+def _show(found: Sequence[Artifact], as_json: bool) -> None:
+    if as_json:
+        output.say_json([artifact_facts(one) for one in found])
+        return
+    output.say_table(
+        [
+            Column("ARTIFACT", soft=True),
+            Column("SIZE", right=True),
+            Column("DIGEST"),
+            Column("SAVED"),
+        ],
+        [(shown_name(one), size_text(one.size), one.digest[:12], clock(one.at)) for one in found],
+    )
+
+
+def shown_name(one: Artifact) -> str:
+    """The name, with a mark behind that of a folder."""
+    return one.name + "/" * one.folder
+
+
+def artifact_lines(found: Sequence[Artifact]) -> list[str]:
+    """The artifacts of an attempt, a line for each."""
+    return [
+        f"{shown_name(one)}  {dim(f'{size_text(one.size)}, {one.digest[:12]}')}" for one in found
+    ]

@@ -1,0 +1,1 @@
+"""Where the content of artifacts lies: the port `Depot` in four ways."""
