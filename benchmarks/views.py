@@ -87,7 +87,13 @@ async def asked_by(client: Client, page: Page, address: str) -> Questions:
         while known < len(heard):
             known = len(heard)
             await asyncio.sleep(SILENCE_SECONDS)
-        return [one for one in heard if isinstance(one, Sql) or one.name not in LATER]
+        # What is asked again is no part of the first view, but of keeping it up to date.
+        first = {msgspec.json.encode([_name(one), one.params]): one for one in reversed(heard)}
+        return [one for one in reversed(first.values()) if _name(one) not in LATER]
+
+
+def _name(question: Named | Sql) -> str:
+    return question.name if isinstance(question, Named) else question.text
 
 
 @asynccontextmanager
