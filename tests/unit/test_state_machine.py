@@ -93,8 +93,8 @@ def start_twice(task: Task, command: decide.Start) -> events.Lifecycle:
     return events.Started(attempt=number, pid=1, argv=(), host="h", folder="/")
 
 
-def requeue_anything(task: Task, reason: str) -> events.Lifecycle:
-    return events.Requeued(reason)
+def requeue_anything(task: Task, reason: str, held: bool) -> events.Lifecycle:
+    return events.Requeued(reason, held)
 
 
 def abort_anything(task: Task, reason: str) -> events.Lifecycle:
