@@ -10,6 +10,8 @@ does not use.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from evq.core.artifacts import Artifact as Artifact
+    from evq.core.artifacts import Input as Input
     from evq.core.errors import Conflict as Conflict
     from evq.core.errors import Denied as Denied
     from evq.core.errors import EvqError as EvqError
@@ -69,6 +71,7 @@ _PLACES = {
     "core.sdk.client": "Client",
     "core.sdk.enqueueing": "Receipt",
     "core.spec": "Spec Command Inline Module Notebook Script After Container Limits Repo",
+    "core.artifacts": "Artifact Input",
     "core.state": "Task Ended",
     "core.events": "Outcome",
     "core.sdk.lines": "Line",

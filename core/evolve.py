@@ -106,7 +106,7 @@ def _claimed(task: Task, seq: int, at: int, event: events.Claimed) -> Task:
         gpu_memory=event.gpu_memory,
         permit=event.permit,
     )
-    return replace(task, seq=seq, state=state.Claimed(attempt))
+    return replace(task, seq=seq, state=state.Claimed(attempt), archived=None)
 
 
 def _live(task: Task, number: int) -> Attempt | None:

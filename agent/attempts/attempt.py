@@ -55,7 +55,6 @@ from .results import Result
 from .tracking import Tracking
 
 log = logging.getLogger(__name__)
-
 T = TypeVar("T")
 
 BRIEF = 0.005
@@ -76,8 +75,7 @@ class Attempt:
         self.since, self.holder = live.claimed, Holder(means.instance, live.number)
         self.assignment = gpus
         self._means = means
-        self._delivery = delivery
-        self._channel = channel
+        self._delivery, self._channel = delivery, channel
         self._ending: Ending | None = None
         self._supervisors: tuple[Supervisor, ...] = ()
         self._frozen = False
@@ -191,8 +189,7 @@ class Attempt:
             if timer:
                 timer.cancel()
             await self._tracking.finish()
-        # The end is kept on disk from here on, and must hold all that the command gave out.
-        self._channel.drain()
+        self._channel.drain()  # the end must hold all that the command gave out
         end = endings.of_command(
             self.holder,
             self._launch,

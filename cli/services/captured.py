@@ -54,5 +54,5 @@ def cloned(selector: str, words: Sequence[str]) -> Spec:
     async def look(client: Client) -> Spec:
         return (await client.get(await resolve(client, selector))).spec
 
-    source = replace(call(look), gang=None, after=(), parent=None)
+    source = replace(call(look), gang=None, array=None, after=(), parent=None)
     return check_spec(clone.changed(source, wish))

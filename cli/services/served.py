@@ -17,7 +17,7 @@ def warn_unserved() -> None:
     if not call(_served):
         output.warn(
             f"no agent serves queue {QUEUE!r} and gives tasks a login, so nothing happens yet",
-            f"{output.dim('start one')} evq agent --services",
+            f"{output.dim('start one')} evq agent --services; that of evq up takes some seconds",
         )
 
 

@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from .. import parameters
+from ..artifacts import Input
 from ..errors import UsageError
 from ..spec import (
     After,
@@ -63,6 +64,7 @@ class Options(TypedDict, total=False):
     nodes: int
     project: str
     after: tuple[After, ...]
+    inputs: tuple[Input, ...]
     key: str
 
 

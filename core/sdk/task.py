@@ -31,11 +31,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-if __package__:
-    from . import carrying
-else:
-    import evq_carrying as carrying  # type: ignore[import-not-found,no-redef]
-
 _Number = TypeVar("_Number", int, float)
 
 _MOST_OUTPUT = 32 * 1024  # bytes of JSON
@@ -107,7 +102,7 @@ def save(path: str | os.PathLike[str], name: str | None = None) -> str:
     `name` it is called by its path. Outside a task nothing is kept. Raises FileNotFoundError, or
     RuntimeError if the agent refuses it.
     """
-    path = os.fspath(path)
+    carrying, path = _carrying(), os.fspath(path)
     name = name or carrying.name_of(path)
     if not os.path.exists(path):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
@@ -133,7 +128,7 @@ def load(
         task, _, name = task.partition(":")
     target = Path(to) / name
     if os.environ.get("EVQ_SOCKET"):
-        carrying.load({"task": task, "name": name, "attempt": attempt}, str(target))
+        _carrying().load({"task": task, "name": name, "attempt": attempt}, str(target))
         return target
     # Only where all of evq is installed.
     from ..errors import EvqError, NotFound, report
@@ -145,6 +140,15 @@ def load(
     except EvqError as error:
         kind = FileNotFoundError if isinstance(error, NotFound) else RuntimeError
         raise kind(report(error)) from error
+
+
+def _carrying() -> Any:
+    """The file beside this one; a task that carries nothing does not wait for its imports."""
+    if __package__:
+        from . import carrying
+    else:
+        import evq_carrying as carrying  # type: ignore[import-not-found,no-redef]
+    return carrying
 
 
 def output(**values: Any) -> None:

@@ -33,6 +33,7 @@ from .study import check_able
 from .trial import spec_of
 
 SERVICE = "sweep"
+BEST, EXPENDABLE = "best", "expendable"
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -113,6 +114,7 @@ class Controller:
             await self._begin(trial.number)
         while not await self._settle():
             await self._hear()
+        await self._mark()
 
     async def _check(self) -> None:
         """Stop the sweep if it cannot go on here: who watches it shall hear why."""
@@ -120,8 +122,8 @@ class Controller:
             check_able(self._sweep.plan)
         except UsageError as error:
             self._able = False
-            reason = f"{error}; {error.fix}"
-            await self._say(lambda _: (Stopped(reason), f"it is stopped: {reason}"))
+            stopped = Stopped(f"{error}; {error.fix}")
+            await self._say(lambda sweep: _unless_over(sweep, stopped))
 
     async def listen(self) -> None:
         """Hear of what people decide about the sweep."""
@@ -146,6 +148,15 @@ class Controller:
             await self._say(lambda sweep: weighed(sweep, at_end=True))
         await self._say(lambda sweep: finish(sweep, now()))
         return bool(self._sweep.finished)
+
+    async def _mark(self) -> None:
+        """Tag the tasks of the best trials as such, and the others as those whose files may go."""
+        sweep = self._sweep
+        if sweep.plan.keep is None:
+            return
+        for trial in sweep.trials:
+            tag, other = (BEST, EXPENDABLE) if trial.number in sweep.kept else (EXPENDABLE, BEST)
+            await self._client.tag(task_of(sweep.name, trial.number), (tag,), (other,))
 
     async def _begin(self, number: int) -> None:
         """See to it that the trial's task is there, and follow it."""
@@ -231,3 +242,8 @@ class Controller:
         if noted:
             print(noted.words, flush=True)
         return noted
+
+
+def _unless_over(sweep: SweepState, stopped: Stopped) -> Decision | None:
+    over = sweep.finished or sweep.stop
+    return None if over else (stopped, f"it is stopped: {stopped.reason}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from math import isfinite
+from math import isfinite, prod
 from typing import Any, Literal
 
 import msgspec
@@ -233,6 +233,12 @@ def check_definition(definition: Definition) -> Definition:
     if definition.sampler == "grid":
         for name, dimension in definition.space.items():
             _check_countable(name, dimension)
+        if prod(map(_count, definition.space.values())) > MOST_TRIALS:
+            raise UsageError(
+                f"the grid has more than {MOST_TRIALS} points",
+                why="it is the product of all parameters' values",
+                fix='fewer values, or sampler = "tpe"',
+            )
     _check_limits(definition)
     _check_prune(definition)
     _check_sampler(definition)
@@ -302,6 +308,15 @@ def _check_countable(name: str, dimension: Dimension) -> None:
             f"a grid knows no logarithmic range for {name}",
             fix=f"[space.{name}]\nchoices = [0.001, 0.01, 0.1]",
         )
+
+
+def _count(dimension: Dimension) -> int:
+    """How many values a parameter that can be counted has."""
+    match dimension:
+        case Choice(choices):
+            return len(choices)
+        case Integer(low, high, step) | Real(low, high, step):
+            return int((high - low) / (step or 1)) + 1
 
 
 def _check_limits(definition: Definition) -> None:

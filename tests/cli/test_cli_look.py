@@ -132,7 +132,8 @@ async def test_ls_asks_for_what_is_wanted(evq: Any, projector: Any) -> None:
     ]
     assert "train.py --lr 0.1" in lines[1] and "60/100 epoch 6 loss=0.1" in lines[1]
     assert "2m05s" in lines[1] and "exit 1" in lines[2]
-    assert asked[0]["params"] == {"limit": 5, "states": ["running", "failed"], "queue": "gpu"}
+    wanted = {"limit": 5, "states": ["running", "failed"], "queue": "gpu", "arrays": True}
+    assert asked[0]["params"] == wanted
     assert asked[1]["params"]["user"]
     assert facts == [row | {"quiet_since": None} for row in rows]
 
@@ -238,4 +239,4 @@ async def test_ls_of_one_parent(evq: Any, projector: Any) -> None:
     assert f"parent     {task}" in (await evq("show", child.out.strip())).out
     async with projector({"tasks": [ROW]}) as asked:
         await evq("ls", "--parent", task)
-    assert asked[0]["params"] == {"limit": 20, "parent": task}
+    assert asked[0]["params"] == {"limit": 20, "parent": task, "arrays": True}

@@ -90,7 +90,7 @@ async def test_several_objectives(made: Any) -> None:
 
 async def test_stop_resume_extend(made: Any, apart: Any) -> None:
     """7 never ends by itself."""
-    sweep = await made("s", [1, 7, 2, 3], trials=2)
+    sweep = await made("s", [1, 7, 2, 3], trials=2, keep=1)
     async with aclosing(sweep.follow()) as facts:
         async for noted in facts:
             if isinstance(noted.fact, Proposed) and noted.fact.number == 1:
@@ -113,3 +113,5 @@ async def test_stop_resume_extend(made: Any, apart: Any) -> None:
     (controller,) = await services(apart.client, "sweep")
     ended = await type(apart)(apart.client, QUEUE).ended(controller.task.id)
     assert ended.state.outcome is Outcome.COMPLETED
+    tags = [(await apart.client.get(task_of("s", number))).tags for number in range(4)]
+    assert tags == [("sweep:s", "best"), *[("sweep:s", "expendable")] * 3]

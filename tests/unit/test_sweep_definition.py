@@ -78,6 +78,7 @@ def test_a_file_says_it_all() -> None:
         ({"space": {"a": {"choices": [1], "when": {"b": 1}}, "b": [1]}}, "not before it"),
         ({"space": {"b": [1], "a": {"choices": [1], "when": {"b": 2}}}}, "which it never is"),
         ({"sampler": "grid"}, "a grid cannot hold every value of lr"),
+        ({"sampler": "grid", "space": {"a": {"low": 1, "high": 10**9}}}, "the grid has more than"),
         ({"sampler": "cma-es", "space": {"a": ["x"]}}, "needs a number"),
         ({"objective": [{"metric": "a"}, {"metric": "b"}], "prune": "asha"}, "cannot prune"),
         ({"prune": {"kind": "hyperband", "most": 0}}, "too small"),

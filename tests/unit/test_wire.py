@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evq.core import events, journal, retention, saved_queries, wire
+from evq.core import artifacts, events, journal, retention, saved_queries, wire
 from evq.core.arrays import turns
 from evq.core.events import Envelope, Event, Telemetry
 from evq.core.filing import filed
@@ -63,7 +63,18 @@ EVENTS = {kind.__name__: kind for kind in typing.get_args(Event)}
 TELEMETRY = {kind.__name__: kind for kind in typing.get_args(Telemetry)}
 
 
-MODULES = (agents, events, filed, journal, permits, queues, retention, saved_queries, turns)
+MODULES = (
+    agents,
+    artifacts,
+    events,
+    filed,
+    journal,
+    permits,
+    queues,
+    retention,
+    saved_queries,
+    turns,
+)
 
 
 def test_no_kind_is_forgotten() -> None:

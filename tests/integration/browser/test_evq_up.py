@@ -38,7 +38,7 @@ async def test_the_dashboard_comes_with_a_link(evq: Evq, until: Any) -> None:
     def opens() -> bool:
         try:
             return httpx.get(link).status_code == 303
-        except httpx.ConnectError:
+        except httpx.TransportError:  # not there yet, or still loading
             return False
 
     await until(opens)
