@@ -32,6 +32,7 @@ class TaskPage:
         self._address = address
         self._client = ui.context.client
         self._filled: set[str] = set()
+        self._follows = False
 
     async def open(self) -> None:
         """Show the task, then follow it for as long as somebody looks at it."""
@@ -59,10 +60,11 @@ class TaskPage:
         story.heard.append(self._hear)
         following = background_tasks.create(self._follow(), name=f"follow {story.task.id}")
         self._client.on_delete(following.cancel)
-        await self._fill(first, fresh=False)
+        await self._fill(first)
         await self._explain(story.task)
 
     async def _follow(self) -> None:
+        self._follows = True
         with self._client:
             await self._story.follow()
 
@@ -73,17 +75,16 @@ class TaskPage:
         self._address.set(tab="" if name == TABS[0] else name)
         await self._fill(name)
 
-    async def _fill(self, name: str, *, fresh: bool = True) -> None:
-        """Fill a tab when it is looked at for the first time. What was said since the page follows
-        the task needs a `fresh` answer."""
+    async def _fill(self, name: str) -> None:
+        """Fill a tab when it is looked at for the first time."""
         if name in self._filled:
             return
         self._filled.add(name)
         task, place = self._story.task, self._places[name]
         if name == "log":
-            await self._log.load(fresh=fresh)
+            await self._log.load(fresh=self._follows)
         elif name == "curves":
-            await self._curves.load(fresh=fresh)
+            await self._curves.load(fresh=self._follows)
         else:
             place.clear()
             with place:
