@@ -32,7 +32,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, overload
 
 RESULT = "result"
 """The output under which a step's function gives what it returned."""
@@ -101,7 +101,11 @@ class Step:
         return Step(self.function, {**self.options, **options})
 
 
-def step(function: Any = None, **options: Any) -> Any:
+@overload
+def step(function: Callable[..., Any], /) -> Step: ...
+@overload
+def step(**options: Any) -> Callable[[Callable[..., Any]], Step]: ...
+def step(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function a step. The options are those of a step in `pipeline.toml`, such as `queue`,
     `retries`, `timeout`, `requirements`, `image`, `cache`, `on_failure`, `after`."""
     if function is not None:
@@ -148,7 +152,11 @@ class Pipeline:
         return {"name": self.name, **options, "params": dict(params), "steps": drawing.steps}
 
 
-def pipeline(function: Any = None, **options: Any) -> Any:
+@overload
+def pipeline(function: Callable[..., Any], /) -> Pipeline: ...
+@overload
+def pipeline(**options: Any) -> Callable[[Callable[..., Any]], Pipeline]: ...
+def pipeline(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function a pipeline. The options are those of `pipeline.toml` outside its steps:
     `name`, `on_failure`, `cache`, `defaults`. Its parameters are those of the pipeline, so each of
     them needs a default."""

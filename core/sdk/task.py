@@ -147,7 +147,7 @@ def _carrying() -> Any:
     if __package__:
         from . import carrying
     else:
-        import evq_carrying as carrying  # type: ignore[import-not-found,no-redef]
+        import evq_carrying as carrying  # type: ignore[no-redef]
     return carrying
 
 
@@ -225,7 +225,7 @@ def _step_aside() -> None:
 def __getattr__(name: str) -> Any:
     """The words of a pipeline's file, which most tasks have no need of."""
     if name in ("each", "pipeline", "step"):
-        import evq_steps  # type: ignore[import-not-found]  # it lies beside this file
+        import evq_steps  # it lies beside this file
 
         return getattr(evq_steps, name)
     raise AttributeError(

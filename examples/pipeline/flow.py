@@ -34,9 +34,11 @@ def train(rate: float, data: list[list[float]]) -> dict[str, float]:
 
 @evq.step(**plain)
 def best(losses: list[float | None], rates: list[float | None]) -> float:
-    """The rate with the least loss; of one that failed there is none."""
+    """The rate with the least loss; of one that failed there is neither."""
     loss, rate = min(
-        (loss, rate) for loss, rate in zip(losses, rates, strict=True) if loss is not None
+        (loss, rate)
+        for loss, rate in zip(losses, rates, strict=True)
+        if loss is not None and rate is not None
     )
     print(f"rate {rate} is best: loss {loss:.4f}")
     return rate
