@@ -70,8 +70,10 @@ def ls(
     as_of: When | None,
     as_json: bool,
 ) -> None:
-    """List tasks, the newest first. A gang is one line, that of its rank 0, and so is an array,
-    with how many of its members are in which state.
+    """List tasks, the newest first.
+
+    A gang is one line, that of its rank 0, and so is an array, with how many of its members are in
+    which state.
 
     \b
     Examples:

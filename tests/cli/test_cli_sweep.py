@@ -142,7 +142,7 @@ async def test_export(evq: Any, bus: Bus, file: str) -> None:
         (FILE.replace("run =", "walk ="), "unknown field `walk`"),
         (FILE.replace('run = "train.py', 'run = "absent.py'), "there is no file absent.py"),
         (FILE.replace("-q gpu", "--wrong"), "evq has no option --wrong"),
-        (FILE.replace("-q gpu", "--priority high"), "cannot be enqueued"),
+        (FILE.replace("-q gpu", "--priority high"), "makes no task"),
         (FILE.replace("run =", "#"), "a sweep needs one task"),
         (FILE.replace('"first"', '"a b"'), "cannot be the name of a sweep"),
         (FILE.replace('name = "first"', ""), "the sweep has no name"),
