@@ -22,6 +22,7 @@ from pathlib import Path
 import msgspec
 from ground import client, folder, server
 from playwright.async_api import Browser, Playwright, async_playwright
+from screens_services import services
 from screens_top import WORKERS, live, play, projector, sample
 
 from evq.core import events, subjects, wire
@@ -32,6 +33,8 @@ from evq.core.spec import After, Command, Spec
 from evq.core.state import Task
 
 STEPS = 400
+LONG = {"services"}
+"""Pages that are shown as a whole, however long they are."""
 QUALITY = 60
 """Of the JPEG files, in percent: they are for a look, and stay small."""
 
@@ -54,6 +57,7 @@ async def pictures(out: Path, width: int) -> None:
             await machines(opened, chance)
             told = [await train(opened, number, chance) for number in range(3)]
             service = await sweep(opened, chance)
+            decided = await services(opened, chance)
             pages = {
                 "workers": "/",
                 "worker": f"/workers/{WORKERS[0]}",
@@ -61,7 +65,7 @@ async def pictures(out: Path, width: int) -> None:
                 "tasks": "/tasks",
                 "task": f"/tasks/{told[0].id}",
                 "compare": f"/compare?tasks={','.join(task.id for task in told)}",
-                "services": f"/services?task={service}",
+                "services": f"{decided}&task={service}",
                 "sql": "/sql?name=wait-percentiles",
             }
             async with dashboard(home, login) as link, async_playwright() as playwright:
@@ -93,7 +97,7 @@ async def take(
         # Charts are drawn after the page is there, and say nothing when they are done.
         await page.wait_for_timeout(1500)
         file = out / f"{name}-{scheme}.jpg"
-        await page.screenshot(path=file, type="jpeg", quality=QUALITY)
+        await page.screenshot(path=file, type="jpeg", quality=QUALITY, full_page=name in LONG)
         print(f"{file}  {file.stat().st_size // 1024} KiB")
     await context.close()
 

@@ -83,7 +83,7 @@ class Pipelines:
         )
 
     def _show_one(self, shown: bool) -> None:
-        for part in (self._graph, self._parts.element):
+        for part in (self._graph, self._parts.place):
             part.set_visibility(shown)
 
     async def _choose(self, event: GenericEventArguments) -> None:

@@ -87,7 +87,7 @@ class Sweeps:
         self._show_one(True)
 
     def _show_one(self, shown: bool) -> None:
-        for part in (self._pictures, self._axes, self._trials.element):
+        for part in (self._pictures, self._axes, self._trials.place):
             part.set_visibility(shown)
 
     async def _choose(self, event: GenericEventArguments) -> None:
