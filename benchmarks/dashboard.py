@@ -203,9 +203,14 @@ def _print(name: str, view: View) -> None:
     beside = f"95 %: {worst * 1000:4.0f} ms"
     beside += f"{f'  {worst / LIMIT:.1f} TIMES THE LIMIT' if worst > LIMIT else '':<24}"
     if view.path:
-        beside += f"page {median(view.fetched) * 1000:3.0f} ms"
-        beside += f", {len(view.questions)} answers {median(view.answered) * 1000:3.0f} ms"
+        beside += f"page {_both(view.fetched)} ms"
+        beside += f", {len(view.questions)} answers {_both(view.answered)} ms"
     ground.line(name, f"{median(view.seconds) * 1000:.0f} ms", beside)
+
+
+def _both(seconds: list[float]) -> str:
+    """The median and what 95 % do not exceed, in milliseconds."""
+    return f"{statistics.median(seconds) * 1000:3.0f} / {high(seconds) * 1000:4.0f}"
 
 
 def high(seconds: list[float]) -> float:
