@@ -22,10 +22,11 @@ import uvloop
 from ground import agent, agents, client, folder, line, server
 
 from evq.core.bus.connect import Login
+from evq.core.journal import holder_of
 from evq.core.sdk.client import Client
 from evq.core.spec import Command, Spec
 from evq.core.state import Ended, Task
-from evq.services.autoscaler.controller import speak
+from evq.services.autoscaler.controller import serve
 from evq.services.autoscaler.definition import Definition, Kind
 from evq.services.autoscaler.facts import Defined, Stopped, Wanted
 from evq.services.autoscaler.journal import autoscaler_journal
@@ -65,7 +66,7 @@ def waits(tasks: list[Task]) -> list[float]:
 @asynccontextmanager
 async def controller(opened: Client, name: str) -> AsyncIterator[asyncio.Task[None]]:
     """The autoscaler at work in this process."""
-    work = asyncio.create_task(speak(opened, name, lambda words: None))
+    work = asyncio.create_task(serve(opened, name, holder_of("bench", 1), lambda words: None))
     try:
         yield work
     finally:

@@ -32,5 +32,5 @@ def main(serve: Callable[[Client, str], Awaitable[None]]) -> int:
 
 async def _serve(serve: Callable[[Client, str], Awaitable[None]]) -> None:
     holder = holder_of(os.environ["EVQ_TASK_ID"], int(os.environ["EVQ_ATTEMPT"]))
-    async with connect() as client:
+    async with connect(patience=60.0) as client:
         await serve(client, holder)

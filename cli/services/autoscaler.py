@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import click
 
 from ...core.errors import NotFound, UsageError
 from ...core.ids import check_name
+from ...core.journal import holder_of
 from ...core.sdk.author import now
 from ...services.autoscaler.definition import Definition, read_definition
 from ...services.autoscaler.facts import Defined, Fact, Stage, State, Stopped, cost_of
@@ -116,10 +118,11 @@ def run(file: Path, name: str | None) -> None:
     name, definition = _read(file, name)
 
     async def work(client: Client) -> None:
-        from ...services.autoscaler.controller import speak
+        from ...services.autoscaler.controller import serve
 
         await _define(client, name, definition)
-        await speak(client, name, output.say)
+        # Another one may be started meanwhile: then this one ends, and says so.
+        await serve(client, name, holder_of(f"pid{os.getpid()}", 1), output.say)
 
     call(work)
 

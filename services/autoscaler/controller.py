@@ -8,15 +8,12 @@ is had twice or forgotten.
 from __future__ import annotations
 
 import asyncio
-import os
 from asyncio import FIRST_COMPLETED
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from ...core.errors import Superseded
 from ...core.fleet.agents import DrainRequested
-from ...core.journal import holder_of
 from ...core.sdk.client import Client
 from ...core.sdk.journal import Journal
 from ...core.sdk.live import LiveFleet, live_fleet
@@ -33,16 +30,12 @@ REST_SECONDS = 0.2
 SOON_SECONDS = 1.0
 
 
-async def speak(client: Client, name: str, say: Callable[[str], None]) -> None:
-    """Speak for an autoscaler until it is stopped, or until another attempt speaks for it."""
+async def serve(client: Client, name: str, holder: str, say: Callable[[str], None]) -> None:
+    """Speak for an autoscaler as `holder` until it is stopped. Raises `Superseded`."""
     journal = autoscaler_journal(client, name)
     await journal.load()
-    task = os.environ.get("EVQ_TASK_ID", f"pid{os.getpid()}")
-    await journal.take(holder_of(task, int(os.environ.get("EVQ_ATTEMPT", "1"))))
-    try:
-        await Controller(client, journal, say).run()
-    except Superseded as superseded:
-        say(str(superseded))
+    await journal.take(holder)
+    await Controller(client, journal, say).run()
 
 
 class Controller:

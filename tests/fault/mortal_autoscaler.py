@@ -10,8 +10,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from evq.core.journal import holder_of
 from evq.core.sdk.client import Client
 from evq.core.sdk.connect import connect
 from evq.core.sdk.journal import Journal
@@ -74,7 +76,8 @@ async def main(name: str, point: str) -> None:
     if point:
         mortal(point)
     async with connect() as client:
-        await controller.speak(client, name, lambda words: print(words, flush=True))
+        holder = holder_of(f"pid{os.getpid()}", 1)
+        await controller.serve(client, name, holder, partial(print, flush=True))
 
 
 if __name__ == "__main__":
