@@ -7,14 +7,15 @@ import os
 from contextlib import aclosing, suppress
 from typing import Any
 
-from ...core.errors import NotFound, SecretFailed
+from ...core.errors import SecretFailed
 from ...core.ports import BusAway
 from ...core.sdk.author import now
 from ...core.sdk.client import Client
-from ...core.sdk.journal import Journal, journals
+from ...core.sdk.journal import Journal
 from ...core.sdk.services import Service, start_service
 from ...core.sdk.watch import watch
 from ...core.subjects import service_events
+from ..journals import Journals
 from .decide import Message, decide, message_of, seconds_left
 from .facts import Fact, Sent, State, Told, Undelivered, evolve
 from .sending import NotTaken, check_address, send
@@ -27,29 +28,8 @@ TRIES = 8
 """How often a message is tried, after 1, 2, 4 … seconds: about two minutes."""
 
 
-def open_journal(client: Client, name: str) -> Journal[State, Fact]:
-    """The journal of an alert, still unread."""
-    return Journal(client, SERVICE, name, facts=Fact, start=State(), evolve=evolve)
-
-
-async def load_journal(client: Client, name: str) -> Journal[State, Fact]:
-    """The journal of an alert that there is. Raises `NotFound`."""
-    journal = open_journal(client, name)
-    await journal.load()
-    if journal.state.definition is None:
-        raise NotFound(f"there is no alert {name}", fix="evq alert ls")
-    return journal
-
-
-async def all_alerts(client: Client) -> dict[str, State]:
-    """The alerts that there are, by their names."""
-    found = {}
-    for name in await journals(client, SERVICE):
-        journal = open_journal(client, name)
-        await journal.load()
-        if journal.state.definition:
-            found[name] = journal.state
-    return found
+JOURNALS: Journals[State, Fact] = Journals(SERVICE, facts=Fact, start=State(), evolve=evolve)
+open_journal, load_journal, all_alerts = JOURNALS.open, JOURNALS.load, JOURNALS.all
 
 
 async def start(client: Client, name: str, secret: str) -> Service:

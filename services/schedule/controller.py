@@ -10,7 +10,7 @@ import asyncio
 from contextlib import aclosing, suppress
 from functools import partial
 
-from ...core.errors import Conflict, EvqError, NotFound, Superseded
+from ...core.errors import Conflict, EvqError, Superseded
 from ...core.ports import BusAway
 from ...core.sdk.author import now
 from ...core.sdk.client import Client
@@ -18,6 +18,7 @@ from ...core.sdk.journal import Journal, journals
 from ...core.sdk.watch import watch
 from ...core.state import Ended
 from ...core.subjects import service_events
+from ..journals import Journals
 from .decide import clock, decide, task_for
 from .due import due_between, next_due
 from .facts import Due, Fact, Ran, Refused, State, evolve
@@ -31,29 +32,8 @@ LOOK_AGAIN = 30.0
 """Seconds after which the clock is looked at again: it may have been set."""
 
 
-def open_journal(client: Client, name: str) -> Journal[State, Fact]:
-    """The journal of a schedule, still unread."""
-    return Journal(client, SERVICE, name, facts=Fact, start=State(), evolve=evolve)
-
-
-async def load_journal(client: Client, name: str) -> Journal[State, Fact]:
-    """The journal of a schedule that there is. Raises `NotFound`."""
-    journal = open_journal(client, name)
-    await journal.load()
-    if journal.state.definition is None:
-        raise NotFound(f"there is no schedule {name}", fix="evq schedule ls")
-    return journal
-
-
-async def all_schedules(client: Client) -> dict[str, State]:
-    """The schedules that there are, by their names."""
-    found = {}
-    for name in await journals(client, SERVICE):
-        journal = open_journal(client, name)
-        await journal.load()
-        if journal.state.definition:
-            found[name] = journal.state
-    return found
+JOURNALS: Journals[State, Fact] = Journals(SERVICE, facts=Fact, start=State(), evolve=evolve)
+open_journal, load_journal, all_schedules = JOURNALS.open, JOURNALS.load, JOURNALS.all
 
 
 async def serve(client: Client, holder: str) -> None:

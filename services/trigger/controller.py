@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-from ...core.errors import EvqError, NotFound, ProjectorAway, Superseded
+from ...core.errors import EvqError, ProjectorAway, Superseded
 from ...core.ports import BusAway
 from ...core.questions import Named
 from ...core.sdk.author import now
@@ -19,6 +19,7 @@ from ...core.sdk.client import Client
 from ...core.sdk.journal import Journal, journals
 from ...core.sdk.watch import Measured, Seen
 from ...core.subjects import service_events
+from ..journals import Journals
 from .acting import act
 from .conditions import Condition, Crossing, Events, LongQueue
 from .facts import Do, Fact, Matched, Read, Shorter, State, evolve
@@ -37,29 +38,8 @@ QUEUE_SECONDS = 2.0
 T = TypeVar("T")
 
 
-def open_journal(client: Client, name: str) -> Journal[State, Fact]:
-    """The journal of a trigger, still unread."""
-    return Journal(client, SERVICE, name, facts=Fact, start=State(), evolve=evolve)
-
-
-async def load_journal(client: Client, name: str) -> Journal[State, Fact]:
-    """The journal of a trigger that there is. Raises `NotFound`."""
-    journal = open_journal(client, name)
-    await journal.load()
-    if journal.state.definition is None:
-        raise NotFound(f"there is no trigger {name}", fix="evq trigger ls")
-    return journal
-
-
-async def all_triggers(client: Client) -> dict[str, State]:
-    """The triggers that there are, by their names."""
-    found = {}
-    for name in await journals(client, SERVICE):
-        journal = open_journal(client, name)
-        await journal.load()
-        if journal.state.definition:
-            found[name] = journal.state
-    return found
+JOURNALS: Journals[State, Fact] = Journals(SERVICE, facts=Fact, start=State(), evolve=evolve)
+open_journal, load_journal, all_triggers = JOURNALS.open, JOURNALS.load, JOURNALS.all
 
 
 async def serve(client: Client, holder: str) -> None:

@@ -1,0 +1,55 @@
+"""The journals of all services of a kind: one of them, one that there is, or all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+from ..core.errors import NotFound
+from ..core.journal import F, Noted
+from ..core.sdk.client import Client
+from ..core.sdk.journal import Journal, journals
+
+
+class Definable(Protocol):
+    """The state of a service, which is there as long as it has a definition."""
+
+    @property
+    def definition(self) -> object | None: ...
+
+
+S = TypeVar("S", bound=Definable)
+
+
+class Journals(Generic[S, F]):
+    """Those of one kind of service; see `Journal`. `service` is also the verb that people use."""
+
+    def __init__(
+        self, service: str, *, facts: Any, start: S, evolve: Callable[[S, Noted[F]], S]
+    ) -> None:
+        self._service = service
+        self._facts, self._start, self._evolve = facts, start, evolve
+
+    def open(self, client: Client, name: str) -> Journal[S, F]:
+        """The journal of this name, still unread."""
+        return Journal(
+            client, self._service, name, facts=self._facts, start=self._start, evolve=self._evolve
+        )
+
+    async def load(self, client: Client, name: str) -> Journal[S, F]:
+        """The journal of a service that there is. Raises `NotFound`."""
+        journal = self.open(client, name)
+        await journal.load()
+        if journal.state.definition is None:
+            raise NotFound(f"there is no {self._service} {name}", fix=f"evq {self._service} ls")
+        return journal
+
+    async def all(self, client: Client) -> dict[str, S]:
+        """The states of the services that there are, by their names."""
+        found = {}
+        for name in await journals(client, self._service):
+            journal = self.open(client, name)
+            await journal.load()
+            if journal.state.definition:
+                found[name] = journal.state
+        return found
