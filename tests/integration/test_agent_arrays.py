@@ -46,7 +46,8 @@ async def test_two_at_once_over_two_agents_and_the_failed_ones_again(
     ]
     (folder / "mended").touch()
     put_back = [await queue.client.retry(task, "mended") for task in receipt.tasks[6:]]
-    assert {one.name_of_state for one in put_back} <= {"queued", "held"}
+    # an agent may have claimed it before the answer is read, or be done with it
+    assert "failed" not in {one.name_of_state for one in put_back}
     await until(all_have_ended)
     assert await states() == ["completed"] * 9
     counts = [int(line) for line in (folder / "counts").read_text().split()]
