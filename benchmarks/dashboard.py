@@ -1,11 +1,12 @@
 """The dashboard's pages on a big history, while a fleet is at work:
 
     uv run benchmarks/big_history.py --store DIR
-    uv run benchmarks/dashboard.py --store DIR [--rounds N] [--points N] [--tasks N]
+    uv run benchmarks/dashboard.py --store DIR [--rounds N] [--every SECONDS] [--points N]
 
 Starts a server, a projector and the dashboard on the store, and opens each page once in a browser,
 to hear what it asks. Then each first view is taken many times without one: the page itself, and the
-answers to all that it asks; first with nothing else going on, then while points, lines, samples and
+answers to all that it asks, a page each half a second, as by several people at once. First with
+nothing else going on, then while points, lines, samples and
 tasks come in as from a busy fleet (live_load.py). Tells how far the projector was behind meanwhile.
 The store grows by what comes.
 """
@@ -182,14 +183,18 @@ def play_fleet() -> None:
     asyncio.run(play(*order))
 
 
-async def measure(client: Client, web: Web, views: dict[str, View], rounds: int) -> None:
-    """Open every page so many times, and print how long it took."""
+async def measure(
+    client: Client, web: Web, views: dict[str, View], rounds: int, every: float
+) -> None:
+    """Open every page so many times, one each `every` seconds; print how long it took."""
     for number in range(rounds + 1):
         for view in views.values():
             if number == 1:  # the first time was a warm-up
                 view.fetched.clear()
                 view.answered.clear()
+            began = time.perf_counter()
             await open_view(client, web, view)
+            await asyncio.sleep(max(0.0, began + every - time.perf_counter()))
     for name, view in views.items():
         _print(name, view)
     over = [name for name, view in views.items() if high(view.seconds) > LIMIT]
@@ -233,7 +238,7 @@ async def find_views(client: Client, web: Web, facts: Facts, chosen: Chosen) -> 
     return views | {"a query of one's own": View(None, [OWN_QUERY])}
 
 
-async def bench(store: Path, rounds: int, rates: Rates) -> None:
+async def bench(store: Path, rounds: int, every: float, rates: Rates) -> None:
     """Start, ask, print."""
     facts, chosen = read_facts(store), choose(store)
     cores, busy = os.cpu_count(), os.getloadavg()[0]
@@ -250,19 +255,19 @@ async def bench(store: Path, rounds: int, rates: Rates) -> None:
                     await _all(client, OWN_QUERY)
                     seconds = time.perf_counter() - began
                     ground.line("the first query of one's own", f"{seconds:.1f} s", "with a copy")
-                    await measure(client, web, views, rounds)
+                    await measure(client, web, views, rounds, every)
                     async with load(login, facts, chosen.running, rates):
-                        await _under_load(client, web, views, rounds, rates)
+                        await _under_load(client, web, views, rounds, every, rates)
 
 
 async def _under_load(
-    client: Client, web: Web, views: dict[str, View], rounds: int, rates: Rates
+    client: Client, web: Web, views: dict[str, View], rounds: int, every: float, rates: Rates
 ) -> None:
     print(f"a second: {rates.points:,.0f} points, {rates.lines:,.0f} lines, {rates.tasks:g} tasks")
     lag = Lag()
     watching = asyncio.create_task(lag.watch(client))
     began, before = time.monotonic(), await _streams(client)
-    await measure(client, web, views, rounds)
+    await measure(client, web, views, rounds, every)
     seconds, after = time.monotonic() - began, await _streams(client)
     watching.cancel()
     with suppress(asyncio.CancelledError):
@@ -292,6 +297,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--every", type=float, default=0.5, help="seconds from page to page")
     parser.add_argument("--play", action="store_true", help=argparse.SUPPRESS)
     for name, value in msgspec.structs.asdict(Rates()).items():
         parser.add_argument(f"--{name}", type=float, default=value, help="a second")
@@ -299,8 +305,8 @@ def main() -> int:
     if arguments.pop("play"):
         play_fleet()
         return 0
-    store, rounds = arguments.pop("store"), arguments.pop("rounds")
-    asyncio.run(bench(store, rounds, Rates(**arguments)))
+    store, rounds, every = (arguments.pop(name) for name in ("store", "rounds", "every"))
+    asyncio.run(bench(store, rounds, every, Rates(**arguments)))
     return 0
 
 

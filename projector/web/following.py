@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from nicegui import background_tasks, ui
+from nicegui import ui
 from nicegui.events import GenericEventArguments
 
 from ...core.sdk.live import Changes, LiveFleet
+from .opening import while_open
 
 SECONDS = 1.0
 """What changes within a second is one update of a page."""
@@ -48,5 +49,4 @@ def follow(
 
     ui.on("visible", turn)
     ui.run_javascript(_TELL_VISIBLE)
-    task = background_tasks.create(run(), name="a page follows the fleet")
-    client.on_delete(lambda: task.cancel())
+    while_open(run(), "a page follows the fleet")

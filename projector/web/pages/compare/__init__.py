@@ -9,6 +9,7 @@ from nicegui import ui
 from .....core.errors import EvqError
 from ...address import Address
 from ...frame import frame
+from ...opening import opened
 from ...source import Source
 from ..tasks.table import SHEET
 from .page import ComparePage
@@ -42,6 +43,7 @@ def add(source: Source) -> None:
         with frame(TITLE, source.fleet):
             place = ui.column().classes("w-full gap-3")
         address = Address("/compare", tasks=",".join(ids), all=all)
-        await ui.context.client.connected()
+        if not await opened():
+            return
         with place:
             await ComparePage(source, found, address).open()

@@ -6,6 +6,7 @@ from fastapi import Request
 from nicegui import ui
 
 from ...frame import frame
+from ...opening import opened
 from ...source import Source
 from ...style import HEAD
 from .choices import Choices, read_choices
@@ -67,8 +68,8 @@ def _choices(request: Request) -> Choices:
 
 async def _begin(page: Overview | WorkerPage | QueuePage, version: int) -> None:
     # What is past is asked when the page is on the screen: it opens without waiting for that.
-    await ui.context.client.connected()
-    await page.begin(version)
+    if await opened():
+        await page.begin(version)
 
 
 def _say_nothing(text: str) -> None:

@@ -6,6 +6,7 @@ from nicegui import ui
 
 from ...address import Address
 from ...frame import frame
+from ...opening import opened
 from ...source import Source
 from ...style import HEAD
 from .page import ServicesPage
@@ -23,7 +24,8 @@ def add(source: Source) -> None:
         ui.add_head_html(HEAD)
         with frame(TITLE, source.fleet):
             place = ui.column().classes("w-full gap-3")
-        await ui.context.client.connected()
+        if not await opened():
+            return
         with place:
             address = Address("/services", task=task, sweep=sweep, run=run)
             await ServicesPage(source, address).open(version)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nicegui import ui
 
 from ...frame import frame
+from ...opening import opened
 from ...source import Source
 from .page import SqlPage
 
@@ -19,7 +20,8 @@ def add(source: Source) -> None:
     async def page(query: str = "", name: str = "", run: bool = False) -> None:
         with frame(TITLE, source.fleet):
             place = ui.element("div").classes("w-full")
-        await ui.context.client.connected()
+        if not await opened():
+            return
         with place:
             shown = SqlPage(source, query or FIRST)
             await shown.open(name)

@@ -60,7 +60,6 @@ class CurvesPanel:
         story.heard.append(self._hear)
         story.changed.append(self._change)
         self._client = ui.context.client
-        self._client.on_delete(self._machine.close)
         self._timer: asyncio.TimerHandle | None = None
         self._rested_at = 0.0
 

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 import msgspec
-from nicegui import background_tasks
 
 from .....core import subjects
 from .....core.fleet.samples import Sample
@@ -14,6 +13,7 @@ from .....core.ports import BusAway, Stored
 from .....core.sdk.live.readings import share_of
 from .....core.state import Attempt, Task
 from .....core.wire import decode_sample
+from ...opening import while_open
 from ...points import Curve, Point, finite, moment
 from ...source import Answer, Source
 
@@ -63,7 +63,8 @@ class MachineCurves:
         self._claim = attempt.claim
         self._curves = curves_of(answer)
         if task.live:
-            self._following = background_tasks.create(self._follow(task.id, attempt, after))
+            following = self._follow(task.id, attempt, after)
+            self._following = while_open(following, f"follow the machine of {task.id}")
         return True
 
     def close(self) -> None:

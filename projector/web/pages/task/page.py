@@ -9,6 +9,7 @@ from .....core.events import Progress, Telemetry
 from .....core.state import Attempt, Ended, Task
 from .....core.words.remedy import failed
 from ...address import Address
+from ...opening import opened, while_open
 from ...source import Source
 from . import artifacts, code, command, facts, failure, family
 from .curves import CurvesPanel
@@ -55,11 +56,11 @@ class TaskPage:
                         self._log = LogPanel(self._source, story, self._address)
                     elif name == "curves":
                         self._curves = CurvesPanel(self._source, story, self._address)
-        await ui.context.client.connected()
+        if not await opened():
+            return
         story.changed.append(self._change)
         story.heard.append(self._hear)
-        following = background_tasks.create(self._follow(), name=f"follow {story.task.id}")
-        self._client.on_delete(following.cancel)
+        while_open(self._follow(), f"follow {story.task.id}")
         await self._fill(first)
         await self._explain(story.task)
 

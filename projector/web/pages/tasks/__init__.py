@@ -6,6 +6,7 @@ from fastapi import Request
 from nicegui import ui
 
 from ...frame import frame
+from ...opening import opened
 from ...source import Source
 from ...style import HEAD
 from .page import TasksPage
@@ -35,8 +36,8 @@ def add(source: Source) -> None:
         ui.add_head_html(HEAD + SHEET)
         with frame(TITLE, source.fleet):
             shown = TasksPage(source, wanted)
-        await ui.context.client.connected()
-        await shown.open(version)
+        if await opened():
+            await shown.open(version)
 
 
 def _words(text: str) -> tuple[str, ...]:
