@@ -5,10 +5,9 @@
 
 Starts a server, a projector and the dashboard on the store, and opens each page once in a browser,
 to hear what it asks. Then each first view is taken many times without one: the page itself, and the
-answers to all that it asks, a page each half a second, as by several people at once. First with
-nothing else going on, then while points, lines, samples and
-tasks come in as from a busy fleet (live_load.py). Tells how far the projector was behind meanwhile.
-The store grows by what comes.
+answers to all that it asks, a page each second, as by several people at once. First with nothing
+else going on, then while points, lines, samples and tasks come in as from a busy fleet
+(live_load.py). Tells how far the projector was behind meanwhile. The store grows by what comes.
 """
 
 from __future__ import annotations
@@ -297,7 +296,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--every", type=float, default=0.5, help="seconds from page to page")
+    parser.add_argument("--every", type=float, default=1.0, help="seconds from page to page")
     parser.add_argument("--play", action="store_true", help=argparse.SUPPRESS)
     for name, value in msgspec.structs.asdict(Rates()).items():
         parser.add_argument(f"--{name}", type=float, default=value, help="a second")

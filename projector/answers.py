@@ -145,7 +145,8 @@ class Answers:
                 last = await self._follower.catch_up()
             if moment:
                 self._check_reached(moment)
-            async with self._snapshots.use(self._follower.position, least) as snapshot:
+            here = self._follower.position
+            async with self._snapshots.use(here, least, newest=False) as snapshot:
                 if question.parquet:
                     check_room(snapshot.path)
                 seq, last = (moment.seq, moment.seq) if moment else (snapshot.seq, last)

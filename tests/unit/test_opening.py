@@ -1,0 +1,83 @@
+"""Pages that a browser opens, leaves, or never comes for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nicegui import Client, core, ui
+
+from evq.projector.web.opening import forget_unopened, opened, while_open
+
+WEB = Path(__file__).parents[2] / "projector" / "web"
+
+
+@pytest.fixture
+async def client(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A page that was fetched; no browser has connected."""
+    monkeypatch.setattr(core, "loop", asyncio.get_running_loop())
+    return Client(ui.page("/a-test"))
+
+
+@pytest.fixture(autouse=True)
+def no_pages() -> Iterator[None]:
+    """None is left over, whatever a test did."""
+    yield
+    for one in list(Client.instances.values()):
+        one.delete()
+
+
+async def test_a_page_that_nobody_opened_is_given_up(client: Client) -> None:
+    async def wait() -> bool:
+        with client:
+            return await opened()
+
+    waiting = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    client.delete()
+    assert await waiting is False
+
+
+async def test_what_goes_on_beside_a_page_ends_with_it(client: Client) -> None:
+    never = asyncio.Event()
+
+    async def work() -> None:
+        await never.wait()
+
+    with client:
+        task = while_open(work(), "work")
+        assert task
+        await asyncio.sleep(0)
+        client.delete()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def test_beside_a_page_that_is_gone_nothing_begins(client: Client) -> None:
+    async def work() -> None:
+        raise AssertionError("nobody is there")
+
+    with client:
+        client.delete()
+        assert while_open(work(), "work") is None
+
+
+async def test_unopened_pages_are_forgotten(
+    client: Client, monkeypatch: pytest.MonkeyPatch, until: Any
+) -> None:
+    monkeypatch.setattr("evq.projector.web.opening._LOOK_SECONDS", 0.01)
+    looking = asyncio.create_task(forget_unopened())
+    fresh = Client(ui.page("/another"))
+    client.created -= 60.0
+    await until(lambda: client.is_deleted)
+    assert not fresh.is_deleted
+    looking.cancel()
+
+
+def test_all_pages_wait_in_this_way() -> None:
+    """`connected` alone returns when the page is deleted, too."""
+    found = [path.name for path in WEB.rglob("*.py") if ".connected()" in path.read_text()]
+    assert found == ["opening.py"]
