@@ -27,6 +27,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
+from threading import Thread
 
 import ground
 import msgspec
@@ -136,6 +137,8 @@ def dashboard(login: Login, store: Path) -> Iterator[Web]:
     assert started.stderr
     try:
         link = next(line for line in started.stderr if "the dashboard is at" in line)
+        # Read on, or it would wait for us once it has said enough.
+        Thread(target=sys.stderr.writelines, args=(started.stderr,), daemon=True).start()
         yield Web(link.split()[-1])
     finally:
         started.terminate()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from nicegui import Client, core, ui
+from starlette.requests import Request
 
 from evq.projector.web.opening import forget_unopened, opened, while_open
 
@@ -19,7 +20,7 @@ WEB = Path(__file__).parents[2] / "projector" / "web"
 async def client(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A page that was fetched; no browser has connected."""
     monkeypatch.setattr(core, "loop", asyncio.get_running_loop())
-    return Client(ui.page("/a-test"))
+    return Client(ui.page("/a-test"), request=Request({"type": "http", "headers": []}))
 
 
 @pytest.fixture(autouse=True)
