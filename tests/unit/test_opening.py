@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from evq.projector.web.opening import forget_unopened, opened, while_open
 
+SCOPE = {"type": "http", "path": "/a-test", "query_string": b"", "headers": []}
 WEB = Path(__file__).parents[2] / "projector" / "web"
 
 
@@ -20,7 +21,7 @@ WEB = Path(__file__).parents[2] / "projector" / "web"
 async def client(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A page that was fetched; no browser has connected."""
     monkeypatch.setattr(core, "loop", asyncio.get_running_loop())
-    return Client(ui.page("/a-test"), request=Request({"type": "http", "headers": []}))
+    return Client(ui.page("/a-test"), request=Request(SCOPE))
 
 
 @pytest.fixture(autouse=True)
