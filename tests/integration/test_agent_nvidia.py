@@ -13,7 +13,11 @@ import pytest
 from evq.agent.gpus.nvml import open_nvml
 from evq.core.events import Claimed, Outcome
 from evq.core.fleet.presence import decode_presence
+from evq.core.fleet.samples import Sample
+from evq.core.wire import decode_sample
 
+GIB = 2**30
+LOOKING = ("--sample-every", "0.1", "--report-every", "0.3")
 COMPUTE = """
 import ctypes
 cuda = ctypes.CDLL("libcuda.so.1")
@@ -91,3 +95,63 @@ async def test_a_stranger_is_seen_and_left_alone(
         assert (await queue.client.get(task)).attempts == ()
         stranger.communicate(b"\n")
     assert (await queue.event(task, Claimed)).gpus == (first,)
+
+
+async def shares_seen(queue: Any, agent: str) -> dict[str, float]:
+    """The most memory of each task on GPUs, in MiB, as far as the agent has told of both."""
+    most: dict[str, float] = {}
+    for stored in await queue.client.bus.samples.history(f"evqsam.{agent}"):
+        sample = decode_sample(stored.data)
+        if isinstance(sample, Sample) and (shares := sample.shares):
+            for task, figures in zip(shares.task, shares.gpu_memory, strict=True):
+                if figures:
+                    most[task] = max(figures[2], most.get(task, 0.0))
+    return most
+
+
+async def test_two_tasks_share_the_gpu_and_each_has_its_own_figures(
+    first: str, queue: Any, start_agent: Any, gates: Any, until: Any
+) -> None:
+    agent = start_agent([queue], "--gpus", "0", "--slots", "2", *LOOKING).ready()
+    both = gates(2)
+    tasks = [
+        await queue.enqueue(
+            sys.executable, "-c", f"{COMPUTE}open('{gate.path}').read()", gpu_memory=4 * GIB
+        )
+        for gate in both
+    ]
+    for gate in both:
+        await gate.reached()
+
+    async def told() -> bool:
+        seen = await shares_seen(queue, agent.name)
+        return seen.keys() == set(tasks) and min(seen.values()) >= 512
+
+    await until(told, "both have memory of the GPU")
+    for gate in both:
+        gate.open()
+    for task in tasks:
+        assert (await queue.ended(task)).state.outcome is Outcome.COMPLETED
+        claimed = await queue.event(task, Claimed)
+        assert (claimed.gpus, claimed.gpu_memory) == ((first,), 4 * GIB)
+
+
+async def test_an_aborted_task_gives_the_memory_back(
+    first: str, queue: Any, start_agent: Any, until: Any
+) -> None:
+    gpus = open_nvml()
+
+    def held() -> int:
+        (reading,) = [one for one in gpus.read() if one.id == first]
+        assert reading.memory_used is not None
+        return reading.memory_used
+
+    before = held()
+    start_agent([queue], "--gpus", "0").ready()
+    script = f"trap '' TERM; {sys.executable} -c '{COMPUTE}while True: pass'"
+    task = await queue.enqueue("sh", "-c", script, gpus=1)
+    await until(lambda: held() >= before + GIB // 2, "it has its memory")
+    await queue.client.abort(task, "enough")
+    assert (await queue.ended(task)).state.outcome is Outcome.ABORTED
+    assert held() < before + GIB // 2
+    gpus.close()
