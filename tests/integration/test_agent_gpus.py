@@ -54,8 +54,9 @@ async def test_a_task_is_told_its_gpus_and_no_others(
 
 
 async def test_a_machine_without_gpus_tells_nothing(
-    queue: Any, start_agent: Any, recording: Recording
+    queue: Any, start_agent: Any, recording: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("NVIDIA_VISIBLE_DEVICES", raising=False)
     recording.write()
     start_agent([queue], *recording.options).ready()
     task = await queue.run("sh", "-c", TELL, variables={"CUDA_VISIBLE_DEVICES": "mine"})

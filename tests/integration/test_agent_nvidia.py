@@ -148,8 +148,9 @@ async def test_an_aborted_task_gives_the_memory_back(
 
     before = held()
     start_agent([queue], "--gpus", "0").ready()
+    # Not even the last signal is answered by a program that computes.
     script = f"trap '' TERM; {sys.executable} -c '{COMPUTE}while True: pass'"
-    task = await queue.enqueue("sh", "-c", script, gpus=1)
+    task = await queue.enqueue("sh", "-c", script, gpus=1, grace=0.1)
     await until(lambda: held() >= before + GIB // 2, "it has its memory")
     await queue.client.abort(task, "enough")
     assert (await queue.ended(task)).state.outcome is Outcome.ABORTED
