@@ -63,7 +63,7 @@ class Answers:
         """The answer to a `Named`: a head, then rows. evq's own comes before one that was saved."""
         question = _decode(_named, data)
         if question.name == CATALOGUE:
-            answer = self._catalogue()
+            answer = self._catalogue(fresh=question.fresh)
         elif question.parquet:
             answer = self._in_a_cell(await self._as_sql(question))
         elif query := own(question.name):
@@ -126,9 +126,9 @@ class Answers:
         seq, answer = await self._follower.ask(lambda ask: ask(saved.READ, {}))
         return seq, saved.read(answer.rows)
 
-    async def _catalogue(self) -> AsyncGenerator[bytes]:
+    async def _catalogue(self, *, fresh: bool) -> AsyncGenerator[bytes]:
         """All queries, each as one JSON document: evq's own, then saved ones."""
-        last = await self._follower.catch_up()
+        last = await (self._follower.catch_up() if fresh else self._follower.end())
         seq, known = await self._known()
         rows = [[msgspec.json.encode(query).decode()] for query in (*questions().values(), *known)]
         yield msgspec.json.encode(Head((Column("query", "JSON"),), seq, max(0, last - seq)))

@@ -21,6 +21,9 @@ MOST_PIXELS = 10_000
 PIECES_PER_PIXEL = 4
 """With fewer pieces a column would show what lies beside it, too: then points are read."""
 
+_NEAR = 1024 << 20
+"""Points of so many records of telemetry are read in less time than another query is planned."""
+
 _AXES = {"step": "{}step", "time": "epoch_us({}ts)"}
 
 
@@ -155,9 +158,10 @@ def _find(ask: Ask, wanted: Wanted) -> list[_Curve]:
 
 def _together(curves: Iterable[_Curve]) -> list[_Read]:
     """Metrics whose points lie near each other's are read at once: to plan a query costs as much
-    as to read the points of a few tasks. Near is what is no further than the points reach."""
+    as to read the points of a few tasks. Near is what is no further than the points reach, or
+    than little is between."""
     reads: list[_Read] = []
-    reach = 0
+    reach = _NEAR
     for one in sorted(curves, key=lambda one: one.since):
         reach = max(reach, one.place - one.since)
         if reads and one.since <= reads[-1].last + reach:

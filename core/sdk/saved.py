@@ -23,14 +23,14 @@ LONGEST = 100_000
 """Characters of a query that is saved, and of what is said of it."""
 
 
-async def all_queries(client: Client) -> list[Query]:
+async def all_queries(client: Client, *, fresh: bool = True) -> list[Query]:
     """Every query that can be asked by name: evq's own by subject, then those that users saved.
 
-    Lists for people leave out those that are not `is_listed`.
+    Lists for people leave out those that are not `is_listed`. Those that were saved a moment ago
+    may be missing unless it is to be `fresh`.
     """
-    return [
-        msgspec.json.decode(row["query"], type=Query) async for row in client.rows(Named(CATALOGUE))
-    ]
+    rows = client.rows(Named(CATALOGUE, fresh=fresh))
+    return [msgspec.json.decode(row["query"], type=Query) async for row in rows]
 
 
 async def find_query(client: Client, name: str) -> Query:

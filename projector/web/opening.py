@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 
 from nicegui import Client, background_tasks, ui
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 10.0
 """How long a page waits for the browser that fetched it; one that comes later loads it anew."""
 
 _LOOK_SECONDS = 2.0

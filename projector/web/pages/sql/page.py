@@ -54,7 +54,7 @@ class SqlPage:
         if await ui.run_javascript("document.body.classList.contains('body--dark')"):
             self._editor.theme = "vscodeDark"
         try:
-            self._named.show(await all_queries(self._source.client))
+            self._named.show(await all_queries(self._source.client, fresh=bool(name)))
             with self._schema:
                 await show_schema(self._source)
         except EvqError as error:

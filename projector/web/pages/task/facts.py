@@ -16,6 +16,7 @@ from .....core.words.values import value_text
 from ...source import Source
 
 DENSE = "dense flat bordered wrap-cells"
+MOST_EVENTS = 2000
 
 
 def pairs(rows: dict[str, str]) -> None:
@@ -127,7 +128,9 @@ def show_packages(task: Task) -> None:
 
 async def show_events(source: Source, task: Task) -> None:
     """All that happened to it, the latest first."""
-    answer = await source.named("events", task=task.id, limit=2000)
+    answer = await source.known("events", task=task.id, limit=MOST_EVENTS)
+    if answer.seq < task.seq:  # its last event is known here, and not to the projector yet
+        answer = await source.named("events", task=task.id, limit=MOST_EVENTS)
     rows = [
         {
             "seq": row["seq"],
