@@ -45,6 +45,7 @@ from ..supervision.forkserver import Supervisor
 from ..trackers.tensorboard.finding import file_time
 from . import endings, launch, notebook
 from .access import secrets_of
+from .beginning import Beginning
 from .carrier import Carrier
 from .endings import Ending, Stopped
 from .execution import Execution
@@ -56,11 +57,6 @@ from .tracking import Tracking
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-BRIEF = 0.005
-"""Seconds that a command must live for its start to be an event of its own. A shorter one is
-told of by its end: one forced write less where writes are what limits the rate of tasks."""
-
 
 class Attempt:
     """A claimed task on its way through one slot."""
@@ -91,7 +87,7 @@ class Attempt:
         )
         self._secrets = NO_SECRETS
         self._launch: Launch | None = None
-        self._telling: asyncio.Future[events.Lifecycle] | None = None
+        self._beginning = Beginning(self.write, self._keep)
         self._waiting: asyncio.Future[Any] | None = None
         self._work = means.config.state / "work" / f"{task.id}-{live.number}"
         self._left = Left(self._work)
@@ -179,12 +175,12 @@ class Attempt:
         self._confinement.started(pid)
         self._means.watch.started(self.claim, self.task.id, self.holder.attempt, pid)
         self._launch = Launch(now(), pid, tuple(command), self._means.host, str(tree))
-        telling = asyncio.get_running_loop().call_later(BRIEF, self._tell_start)
+        self._beginning.tell_soon(Start(self.holder, self._launch))
         timer = self._arm_timeout(self._confinement.seconds)
         try:
             exit = await execution.wait()
         finally:
-            telling.cancel()
+            self._beginning.tell_no_more()
             self._means.watch.ended(self.claim)
             if timer:
                 timer.cancel()
@@ -201,7 +197,7 @@ class Attempt:
             self._memory_death(exit.exit_code),
             self._recorder.outputs,
         )
-        end = await self._start_told(end)
+        end = await self._beginning.told(end)
         if end and isinstance(spec.entry, Notebook):
             file, redactor = folder / spec.entry.path, self._recorder.redactor
             stored = await notebook.keep(self._means, file, redactor)
@@ -214,23 +210,6 @@ class Attempt:
         if (counted := self._preparation.memory_evidence()) is not None:
             return counted
         return self._confinement.memory_death(exit_code, self._recorder.say)
-
-    def _tell_start(self) -> None:
-        assert self._launch is not None
-        self._telling = asyncio.ensure_future(self.write(Start(self.holder, self._launch)))
-
-    async def _start_told(self, end: Finish | GiveBack | None) -> Finish | GiveBack | None:
-        """`end`, once a start that is being written stands in the log."""
-        if self._telling is None:
-            return end
-        try:
-            _, under_way = await asyncio.wait((self._telling,), timeout=writing.KEEP_AFTER)
-            if under_way and end:
-                self._keep(end)
-            await self._telling
-        except ClaimLost:
-            return None
-        return end
 
     def _arm_timeout(self, seconds: float | None) -> asyncio.TimerHandle | None:
         if seconds is None:
