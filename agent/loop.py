@@ -38,6 +38,7 @@ from .means import Means
 from .reporting.channel import Channel
 from .taking.room import Holding, Room
 from .taking.taker import Taker
+from .tunnels.tunnels import Tunnels
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ class Agent:
         self._settler = Settler(means.bus, means.author, means.config.name, means.config.lease)
         config = means.config
         self._neighbours = Neighbours(means.bus, means.author, config.name, config.lease, loop.time)
+        self._tunnels = Tunnels(means.bus, means.login, config.name, self._attempts.get)
         means.keeper.presence = self._presence
 
     def _presence(self, claims: tuple[int, ...]) -> AgentPresence:
@@ -143,6 +145,7 @@ class Agent:
                 self._taker.lookout.run(),
                 self._taker.watch_queues(),
                 self._hear_commands(),
+                self._tunnels.run(),
                 means.caretaker.run(partial(self.pause, "disk")),
                 self._hours.run(partial(self.pause, "schedule"), self._end_attempts),
                 self._neighbours.run(self._duty.hear),
@@ -294,6 +297,7 @@ class Agent:
                 self._untold |= not told
                 if gpus:
                     await self._release(holding, told)
+                self._tunnels.ended(attempt)
                 if self._attempts.get(attempt.task.id) is attempt:
                     del self._attempts[attempt.task.id]
             await self._taker.limits.ended(attempt.task)

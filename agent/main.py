@@ -252,6 +252,7 @@ async def equipped(
             pool=pool,
             diary=diary,
             door=door,
+            login=own_login(),
             client=client_login(),
         )
         yield means, channels

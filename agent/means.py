@@ -31,7 +31,7 @@ from .trackers.door import Door
 class Means:
     """One set per agent process. `sdk` is the folder that makes `import evq` work in a task;
     `redactor` knows the passwords of the agent's own that set-up may print; `door` is where
-    MLflow clients call, None if they are not to; `client` is the login of
+    MLflow clients call, None if they are not to; `login` is the agent's own, `client` that of
     tasks that ask for one."""
 
     bus: Bus
@@ -54,6 +54,7 @@ class Means:
     pool: Pool
     diary: Diary
     door: Door | None
+    login: Login
     client: Login
 
     def presence(self, claims: tuple[int, ...], **more: Any) -> AgentPresence:

@@ -18,6 +18,7 @@
     ├── SecretFailed             E33  exit 1   a secret cannot be given to the task
     ├── ContainerFailed          E34  exit 1   the container cannot be had
     ├── ArtifactFailed           E35  exit 1   an artifact cannot be saved or fetched
+    ├── TunnelFailed             E36  exit 1   a port of a task cannot be reached
     ├── QueryFailed              E40  exit 1   a query is wrong, refused or over its limits
     └── ServerFull               E41  exit 1   the server has no room for another event
 
@@ -152,6 +153,12 @@ class ArtifactFailed(EvqError):
     """An artifact cannot be saved or fetched."""
 
     code = "E35"
+
+
+class TunnelFailed(EvqError):
+    """A port of a task cannot be reached, or may not be."""
+
+    code = "E36"
 
 
 class QueryFailed(EvqError):

@@ -46,6 +46,10 @@ class BusAway(Exception):
     """The server did not answer in time or the connection is gone; the outcome is unknown."""
 
 
+class AgentSilent(BusAway):
+    """An agent did not answer what it was told; whether it heard is unknown."""
+
+
 class Log(Protocol):
     """The lifecycle stream."""
 
@@ -309,6 +313,10 @@ class Calls(Protocol):
         self, subject: str, answer: Callable[[bytes], AsyncIterator[bytes]]
     ) -> AbstractAsyncContextManager[None]:
         """Answer what others ask on `subject`; a part is made when the one before was taken."""
+        ...
+
+    def inbox(self) -> str:
+        """A subject that nobody else has, on which one may be answered."""
         ...
 
     def listen(self, subject: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:

@@ -38,6 +38,9 @@ MOST_NODES = 256
 """What concerns all of a gang is one atomic batch, which has room for 1000 messages."""
 LONGEST_PROJECT = 100
 
+PORTS = range(1, 65536)
+MOST_PORTS = 16
+
 MOST_AWAITED = 200
 """How many tasks one task may await: all of them hear of it in one batch of events."""
 
@@ -156,6 +159,8 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     that it finds in its folder.
     `fair` is true where the queue is shared out evenly among users.
     `client` asks for a login to the server, so that the task can use evq itself.
+    `ports` are those at which its command may be reached through tunnels, `tools` are packages
+    that are laid behind those of its environment.
     `parent` is the task that enqueued it, or that it was cloned from.
     Who enqueues it fills in an empty `name`, `queue`, `user` and `host`.
     """
@@ -196,6 +201,8 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     inputs: tuple[Input, ...] = ()
     fair: bool = False
     client: bool = False
+    ports: tuple[int, ...] = ()
+    tools: tuple[str, ...] = ()
     key: str | None = None
     parent: str | None = None
     user: str = ""
@@ -232,9 +239,22 @@ def check_spec(spec: Spec) -> Spec:
     _check_limits(spec.limits or Limits())
     _check_hardware(spec)
     _check_packages(spec)
+    _check_ports(spec.ports)
     _check_after(spec.after)
     check_inputs(spec.inputs)
     return spec
+
+
+def _check_ports(ports: tuple[int, ...]) -> None:
+    for port in ports:
+        if port not in PORTS:
+            raise UsageError(f"{port} is no port", why="ports are 1 to 65535", fix="--port 8888")
+    if len(ports) > MOST_PORTS:
+        raise UsageError(
+            f"a task cannot let {len(ports)} ports be reached",
+            why=f"{MOST_PORTS} are the most",
+            fix="--port 8888",
+        )
 
 
 def _check_after(after: tuple[After, ...]) -> None:

@@ -13,6 +13,9 @@ evqtel.<queue>.<task>.<agent>             what a task says
 evqsam.<agent>                            what an agent sees of its machine
 evqcmd.<agent>                            "look at the log now", lost without harm
 evqsvc.<endpoint>                         questions for a projector
+evqtun.<agent>                            wishes for a tunnel to a task of an agent
+evqtun.<agent>.<tunnel>                   what a user sends through one; what comes back goes to
+                                          an inbox of the user's
 """
 
 from __future__ import annotations
@@ -155,6 +158,11 @@ def samples(agent: str) -> str:
 def commands(agent: str) -> str:
     """The subject on which an agent is told to look at the log now."""
     return f"evqcmd.{agent}"
+
+
+def tunnels(agent: str) -> str:
+    """The subject on which an agent is asked for tunnels; those below it are the tunnels' own."""
+    return f"evqtun.{agent}"
 
 
 def question(endpoint: str) -> str:

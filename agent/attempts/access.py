@@ -5,6 +5,8 @@ The login is a secret like the others: it is a variable of the command, and in n
 
 from __future__ import annotations
 
+import secrets
+
 import msgspec
 
 from ...core.errors import SecretFailed
@@ -15,10 +17,19 @@ from ..means import Means
 from ..secret_sources import Secrets
 from .variables import passwords
 
+PORT_TOKEN = "EVQ_PORT_TOKEN"
+"""The variable with what a program at a declared port may ask its visitors for: made for each
+attempt, and told through tunnels alone."""
+
 
 async def secrets_of(means: Means, spec: Spec) -> Secrets:
-    """The secrets that `spec` names, and the login if it asks for one. Raises `SecretFailed`."""
+    """The secrets that `spec` names, the login if it asks for one, the token of its ports if it
+    has some. Raises `SecretFailed`."""
     found = await means.secrets.resolve(spec)
+    if spec.ports:
+        token = {PORT_TOKEN: secrets.token_urlsafe(24)}
+        places = {**found.places, PORT_TOKEN: "made for this attempt"}
+        found = Secrets({**found.variables, **token}, {**found.values, **token}, places)
     if not spec.client:
         return found
     login = _login(means, spec)

@@ -44,7 +44,7 @@ from ..secret_sources import NO_SECRETS
 from ..supervision.forkserver import Supervisor
 from ..trackers.tensorboard.finding import file_time
 from . import endings, launch, notebook
-from .access import secrets_of
+from .access import PORT_TOKEN, secrets_of
 from .beginning import Beginning
 from .carrier import Carrier
 from .endings import Ending, Stopped
@@ -57,6 +57,7 @@ from .tracking import Tracking
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+
 
 class Attempt:
     """A claimed task on its way through one slot."""
@@ -86,6 +87,8 @@ class Attempt:
             means.redactor,
         )
         self._secrets = NO_SECRETS
+        self.place: Place | None = None
+        """Where its command runs, as long as it does."""
         self._launch: Launch | None = None
         self._beginning = Beginning(self.write, self._keep)
         self._waiting: asyncio.Future[Any] | None = None
@@ -100,6 +103,15 @@ class Attempt:
     def said(self) -> int:
         """When it spoke last, in microseconds since 1970."""
         return self._recorder.said
+
+    @property
+    def port_token(self) -> str:
+        """What a program at one of its ports may ask for; empty if it has none."""
+        return self._secrets.variables.get(PORT_TOKEN, "")
+
+    def say(self, text: str) -> None:
+        """Put a line of the agent's own among those of the task."""
+        self._recorder.say(text)
 
     # --- the pipe -----------------------------------------------------------------------------
 
@@ -117,6 +129,7 @@ class Attempt:
             return end
         finally:
             self._supervisors = ()
+            self.place = None
             means.forkserver.release(supervisor)
             await self._tracking.leave()
             await self._preparation.leave()
@@ -141,7 +154,7 @@ class Attempt:
             return endings.by_agent(self.holder, self._recorder.redactor.text(str(error)))
 
     async def _prepare_and_run(self, here: Place) -> Finish | GiveBack | None:
-        if self.task.spec.secrets or self.task.spec.client:
+        if self.task.spec.secrets or self.task.spec.client or self.task.spec.ports:
             await self._find_secrets()
         ready = await self._preparation.run(here, self._secrets)
         if self.task.spec.gang:
@@ -172,6 +185,7 @@ class Attempt:
         began, since = time.monotonic(), file_time(tree)
         pid = await execution.spawn(command, cwd=folder, env=variables)
         self._tracking.begin(ready, folder, variables, since)
+        self.place = ready.place
         self._confinement.started(pid)
         self._means.watch.started(self.claim, self.task.id, self.holder.attempt, pid)
         self._launch = Launch(now(), pid, tuple(command), self._means.host, str(tree))
@@ -180,6 +194,7 @@ class Attempt:
         try:
             exit = await execution.wait()
         finally:
+            self.place = None
             self._beginning.tell_no_more()
             self._means.watch.ended(self.claim)
             if timer:

@@ -167,7 +167,8 @@ def _script_in_tree(spec: Spec) -> str | None:
 async def build(
     means: Means, spec: Spec, recipe: Recipe, tree: Path, place: Place, secrets: Secrets
 ) -> Built:
-    """Make the environment of `recipe`, or find it in the cache; for a notebook, Jupyter too."""
+    """Make the environment of `recipe`, or find it in the cache; for a notebook, Jupyter too, or
+    the tools that are asked for."""
     run, base_env = place.execution.setup, base_variables(means, place)
     environment = await environments.prepare(
         recipe,
@@ -189,9 +190,9 @@ async def build(
         detail = f"{environment.manager} ({recipe.source})"
     notes = list(environment.notes)
     tools = None
-    if isinstance(spec.entry, Notebook):
-        tools = await notebook.tools(means.config.cache, environment, run, base_env)
-        notes.append("with Jupyter")
+    if packages := notebook.JUPYTER if isinstance(spec.entry, Notebook) else spec.tools:
+        tools = await notebook.tools(packages, means.config.cache, environment, run, base_env)
+        notes.append("with Jupyter" if packages is notebook.JUPYTER else "with tools")
     return Built(environment, record, "; ".join([detail, *notes]), tools)
 
 

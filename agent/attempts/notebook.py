@@ -1,7 +1,8 @@
 """What a notebook needs besides its environment: Jupyter to run it, and a place for what came out.
 
-Jupyter's packages are an environment of their own, made once for each Python version and laid
-behind the task's: so nothing is installed into a locked environment, and nothing in it changes.
+Jupyter's packages, and the tools that other tasks ask for, are an environment of their own, made
+once for each Python version and laid behind the task's: so nothing is installed into a locked
+environment, and nothing in it changes.
 """
 
 from __future__ import annotations
@@ -10,29 +11,35 @@ import asyncio
 import hashlib
 import platform
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...core.ports import BusAway
 from ...core.sdk.notebook import PATH, output_of
+from ...core.sdk.sessions.serving import TOOLS
 from .. import environments
 from ..environments.base import Environment, Request
 from ..means import Means
 from ..reporting.redactor import Redactor
 from .command import Run
 
-TOOLS = ("nbclient>=0.10,<1", "ipykernel>=6.29,<8")
+JUPYTER = ("nbclient>=0.10,<1", "ipykernel>=6.29,<8")
 
 
 async def tools(
-    cache: Path, environment: Environment | None, run: Run, base_env: Mapping[str, str]
+    packages: Sequence[str],
+    cache: Path,
+    environment: Environment | None,
+    run: Run,
+    base_env: Mapping[str, str],
 ) -> Environment:
-    """The environment with Jupyter for the Python of `environment`. Raises `EnvironmentFailed`."""
+    """The environment with `packages` for the Python of `environment`. Raises
+    `EnvironmentFailed`."""
     version = (environment and environment.python) or platform.python_version()
     python = ".".join(version.split(".")[:2])
     # In an empty folder: no settings of the task's code have a say here.
     with tempfile.TemporaryDirectory(prefix="evq-tools-") as empty:
-        request = Request(manager="uv", requirements=TOOLS, python=python)
+        request = Request(manager="uv", requirements=tuple(packages), python=python)
         recipe = environments.detect(Path(empty), request)
         return await environments.prepare(
             recipe,
@@ -44,10 +51,10 @@ async def tools(
 
 
 def variables(tools: Environment) -> dict[str, str]:
-    """What tells the notebook's runner where Jupyter is."""
+    """What tells the notebook's runner, or a session, where Jupyter is."""
     assert tools.path is not None
     (packages,) = (tools.path / "lib").glob("python*/site-packages")
-    return {PATH: str(packages)}
+    return {PATH: str(packages), TOOLS: str(tools.path)}
 
 
 async def keep(means: Means, notebook: Path, redactor: Redactor) -> str | None:

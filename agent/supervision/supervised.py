@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -107,6 +108,7 @@ class Supervisor:
         self._started: asyncio.Future[int] = loop.create_future()
         self._exit: asyncio.Future[Exit] | None = None
         self._listener: asyncio.Future[socket.socket | None] | None = None
+        self._sockets: deque[asyncio.Future[socket.socket | None]] = deque()
         self._told_to_end = False
         self._watchdog: asyncio.TimerHandle | None = None
         self._burial: asyncio.Task[None] | None = None
@@ -181,6 +183,15 @@ class Supervisor:
             return await self._listener if self.usable else None
         finally:
             self._unwatch()
+
+    async def new_socket(self) -> socket.socket | None:
+        """A socket that connects in the network of its commands; None if there is none."""
+        made: asyncio.Future[socket.socket | None] = self._loop.create_future()
+        if not self.usable:
+            return None
+        self._sockets.append(made)
+        self._tell("socket")
+        return await made
 
     def freeze(self) -> None:
         """Stop every process in its tracks (SIGSTOP) until `thaw`, `stop` or `kill`."""
@@ -265,6 +276,8 @@ class Supervisor:
                 self._fail(_Refused(stage, number))
             case ("frozen",):
                 self.on_frozen()
+            case ("socket", *descriptors):
+                self._made([socket.socket(fileno=one) for one in descriptors])
             case ("listening", *descriptors):
                 self._listening([socket.socket(fileno=one) for one in descriptors])
             case ("exited", code, cpu, max_rss, leftovers, killed, wall, lease_ran_out):
@@ -284,6 +297,14 @@ class Supervisor:
         if self._listener and not self._listener.done():
             self._listener.set_result(sockets[0] if sockets else None)
 
+    def _made(self, sockets: list[socket.socket]) -> None:
+        made = self._sockets.popleft()
+        if made.done():  # whoever wanted it has given up
+            for one in sockets:
+                one.close()
+        else:
+            made.set_result(sockets[0] if sockets else None)
+
     def _fail(self, refused: _Refused) -> None:
         self._unwatch()
         if not self._started.done():
@@ -299,6 +320,8 @@ class Supervisor:
     def _ended(self) -> None:
         """The supervisor's process is gone; its children may not be."""
         self._listening([])
+        while self._sockets:
+            self._made([])
         if not self.ready.done():
             self.ready.set_result(False)
         if not self.pid:

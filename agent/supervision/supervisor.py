@@ -18,10 +18,12 @@ What is said on the control sockets (see `packets`):
     agent → supervisor   confine cgroups          what is started from now on is in these
                          hold                     with descriptors to keep open until rest
                          run argv cwd env         with stdout and stderr
-                         stop grace, kill, freeze, thaw, lease deadline policy, rest, listen
+                         stop grace, kill, freeze, thaw, lease deadline policy, rest, listen,
+                         socket
     supervisor → agent   ready pid, started pid, failed stage errno, exited … (see `_report`)
                          frozen                   by itself, because the lease ran out
                          listening                with the socket, if there could be one
+                         socket                   with one that is not connected, or without
 
 All times are seconds of CLOCK_BOOTTIME.
 """
@@ -170,6 +172,8 @@ class Supervisor:
                 self._rest()
             case ("listen",):
                 self._listen()
+            case ("socket",):
+                self._make_socket()
             case ():
                 poll.unregister(self._control.fileno())
                 self._agent_lives = False
@@ -186,6 +190,16 @@ class Supervisor:
             return
         except OSError:
             self._say("listening")
+
+    def _make_socket(self) -> None:
+        """Give the agent a socket that connects in the network of our commands."""
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as made:
+                send(self._control, "socket", fds=(made.fileno(),))
+        except ConnectionError:
+            return
+        except OSError:
+            self._say("socket")
 
     def _run(self, argv: list[str], cwd: str, env: dict[str, str], out: int, err: int) -> None:
         if self._expired and self._policy == "stop":

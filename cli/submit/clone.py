@@ -73,6 +73,7 @@ PARTS = {
     "torch_backend": Part("torch_backend"),
     "secret": Part("secrets"),
     "client": Part("client"),
+    "port": Part("ports"),
     "retries": Part("retries"),
     "timeout": Part("timeout", units.seconds),
     "grace": Part("grace", units.seconds),
@@ -142,6 +143,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--torch-backend", metavar="NAME", help="Another build of torch, such as cu128.")
 @click.option("--secret", multiple=True, metavar="[VAR=]NAME", help="Other secrets, all anew.")
 @click.option("--client/--no-client", default=None, help="Give it a login to the server, or not.")
+@click.option("--port", type=int, multiple=True, metavar="N", help="Other ports, all anew.")
 @click.option("--retries", type=int, metavar="N", help="Run again after a failure.")
 @click.option("--timeout", metavar="TIME", help="End it after that long, such as 2h.")
 @click.option("--grace", metavar="TIME", help="From SIGTERM to SIGKILL.")

@@ -93,6 +93,7 @@ def make_spec(wish: Wish, entry: Entry, queue: str) -> Spec:
         variables=variables(wish.setenv),
         secrets=wish.secret,
         client=wish.client,
+        ports=wish.port,
         retries=wish.retries,
         timeout=units.seconds(wish.timeout) if wish.timeout else None,
         grace=units.seconds(wish.grace) if wish.grace else None,

@@ -73,6 +73,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     setenv: tuple[str, ...]
     secret: tuple[str, ...]
     client: bool
+    port: tuple[int, ...]
     retries: int
     timeout: str | None
     grace: str | None
@@ -110,6 +111,16 @@ def task_options(command: _F) -> _F:
         click.argument("script", nargs=-1),
         click.option("-m", "module", metavar="MODULE", help="Run a Python module."),
         click.option("-c", "inline", metavar="CODE", help="Run Python code written right here."),
+    ]
+    command = how_options(command)
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def how_options(command: _F) -> _F:
+    """The options that say where something runs, and with what."""
+    options = [
         click.option(
             "--repo", metavar="URL", help="Run the code of this remote; the agent fetches it."
         ),
@@ -195,6 +206,13 @@ def task_options(command: _F) -> _F:
         ),
         click.option(
             "--client", is_flag=True, help="Give it a login to the server: it uses evq itself."
+        ),
+        click.option(
+            "--port",
+            type=int,
+            multiple=True,
+            metavar="N",
+            help="A port at which evq tunnel may reach it; repeatable.",
         ),
         click.option(
             "--retries", type=int, default=0, metavar="N", help="Run again after a failure.  [0]"

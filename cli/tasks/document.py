@@ -37,6 +37,8 @@ def spec_facts(spec: Spec) -> dict[str, Any]:
         "parameters": [parameter_facts(one) for one in parameters.read(spec)],
         "secrets": list(spec.secrets),
         "client": spec.client,
+        "ports": spec.ports,
+        "tools": spec.tools,
         "variables": {name: masked(name, value) for name, value in spec.variables.items()},
         "env": spec.manager,
         "requirements": spec.requirements,

@@ -148,6 +148,7 @@ def page(task: Task) -> list[str]:
         ("apt", " ".join(spec.apt)),
         ("secrets", " ".join(spec.secrets)),
         ("client", "it has a login to the server" if spec.client else ""),
+        ("ports", ", ".join(map(str, spec.ports))),
         ("tags", " ".join(task.tags)),
         ("limits", _limits(task)),
         ("after", after_text(task)),

@@ -48,6 +48,9 @@ class NatsCalls:
     async def tell(self, subject: str, data: bytes = b"") -> None:
         await publish(self._client, subject, data)
 
+    def inbox(self) -> str:
+        return self._client.new_inbox()
+
     @asynccontextmanager
     async def listen(self, subject: str) -> AsyncIterator[AsyncIterator[bytes]]:
         subscription = await self._client.subscribe(subject)

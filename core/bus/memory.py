@@ -131,6 +131,9 @@ class MemoryCalls:
         for words in self._listeners.get(subject, []):
             words.put_nowait(data)
 
+    def inbox(self) -> str:
+        return f"_INBOX.{secrets.token_hex(8)}"
+
     @asynccontextmanager
     async def listen(self, subject: str) -> AsyncIterator[AsyncIterator[bytes]]:
         words: asyncio.Queue[bytes] = asyncio.Queue()

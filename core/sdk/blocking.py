@@ -92,6 +92,7 @@ class BlockingClient:
     retry = _waiting(Client.retry)
     move = _waiting(Client.move)
     dequeue = _waiting(Client.dequeue)
+    tunnel = _waiting(Client.tunnel)
     artifacts = _waiting(Client.artifacts)
     load = _waiting(Client.load)
     tag = _waiting(Client.tag)

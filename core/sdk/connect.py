@@ -10,7 +10,7 @@ from ..bus import connect as bus
 from ..bus.connect import Login
 from ..bus.requests import ApiError
 from ..errors import Denied, EvqError, SettingsError, Unreachable
-from ..ports import BusAway
+from ..ports import AgentSilent, BusAway
 from ..settings import Settings
 from .client import Client
 from .settings import load
@@ -107,6 +107,12 @@ def _away(refused: list[Exception], away: BusAway) -> EvqError:
                 why=str(error),
                 fix="ask whoever runs the server for that permission; evq config shows your login",
             )
+    if isinstance(away, AgentSilent):
+        return Unreachable(
+            str(away),
+            why="it is cut off, overloaded, or too old to know tunnels",
+            fix="evq workers shows the agents that are there",
+        )
     return Unreachable(
         "the NATS server stopped answering",
         why=str(away),

@@ -7,12 +7,15 @@ import shutil
 from pathlib import Path
 
 from . import carrying, notebook, steps, task
+from .sessions import serving, terminal
 
 BROUGHT = (
     (task, "evq"),
     (carrying, "evq_carrying"),
     (notebook, "evq_notebook"),
     (steps, "evq_steps"),
+    (serving, "evq_session"),
+    (terminal, "evq_terminal"),
 )
 
 

@@ -52,6 +52,8 @@ class Options(TypedDict, total=False):
     variables: dict[str, str]
     secrets: tuple[str, ...]
     client: bool
+    ports: tuple[int, ...]
+    tools: tuple[str, ...]
     retries: int
     losses: int
     timeout: float

@@ -70,6 +70,7 @@ def _asked(task: Task) -> dict[str, str]:
         "timeout": duration_text(spec.timeout) if spec.timeout else "",
         "secrets": " ".join(spec.secrets),
         "client": "it has a login to the server" if spec.client else "",
+        "ports": ", ".join(map(str, spec.ports)),
         "key": spec.key or "",
     }
     facts |= {name: masked(name, value) for name, value in spec.variables.items()}

@@ -1,0 +1,1 @@
+"""The worker's end of tunnels: from the server to a port of a task that runs here."""

@@ -1,0 +1,1 @@
+"""Sessions: Jupyter or a terminal on a worker, as an ordinary task with a port."""

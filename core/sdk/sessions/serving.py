@@ -1,0 +1,236 @@
+"""Is a session inside of a task: `python -m evq_session jupyter PORT IDLE`, or `terminal …`.
+
+It stands alone, as `evq_session.py`, beside the task's `evq.py`, and uses the standard library
+only. JupyterLab runs with the Python in the folder EVQ_TOOLS; its kernel is the task's own Python
+with the task's own packages, so that a session changes nothing of the environment.
+
+After IDLE seconds in which nothing was done (0: never) it ends well, and says so. However it ends,
+the files that were changed are saved as the artifact `changes`.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+TOKEN = "EVQ_PORT_TOKEN"
+TOOLS = "EVQ_TOOLS"
+
+CHANGES = "changes"
+MOST_CHANGES = 512 * 2**20
+"""Bytes of changed files that are saved at the end; larger ones go first, and are named."""
+
+LEFT_OUT = {".git", "__pycache__", ".ipynb_checkpoints", ".venv", "node_modules"}
+
+LONGEST_TICK = 15.0
+"""Seconds between two looks whether somebody does something."""
+
+ASK_SECONDS = 10.0
+END_SECONDS = 5.0
+"""How long Jupyter may take to end."""
+
+
+def main() -> None:
+    """Serve until it is idle, or told to end."""
+    kind, port, idle = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+    signal.signal(signal.SIGTERM, _told_to_end)
+    top = Path.cwd()
+    before = _files(top)
+    try:
+        why = _jupyter(port, idle) if kind == "jupyter" else _terminals(port, idle)
+    finally:
+        _save_changes(top, before)
+    print(f"the session ends: {why}", flush=True)
+    import evq
+
+    evq.output(ended=why)
+
+
+def _told_to_end(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(128 + signal.SIGTERM)
+
+
+def _terminals(port: int, idle: float) -> str:
+    import evq_terminal  # type: ignore[import-not-found]  # it lies beside this file
+
+    evq_terminal.serve(port, idle, os.environ.pop(TOKEN))
+    return idle_words(idle)
+
+
+def idle_words(seconds: float) -> str:
+    """Why a session has ended that nobody used."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"idle for {seconds / size:g} {unit}"
+    return f"idle for {seconds:g} s"
+
+
+# --- Jupyter --------------------------------------------------------------------------------------
+
+
+def _jupyter(port: int, idle: float) -> str:
+    token = os.environ.pop(TOKEN)
+    with tempfile.TemporaryDirectory(prefix="evq-session-") as name:
+        folder = Path(name)
+        _describe_kernel(folder)
+        _settle(folder)
+        process = subprocess.Popen(_argv(port), env={**os.environ, **_variables(folder, token)})
+        try:
+            return _watch(process, Jupyter(port, token), idle)
+        finally:
+            process.terminate()
+            try:
+                process.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _argv(port: int) -> list[str]:
+    return [
+        os.path.join(os.environ[TOOLS], "bin", "python"),
+        *("-m", "jupyterlab", "--no-browser", "--allow-root"),
+        *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
+        *("--LabApp.extension_manager=readonly", "--ServerApp.log_level=WARN"),
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]
+
+
+def _variables(folder: Path, token: str) -> dict[str, str]:
+    """What keeps Jupyter to the task: nothing that the worker's user has set up has a say."""
+    return {
+        "JUPYTER_TOKEN": token,
+        "JUPYTER_PATH": str(folder),
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        "JUPYTER_DATA_DIR": str(folder / "data"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+        "JUPYTER_PLATFORM_DIRS": "1",
+    }
+
+
+def _describe_kernel(folder: Path) -> None:
+    """The task's Python as the kernel, in the place of Jupyter's own."""
+    import evq_notebook  # type: ignore[import-not-found]  # it lies beside this file
+
+    version = ".".join(map(str, sys.version_info[:2]))
+    spec = {
+        "argv": [sys.executable, evq_notebook.__file__, "--kernel", "-f", "{connection_file}"],
+        "language": "python",
+        "display_name": f"Python {version} of the task",
+    }
+    place = folder / "kernels" / "python3"
+    place.mkdir(parents=True)
+    (place / "kernel.json").write_text(json.dumps(spec))
+
+
+def _settle(folder: Path) -> None:
+    """Ask nobody who opens a session whether he wants to read news."""
+    place = folder / "config" / "labconfig"
+    place.mkdir(parents=True)
+    news = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}
+    (place / "default_setting_overrides.json").write_text(json.dumps(news))
+
+
+def _watch(process: subprocess.Popen[bytes], jupyter: Jupyter, idle: float) -> str:
+    """Return when Jupyter was shut down, or has not been used for `idle` seconds; why."""
+    tick = min(LONGEST_TICK, max(0.2, idle / 10)) if idle else None
+    active = time.monotonic()
+    while True:
+        try:
+            code = process.wait(tick)
+        except subprocess.TimeoutExpired:
+            if jupyter.is_used():
+                active = time.monotonic()
+            elif time.monotonic() - active > idle:
+                return idle_words(idle)
+            continue
+        if code:
+            sys.exit(code)
+        return "Jupyter was shut down"
+
+
+class Jupyter:
+    """What its server says of kernels and terminals."""
+
+    def __init__(self, port: int, token: str) -> None:
+        self._port = port
+        self._token = token
+        self._last: list[Any] | None = None
+
+    def is_used(self) -> bool:
+        """Whether something is computed now, or was done since the last call."""
+        try:
+            kernels, terminals = self._ask("kernels"), self._ask("terminals")
+        except (OSError, ValueError, http.client.HTTPException):
+            return self._last is None  # it is starting
+        signs = sorted((one["id"], one["last_activity"]) for one in kernels)
+        signs += sorted((one["name"], one["last_activity"]) for one in terminals)
+        before, self._last = self._last, signs
+        return signs != before or any(one["execution_state"] == "busy" for one in kernels)
+
+    def _ask(self, what: str) -> Any:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=ASK_SECONDS)
+        try:
+            path = f"/api/{what}?no_track_activity=1"
+            connection.request("GET", path, headers={"Authorization": f"token {self._token}"})
+            return json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+
+
+# --- what was changed -----------------------------------------------------------------------------
+
+
+def _files(top: Path) -> dict[str, tuple[int, int]]:
+    """The files below a folder: when each was changed, and its size."""
+    found: dict[str, tuple[int, int]] = {}
+    for place, folders, names in os.walk(top):
+        folders[:] = [name for name in folders if name not in LEFT_OUT]
+        for name in names:
+            path = os.path.join(place, name)
+            try:
+                status = os.lstat(path)
+            except OSError:
+                continue
+            if not os.path.islink(path):
+                found[os.path.relpath(path, top)] = (status.st_mtime_ns, status.st_size)
+    return found
+
+
+def _save_changes(top: Path, before: dict[str, tuple[int, int]]) -> None:
+    changed = {
+        name: size for name, (at, size) in _files(top).items() if before.get(name) != (at, size)
+    }
+    import evq
+
+    with tempfile.TemporaryDirectory(prefix="evq-changes-") as folder:
+        room, kept = MOST_CHANGES, 0
+        for name in sorted(changed, key=lambda name: changed[name]):
+            room -= changed[name]
+            if room < 0:
+                print(f"not saved, for it is too large: {name}", flush=True)
+                continue
+            target = Path(folder) / CHANGES / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                shutil.copyfile(str(top / name), str(target))
+                kept += 1
+            except OSError as error:
+                print(f"not saved: {name}: {error}", flush=True)
+        if kept:
+            evq.save(str(Path(folder) / CHANGES), CHANGES)
+            print(f"{kept} changed files are saved as the artifact {CHANGES}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

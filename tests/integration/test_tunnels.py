@@ -1,0 +1,228 @@
+"""Tunnels to tasks of a real agent: what can be reached, and what happens when one end goes."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starting import PATIENCE
+
+from evq.cli.stack import embedded
+from evq.core.bus.connect import Login, connect
+from evq.core.errors import Conflict, Denied, TunnelFailed
+from evq.core.sdk.client import Client
+from evq.core.sdk.connect import open_client
+from evq.core.sdk.tunnels import tunnel as tunnels
+from evq.core.spec import Inline
+
+SERVER = """\
+import http.server, os, socketserver
+class Server(http.server.ThreadingHTTPServer):
+    address_family = 2
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = os.environ["EVQ_PORT_TOKEN"].encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *words): pass
+server = Server(("127.0.0.1", PORT), Handler)
+print("serving", os.environ["EVQ_PORT_TOKEN"], flush=True)
+server.serve_forever()
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+async def serving(queue: Any, **spec: Any) -> tuple[str, int]:
+    """A task that serves its token at a port, when it does."""
+    port = free_port()
+    entry = Inline(SERVER.replace("PORT", str(port), 1))
+    entry = Inline(SERVER.replace('("127.0.0.1", PORT)', f'("127.0.0.1", {port})'))
+    task = await queue.enqueue(entry=entry, ports=(port,), **spec)
+    await queue.line(task, "serving")
+    return task, port
+
+
+async def fetch(address: tuple[str, int]) -> str:
+    """The body of the page at an address; empty if the connection is broken off."""
+    reader, writer = await asyncio.open_connection(*address)
+    try:
+        writer.write(b"GET / HTTP/1.0\r\n\r\n")
+        return (await reader.read()).decode().rpartition("\r\n\r\n")[2]
+    except ConnectionError:
+        return ""
+    finally:
+        writer.close()
+
+
+async def test_a_declared_port_is_reached_and_its_token_is_in_no_log(served: Any) -> None:
+    task, port = await serving(served)
+    async with await served.client.tunnel(task, port) as tunnel:
+        token = await fetch(tunnel.address)
+        assert token == tunnel.token and len(token) > 20
+        pages = await asyncio.gather(*(fetch(tunnel.address) for _ in range(50)))
+        assert pages == [token] * 50
+    lines = await served.lines(task)
+    assert "serving [secret EVQ_PORT_TOKEN]" in lines
+    assert any(line.startswith(f"tunnel to port {port} for ") for line in lines)
+    assert token not in repr([await served.envelopes(task), await served.records(task)])
+    await served.client.abort(task)
+
+
+async def test_each_attempt_has_another_token(served: Any) -> None:
+    first, one = await serving(served)
+    second, two = await serving(served)
+    async with (
+        await served.client.tunnel(first, one) as here,
+        await served.client.tunnel(second, two) as there,
+    ):
+        assert here.token != there.token
+    for task in (first, second):
+        await served.client.abort(task)
+
+
+async def test_a_port_that_is_not_declared_is_refused_by_both_ends(
+    served: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, port = await serving(served)
+    with pytest.raises(TunnelFailed, match="does not let port 1 be reached") as caught:
+        await served.client.tunnel(task, 1)
+    assert caught.value.code == "E36" and str(port) in caught.value.why
+    monkeypatch.setattr(tunnels, "_attempt_of", lambda task, port: task.live)
+    with pytest.raises(TunnelFailed, match="does not let port 1 be reached"):
+        await served.client.tunnel(task, 1)
+    await served.client.abort(task)
+
+
+async def test_a_task_that_does_not_run_is_not_reached(queue: Any) -> None:
+    task = await queue.enqueue("true", ports=(8888,))
+    with pytest.raises(Conflict, match="does not run"):
+        await queue.client.tunnel(task, 8888)
+
+
+async def test_where_nothing_listens_the_reason_is_told(served: Any, gate: Any) -> None:
+    task = await served.enqueue("sh", "-c", f"echo up; {gate.wait}", ports=(free_port(),))
+    await served.line(task, "up")
+    told: list[str] = []
+    (port,) = (await served.client.get(task)).spec.ports
+    async with await served.client.tunnel(task, port, notice=told.append) as tunnel:
+        assert await fetch(tunnel.address) == ""
+    assert told == [f"nothing listens on port {port} of the task"]
+    await gate.reached()
+    gate.open()
+
+
+async def test_the_end_of_the_task_closes_its_tunnels_with_the_reason(
+    served: Any, until: Any
+) -> None:
+    task, port = await serving(served)
+    told: list[str] = []
+    async with await served.client.tunnel(task, port, notice=told.append) as tunnel:
+        link = await tunnel.reach()
+        reader, writer = await asyncio.open_connection(*tunnel.address)
+        await until(lambda: link.connections)
+        await served.client.abort(task)
+        await asyncio.wait_for(reader.read(), PATIENCE)
+        end = await asyncio.wait_for(asyncio.shield(link.over), PATIENCE)
+        assert (end.what, end.over) == (f"task {task} is aborted", True)
+        assert await fetch(tunnel.address) == ""
+        writer.close()
+    assert told and "does not run" in told[-1]
+
+
+async def test_a_killed_agent_leaves_no_connection_open(
+    queue: Any, start_agent: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evq.core.sdk.tunnels import link as links
+
+    monkeypatch.setattr(links, "PING_SECONDS", 0.1)
+    monkeypatch.setattr(links, "SILENCE_SECONDS", 7.0)
+    agent = start_agent([queue]).ready()
+    task, port = await serving(queue)
+    async with await queue.client.tunnel(task, port) as tunnel:
+        link = await tunnel.reach()
+        reader, writer = await asyncio.open_connection(*tunnel.address)
+        writer.write(b"GET ")
+        agent.process.send_signal(signal.SIGKILL)
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(reader.read(), PATIENCE)
+        assert "silent" in (await link.over).what
+        writer.close()
+
+
+async def test_after_a_restart_of_the_server_new_connections_go_through(
+    apart: Any, own_nats_server: Any, start_agent: Any, until: Any
+) -> None:
+    start_agent([apart], login=own_nats_server.login).ready()
+    task, port = await serving(apart)
+    async with await apart.client.tunnel(task, port) as tunnel:
+        token = await fetch(tunnel.address)
+        reader, writer = await asyncio.open_connection(*tunnel.address)
+        await until(lambda: tunnel._link and tunnel._link.connections)
+        own_nats_server.restart()
+        writer.write(b"GET / HTTP/1.0\r\n\r\n")
+        with suppress(ConnectionError):  # broken off, or it came through
+            await asyncio.wait_for(reader.read(), PATIENCE)
+        writer.close()
+
+        async def again() -> bool:
+            return await fetch(tunnel.address) == token
+
+        await until(again)
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> Iterator[Callable[[str], Login]]:
+    """Logins at a server with permissions: `admin`, and `viewer`, who may ask for no tunnel."""
+    port = embedded.Port(embedded.Address("127.0.0.1", 0))
+    config = tmp_path / "users.conf"
+    config.write_text(
+        f"listen: 127.0.0.1:{port.number}\n"
+        f'jetstream {{ store_dir: "{tmp_path / "store"}" }}\n'
+        "authorization { users: [\n"
+        "  { user: admin, password: secret }\n"
+        '  { user: viewer, password: secret, permissions: { publish: { deny: ["evqtun.>"] } } }\n'
+        "] }\n"
+    )
+    argv = (str(embedded.find_server(None).path), "-c", str(config))
+    process = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
+    url = f"nats://127.0.0.1:{port.number}"
+    yield lambda name: Login(server=url, user=name, password="secret")
+    process.terminate()
+    process.wait(PATIENCE)
+    port.release()
+
+
+@asynccontextmanager
+async def admin_of(login: Login, queue: Any) -> AsyncIterator[Any]:
+    async with connect(login, "test", patience=PATIENCE) as bus:
+        await bus.prepare()
+        yield type(queue)(Client(bus), "q")
+
+
+async def test_who_may_not_ask_for_tunnels_is_refused(
+    users: Callable[[str], Login], queue: Any, start_agent: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tunnels, "ANSWER_SECONDS", 1.0)
+    async with admin_of(users("admin"), queue) as mine:
+        start_agent([mine], login=users("admin")).ready()
+        task, port = await serving(mine)
+        async with await mine.client.tunnel(task, port) as tunnel:
+            assert await fetch(tunnel.address) == tunnel.token
+        with pytest.raises(Denied, match="refuses this request"):
+            async with open_client(users("viewer")) as viewer:
+                assert (await viewer.get(task)).id == task
+                await viewer.tunnel(task, port)
