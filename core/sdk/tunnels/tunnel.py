@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -89,6 +90,9 @@ class Tunnel:
         """Close it, and every connection through it."""
         if self._server:
             self._server.close()
+        if self._link and not self._link.over.done():
+            with suppress(BusAway):
+                await self._link.send(End(f"{self._by} closed it"))
         for part in list(self._running):
             part.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -148,8 +152,11 @@ class Tunnel:
                 if reason := await connection.carry(reader, writer):
                     self._notice(reason)
         except (EvqError, BusAway) as error:
-            writer.transport.abort()
             self._notice(str(error))
+            writer.transport.abort()
+        except BaseException:
+            writer.transport.abort()
+            raise
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         part = asyncio.ensure_future(work)
