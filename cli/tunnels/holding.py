@@ -45,7 +45,16 @@ open_option: Callable[[Any], Any] = click.option(
 
 @asynccontextmanager
 async def held(client: Client, task: str, port: int, listen: Listen) -> AsyncIterator[Tunnel]:
-    """A tunnel for as long as the block runs; what goes wrong with it is told once in a row."""
+    """A tunnel for as long as the block runs."""
+    host, number = listen
+    if not _is_loopback(host):
+        output.warn(f"whoever reaches {host} can use this tunnel")
+    async with await client.tunnel(task, port, host=host, listen=number) as there:
+        yield there
+
+
+def tell_trouble(tunnel: Tunnel) -> None:
+    """From now on tell what goes wrong with connections, the same only once in a row."""
     told = ""
 
     def tell(words: str) -> None:
@@ -54,11 +63,7 @@ async def held(client: Client, task: str, port: int, listen: Listen) -> AsyncIte
             output.warn(words)
         told = words
 
-    host, number = listen
-    if not _is_loopback(host):
-        output.warn(f"whoever reaches {host} can use this tunnel")
-    async with await client.tunnel(task, port, host=host, listen=number, notice=tell) as there:
-        yield there
+    tunnel.notice = tell
 
 
 def _is_loopback(host: str) -> bool:

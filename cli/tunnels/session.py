@@ -30,7 +30,7 @@ from ..submit.request import make_spec
 from ..submit.wish import Wish, how_options
 from ..tasks.render import age, colored, marked, timestamp
 from ..tasks.statusline import StatusLine
-from .holding import Listen, held, listen_option, look, open_option
+from .holding import Listen, held, listen_option, look, open_option, tell_trouble
 from .ready import answers, until_running
 from .terminal import visit
 
@@ -227,6 +227,7 @@ async def _reach(client: Client, task: str, listen: Listen, browse: bool, as_jso
         found = session_of(known)
         async with held(client, task, found.port, listen) as there:
             await answers(client, there, found, line)
+            tell_trouble(there)
             line.clear()
             if found.kind == "terminal":
                 return await visit(there)

@@ -14,7 +14,7 @@ from ..failure import INTERRUPTED
 from ..options import json_option
 from ..selectors import resolve
 from ..session import call
-from .holding import Listen, held, listen_option, look, open_option
+from .holding import Listen, held, listen_option, look, open_option, tell_trouble
 
 if TYPE_CHECKING:
     from ...core.sdk.client import Client
@@ -60,6 +60,7 @@ async def _hold(
     port = port or _only_port(task)
     async with held(client, task.id, port, listen) as there:
         reached.append(task.id)
+        tell_trouble(there)
         if as_json:
             host, number = there.address
             facts = {"task": task.id, "port": port, "host": host, "listen": number}

@@ -46,7 +46,7 @@ def main() -> None:
     top = Path.cwd()
     before = _files(top)
     try:
-        why = _jupyter(port, idle) if kind == "jupyter" else _terminals(port, idle)
+        why = _jupyter(port, idle, top) if kind == "jupyter" else _terminals(port, idle)
     finally:
         _save_changes(top, before)
     print(f"the session ends: {why}", flush=True)
@@ -78,7 +78,7 @@ def idle_words(seconds: float) -> str:
 # --- Jupyter --------------------------------------------------------------------------------------
 
 
-def _jupyter(port: int, idle: float) -> str:
+def _jupyter(port: int, idle: float, top: Path) -> str:
     token = os.environ.pop(TOKEN)
     with tempfile.TemporaryDirectory(prefix="evq-session-") as name:
         folder = Path(name)
@@ -86,7 +86,7 @@ def _jupyter(port: int, idle: float) -> str:
         _settle(folder)
         process = subprocess.Popen(_argv(port), env={**os.environ, **_variables(folder, token)})
         try:
-            return _watch(process, Jupyter(port, token), idle)
+            return _watch(process, Jupyter(port, token), top, idle)
         finally:
             process.terminate()
             try:
@@ -141,7 +141,7 @@ def _settle(folder: Path) -> None:
     (place / "default_setting_overrides.json").write_text(json.dumps(news))
 
 
-def _watch(process: subprocess.Popen[bytes], jupyter: Jupyter, idle: float) -> str:
+def _watch(process: subprocess.Popen[bytes], jupyter: Jupyter, top: Path, idle: float) -> str:
     """Return when Jupyter was shut down, or has not been used for `idle` seconds; why."""
     tick = min(LONGEST_TICK, max(0.2, idle / 10)) if idle else None
     active = time.monotonic()
@@ -152,7 +152,11 @@ def _watch(process: subprocess.Popen[bytes], jupyter: Jupyter, idle: float) -> s
             if jupyter.is_used():
                 active = time.monotonic()
             elif time.monotonic() - active > idle:
-                return idle_words(idle)
+                # Whoever writes without running anything saves now and then.
+                unchanged = time.time() - _newest(top)
+                if unchanged > idle:
+                    return idle_words(idle)
+                active = time.monotonic() - max(unchanged, 0.0)
             continue
         if code:
             sys.exit(code)
@@ -205,6 +209,11 @@ def _files(top: Path) -> dict[str, tuple[int, int]]:
             if not os.path.islink(path):
                 found[os.path.relpath(path, top)] = (status.st_mtime_ns, status.st_size)
     return found
+
+
+def _newest(top: Path) -> float:
+    """When a file below the folder was changed last, in seconds since 1970."""
+    return max((at for at, _ in _files(top).values()), default=0) / 1e9
 
 
 def _save_changes(top: Path, before: dict[str, tuple[int, int]]) -> None:

@@ -43,7 +43,7 @@ class Tunnel:
         self.port = port
         self._bus = bus
         self._by = by
-        self._notice = notice
+        self.notice = notice
         self._link: Link | None = None
         self._welcome: Welcome | None = None
         self._running: set[asyncio.Task[None]] = set()
@@ -150,9 +150,9 @@ class Tunnel:
             async with self._room:
                 connection = await (await self.reach()).open()
                 if reason := await connection.carry(reader, writer):
-                    self._notice(reason)
+                    self.notice(reason)
         except (EvqError, BusAway) as error:
-            self._notice(str(error))
+            self.notice(str(error))
             writer.transport.abort()
         except BaseException:
             writer.transport.abort()

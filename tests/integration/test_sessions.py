@@ -1,0 +1,236 @@
+"""Sessions on a real agent: a terminal by the command line, and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import pty
+import re
+import signal
+import struct
+import sys
+import termios
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from starting import PATIENCE
+
+from evq.core.errors import NotFound, UsageError
+from evq.core.events import Outcome
+from evq.core.sdk.sessions.session import session_of, session_spec
+from evq.core.sdk.sessions.terminal import SIZE, STATUS, TEXT, piece, read_piece
+from evq.core.spec import Command, Spec
+from evq.core.state import Ended
+
+
+class Terminal:
+    """`evq` in a terminal of the test's own."""
+
+    def __init__(self, argv: list[str], folder: Path, environment: dict[str, str]) -> None:
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.chdir(folder)
+            os.execve(argv[0], argv, environment)
+        os.set_blocking(self.fd, False)
+        self.seen = ""
+        self.resize(30, 101)
+
+    def resize(self, rows: int, columns: int) -> None:
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def type(self, text: str) -> None:
+        os.write(self.fd, text.encode())
+
+    async def shows(self, pattern: str) -> re.Match[str]:
+        """The first place that fits the pattern, when it is on the screen; it counts as read."""
+        async with asyncio.timeout(PATIENCE):
+            while not (found := re.search(pattern, self.seen)):
+                await self._more()
+        self.seen = self.seen[found.end() :]
+        return found
+
+    async def _more(self) -> None:
+        loop = asyncio.get_running_loop()
+        ready = loop.create_future()
+        loop.add_reader(self.fd, lambda: ready.done() or ready.set_result(None))
+        try:
+            await ready
+            self.seen += os.read(self.fd, 65536).decode()
+        except OSError as error:
+            raise AssertionError(f"it ended: {self.seen}") from error
+        finally:
+            loop.remove_reader(self.fd)
+
+    async def status(self) -> int:
+        """Its exit status, when it has ended; what it said until then is in `seen`."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    await self._more()
+        except AssertionError:
+            _, status = await asyncio.to_thread(os.waitpid, self.pid, 0)
+            self.pid = 0
+            return os.waitstatus_to_exitcode(status)
+
+    def close(self) -> None:
+        os.close(self.fd)
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+
+
+@pytest.fixture
+async def terminal(nats_server: Any, tmp_path: Path) -> AsyncIterator[Callable[..., Terminal]]:
+    """`terminal("session", …)` runs `evq session …` in one."""
+    opened: list[Terminal] = []
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("EVQ_", "NATS_", "XDG_"))
+    }
+    environment = kept | {"EVQ_SERVER": nats_server.url, "EVQ_TOKEN": "test", "TERM": "xterm"}
+    (tmp_path / "work").mkdir()
+
+    def start(*words: str) -> Terminal:
+        argv = [sys.executable, "-m", "evq.cli.main", *words]
+        home = {"HOME": str(tmp_path)}
+        opened.append(Terminal(argv, tmp_path / "work", environment | home))
+        return opened[-1]
+
+    yield start
+    for one in opened:
+        one.close()
+
+
+async def test_a_terminal_from_its_start_to_its_idle_end(
+    queue: Any, start_agent: Any, terminal: Any, tmp_path: Path
+) -> None:
+    start_agent([queue]).ready()
+    (tmp_path / "work" / "notes.txt").write_text("as sent\n")
+    here = terminal("session", "-q", queue.name, "--terminal", "--idle", "4s", "--no-code")
+    task = (await here.shows(r"session (\w+) on queue"))[1]
+    await here.shows(r"claimed by")
+    await here.shows(r"leaves at once")
+    await here.shows(r"\(session\) [\w-]+ # ?|\(session\) [\w-]+ \$ ?")
+    here.type("stty size; echo token=[$EVQ_PORT_TOKEN] task=$EVQ_TASK_ID\r")
+    assert await here.shows(r"30 101\r\n")
+    assert await here.shows(rf"token=\[\] task={task}")
+    here.resize(40, 77)
+    os.kill(here.pid, signal.SIGWINCH)
+    here.type("stty size; echo made > made.txt\r")
+    await here.shows(r"40 77\r\n")
+    # A program that computes is use, however long it says nothing.
+    here.type("sleep 6; echo still-$((40 + 2))\r")
+    await here.shows(r"still-42")
+    here.type("exit 3\r")
+    assert await here.status() == 3
+    assert f"evq session connect {task}" in here.seen
+    ended = (await queue.ended(task)).state
+    assert (ended.outcome, ended.outputs) == (Outcome.COMPLETED, {"ended": "idle for 4 s"})
+    path = await queue.client.load(task, "changes", tmp_path / "fetched")
+    assert [file.name for file in path.rglob("*") if file.is_file()] == ["made.txt"]
+    assert await queue.client.get(task) == await queue.client.get(task)
+    history = await queue.lines(task)
+    assert "the session ends: idle for 4 s" in history
+
+
+async def test_a_session_is_gone_on_with_and_stopped(
+    queue: Any, start_agent: Any, terminal: Any
+) -> None:
+    start_agent([queue]).ready()
+    task = await enqueued(queue, idle=0)
+    await queue.line(task, "terminals can be opened")
+    here = terminal("session", "connect", task, "--end")
+    await here.shows(r"leaves at once")
+    here.type("echo in-$EVQ_TASK_ID\r")
+    await here.shows(f"in-{task}")
+    here.type("exit\r")
+    assert await here.status() == 0
+    assert (await queue.ended(task)).state.outcome is Outcome.ABORTED
+
+
+async def test_enter_tilde_dot_leaves_a_shell_that_hangs(
+    queue: Any, start_agent: Any, terminal: Any
+) -> None:
+    start_agent([queue]).ready()
+    task = await enqueued(queue, idle=0)
+    await queue.line(task, "terminals can be opened")
+    here = terminal("session", "connect", task)
+    await here.shows(r"leaves at once")
+    here.type("trap '' INT; echo hangs; cat /dev/zero > /dev/null\r")
+    await here.shows(r"hangs\r\n")
+    here.type("\x03")
+    for key in "\r~.":
+        here.type(key)
+    assert await here.status() == 0
+    assert f"session {task} goes on" in here.seen
+    await queue.client.abort(task)
+
+
+async def test_who_does_not_know_the_token_gets_no_shell(queue: Any, start_agent: Any) -> None:
+    start_agent([queue]).ready()
+    task = await enqueued(queue, idle=0)
+    await queue.line(task, "terminals can be opened")
+    port = session_of(await queue.client.get(task)).port
+    async with await queue.client.tunnel(task, port) as tunnel:
+        for token, answers in (("", False), ("x" * 32, False), (tunnel.token, True)):
+            reader, writer = await asyncio.open_connection(*tunnel.address)
+            greeting = {"token": token, "rows": 24, "columns": 80}
+            writer.write(json.dumps(greeting).encode() + b"\n")
+            if not answers:
+                assert await reader.read() == b""
+                continue
+            writer.write(piece(SIZE, b"[10, 20]"))
+            writer.write(piece(TEXT, b"stty size; exit 7\r"))
+            said, kind, data = b"", TEXT, b""
+            while kind != STATUS:
+                said += data
+                kind, data = await asyncio.wait_for(read_piece(reader), PATIENCE)
+            assert b"10 20" in said and data == b"7"
+            writer.close()
+    await queue.client.abort(task)
+
+
+async def test_a_session_lost_with_its_agent_does_not_run_again(
+    queue: Any, start_agent: Any
+) -> None:
+    agent = start_agent([queue], "--lease", "1").ready()
+    task = await enqueued(queue, idle=0)
+    await queue.line(task, "terminals can be opened")
+    agent.process.send_signal(signal.SIGKILL)
+    start_agent([queue], "--lease", "1").ready()
+    ended = await queue.ended(task)
+    assert isinstance(ended.state, Ended) and ended.state.outcome is Outcome.FAILED
+    assert len(ended.attempts) == 1
+
+
+async def enqueued(queue: Any, idle: float) -> str:
+    """A terminal session without code."""
+    spec = Spec(entry=Command(("session",)), name="session", queue=queue.name)
+    return str((await queue.client.enqueue(session_spec(spec, "terminal", idle))).task)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("jupyter", {"manager": "none"}),
+        ("jupyter", {"manager": "agent"}),
+        ("terminal", {"manager": "agent"}),
+        ("terminal", {"nodes": 2}),
+    ],
+)
+def test_what_no_session_can_be(kind: Any, changes: dict[str, Any]) -> None:
+    spec = msgspec.structs.replace(Spec(entry=Command(("session",))), **changes)
+    with pytest.raises(UsageError):
+        session_spec(spec, kind, 10)
+
+
+async def test_another_task_is_no_session(queue: Any) -> None:
+    task = await queue.enqueue("true")
+    with pytest.raises(NotFound, match="is no session"):
+        session_of(await queue.client.get(task))
