@@ -95,6 +95,7 @@ class Link:
             for part in parts:
                 if part.done():
                     part.result()
+            self.end(End("the connection to the NATS server was closed"))
             return await self.over
         finally:
             for part in parts:

@@ -1,0 +1,64 @@
+"""Tunnels into containers that have no network but a loopback of their own, and sessions there."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from engine import WITH_PYTHON, containers, needs_engine
+from starting import PATIENCE
+
+from evq.core.sdk.sessions.session import session_of, session_spec
+from evq.core.sdk.sessions.terminal import STATUS, TEXT, piece, read_piece
+from evq.core.spec import Command, Container, Spec
+
+pytestmark = needs_engine()
+
+PORT = 8123
+SERVE = ("python3", "-um", "http.server", str(PORT), "--bind", "127.0.0.1")
+
+
+async def test_a_port_on_the_loopback_of_a_container(queue, start_agent, until):
+    agent = start_agent([queue]).ready()
+    # Both have the same port, each on a loopback of its own.
+    for name in ("one", "two"):
+        script = f"echo {name} > name; exec {' '.join(SERVE)}"
+        wish = {"container": Container(WITH_PYTHON), "ports": (PORT,)}
+        task = await queue.enqueue("sh", "-c", script, **wish)
+        await queue.line(task, "Serving")
+        async with await queue.client.tunnel(task, PORT) as tunnel:
+            reader, writer = await asyncio.open_connection(*tunnel.address)
+            writer.write(b"GET /name HTTP/1.0\r\n\r\n")
+            assert (await reader.read()).endswith(f"\r\n\r\n{name}\n".encode())
+            writer.close()
+        await queue.client.abort(task)
+        await queue.ended(task)
+    await until(lambda: not containers(agent))
+
+
+async def test_a_terminal_in_a_container(queue, start_agent, until):
+    agent = start_agent([queue]).ready()
+    spec = Spec(
+        entry=Command(("session",)),
+        name="session",
+        queue=queue.name,
+        manager="none",
+        container=Container(WITH_PYTHON),
+    )
+    task = (await queue.client.enqueue(session_spec(spec, "terminal", 0))).task
+    await queue.line(task, "terminals can be opened")
+    port = session_of(await queue.client.get(task)).port
+    async with await queue.client.tunnel(task, port) as tunnel:
+        reader, writer = await asyncio.open_connection(*tunnel.address)
+        greeting = {"token": tunnel.token, "rows": 24, "columns": 80}
+        writer.write(json.dumps(greeting).encode() + b"\n")
+        writer.write(piece(TEXT, b"ls /.dockerenv; echo image=$EVQ_IMAGE; exit 5\r"))
+        said, kind, data = b"", TEXT, b""
+        while kind != STATUS:
+            said += data
+            kind, data = await asyncio.wait_for(read_piece(reader), PATIENCE)
+        assert data == b"5" and WITH_PYTHON.encode() in said.partition(b"image=")[2]
+        writer.close()
+    await queue.client.abort(task)
+    await queue.ended(task)
+    await until(lambda: not containers(agent))
