@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from evq.core.sdk.tunnels import link as links
-from evq.core.sdk.tunnels.connection import Connection
+from evq.core.sdk.tunnels.connection import Connection, reset
 from evq.core.sdk.tunnels.link import Link
 from evq.core.tunnels.frames import CHUNK, Close, Data, End, encode
 from evq.core.tunnels.hello import MOST_CONNECTIONS
@@ -74,8 +74,11 @@ async def tunnel(bus: Any, peer: Any) -> AsyncIterator[Callable[..., Awaitable[E
             streams = await asyncio.open_connection("127.0.0.1", port, limit=CHUNK)
             await carry(connection, *streams)
 
-        async def accept(*streams: Any) -> None:
+        async def serve_near(*streams: Any) -> None:
             await carry(await near.open(), *streams)
+
+        def accept(*streams: Any) -> None:
+            parts.append(asyncio.ensure_future(serve_near(*streams)))
 
         far.on_open = lambda connection: parts.append(asyncio.ensure_future(reach(connection)))
         for link, calls, subject in ((near, bus.calls, here), (far, peer.calls, there)):
@@ -160,9 +163,10 @@ async def test_a_slow_reader_fills_no_memory_and_stops_nobody_else(tunnel: Any, 
     await until(lambda: far._sending.room == 0)
     # What is on the way is a window; the rest lies in the kernel's buffers of two connections.
     before = sent
-    other, _ = await ends.connect()
-    _.write(b"e")
+    other, beside = await ends.connect()
+    beside.write(b"e")
     assert await other.read() == b"other"
+    beside.close()
     assert sent == before
     near = next(iter(ends.near.connections.values()))
     assert sum(map(len, near._arrived._queue)) <= WINDOW  # type: ignore[attr-defined]
@@ -175,7 +179,7 @@ async def test_a_connection_that_is_reset_is_reset_at_the_other_end(tunnel: Any)
         writer.write(b"part")
         await writer.drain()
         await reader.read(1)
-        writer.transport.abort()
+        reset(writer)
 
     ends = await tunnel(break_off)
     reader, writer = await ends.connect()
@@ -197,7 +201,7 @@ async def test_a_hole_in_the_frames_ends_all(tunnel: Any, peer: Any) -> None:
 
 
 async def test_who_sends_beyond_the_window_is_cut_off(tunnel: Any) -> None:
-    ends = await tunnel(lambda reader, writer: asyncio.sleep(3600))
+    ends = await tunnel(lambda reader, writer: reader.read())
     reader, writer = await ends.connect()
     reader._transport.pause_reading()  # type: ignore[attr-defined]
     writer.write(b"x")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,18 @@ from ...tunnels.window import Receiving, Sending
 
 if TYPE_CHECKING:
     from .link import Link
+
+
+_AT_ONCE = struct.pack("ii", 1, 0)
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Break a TCP connection off. Closed in any other way it would look like an orderly end, and
+    whoever reads would take a part for the whole."""
+    if (one := writer.get_extra_info("socket")) is not None:
+        with suppress(OSError):  # it is closed already
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+    writer.transport.abort()
 
 
 class Connection:
@@ -63,7 +77,7 @@ class Connection:
                 return ""
             return await self._cut(writer, ways)
         except asyncio.CancelledError:
-            writer.transport.abort()
+            reset(writer)
             raise
         finally:
             ways.cancel()
@@ -77,8 +91,7 @@ class Connection:
             await self._link.send(Close(self.number, reason))
 
     async def _cut(self, writer: asyncio.StreamWriter, ways: asyncio.Future[object]) -> str:
-        # Not an orderly end: whoever reads must not take a part for the whole.
-        writer.transport.abort()
+        reset(writer)
         if self._broken.done():
             return self._broken.result()
         error = ways.exception()

@@ -21,6 +21,7 @@ from ...ports import AgentSilent, BusAway
 from ...state import Attempt, Claimed, Ended, Held, Queued, Running, Task
 from ...tunnels.frames import CHUNK, End, Welcome
 from ...tunnels.hello import MOST_CONNECTIONS, Hello
+from .connection import reset
 from .link import Link
 
 if TYPE_CHECKING:
@@ -153,9 +154,9 @@ class Tunnel:
                     self.notice(reason)
         except (EvqError, BusAway) as error:
             self.notice(str(error))
-            writer.transport.abort()
+            reset(writer)
         except BaseException:
-            writer.transport.abort()
+            reset(writer)
             raise
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
