@@ -9,8 +9,8 @@ import click
 
 from ...core import units
 from ...core.errors import Conflict
-from ...core.sdk.sending import send, with_code
-from ...core.sdk.sessions.session import TAG, Session, session_of, session_spec
+from ...core.sdk.sending import with_code
+from ...core.sdk.sessions.session import TAG, Kind, Session, session_of, session_spec
 from ...core.sdk.snapshot import Snapshot
 from ...core.spec import Command, Spec, check_spec
 from ...core.state import Ended, Task
@@ -21,11 +21,7 @@ from ..options import Family, json_option
 from ..output import Column
 from ..selectors import resolve
 from ..session import call, settings, warm_up
-from ..submit.enqueue import (
-    hand_in,
-    warn_of_code,
-    warn_of_queue,
-)
+from ..submit.enqueue import submit, warn_of_code, warn_of_dependency, warn_of_queue
 from ..submit.request import make_spec
 from ..submit.wish import Wish, how_options
 from ..tasks.render import age, colored, marked, timestamp
@@ -104,26 +100,29 @@ def start(
     wish = Wish(script=(), module=None, inline=None, **options)
     # What stands for the command is replaced at once; the name is not made of it.
     draft = make_spec(wish, Command((KIND,)), settings().queue)
-    kind = "terminal" if terminal else "jupyter"
+    kind: Kind = "terminal" if terminal else "jupyter"
     seconds = 0.0 if idle == "0" else units.seconds(idle)
     draft = check_spec(session_spec(draft, kind, seconds))
     with with_code(draft, Path.cwd(), include=wish.include, code=not wish.no_code) as found:
         spec, snapshot = found
-        task = call(lambda client: _enqueue(client, spec, snapshot, as_json))
+        task = call(lambda client: _enqueue(client, spec, snapshot, wish, as_json))
     if not detach:
         _work(task, listen, browse, end_it, as_json)
     elif as_json:
         output.say_json({"task": task})
 
 
-async def _enqueue(client: Client, spec: Spec, snapshot: Snapshot | None, as_json: bool) -> str:
-    done = await hand_in(client, spec, await send(client, snapshot) if snapshot else None)
+async def _enqueue(
+    client: Client, spec: Spec, snapshot: Snapshot | None, wish: Wish, as_json: bool
+) -> str:
+    done = await submit(client, spec, snapshot, wish)
     task = done.receipt.task
     if not as_json:
         output.note(f"session {output.bold(task)} on queue {spec.queue}")
     if snapshot:
         warn_of_code(snapshot)
     warn_of_queue(done)
+    warn_of_dependency(done)
     return task
 
 

@@ -1,8 +1,8 @@
 """Is a session inside of a task: `python -m evq_session jupyter PORT IDLE`, or `terminal …`.
 
-It stands alone, as `evq_session.py`, beside the task's `evq.py`, and uses the standard library
-only. JupyterLab runs with the Python in the folder EVQ_TOOLS; its kernel is the task's own Python
-with the task's own packages, so that a session changes nothing of the environment.
+It stands alone, as `evq_session.py`, beside the task's `evq.py` and other files of that kind, and
+uses the standard library only. JupyterLab runs with the Python in the folder EVQ_TOOLS; its kernel
+is the task's own Python with the task's own packages, so that a session changes nothing of them.
 
 After IDLE seconds in which nothing was done (0: never) it ends well, and says so. However it ends,
 the files that were changed are saved as the artifact `changes`.
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,7 @@ def main() -> None:
     finally:
         _save_changes(top, before)
     print(f"the session ends: {why}", flush=True)
-    import evq
-
-    evq.output(ended=why)
+    import_module("evq").output(ended=why)
 
 
 def _told_to_end(*_: object) -> None:
@@ -61,9 +60,7 @@ def _told_to_end(*_: object) -> None:
 
 
 def _terminals(port: int, idle: float) -> str:
-    import evq_terminal  # type: ignore[import-not-found]  # it lies beside this file
-
-    evq_terminal.serve(port, idle, os.environ.pop(TOKEN))
+    import_module("evq_terminal").serve(port, idle, os.environ.pop(TOKEN))
     return idle_words(idle)
 
 
@@ -120,11 +117,15 @@ def _variables(folder: Path, token: str) -> dict[str, str]:
 
 def _describe_kernel(folder: Path) -> None:
     """The task's Python as the kernel, in the place of Jupyter's own."""
-    import evq_notebook  # type: ignore[import-not-found]  # it lies beside this file
-
     version = ".".join(map(str, sys.version_info[:2]))
     spec = {
-        "argv": [sys.executable, evq_notebook.__file__, "--kernel", "-f", "{connection_file}"],
+        "argv": [
+            sys.executable,
+            import_module("evq_notebook").__file__,
+            "--kernel",
+            "-f",
+            "{connection_file}",
+        ],
         "language": "python",
         "display_name": f"Python {version} of the task",
     }
@@ -220,8 +221,6 @@ def _save_changes(top: Path, before: dict[str, tuple[int, int]]) -> None:
     changed = {
         name: size for name, (at, size) in _files(top).items() if before.get(name) != (at, size)
     }
-    import evq
-
     with tempfile.TemporaryDirectory(prefix="evq-changes-") as folder:
         room, kept = MOST_CHANGES, 0
         for name in sorted(changed, key=lambda name: changed[name]):
@@ -237,7 +236,7 @@ def _save_changes(top: Path, before: dict[str, tuple[int, int]]) -> None:
             except OSError as error:
                 print(f"not saved: {name}: {error}", flush=True)
         if kept:
-            evq.save(str(Path(folder) / CHANGES), CHANGES)
+            import_module("evq").save(str(Path(folder) / CHANGES), CHANGES)
             print(f"{kept} changed files are saved as the artifact {CHANGES}", flush=True)
 
 

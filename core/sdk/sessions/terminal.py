@@ -210,7 +210,12 @@ async def _ready(descriptor: int, for_writing: bool = False) -> None:
         if for_writing
         else (loop.add_reader, loop.remove_reader)
     )
-    add(descriptor, lambda: ready.done() or ready.set_result(None))
+
+    def tell() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    add(descriptor, tell)
     try:
         await ready
     finally:

@@ -90,7 +90,9 @@ class Connection:
         with suppress(BusAway):
             await self._link.send(Close(self.number, reason))
 
-    async def _cut(self, writer: asyncio.StreamWriter, ways: asyncio.Future[object]) -> str:
+    async def _cut(
+        self, writer: asyncio.StreamWriter, ways: asyncio.Future[tuple[None, None]]
+    ) -> str:
         reset(writer)
         if self._broken.done():
             return self._broken.result()

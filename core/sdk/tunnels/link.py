@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 from ...errors import EvqError, TunnelFailed
 from ...ports import BusAway, Calls
@@ -91,7 +92,8 @@ class Link:
         """Hear the other end until the tunnel is over; why."""
         parts = [asyncio.ensure_future(self._hear(words)), asyncio.ensure_future(self._ping())]
         try:
-            await asyncio.wait((self.over, *parts), return_when=asyncio.FIRST_COMPLETED)
+            ends: list[asyncio.Future[Any]] = [self.over, *parts]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             for part in parts:
                 if part.done():
                     part.result()
