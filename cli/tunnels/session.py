@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...core import units
-from ...core.errors import Conflict
+from ...core.errors import Conflict, TunnelFailed
 from ...core.sdk.sending import with_code
 from ...core.sdk.sessions.session import TAG, Kind, Session, session_of, session_spec
 from ...core.sdk.snapshot import Snapshot
@@ -32,8 +32,12 @@ from .terminal import visit
 
 if TYPE_CHECKING:
     from ...core.sdk.client import Client
+    from ...core.sdk.tunnels.tunnel import Tunnel
 
 KIND = "session"
+
+END_SECONDS = 10.0
+"""How long a session may take to end behind its terminals: it saves what was changed."""
 
 
 class _Sessions(Family):
@@ -229,14 +233,28 @@ async def _reach(client: Client, task: str, listen: Listen, browse: bool, as_jso
             tell_trouble(there)
             line.clear()
             if found.kind == "terminal":
-                return await visit(there)
+                return await _be_in_terminal(client, there)
             return await _show_jupyter(client, there, found, browse, as_json)
     finally:
         line.clear()
 
 
+async def _be_in_terminal(client: Client, there: Tunnel) -> int:
+    """The exit status of a shell; 0 if it ended with its session."""
+    try:
+        return await visit(there)
+    except TunnelFailed:
+        try:
+            await client.wait(there.task, timeout=END_SECONDS)
+        except TimeoutError:
+            pass
+        else:
+            return 0
+        raise
+
+
 async def _show_jupyter(
-    client: Client, there: Any, found: Session, browse: bool, as_json: bool
+    client: Client, there: Tunnel, found: Session, browse: bool, as_json: bool
 ) -> int:
     link = f"{there.url}lab?token={there.token}"
     if as_json:

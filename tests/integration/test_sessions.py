@@ -27,6 +27,8 @@ from evq.core.sdk.sessions.terminal import SIZE, STATUS, TEXT, piece, read_piece
 from evq.core.spec import Command, Spec
 from evq.core.state import Ended
 
+LEAVE = "--drain-timeout=0.1"
+
 
 class Terminal:
     """`evq` in a terminal of the test's own."""
@@ -94,6 +96,7 @@ async def terminal(nats_server: Any, tmp_path: Path) -> AsyncIterator[Callable[.
         if not name.startswith(("EVQ_", "NATS_", "XDG_"))
     }
     environment = kept | {"EVQ_SERVER": nats_server.url, "EVQ_TOKEN": "test", "TERM": "xterm"}
+    environment["NO_COLOR"] = "1"
     (tmp_path / "work").mkdir()
 
     def start(*words: str) -> Terminal:
@@ -110,11 +113,11 @@ async def terminal(nats_server: Any, tmp_path: Path) -> AsyncIterator[Callable[.
 async def test_a_terminal_from_its_start_to_its_idle_end(
     queue: Any, start_agent: Any, terminal: Any, tmp_path: Path
 ) -> None:
-    start_agent([queue]).ready()
+    start_agent([queue], LEAVE).ready()
     (tmp_path / "work" / "notes.txt").write_text("as sent\n")
     here = terminal("session", "-q", queue.name, "--terminal", "--idle", "4s", "--no-code")
     task = (await here.shows(r"session (\w+) on queue"))[1]
-    await here.shows(r"claimed by")
+    await here.shows(r"running on")
     await here.shows(r"leaves at once")
     await here.shows(r"\(session\) [\w-]+ # ?|\(session\) [\w-]+ \$ ?")
     here.type("stty size; echo token=[$EVQ_PORT_TOKEN] task=$EVQ_TASK_ID\r")
@@ -142,7 +145,7 @@ async def test_a_terminal_from_its_start_to_its_idle_end(
 async def test_a_session_is_gone_on_with_and_stopped(
     queue: Any, start_agent: Any, terminal: Any
 ) -> None:
-    start_agent([queue]).ready()
+    start_agent([queue], LEAVE).ready()
     task = await enqueued(queue, idle=0)
     await queue.line(task, "terminals can be opened")
     here = terminal("session", "connect", task, "--end")
@@ -157,7 +160,7 @@ async def test_a_session_is_gone_on_with_and_stopped(
 async def test_enter_tilde_dot_leaves_a_shell_that_hangs(
     queue: Any, start_agent: Any, terminal: Any
 ) -> None:
-    start_agent([queue]).ready()
+    start_agent([queue], LEAVE).ready()
     task = await enqueued(queue, idle=0)
     await queue.line(task, "terminals can be opened")
     here = terminal("session", "connect", task)
@@ -173,7 +176,7 @@ async def test_enter_tilde_dot_leaves_a_shell_that_hangs(
 
 
 async def test_who_does_not_know_the_token_gets_no_shell(queue: Any, start_agent: Any) -> None:
-    start_agent([queue]).ready()
+    start_agent([queue], LEAVE).ready()
     task = await enqueued(queue, idle=0)
     await queue.line(task, "terminals can be opened")
     port = session_of(await queue.client.get(task)).port

@@ -22,6 +22,8 @@ from evq.core.sdk.connect import open_client
 from evq.core.sdk.tunnels import tunnel as tunnels
 from evq.core.spec import Inline
 
+LEAVE = "--drain-timeout=0.1"
+
 SERVER = """\
 import http.server, os, socketserver
 class Server(http.server.ThreadingHTTPServer):
@@ -49,7 +51,6 @@ def free_port() -> int:
 async def serving(queue: Any, **spec: Any) -> tuple[str, int]:
     """A task that serves its token at a port, when it does."""
     port = free_port()
-    entry = Inline(SERVER.replace("PORT", str(port), 1))
     entry = Inline(SERVER.replace('("127.0.0.1", PORT)', f'("127.0.0.1", {port})'))
     task = await queue.enqueue(entry=entry, ports=(port,), **spec)
     await queue.line(task, "serving")
@@ -150,7 +151,7 @@ async def test_a_killed_agent_leaves_no_connection_open(
 
     monkeypatch.setattr(links, "PING_SECONDS", 0.1)
     monkeypatch.setattr(links, "SILENCE_SECONDS", 7.0)
-    agent = start_agent([queue]).ready()
+    agent = start_agent([queue], LEAVE).ready()
     task, port = await serving(queue)
     async with await queue.client.tunnel(task, port) as tunnel:
         link = await tunnel.reach()
@@ -166,7 +167,7 @@ async def test_a_killed_agent_leaves_no_connection_open(
 async def test_after_a_restart_of_the_server_new_connections_go_through(
     apart: Any, own_nats_server: Any, start_agent: Any, until: Any
 ) -> None:
-    start_agent([apart], login=own_nats_server.login).ready()
+    start_agent([apart], LEAVE, login=own_nats_server.login).ready()
     task, port = await serving(apart)
     async with await apart.client.tunnel(task, port) as tunnel:
         token = await fetch(tunnel.address)
@@ -218,7 +219,7 @@ async def test_who_may_not_ask_for_tunnels_is_refused(
 ) -> None:
     monkeypatch.setattr(tunnels, "ANSWER_SECONDS", 1.0)
     async with admin_of(users("admin"), queue) as mine:
-        start_agent([mine], login=users("admin")).ready()
+        start_agent([mine], LEAVE, login=users("admin")).ready()
         task, port = await serving(mine)
         async with await mine.client.tunnel(task, port) as tunnel:
             assert await fetch(tunnel.address) == tunnel.token
