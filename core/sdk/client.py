@@ -44,7 +44,7 @@ from .request import Options, Runnable
 from .requeueing import put_in_line
 from .services import Service
 from .submitting import submit
-from .tunnels.tunnel import LOOPBACK, Notice, Tunnel
+from .tunnels.tunnel import LOOPBACK, Tunnel
 from .watch import Measured, Seen, watch, watch_metrics
 
 
@@ -249,21 +249,14 @@ class Client:
         return (await handle(self.bus.log, self.author, known, Dequeue(reason))).task
 
     async def tunnel(
-        self,
-        task: str,
-        port: int,
-        *,
-        host: str = LOOPBACK,
-        listen: int = 0,
-        notice: Notice = lambda words: None,
+        self, task: str, port: int, *, host: str = LOOPBACK, listen: int = 0
     ) -> Tunnel:
         """Let a port of this machine lead to one of a running task, over the NATS server alone.
 
-        `port` is one that the task declared, `listen` the one here, on `host`; 0 takes a free one.
-        `notice` is told in words when a connection could not be made, or broke. It is there until
-        it is closed, as at the end of `async with`. Raises `TunnelFailed`, `Conflict`, `NotFound`.
+        `port` is one that the task declared, `listen` the one here; 0 is a free one. It is there
+        until it is closed, as by `async with`. Raises `TunnelFailed`, `Conflict` and `NotFound`.
         """
-        return await Tunnel(self.bus, self.author.by, task, port, notice).listen(host, listen)
+        return await Tunnel(self.bus, self.author.by, task, port).listen(host, listen)
 
     async def artifacts(self, task: str) -> dict[str, Artifact]:
         """What the task with this whole id has saved, by name: of two with one name the later."""

@@ -119,7 +119,8 @@ async def test_where_nothing_listens_the_reason_is_told(served: Any, gate: Any) 
     await served.line(task, "up")
     told: list[str] = []
     (port,) = (await served.client.get(task)).spec.ports
-    async with await served.client.tunnel(task, port, notice=told.append) as tunnel:
+    async with await served.client.tunnel(task, port) as tunnel:
+        tunnel.notice = told.append
         assert await fetch(tunnel.address) == ""
     assert told == [f"nothing listens on port {port} of the task"]
     await gate.reached()
@@ -131,7 +132,8 @@ async def test_the_end_of_the_task_closes_its_tunnels_with_the_reason(
 ) -> None:
     task, port = await serving(served)
     told: list[str] = []
-    async with await served.client.tunnel(task, port, notice=told.append) as tunnel:
+    async with await served.client.tunnel(task, port) as tunnel:
+        tunnel.notice = told.append
         link = await tunnel.reach()
         reader, writer = await asyncio.open_connection(*tunnel.address)
         await until(lambda: link.connections)

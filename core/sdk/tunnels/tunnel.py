@@ -31,20 +31,18 @@ LOOPBACK = "127.0.0.1"
 ANSWER_SECONDS = 5.0
 """How long an agent may take to answer."""
 
-Notice = Callable[[str], object]
-
 
 class Tunnel:
     """A listening port of this machine. Each connection to it goes to the task's attempt of that
     moment: after a retry to the next one."""
 
-    def __init__(self, bus: Bus, by: str, task: str, port: int, notice: Notice) -> None:
-        """`notice` is told in words when a connection could not be made or was broken off."""
+    def __init__(self, bus: Bus, by: str, task: str, port: int) -> None:
         self.task = task
         self.port = port
+        self.notice: Callable[[str], object] = lambda words: None
+        """Told in words when a connection could not be made, or was broken off."""
         self._bus = bus
         self._by = by
-        self.notice = notice
         self._link: Link | None = None
         self._welcome: Welcome | None = None
         self._running: set[asyncio.Task[None]] = set()
