@@ -35,6 +35,7 @@ _AS_TYPED = {
     "requirements": "requirement",
     "tags": "tag",
     "secrets": "secret",
+    "ports": "port",
     "indexes": "index",
     "constraints": "constraint",
     "torch_backend": "torch-backend",

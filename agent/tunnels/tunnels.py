@@ -59,10 +59,8 @@ class Tunnels:
             try:
                 async with self._bus.calls.listen(tunnels(self._agent)) as asked:
                     async for data in asked:
-                        try:
-                            hello = msgspec.json.decode(data, type=Hello)
-                        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                            log.warning("no wish for a tunnel: %s", error)
+                        hello = _read(data)
+                        if hello is None:
                             continue
                         if frames is None:
                             name = f"agent {self._agent} tunnels"
@@ -132,6 +130,18 @@ class Tunnels:
                 fix="close one of them",
             )
         return attempt
+
+
+def _read(data: bytes) -> Hello | None:
+    try:
+        hello = msgspec.json.decode(data, type=Hello)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        log.warning("no wish for a tunnel: %s", error)
+        return None
+    if not hello.fit:
+        log.warning("a wish for a tunnel that nobody may answer: %r", hello.reply[:100])
+        return None
+    return hello
 
 
 async def _close(link: Link, task: Task) -> None:

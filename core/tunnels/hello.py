@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 MOST_CONNECTIONS = 128
@@ -11,6 +13,13 @@ MOST_TUNNELS = 32
 """Tunnels to one attempt at the same time."""
 
 
+LONGEST = 200
+"""Characters of who asks, and of where."""
+
+_INBOX = re.compile(r"(?!evq|\$)[^\s.*>]+(\.[^\s.*>]+)+")
+"""An agent answers with rights of its own: never where evq's or NATS' own words go."""
+
+
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
     """A wish for a tunnel: to which port of which task, where the answer is heard, and who asks."""
 
@@ -18,3 +27,11 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     reply: str
     by: str
+
+    @property
+    def fit(self) -> bool:
+        """Whether one may answer it, and put into a log who asks."""
+        words = (self.reply, self.by)
+        if any(len(word) > LONGEST or not word.isprintable() for word in words):
+            return False
+        return _INBOX.fullmatch(self.reply) is not None

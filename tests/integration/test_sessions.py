@@ -186,7 +186,7 @@ async def test_who_does_not_know_the_token_gets_no_shell(queue: Any, start_agent
             greeting = {"token": token, "rows": 24, "columns": 80}
             writer.write(json.dumps(greeting).encode() + b"\n")
             if not answers:
-                assert await reader.read() == b""
+                assert await reader.read() == piece(TEXT, b"")
                 continue
             writer.write(piece(SIZE, b"[10, 20]"))
             writer.write(piece(TEXT, b"stty size; exit 7\r"))

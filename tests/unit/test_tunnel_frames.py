@@ -21,6 +21,7 @@ from evq.core.tunnels.frames import (
     decode,
     encode,
 )
+from evq.core.tunnels.hello import Hello
 from evq.core.tunnels.window import WINDOW, Overrun, Receiving, Sending
 
 NUMBERS = st.integers(0, 2**32 - 1)
@@ -79,6 +80,27 @@ def test_what_lies_at_the_other_end_is_never_more_than_a_window(
         sending.granted(receiving.passed_on(waiting))
     # Whatever was read, the sender is never left without room.
     assert sending.room > WINDOW // 2
+
+
+@pytest.mark.parametrize(
+    ("reply", "by", "fit"),
+    [
+        ("_INBOX.abc.1", "ada@laptop", True),
+        ("mine.x", "ada@laptop", True),
+        ("$JS.API.STREAM.DELETE.EVQ", "ada@laptop", False),
+        ("evq.t.default.k3f9", "ada@laptop", False),
+        ("evqcmd.gpu-01", "ada@laptop", False),
+        ("_INBOX.*", "ada@laptop", False),
+        ("_INBOX.>", "ada@laptop", False),
+        ("_INBOX.a b", "ada@laptop", False),
+        ("_INBOX", "ada@laptop", False),
+        ("_INBOX..x", "ada@laptop", False),
+        ("_INBOX.x", "ada\nroot", False),
+        ("_INBOX.x", "a" * 201, False),
+    ],
+)
+def test_an_agent_answers_at_inboxes_alone(reply: str, by: str, fit: bool) -> None:
+    assert Hello(task="k3f9", port=1, reply=reply, by=by).fit is fit
 
 
 def test_who_sends_more_than_it_may_is_found_out() -> None:

@@ -1,8 +1,9 @@
 """Shells in a task for those who come through a tunnel. Standard library only.
 
-It stands alone, as `evq_terminal.py`, beside `evq_session.py`. A visitor sends one line of JSON
-with the token of the task's ports and the size of the terminal; then both sides send pieces, each
-with a head of its kind and length. A shell ends with its visitor.
+It stands alone, as `evq_terminal.py`, beside `evq_session.py`. A visitor hears that somebody is
+there by an empty piece, and sends one line of JSON with the token of the task's ports and the size
+of the terminal; then both sides send pieces, each with a head of its kind and length. A shell ends
+with its visitor.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ class _Terminals:
         self._active = time.monotonic()
 
     async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(piece(TEXT, b""))  # a sign of life
         try:
             greeting = json.loads(
                 await asyncio.wait_for(reader.readline(), GREETING_SECONDS) or b"{}"
