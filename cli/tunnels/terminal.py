@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import signal
 import sys
 import termios
@@ -29,13 +28,21 @@ ESCAPE = b"~."
 async def visit(tunnel: Tunnel) -> int:
     """Be in a shell of the session until it ends; its exit status."""
     reader, writer = await asyncio.open_connection(*tunnel.address)
-    columns, rows = shutil.get_terminal_size()
+    columns, rows = _size()
     greeting = {"token": tunnel.token, "rows": rows, "columns": columns}
     greeting["term"] = os.environ.get("TERM", "xterm")
     writer.write(json.dumps(greeting).encode() + b"\n")
     output.note(output.dim("  exit ends the shell; Enter ~ . leaves at once"))
     with _raw():
         return await _carry(reader, writer)
+
+
+def _size() -> os.terminal_size:
+    """Columns and rows as they are, whatever the environment says they were."""
+    try:
+        return os.get_terminal_size(sys.stdin.fileno())
+    except OSError:
+        return os.terminal_size((80, 24))
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
@@ -56,7 +63,7 @@ async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         writer.write(piece(TEXT, data))
 
     def resized() -> None:
-        columns, rows = shutil.get_terminal_size()
+        columns, rows = _size()
         writer.write(piece(SIZE, json.dumps([rows, columns]).encode()))
 
     loop.add_reader(sys.stdin.fileno(), typed)
