@@ -115,7 +115,7 @@ async def test_a_terminal_from_its_start_to_its_idle_end(
 ) -> None:
     start_agent([queue], LEAVE).ready()
     (tmp_path / "work" / "notes.txt").write_text("as sent\n")
-    here = terminal("session", "-q", queue.name, "--terminal", "--idle", "4s", "--no-code")
+    here = terminal("session", "-q", queue.name, "--terminal", "--idle", "6s", "--no-code")
     task = (await here.shows(r"session (\w+) on queue"))[1]
     await here.shows(r"running on")
     await here.shows(r"leaves at once")
@@ -128,18 +128,18 @@ async def test_a_terminal_from_its_start_to_its_idle_end(
     here.type("stty size; echo made > made.txt\r")
     await here.shows(r"40 77\r\n")
     # A program that computes is use, however long it says nothing.
-    here.type("sleep 6; echo still-$((40 + 2))\r")
+    here.type("sleep 8; echo still-$((40 + 2))\r")
     await here.shows(r"still-42")
     here.type("exit 3\r")
     assert await here.status() == 3
     assert f"evq session connect {task}" in here.seen
     ended = (await queue.ended(task)).state
-    assert (ended.outcome, ended.outputs) == (Outcome.COMPLETED, {"ended": "idle for 4 s"})
+    assert (ended.outcome, ended.outputs) == (Outcome.COMPLETED, {"ended": "idle for 6 s"})
     path = await queue.client.load(task, "changes", tmp_path / "fetched")
     assert [file.name for file in path.rglob("*") if file.is_file()] == ["made.txt"]
     assert await queue.client.get(task) == await queue.client.get(task)
     history = await queue.lines(task)
-    assert "the session ends: idle for 4 s" in history
+    assert "the session ends: idle for 6 s" in history
 
 
 async def test_a_session_is_gone_on_with_and_stopped(
