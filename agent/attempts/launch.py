@@ -191,7 +191,7 @@ async def build(
     notes = list(environment.notes)
     tools = None
     if packages := notebook.JUPYTER if isinstance(spec.entry, Notebook) else spec.tools:
-        tools = await notebook.tools(packages, means.config.cache, environment, run, base_env)
+        tools = await notebook.tools(packages, tree, means.config.cache, environment, run, base_env)
         notes.append("with Jupyter" if packages is notebook.JUPYTER else "with tools")
     return Built(environment, record, "; ".join([detail, *notes]), tools)
 

@@ -28,17 +28,18 @@ JUPYTER = ("nbclient>=0.10,<1", "ipykernel>=6.29,<8")
 
 async def tools(
     packages: Sequence[str],
+    tree: Path,
     cache: Path,
     environment: Environment | None,
     run: Run,
     base_env: Mapping[str, str],
 ) -> Environment:
-    """The environment with `packages` for the Python of `environment`. Raises
-    `EnvironmentFailed`."""
+    """The environment with `packages` for the Python of `environment`, made beside the task's
+    `tree`. Raises `EnvironmentFailed`."""
     version = (environment and environment.python) or platform.python_version()
     python = ".".join(version.split(".")[:2])
-    # In an empty folder: no settings of the task's code have a say here.
-    with tempfile.TemporaryDirectory(prefix="evq-tools-") as empty:
+    # In an empty folder, which a container sees: no settings of the task's code have a say here.
+    with tempfile.TemporaryDirectory(prefix="evq-tools-", dir=tree.parent) as empty:
         request = Request(manager="uv", requirements=tuple(packages), python=python)
         recipe = environments.detect(Path(empty), request)
         return await environments.prepare(

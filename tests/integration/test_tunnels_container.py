@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 
-from engine import WITH_PYTHON, containers, needs_engine
+from engine import HOST_NETWORK, WITH_PYTHON, containers, needs_engine
 from starting import PATIENCE
 
+from evq.core.events import Outcome
 from evq.core.sdk.sessions.session import session_of, session_spec
 from evq.core.sdk.sessions.terminal import STATUS, TEXT, piece, read_piece
-from evq.core.spec import Command, Container, Spec
+from evq.core.spec import Command, Container, Inline, Spec
 
 pytestmark = needs_engine()
 
@@ -62,3 +63,16 @@ async def test_a_terminal_in_a_container(queue, start_agent, until):
     await queue.client.abort(task)
     await queue.ended(task)
     await until(lambda: not containers(agent))
+
+
+async def test_tools_behind_an_environment_in_a_container(queue, start_agent):
+    start_agent([queue], *HOST_NETWORK, "--drain-timeout=0.1").ready()
+    code = "import os; print(os.path.exists(os.environ['EVQ_NOTEBOOK_PATH'] + '/six.py'))"
+    task = await queue.run(
+        entry=Inline(code),
+        manager="uv",
+        tools=("six==1.17.0",),
+        container=Container(WITH_PYTHON),
+    )
+    assert task.state.outcome is Outcome.COMPLETED, await queue.lines(task.id)
+    assert await queue.lines(task.id, "o") == ["True"]
