@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from evq.core.sdk.task import params as params
     from evq.core.sdk.task import progress as progress
     from evq.core.sdk.task import save as save
+    from evq.core.sdk.tunnels.tunnel import Tunnel as Tunnel
     from evq.core.sdk.watch import Measured as Measured
     from evq.core.sdk.watch import Seen as Seen
     from evq.core.spec import After as After
@@ -80,6 +81,7 @@ _PLACES = {
     "core.sdk.journal": "Journal journals",
     "core.journal": "Noted holder_of",
     "core.sdk.services": "Service",
+    "core.sdk.tunnels.tunnel": "Tunnel",
     "core.errors": "EvqError UsageError NotFound Conflict Denied Unreachable ProjectorAway"
     " QueryFailed Superseded",
     "services.sweep.sweep": "Sweep sweep",

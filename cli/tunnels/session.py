@@ -114,6 +114,8 @@ def start(
         _work(task, listen, browse, end_it, as_json)
     elif as_json:
         output.say_json({"task": task})
+    else:
+        _tell_how_to_go_on(task)
 
 
 async def _enqueue(
@@ -198,7 +200,7 @@ def ls(as_json: bool) -> None:
                 row["queue"],
                 row["agent"],
                 row["user"],
-                age(timestamp(row["enqueued_at"])),
+                age(timestamp(row["enqueued"])),
             ]
             for row in rows
         ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -85,3 +86,16 @@ def test_the_examples_of_tunnels(user: User) -> None:
     said = user.run(sys.executable, "-c", PYTHON.replace("8765", port))
     assert re.match(r"http://127\.0\.0\.1:\d+/ 32\n", said) and "200 OK" in said
     user.run("evq", "abort", "@")
+
+
+def test_sessions_are_listed_and_stopped(user: User) -> None:
+    made = user.run("evq", "session", "--terminal", "--detach", "--json", "--name", "look")
+    task = json.loads(made)["task"]
+    end = time.monotonic() + PATIENCE
+    while "running" not in (listed := user.run("evq", "session", "ls")):
+        assert time.monotonic() < end
+    assert task in listed and "look" in listed
+    assert task in user.run("evq", "session", "ls", "--json")
+    assert user.run("evq", "session", "stop", task) == f"session {task} ends\n"
+    user.run("evq", "wait", task, "--json")
+    assert user.run("evq", "session", "ls") == ""
