@@ -31,6 +31,14 @@ open("result.txt", "w").write("from the kernel")
 """
 
 
+COMPUTING = """\
+import os, time
+while not os.path.exists("go"):
+    time.sleep(0.1)
+print("done")
+"""
+
+
 async def execute(kernel: ClientConnection, code: str) -> str:
     """What a kernel writes for some code, when it has run it."""
     import json
@@ -47,7 +55,7 @@ async def execute(kernel: ClientConnection, code: str) -> str:
     }
     await kernel.send(json.dumps(message))
     said = ""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(PATIENCE * 4):
         while True:
             answer = json.loads(await kernel.recv())
             if answer["parent_header"].get("msg_id") != id:
@@ -80,7 +88,7 @@ async def look(link: str) -> None:
         )
         page = await browser.new_page(viewport={"width": 1200, "height": 800})
         await page.goto(link, timeout=PATIENCE * 1000)
-        kernel = page.get_by_text("of the task").first
+        kernel = page.get_by_role("button", name="of the task").first
         await expect(kernel).to_be_visible(timeout=PATIENCE * 1000)
         await browser.close()
 
@@ -112,16 +120,20 @@ async def test_a_session_with_jupyter(
                 web.headers["Authorization"] = f"token {tunnel.token}"
                 names = [one["name"] for one in (await web.get("/api/contents")).json()["content"]]
                 assert {"train.py", "requirements.txt"} <= set(names)
-                await look(f"{tunnel.url}lab?token={tunnel.token}")
                 made = (await web.post("/api/kernels", json={})).json()
                 where = f"{tunnel.url.replace('http', 'ws')}api/kernels/{made['id']}/channels"
                 login = {"Authorization": f"token {tunnel.token}"}
                 async with connect(where, additional_headers=login, proxy=None) as kernel:
                     said = await execute(kernel, INSTALLED)
                     assert said.startswith("1.17.0 ") and str(tmp_path) in said
-                    # A kernel that computes is use, though nobody looks and nothing is said.
-                    code = f"import time; time.sleep({IDLE * 1.6}); print('done')"
-                    assert await execute(kernel, code) == "done\n"
+                    # A kernel that computes is use, though nothing is said.
+                    computing = asyncio.ensure_future(execute(kernel, COMPUTING))
+                    await asyncio.gather(
+                        look(f"{tunnel.url}lab?token={tunnel.token}"), asyncio.sleep(IDLE * 1.6)
+                    )
+                    text = {"type": "file", "format": "text", "content": ""}
+                    assert (await web.put("/api/contents/go", json=text)).status_code == 201
+                    assert await computing == "done\n"
             # The tunnel is open, and nobody does anything.
             ended = (await queue.ended(task)).state
         assert (ended.outcome, ended.outputs) == (Outcome.COMPLETED, {"ended": "idle for 10 s"})
