@@ -137,9 +137,7 @@ async def test_a_terminal_from_its_start_to_its_idle_end(
     assert (ended.outcome, ended.outputs) == (Outcome.COMPLETED, {"ended": "idle for 6 s"})
     path = await queue.client.load(task, "changes", tmp_path / "fetched")
     assert [file.name for file in path.rglob("*") if file.is_file()] == ["made.txt"]
-    assert await queue.client.get(task) == await queue.client.get(task)
-    history = await queue.lines(task)
-    assert "the session ends: idle for 6 s" in history
+    assert "the session ends: idle for 6 s" in await queue.lines(task)
 
 
 async def test_a_session_is_gone_on_with_and_stopped(
