@@ -38,7 +38,7 @@ class Reader:
         self._environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
     def run(self, *words: str) -> str:
-        """What a command prints on stdout. It must succeed."""
+        """What a command prints on stdout. It must succeed, without a warning."""
         done = subprocess.run(
             words,
             cwd=self.work,
@@ -47,7 +47,8 @@ class Reader:
             text=True,
             timeout=SECONDS,
         )
-        assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
+        fine = done.returncode == 0 and "warning:" not in done.stderr
+        assert fine, f"{words}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
     def shell(self, script: str) -> str:
