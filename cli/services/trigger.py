@@ -245,7 +245,8 @@ def show(name: str, as_json: bool) -> None:
         return
     assert state.definition is not None
     output.say(f"trigger {output.bold(name)}  {condition_text(state.definition.on)}")
-    done = f"{state.matches} matches, {state.done} done, {state.gave_up} given up"
+    matches = "1 match" if state.matches == 1 else f"{state.matches} matches"
+    done = f"{matches}, {state.done} done, {state.gave_up} given up"
     for label, text in (
         ("do", action_text(state.definition.do)),
         ("so far", f"{done}, {len(state.pending)} on their way"),

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 import pytest
 from reader import ROOT, Reader, blocks, reading
 
+from evq.services.sweep.blocking import BlockingSweep
 from evq.services.sweep.definition import Definition, read_definition
+from evq.services.sweep.sweep import Sweep
 
 DOCUMENT = "docs/sweeps.md"
 
@@ -36,9 +38,16 @@ def test_every_field_is_in_a_table() -> None:
     assert tomllib.loads((ROOT / "examples" / "sweep.toml").read_text()).keys() <= fields | {"name"}
 
 
+def test_both_sweeps_have_each_method() -> None:
+    awaited = {name for name in vars(Sweep) if not name.startswith("_")} - {"create", "start"}
+    assert awaited == {name for name in vars(BlockingSweep) if not name.startswith("_")}
+    for name in awaited:
+        assert getattr(BlockingSweep, name).__doc__ == getattr(Sweep, name).__doc__, name
+
+
 @pytest.mark.timeout(240)
 def test_the_program_finds_the_best(reader: Reader) -> None:
-    (program,) = blocks(DOCUMENT, "python")
+    program, asynchronous = blocks(DOCUMENT, "python")
     *words, best = reader.python(program).splitlines()
     assert len([one for one in words if re.match(r"trial \d+: ", one)]) == 12
     assert "all 12 trials are done; the best is trial" in words[-1]
@@ -46,6 +55,7 @@ def test_the_program_finds_the_best(reader: Reader) -> None:
     command = reader.run("evq", "sweep", "best", "from-python", "--command")
     assert command.startswith("evq run --set lr=")
     assert command.endswith(" -q default curve.py -- --steps 20\n")
+    assert "all 14 trials are done" in reader.python(asynchronous)
 
 
 @pytest.mark.timeout(240)
