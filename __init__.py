@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from evq.core.spec import Spec as Spec
     from evq.core.state import Ended as Ended
     from evq.core.state import Task as Task
+    from evq.services.sweep.blocking import BlockingSweep as BlockingSweep
+    from evq.services.sweep.blocking import sweep_blocking as sweep_blocking
     from evq.services.sweep.sweep import Sweep as Sweep
     from evq.services.sweep.sweep import sweep as sweep
 
@@ -84,6 +86,7 @@ _PLACES = {
     "core.sdk.tunnels.tunnel": "Tunnel",
     "core.errors": "EvqError UsageError NotFound Conflict Denied Unreachable ProjectorAway"
     " QueryFailed Superseded",
+    "services.sweep.blocking": "BlockingSweep sweep_blocking",
     "services.sweep.sweep": "Sweep sweep",
 }
 """Where each public name is found, once it is asked for."""

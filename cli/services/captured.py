@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
 OF_CLONE = ("script", "module", "set", "add", "force", "setenv", "unsetenv", "after")
 ABOUT_NOW = frozenset({"task", "dry_run", "quiet", "as_json", *OF_CLONE})
 """Options of `evq clone` that are no fields of the new task's spec."""
+
+
+def of_enqueue(words: Sequence[str]) -> Sequence[str]:
+    """What stands behind a verb's `--`, as words of `evq enqueue`: a program on the PATH, unlike a
+    script, has a `--` of its own there, which need not be written twice."""
+    if not words or words[0].startswith("-") or "--" in words or Path(words[0]).exists():
+        return words
+    return ["--", *words] if shutil.which(words[0]) else words
 
 
 def captured(words: Sequence[str], folder: Path | None = None) -> Spec:

@@ -6,13 +6,12 @@ import asyncio
 from contextlib import aclosing
 
 from ...core.errors import Conflict
-from ...core.fleet.services import QUEUE
 from ...core.sdk.client import Client
 from ...core.sdk.following import follow
 from ...core.sdk.services import service
 from ...core.state import Ended
 from ...services.pipeline.journals import PIPELINE
-from .. import output
+from .served import warn_if_unserved
 
 PATIENCE = 30.0
 
@@ -20,11 +19,7 @@ PATIENCE = 30.0
 async def start(client: Client, name: str) -> None:
     """Let a controller carry the run through, unless one does; warn if nobody would."""
     await client.start_service(PIPELINE, name)
-    if not any(QUEUE in agent.queues and agent.takes for agent in await client.agents()):
-        output.warn(
-            f"no agent serves queue {QUEUE!r}, so the run waits for a controller",
-            f"{output.dim('serve it')} evq agent --services",
-        )
+    await warn_if_unserved(client)
 
 
 async def over(client: Client, name: str) -> None:

@@ -32,7 +32,7 @@ from ..options import Family, json_option, reason_option
 from ..output import Column
 from ..session import call, warm_up
 from ..tasks.render import iso
-from .captured import captured, cloned
+from .captured import captured, cloned, of_enqueue
 from .served import warn_unserved
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def add(
     check_name(name, "schedule")
     when = check_when(_when(cron, every, at, tz))
     warm_up()
-    spec = cloned(clone, words) if clone else captured(words)
+    spec = cloned(clone, words) if clone else captured(of_enqueue(words))
     definition = Defined(when=when, spec=spec, overlap=overlap, catch_up=catch_up, most=most)
     state = call(lambda client: _define(client, name, definition, replace))
     if as_json:

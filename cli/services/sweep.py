@@ -10,7 +10,6 @@ import click
 
 from ...core import units
 from ...core.errors import UsageError
-from ...core.fleet.services import QUEUE
 from ...core.spec import Script, Spec
 from ...services.sweep.decide import first_trials, params_text
 from ...services.sweep.definition import Definition, check_sweep_name, read_definition
@@ -21,6 +20,7 @@ from ..failure import INTERRUPTED
 from ..options import Family, json_option, reason_option
 from ..output import Column
 from ..session import call, warm_up
+from .served import warn_if_unserved
 from .sweep_base import base_of, check_source, command
 from .sweep_view import BEST, document, headline, row_of, say_best, trial_document, trial_table
 
@@ -100,14 +100,13 @@ async def _create(client: Client, name: str, definition: Definition, base: Spec)
     from ...services.sweep.sweep import Sweep
 
     await Sweep.create(client, name, definition, base)
-    agents = await client.agents()
-    for queue in dict.fromkeys((QUEUE, base.queue)):
-        if not any(queue in one.queues and one.takes for one in agents):
-            output.warn(
-                f"no agent serves queue {queue!r}, so the sweep waits",
-                f"{output.dim('serve it')} evq agent --queues {queue}"
-                + (" --services" if queue == QUEUE else ""),
-            )
+    await warn_if_unserved(client)
+    queue = base.queue
+    if not any(queue in one.queues and one.takes for one in await client.agents()):
+        output.warn(
+            f"no agent serves queue {queue!r}, so the sweep waits",
+            f"{output.dim('serve it')} evq agent --queues {queue}",
+        )
 
 
 def _show_plan(name: str, definition: Definition, as_json: bool) -> None:

@@ -39,7 +39,7 @@ from ..options import Family, json_option, reason_option
 from ..output import Column
 from ..session import call, warm_up
 from ..tasks.render import clock, iso
-from .captured import captured
+from .captured import captured, of_enqueue
 from .served import warn_unserved
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def _action(
     if command:
         # By the agent's own Python, so that `evq` is on its path.
         words = (*COMMAND, command)
-    return Enqueue(captured(words))
+    return Enqueue(captured(of_enqueue(words)))
 
 
 async def _define(client: Client, name: str, on: Condition, do: Do, replace: bool) -> State:
@@ -245,7 +245,8 @@ def show(name: str, as_json: bool) -> None:
         return
     assert state.definition is not None
     output.say(f"trigger {output.bold(name)}  {condition_text(state.definition.on)}")
-    done = f"{state.matches} matches, {state.done} done, {state.gave_up} given up"
+    matches = "1 match" if state.matches == 1 else f"{state.matches} matches"
+    done = f"{matches}, {state.done} done, {state.gave_up} given up"
     for label, text in (
         ("do", action_text(state.definition.do)),
         ("so far", f"{done}, {len(state.pending)} on their way"),

@@ -27,7 +27,7 @@ def _waiting(
     method: Callable[Concatenate[Client, P], Awaitable[T]],
 ) -> Callable[Concatenate[BlockingClient, P], T]:
     def blocking(client: BlockingClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return client._run(lambda: method(client._client, *args, **kwargs))
+        return client.run(lambda inner: method(inner, *args, **kwargs))
 
     return _named(method, blocking)
 
@@ -36,7 +36,7 @@ def _iterating(
     method: Callable[Concatenate[Client, P], AsyncGenerator[T, None]],
 ) -> Callable[Concatenate[BlockingClient, P], Iterator[T]]:
     def blocking(client: BlockingClient, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-        return client._iterate(method(client._client, *args, **kwargs))
+        return client.iterate(method(client._client, *args, **kwargs))
 
     return _named(method, blocking)
 
@@ -55,7 +55,11 @@ class BlockingClient:
         self._client = client
         self._portal = portal
 
-    def _run(self, call: Callable[[], Awaitable[T]]) -> T:
+    def run(self, call: Callable[[Client], Awaitable[T]]) -> T:
+        """Wait for what `call` awaits, which is given the client that is awaited."""
+        return self._wait(lambda: call(self._client))
+
+    def _wait(self, call: Callable[[], Awaitable[T]]) -> T:
         future: Future[T] = self._portal.start_task_soon(call)
         try:
             return future.result()
@@ -63,15 +67,16 @@ class BlockingClient:
             future.cancel()  # ^C ends the wait, and with it what is waited for
             raise
 
-    def _iterate(self, items: AsyncGenerator[T, None]) -> Iterator[T]:
+    def iterate(self, items: AsyncGenerator[T, None]) -> Iterator[T]:
+        """Items as they come."""
         try:
             while True:
-                yield self._run(items.__anext__)
+                yield self._wait(items.__anext__)
         except StopAsyncIteration:
             return
         except GeneratorExit:
             with suppress(RuntimeError):  # the block is over, and the loop ended with it
-                self._run(items.aclose)
+                self._wait(items.aclose)
             raise
 
     enqueue = _waiting(Client.enqueue)

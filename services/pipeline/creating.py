@@ -42,7 +42,8 @@ def with_code(
 
 
 def placed(definition: Definition, folder: Path, top: Path) -> Definition:
-    """The pipeline with its files of requirements named as they lie in the task's tree."""
+    """The pipeline with its files of requirements named as they lie in the task's tree. Those of a
+    step with code of a remote lie there."""
 
     def place(word: str) -> str:
         if not (folder / word).is_file():
@@ -50,7 +51,9 @@ def placed(definition: Definition, folder: Path, top: Path) -> Definition:
         return Path(os.path.relpath(folder / word, top)).as_posix()
 
     steps = {
-        name: replace(step, requirements=tuple(map(place, step.requirements)))
+        name: step
+        if step.repo
+        else replace(step, requirements=tuple(map(place, step.requirements)))
         for name, step in definition.steps.items()
     }
     return replace(definition, steps=steps)
@@ -58,6 +61,8 @@ def placed(definition: Definition, folder: Path, top: Path) -> Definition:
 
 def _files(step: Step, folder: Path) -> Iterator[str]:
     """The files that a step needs by name; the script itself may be ignored by git, too."""
+    if step.repo:
+        return
     yield from (word for word in step.requirements if (folder / word).is_file())
     named = step.script or (step.function or "").partition(":")[0]
     if named and (folder / named).is_file():

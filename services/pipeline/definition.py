@@ -29,7 +29,8 @@ class Step(
     `function` is `FILE:NAME`, called with `arguments`. `each` is a list, or a reference to one: the
     step runs once for each item. `inputs` are artifacts that it finds in its folder, as `TASK:NAME`
     or `TASK:NAME:PATH`, by reference as a rule. `after` are steps that it waits for without taking
-    anything of them. The rest is as in `evq enqueue`; `cache` null is as the pipeline says.
+    anything of them. `setup` is the text of a shell script. The rest is as in `evq enqueue`;
+    `cache` null is as the pipeline says.
     """
 
     script: str | None = None
@@ -44,6 +45,9 @@ class Step(
     after: tuple[str, ...] = ()
     on_failure: OnFailure | None = None
     cache: bool | None = None
+    repo: str | None = None
+    branch: str | None = None
+    commit: str | None = None
     queue: str | None = None
     priority: int = DEFAULT_PRIORITY
     tags: tuple[str, ...] = ()
@@ -52,6 +56,7 @@ class Step(
     python: str | None = None
     image: str | None = None
     docker_args: tuple[str, ...] = ()
+    setup: str | None = None
     apt: tuple[str, ...] = ()
     variables: dict[str, Any] = {}
     secrets: tuple[str, ...] = ()

@@ -120,6 +120,12 @@ class Local:
 
 
 def _check(spec: Spec) -> None:
+    if spec.repo:
+        raise UsageError(
+            f"the code of {spec.repo.url} is not fetched with --local",
+            why="steps run in the folder of the pipeline, with the code that lies there",
+            fix="without --local",
+        )
     if spec.inputs:
         raise UsageError(
             "inputs cannot be put in place with --local",

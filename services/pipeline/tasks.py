@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from ...core import parameters, units
 from ...core.artifacts import Input, read_input
+from ...core.errors import UsageError
 from ...core.ids import task_id_for_key
 from ...core.spec import (
     Command,
@@ -23,6 +24,7 @@ from ...core.spec import (
     Entry,
     Limits,
     Module,
+    Repo,
     Script,
     Spec,
     check_spec,
@@ -47,7 +49,10 @@ def plan_of(run: Run, part: str) -> tuple[Plan, Spec]:
     Raises `UsageError` if what it is given makes no task.
     """
     spec = spec_of(run, part)
-    digest = digest_of(run, part, spec) if run.definition.caches(split(part)[0]) else ""
+    # The newest commit of a branch is another one tomorrow.
+    known = spec.repo is None or spec.repo.commit
+    caches = known and run.definition.caches(split(part)[0])
+    digest = digest_of(run, part, spec) if caches else ""
     return Plan(part, task_id_for_key(key_of(run, part)), digest), spec
 
 
@@ -67,7 +72,7 @@ def spec_of(run: Run, part: str) -> Spec:
         entry=_entry(step, given),
         name=f"{run.definition.name} {part}",
         tags=(f"pipeline:{run.name}", f"step:{name}", *step.tags),
-        code=run.code,
+        code=None if step.repo else run.code,
         variables=_texts(given(step.variables)),
         inputs=tuple(_inputs(step, given)),
         project=run.created.project,
@@ -83,6 +88,7 @@ def frame(step: Step, queue: str) -> Spec:
     return check_spec(
         Spec(
             entry=Command(("true",)),
+            repo=_remote(step),
             name="",
             queue=step.queue or queue,
             priority=step.priority,
@@ -90,6 +96,7 @@ def frame(step: Step, queue: str) -> Spec:
             requirements=step.requirements,
             python=step.python,
             container=Container(step.image, step.docker_args) if step.image else None,
+            setup=step.setup,
             apt=step.apt,
             secrets=step.secrets,
             retries=step.retries,
@@ -101,6 +108,21 @@ def frame(step: Step, queue: str) -> Spec:
             needs=step.needs,
         )
     )
+
+
+def _remote(step: Step) -> Repo | None:
+    """The remote whose code the step runs, if it names one."""
+    if step.repo and step.function:
+        raise UsageError(
+            "a function is code of the pipeline's own file, not of a repo",
+            fix="script, module or command",
+        )
+    if step.repo:
+        return Repo(step.repo, branch=step.branch, commit=step.commit)
+    for name in ("branch", "commit"):
+        if getattr(step, name):
+            raise UsageError(f"{name} means nothing without repo", fix='repo = "https://…"')
+    return None
 
 
 def _entry(step: Step, given: Any) -> Entry:
@@ -143,8 +165,8 @@ def digest_of(run: Run, part: str, spec: Spec) -> str:
         # Two that happen to run the same are two all the same: what follows tells them apart.
         "step": name,
         "item": None if index is None else (items(run, name) or [])[index],
-        "tree": run.tree,
-        "folder": run.code.folder if run.code else "",
+        "tree": "" if spec.repo else run.tree,
+        "folder": spec.code.folder if spec.code else "",
         "entry": spec.entry,
         "params": spec.params,
         "variables": spec.variables,
@@ -156,6 +178,8 @@ def digest_of(run: Run, part: str, spec: Spec) -> str:
         "inputs": spec.inputs,
         "before": before,
     }
+    # Where they say nothing, results of before there was such a thing are good.
+    matters |= {name: told for name in ("repo", "setup") if (told := getattr(spec, name))}
     return hashlib.sha256(msgspec.json.encode(matters, order="sorted")).hexdigest()[:32]
 
 

@@ -23,28 +23,18 @@ MOST_IGNORED = 20
 """So many failed trials end a sweep that does not count them, if it says no other number."""
 
 
-class Choice(
-    msgspec.Struct,
-    frozen=True,
-    omit_defaults=True,
-    forbid_unknown_fields=True,
-    tag_field="kind",
-    tag="choice",
-):
+class Written(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What an author wrote: a field of another name is a mistake."""
+
+
+class Choice(Written, frozen=True, tag_field="kind", tag="choice"):
     """One out of several values. `when` are the choices of other parameters that it needs."""
 
     choices: tuple[Value, ...]
     when: dict[str, Value] = {}
 
 
-class Integer(
-    msgspec.Struct,
-    frozen=True,
-    omit_defaults=True,
-    forbid_unknown_fields=True,
-    tag_field="kind",
-    tag="int",
-):
+class Integer(Written, frozen=True, tag_field="kind", tag="int"):
     """A whole number from `low` to `high`, both included."""
 
     low: int
@@ -54,14 +44,7 @@ class Integer(
     when: dict[str, Value] = {}
 
 
-class Real(
-    msgspec.Struct,
-    frozen=True,
-    omit_defaults=True,
-    forbid_unknown_fields=True,
-    tag_field="kind",
-    tag="float",
-):
+class Real(Written, frozen=True, tag_field="kind", tag="float"):
     """A number from `low` to `high`; with `step` only `low`, `low + step` and so on."""
 
     low: float
@@ -74,7 +57,7 @@ class Real(
 Dimension = Choice | Integer | Real
 
 
-class Objective(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class Objective(Written, frozen=True):
     """A metric of the trial's task, and what is wanted of it.
 
     `value` says which of its points counts when the trial has ended: the last, or the extreme.
@@ -85,15 +68,7 @@ class Objective(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     value: Literal["last", "min", "max"] = "last"
 
 
-class Median(
-    msgspec.Struct,
-    frozen=True,
-    omit_defaults=True,
-    forbid_unknown_fields=True,
-    rename="kebab",
-    tag_field="kind",
-    tag="median",
-):
+class Median(Written, frozen=True, rename="kebab", tag_field="kind", tag="median"):
     """A trial is hopeless if its best point so far is worse than the median of the others there.
 
     Nothing is judged before `startup` trials are complete, nor before step `warmup`; then every
@@ -105,14 +80,7 @@ class Median(
     interval: int = 1
 
 
-class Asha(
-    msgspec.Struct,
-    frozen=True,
-    omit_defaults=True,
-    forbid_unknown_fields=True,
-    tag_field="kind",
-    tag="asha",
-):
+class Asha(Written, frozen=True, tag_field="kind", tag="asha"):
     """Of the trials that come to step `least`, `least * factor` and so on, only one in `factor`
     goes on: successive halving, without waiting for the others."""
 
@@ -120,14 +88,7 @@ class Asha(
     factor: int = 4
 
 
-class Hyperband(
-    msgspec.Struct,
-    frozen=True,
-    omit_defaults=True,
-    forbid_unknown_fields=True,
-    tag_field="kind",
-    tag="hyperband",
-):
+class Hyperband(Written, frozen=True, tag_field="kind", tag="hyperband"):
     """Successive halving in several brackets, of which some are kinder to slow starters. `most` is
     the last step of a trial."""
 
@@ -139,14 +100,7 @@ class Hyperband(
 Prune = Median | Asha | Hyperband
 
 
-class Definition(
-    msgspec.Struct,
-    frozen=True,
-    omit_defaults=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    rename="kebab",
-):
+class Definition(Written, frozen=True, kw_only=True, rename="kebab"):
     """A sweep as its author wrote it.
 
     `run` is what would stand behind `evq run`, or `clone` a task whose code and command are taken.

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import ast
 import inspect
-import os
 import re
-import subprocess
-import sys
 import typing
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
+from reader import ROOT, Reader, blocks, reading
 
 import evq
 from evq.core.sdk.blocking import BlockingClient
@@ -20,9 +17,8 @@ from evq.core.sdk.client import Client
 from evq.core.sdk.request import Options
 from evq.core.spec import Spec
 
-ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "python.md").read_text()
-EXAMPLES = re.findall(r"^```python\n(.*?)^```", DOCUMENT, re.M | re.S)
+EXAMPLES = blocks("docs/python.md", "python")
 METHODS = {
     name: method
     for name, method in vars(Client).items()
@@ -86,37 +82,16 @@ def test_the_options_of_submit_are_the_fields_of_a_spec() -> None:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
-    """Runs Python as a user of an `evq up` of one's own, beside a `train.py`."""
-    folder = tmp_path_factory.mktemp("guide")
-    work = folder / "work"
-    work.mkdir()
-    (work / "train.py").write_text(TRAIN)
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("EVQ_", "NATS_"))}
-    environment = {**kept, "EVQ_STORE": str(folder / "store"), "HOME": str(folder)}
-    environment["EVQ_CACHE_DIR"] = str(folder / "cache")
-
-    def run(*words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-P", *words],
-            cwd=work,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=100,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    command = ("-m", "evq.cli.main")
-    run(*command, "up", "-d", "--no-ui", "--listen", "127.0.0.1:0")
-    yield run
-    run(*command, "down")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    """Somebody beside a `train.py`."""
+    with reading(tmp_path_factory.mktemp("guide"), "--no-ui") as one:
+        (one.work / "train.py").write_text(TRAIN)
+        yield one
 
 
-def test_the_examples_run_in_their_order(run: Callable[..., str]) -> None:
+def test_the_examples_run_in_their_order(reader: Reader) -> None:
     training, hello, submitted, keyed, looked, watched, changed = (
-        run("-c", example) for example in EXAMPLES
+        reader.python(example) for example in EXAMPLES
     )
     assert [line.split()[-2] for line in training.splitlines()] == ["completed"] * 2
     assert hello == "hello\n"
@@ -128,6 +103,6 @@ def test_the_examples_run_in_their_order(run: Callable[..., str]) -> None:
     assert changed == ""
 
 
-def test_import_evq_loads_nothing_that_it_does_not_need(run: Callable[..., str]) -> None:
-    loaded = run("-c", "import sys, evq; evq.log; print(*sys.modules)").split()
+def test_import_evq_loads_nothing_that_it_does_not_need(reader: Reader) -> None:
+    loaded = reader.python("import sys, evq; evq.log; print(*sys.modules)").split()
     assert not {"msgspec", "asyncio", "nats", "anyio", "click", "evq.core.spec"} & set(loaded)

@@ -7,7 +7,13 @@ from typing import Any
 import msgspec
 from pipelines import World, pipeline
 
-from evq.projector.web.pages.services.pipeline_graph import columns, fold, picture
+from evq.projector.web.pages.services.pipeline_graph import (
+    Part,
+    columns,
+    fold,
+    in_order,
+    picture,
+)
 from evq.services.pipeline.facts import Created, Planned, Resumed, RunEnded, Settled, StopWished
 from evq.services.pipeline.graph import graph
 
@@ -52,6 +58,18 @@ def test_steps_stand_right_of_what_they_wait_for() -> None:
     edges = {"a": [], "b": ["a"], "c": ["a", "b"]}
     assert columns(edges) == {"a": 0, "b": 1, "c": 2}
     assert set(columns({"a": ["b"], "b": ["a"]})) == {"a", "b"}, "a circle has an end"
+
+
+def test_parts_are_listed_as_their_steps_are_drawn() -> None:
+    edges = {"report": ["train"], "prepare": [], "train": ["prepare"], "check": ["prepare"]}
+    planned = ["prepare", "check", *(f"train[{n}]" for n in (10, 2, 0)), "report"]
+    listed = in_order(edges, {name: Part(name, "running") for name in planned})
+    assert [one.name for one in listed] == [
+        "prepare",
+        *("train[0]", "train[2]", "train[10]"),
+        "check",
+        "report",
+    ]
 
 
 def test_a_step_says_how_far_it_is() -> None:

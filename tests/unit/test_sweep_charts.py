@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from evq.projector.web.pages.services.sweep_charts import axes, importances, progress
+from evq.projector.web.style import AXIS, GRID_LINE
 
 
 def trial(number: int, state: str, *values: float, **params: Any) -> dict[str, Any]:
@@ -41,3 +42,12 @@ def test_each_parameter_has_its_axis() -> None:
     assert (kind["type"], kind["data"]) == ("category", ["a", "b"])
     assert options["series"][0]["data"] == [[0.001, "a", 3.0], [0.5, "b", 5.0], [0.9, None, 1.0]]
     assert axes([], ["lr"], "loss")["series"][0]["data"] == []
+
+
+def test_no_axis_has_the_colours_of_a_light_page() -> None:
+    drawn = (progress(TRIALS, "loss", "minimize"), importances({"lr": 1.0}))
+    found = [chart[axis] for chart in drawn for axis in ("xAxis", "yAxis")]
+    found += axes(TRIALS, ["lr", "kind"], "loss")["parallelAxis"]
+    for axis in found:
+        assert axis["axisLabel"]["color"] == axis["axisLine"]["lineStyle"]["color"] == AXIS
+        assert axis["splitLine"]["lineStyle"]["color"] == GRID_LINE

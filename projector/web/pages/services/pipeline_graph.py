@@ -28,6 +28,11 @@ class Part(msgspec.Struct, frozen=True):
         """The step of which it is."""
         return self.name.partition("[")[0]
 
+    @property
+    def index(self) -> int:
+        """For which item it is, from 0."""
+        return int(self.name.partition("[")[2].rstrip("]") or 0)
+
 
 def fold(facts: Sequence[Mapping[str, Any]]) -> tuple[dict[str, list[str]], dict[str, Part]]:
     """What each step of a run waits for, and its parts, out of the rows of `pipeline_facts`."""
@@ -68,6 +73,13 @@ def columns(edges: Mapping[str, Sequence[str]]) -> dict[str, int]:
     for step in edges:
         place(step)
     return found
+
+
+def in_order(edges: Mapping[str, Sequence[str]], parts: Mapping[str, Part]) -> list[Part]:
+    """The parts as the graph has their steps, from left to right and from top to bottom."""
+    column = columns(edges)
+    place = {step: n for n, step in enumerate(sorted(column, key=lambda step: column[step]))}
+    return sorted(parts.values(), key=lambda one: (place.get(one.step, -1), one.index))
 
 
 def picture(edges: Mapping[str, Sequence[str]], parts: Mapping[str, Part]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from nicegui.events import GenericEventArguments
 from ...address import Address
 from ...grid import Grid
 from ...source import Source
-from .pipeline_graph import fold, picture
+from .pipeline_graph import fold, in_order, picture
 
 _RUNS: Sequence[dict[str, Any]] = (
     {"field": "name", "headerName": "pipeline run", "width": 200},
@@ -78,7 +78,7 @@ class Pipelines:
                     "evidence": one.evidence,
                     "task": one.task,
                 }
-                for one in parts.values()
+                for one in in_order(edges, parts)
             ]
         )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...style import AXIS, GRID_LINE
+
 COLOURS = {
     "complete": "#009e73",
     "pruned": "#e69f00",
@@ -13,7 +15,13 @@ COLOURS = {
     "hopeless": "#e69f00",
     "running": "#2f81d0",
 }
-_TEXT = "#888"
+_LINES: dict[str, Any] = {
+    "axisLabel": {"color": AXIS},
+    "axisLine": {"lineStyle": {"color": AXIS}},
+    "splitLine": {"lineStyle": {"color": GRID_LINE}},
+    "nameTextStyle": {"color": AXIS},
+}
+"""Of every axis: ECharts' own lines are for a light page alone."""
 
 
 def progress(trials: Sequence[Mapping[str, Any]], metric: str, goal: str) -> dict[str, Any]:
@@ -33,8 +41,14 @@ def progress(trials: Sequence[Mapping[str, Any]], metric: str, goal: str) -> dic
         "title": _title(f"{metric} by trial, and the best so far"),
         "tooltip": {"trigger": "axis", "renderMode": "richText"},
         "grid": {"left": 64, "right": 16, "top": 34, "bottom": 34},
-        "xAxis": {"type": "value", "minInterval": 1, "name": "trial", "nameLocation": "middle"},
-        "yAxis": {"type": "value", "scale": True},
+        "xAxis": {
+            **_LINES,
+            "type": "value",
+            "minInterval": 1,
+            "name": "trial",
+            "nameLocation": "middle",
+        },
+        "yAxis": {**_LINES, "type": "value", "scale": True},
         "series": [
             {
                 "type": "scatter",
@@ -63,11 +77,12 @@ def importances(shares: Mapping[str, float]) -> dict[str, Any]:
         "title": _title("what matters"),
         "tooltip": {"renderMode": "richText"},
         "grid": {"left": 110, "right": 24, "top": 34, "bottom": 28},
-        "xAxis": {"type": "value", "max": 1},
+        "xAxis": {**_LINES, "type": "value", "max": 1},
         "yAxis": {
+            **_LINES,
             "type": "category",
             "data": [_short(name) for name, _ in rising],
-            "axisLabel": {"width": 96, "overflow": "truncate"},
+            "axisLabel": {"color": AXIS, "width": 96, "overflow": "truncate"},
         },
         "series": [
             {
@@ -92,7 +107,7 @@ def axes(trials: Sequence[Mapping[str, Any]], names: Sequence[str], metric: str)
         "title": _title("parameters of complete trials"),
         "parallel": {"left": 50, "right": 60, "top": 64, "bottom": 30},
         "parallelAxis": [
-            {"dim": place, "name": _short(name), **_scale(column)}
+            {**_LINES, "dim": place, "name": _short(name), **_scale(column)}
             for place, (name, column) in enumerate(zip(places, columns, strict=True))
         ],
         "visualMap": {
@@ -119,7 +134,7 @@ def _scale(values: Sequence[Any]) -> dict[str, Any]:
 
 
 def _title(text: str) -> dict[str, Any]:
-    style = {"fontSize": 12, "fontWeight": "normal", "color": _TEXT}
+    style = {"fontSize": 12, "fontWeight": "normal", "color": AXIS}
     return {"text": text, "left": 8, "top": 4, "textStyle": style}
 
 
