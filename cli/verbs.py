@@ -43,6 +43,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "trigger": ("services.trigger:trigger", "Do something whenever an event matches."),
         "alert": ("services.alert:alert", "Send messages to chats, e-mail and webhooks."),
         "autoscaler": ("services.autoscaler:autoscaler", "Have machines when tasks wait."),
+        "clean": ("services.clean:clean", "Let go, by rules, of what tasks left behind."),
     },
     "Fleet": {
         "top": ("top.top:top", "Watch the fleet live: workers, queues, tasks, events."),
@@ -80,6 +81,7 @@ MEANINGS = {name: text for verbs in SECTIONS.values() for name, (_, text) in ver
 OTHER_WORDS = {
     "add": "enqueue",
     "cancel": "abort",
+    "cleanup": "clean",
     "compare": "diff",
     "debug": "shell",
     "describe": "show",

@@ -86,6 +86,9 @@ def _words(event: events.Event) -> str:
             return f"archived{because(reason)}"
         case events.Unarchived(reason):
             return f"taken out of the archive{because(reason)}"
+        case events.Cleaned():
+            size = f" ({size_text(event.size)})" if event.size else ""
+            return f"{', '.join(event.what)} removed{size}{because(event.reason)}"
         case events.Decided():
             return f"{event.service} {event.name}: {event.words}"
         case Trimmed():
