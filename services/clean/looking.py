@@ -38,7 +38,7 @@ coded AS (
     SELECT e.task, unnest((e.data -> '$.spec.code.blobs')::VARCHAR[]) AS blob
     FROM events e LEFT JOIN gone g ON g.task = e.task AND g.what = 'code'
         LEFT JOIN again r ON r.task = e.task
-    WHERE e.kind = 'enqueued' AND e.data -> '$.spec.code.blobs' IS NOT NULL
+    WHERE e.kind = 'enqueued' AND (e.data -> '$.spec.code.blobs') IS NOT NULL
         AND (g.seq IS NULL OR r.seq > g.seq))"""
 
 _LEFT = f"""{_GONE},
@@ -46,20 +46,20 @@ last AS (SELECT task, max(claim) AS claim FROM attempts GROUP BY task),
 lines AS (SELECT task, sum(strlen(text) + 40)::BIGINT AS bytes FROM logs GROUP BY task),
 points AS (SELECT task, count(*)::BIGINT * 40 AS bytes FROM metrics GROUP BY task),
 contents AS (
-    SELECT task, to_json(list(DISTINCT [depot, digest, size::VARCHAR]))::VARCHAR AS all
+    SELECT task, to_json(list(DISTINCT [depot, digest, size::VARCHAR]))::VARCHAR AS those
     FROM saved WHERE there GROUP BY task),
 code AS (SELECT task, to_json(list(DISTINCT blob))::VARCHAR AS blobs FROM coded GROUP BY task)
 SELECT t.task, t.project, t.queue, t."user", t.state, t.tags, t.gang,
     t.archived IS NOT NULL AS archived, epoch_us(t.ended) AS ended,
     CASE WHEN gl.seq IS NULL OR last.claim > gl.seq THEN l.bytes END AS logs,
     CASE WHEN gm.seq IS NULL OR last.claim > gm.seq THEN p.bytes END AS metrics,
-    contents.all AS contents, code.blobs AS blobs
+    contents.those AS contents, code.blobs AS blobs
 FROM tasks t LEFT JOIN last USING (task) LEFT JOIN lines l USING (task)
     LEFT JOIN points p USING (task) LEFT JOIN contents USING (task) LEFT JOIN code USING (task)
     LEFT JOIN gone gl ON gl.task = t.task AND gl.what = 'logs'
     LEFT JOIN gone gm ON gm.task = t.task AND gm.what = 'metrics'
 WHERE t.state IN {_ENDED}
-    AND (l.bytes IS NOT NULL OR p.bytes IS NOT NULL OR contents.all IS NOT NULL
+    AND (l.bytes IS NOT NULL OR p.bytes IS NOT NULL OR contents.those IS NOT NULL
         OR code.blobs IS NOT NULL)"""
 
 _NAMED = f"""{_GONE}
@@ -69,13 +69,14 @@ SELECT depot, digest, count(DISTINCT task) FROM saved WHERE there GROUP BY ALL""
 
 # An input may be of any attempt, and of one whose content is removed but still there.
 _INPUTS = f"""
-SELECT DISTINCT i.task, i.by, a.depot, a.digest
-FROM (SELECT one ->> '$.task' AS task, one ->> '$.name' AS name, by FROM (
-    SELECT e.task AS by, unnest((e.data -> '$.spec.inputs')::JSON[]) AS one
+WITH wanted AS (
+    SELECT unnest((e.data -> '$.spec.inputs')::JSON[]) AS one
     FROM events e JOIN tasks t USING (task)
     WHERE e.kind = 'enqueued' AND t.state NOT IN {_ENDED}
-        AND e.data -> '$.spec.inputs' IS NOT NULL)) i
-LEFT JOIN artifacts a ON a.task = i.task AND a.name = i.name"""
+        AND (e.data -> '$.spec.inputs') IS NOT NULL)
+SELECT DISTINCT i.one ->> '$.task' AS task, a.depot, a.digest
+FROM wanted i LEFT JOIN artifacts a
+    ON a.task = (i.one ->> '$.task') AND a.name = (i.one ->> '$.name')"""
 
 # The last fact of each kind counts, unless the service was removed since.
 _FACTS = """
