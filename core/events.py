@@ -27,9 +27,11 @@ from .fleet.agents import AgentLost as AgentLost
 from .fleet.agents import AgentNews as AgentNews
 from .fleet.agents import AgentOrder as AgentOrder
 from .fleet.agents import AgentPaused as AgentPaused
+from .fleet.agents import AgentPruned as AgentPruned
 from .fleet.agents import AgentResumed as AgentResumed
 from .fleet.agents import AgentUp as AgentUp
 from .fleet.agents import DrainRequested as DrainRequested
+from .fleet.agents import PruneRequested as PruneRequested
 from .fleet.agents import ResumeRequested as ResumeRequested
 from .fleet.agents import StopRequested as StopRequested
 from .journal import Decided as Decided

@@ -69,7 +69,7 @@ def run(file: Path, apply_: bool, reason: str, as_json: bool) -> None:
     if as_json:
         output.say_json(_plan_facts(plan) | {"freed": freed})
         return
-    say_plan(plan)
+    say_plan(policy, plan)
     if freed is None:
         output.note("nothing was changed: --apply does it")
     else:
@@ -108,7 +108,7 @@ async def _run(
     return plan, await carry_out(client, policy, name, at, since, output.note)
 
 
-def say_plan(plan: Plan) -> None:
+def say_plan(policy: Policy, plan: Plan) -> None:
     """A row for each rule: how many tasks lose something, and how much of what."""
     columns = [
         Column("RULE", soft=True),
@@ -129,6 +129,8 @@ def say_plan(plan: Plan) -> None:
     for why, count in sorted(plan.spared.items()):
         output.note(f"left alone: {output.count_of(count, 'task')}, each {why}")
     output.note(f"{output.count_of(plan.tasks, 'task')}, about {size_text(plan.size)}")
+    for rule in policy.caches:
+        output.note(f"agents prune their caches: {rule}")
 
 
 def _say_freed(freed: Freed) -> None:
@@ -183,7 +185,7 @@ def start(name: str, file: Path, every: str, as_json: bool) -> None:
     if as_json:
         output.say_json(document(name, state) | {"first": _plan_facts(plan)})
         return
-    say_plan(plan)
+    say_plan(policy, plan)
     output.say(f"cleaning {output.bold(name)}  every {duration_text(seconds)}, from now on")
     output.note(f"  {output.dim('look')}  evq clean show {name}")
     output.note(f"  {output.dim('undo')}  evq clean stop {name}")
@@ -196,7 +198,7 @@ async def _start(client: Client, name: str, definition: Defined) -> State:
 
     journal = open_journal(client, name)
     await journal.load()
-    rules = output.count_of(len(definition.policy.rules), "rule")
+    rules = output.count_of(len(definition.policy.rules) + len(definition.policy.caches), "rule")
     words = f"is defined: {rules}, every {duration_text(definition.every)}"
     await journal.decide(lambda _: (definition, words))
     await start_service(client, SERVICE, name)
@@ -273,6 +275,8 @@ def show(name: str, as_json: bool) -> None:
     output.say(f"  {output.dim('next'.ljust(8))} {_next(state)}")
     for number, rule in enumerate(policy.rules, 1):
         output.say(f"  {output.dim(f'rule {number}'.ljust(8))} {rule}")
+    for caches in policy.caches:
+        output.say(f"  {output.dim('caches'.ljust(8))} {caches}")
     if policy.min_age != DAY:
         output.say(f"  {output.dim('min age'.ljust(8))} {duration_text(policy.min_age)}")
     if policy.keep_tags:
@@ -306,6 +310,7 @@ def document(name: str, state: State) -> dict[str, Any]:
         "every": state.definition.every,
         "rules": [str(rule) for rule in state.definition.policy.rules],
         "min_age": state.definition.policy.min_age,
+        "caches": [str(rule) for rule in state.definition.policy.caches],
         "keep_tags": state.definition.policy.keep_tags,
         "stopped": state.stopped or None,
         "running": state.running is not None,

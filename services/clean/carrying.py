@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 
 import msgspec
 
 from ...core.artifacts import NATS
 from ...core.decide import Clean
 from ...core.errors import ArtifactFailed
-from ...core.events import Cleaned
+from ...core.events import Cleaned, PruneRequested
 from ...core.sdk.author import now
 from ...core.sdk.cleaning import (
     CODE,
@@ -30,7 +31,7 @@ from ...core.sdk.cleaning import (
 from ...core.sdk.client import Client
 from . import looking
 from .plan import Content, Plan, plan
-from .policy import Policy
+from .policy import CacheRule, Policy
 
 SETTLE = 10.0
 """Seconds after the last event: who saw an artifact before it has named it by then."""
@@ -69,7 +70,18 @@ async def carry_out(
     freed.tasks = len(done)
     await _remove_contents(client, freed, say)
     await _forget(client, done, freed, say)
+    for rule in policy.caches:
+        for agent in await pruned_agents(client, rule):
+            await client.order(PruneRequested(agent, rule.older, rule.kinds, name))
     return freed
+
+
+async def pruned_agents(client: Client, rule: CacheRule) -> list[str]:
+    """The agents that are there and that a rule is about: each says itself what it removed."""
+    names = {agent.name for agent in await client.agents()}
+    return sorted(
+        name for name in names if any(fnmatchcase(name, pattern) for pattern in rule.agents)
+    )
 
 
 async def _write_events(client: Client, policy: Policy, name: str, at: int, freed: Freed) -> None:

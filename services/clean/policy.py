@@ -13,6 +13,11 @@ what = ["artifacts"]
 project = ["digits"]
 keep_last = 10           # but for the ten that ended last
 most = "50GiB"           # as long as all of them together are larger
+
+[[caches]]               # of agents
+older = "14d"
+kinds = ["environments", "images"]
+agents = ["gpu-*"]
 """
 
 from __future__ import annotations
@@ -28,6 +33,7 @@ from ...core.outcomes import Outcome
 from ...core.units import duration_text, seconds, size, size_text
 
 DAY = 86_400.0
+LEAST_UNUSED = 3600.0
 STATES = tuple(outcome.value for outcome in Outcome)
 
 
@@ -64,12 +70,29 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
         return ", ".join(filter(None, (which, *bounds)))
 
 
-class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The rules of a cleaning, of which the first that says so counts. Durations are in seconds."""
+class CacheRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Agents remove from their caches what none of their tasks has used for `older` seconds: all,
+    or what is of these `kinds` (`environments`, `images`, …), all agents, or those whose names are
+    like one of `agents`, with `*` for anything."""
 
-    rules: tuple[Rule, ...] = msgspec.field(name="rule")
+    older: float
+    kinds: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ("*",)
+
+    def __str__(self) -> str:
+        """The rule in words."""
+        what = ", ".join(self.kinds) or "caches"
+        return f"{what} of {', '.join(self.agents)}, unused for {duration_text(self.older)}"
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The rules of a cleaning, of which the first that says so counts, and those about agents'
+    caches. Durations are in seconds."""
+
+    rules: tuple[Rule, ...] = msgspec.field(name="rule", default=())
     min_age: float = DAY
     keep_tags: tuple[str, ...] = ()
+    caches: tuple[CacheRule, ...] = ()
 
 
 def read_policy(text: str, where: str) -> Policy:
@@ -93,10 +116,12 @@ def _plain(table: dict[str, Any]) -> dict[str, Any]:
         found["min_age"] = seconds(str(found["min_age"]))
     if isinstance(found.get("rule"), list):
         found["rule"] = [_plain_rule(one) for one in found["rule"]]
+    if isinstance(found.get("caches"), list):
+        found["caches"] = [_plain_rule(one) for one in found["caches"]]
     return found
 
 
-_WORDS = ("what", "project", "queue", "user", "state", "tags")
+_WORDS = ("what", "project", "queue", "user", "state", "tags", "kinds", "agents")
 
 
 def _plain_rule(rule: Any) -> Any:
@@ -115,8 +140,15 @@ def _plain_rule(rule: Any) -> Any:
 
 def check_policy(policy: Policy) -> Policy:
     """The policy, if it makes sense. Raises `UsageError`."""
-    if not policy.rules:
+    if not policy.rules and not policy.caches:
         raise UsageError("nothing is to go", why="there is no [[rule]]", fix="docs/cleaning.md")
+    for rule in policy.caches:
+        if rule.older < LEAST_UNUSED:
+            raise UsageError(
+                f"caches: {duration_text(rule.older)} is too short",
+                why="what is used every day would be made anew every day",
+                fix='older = "14d"; an hour is the least',
+            )
     for number, rule in enumerate(policy.rules, 1):
         if not rule.what:
             raise UsageError(f"rule {number} is about nothing", fix='what = ["logs"]')

@@ -73,7 +73,8 @@ def test_a_policy_is_read() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "does not say what is to go"),
+        ("", "nothing is to go"),
+        ("[[caches]]\nolder = '1m'", "is too short"),
         ("rule = []", "nothing is to go"),
         ("[[rule]]\nwhat = ['logs']", "rule 1 has no bound"),
         ("[[rule]]\nwhat = []\nolder = '1d'", "is about nothing"),
