@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
+from waiting import until
 
 from evq.core import events, subjects, wire
 from evq.core.decide import Claim, Finish, Holder, SaveArtifact, Start
@@ -94,6 +95,14 @@ class Lab:
         """Carry a policy out, once."""
         since = await self.client.bus.log.last_seq() + 1
         return await carrying.carry_out(self.client, policy, "test", now(), since, print)
+
+    async def ends_with(self, task: Task, wanted: dict[str, bool]) -> bool:
+        """Whether that is what is left of a task. SQL is asked of a copy, which may be old."""
+
+        async def so() -> bool:
+            return await self.has(task) == wanted
+
+        return bool(await until(so))
 
     async def has(self, task: Task) -> dict[str, bool]:
         """What is really there of a task, in all places."""

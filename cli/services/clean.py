@@ -193,11 +193,14 @@ def start(name: str, file: Path, every: str, as_json: bool) -> None:
 
 
 async def _start(client: Client, name: str, definition: Defined) -> State:
-    from ...core.sdk.services import start_service
+    from ...core.sdk.services import ended, service, start_service
     from ...services.clean.controller import SERVICE, open_journal
 
     journal = open_journal(client, name)
     await journal.load()
+    if journal.state.stopped and (known := await service(client, SERVICE, name)).runs:
+        # A controller that is on its way out would not see that it is to go on.
+        await ended(client, known, "it is started again")
     rules = output.count_of(len(definition.policy.rules) + len(definition.policy.caches), "rule")
     words = f"is defined: {rules}, every {duration_text(definition.every)}"
     await journal.decide(lambda _: (definition, words))

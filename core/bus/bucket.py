@@ -17,13 +17,11 @@ from ..ports import Entry, Lying, Stored, WrongSequence
 from .requests import Requests
 from .stream import Stream
 
-CHUNK = 512 * 1024
-
 
 class Options(msgspec.Struct, frozen=True):
     """NATS's own words; of its fields those that its clients read."""
 
-    max_chunk_size: int = CHUNK
+    max_chunk_size: int
 
 
 class Meta(msgspec.Struct, omit_defaults=True):
@@ -36,7 +34,7 @@ class Meta(msgspec.Struct, omit_defaults=True):
     chunks: int = 0
     digest: str = ""
     deleted: bool = False
-    options: Options = Options()
+    options: Options | None = None
 
 
 class _Counted(msgspec.Struct):
@@ -100,8 +98,8 @@ class Bucket:
         )
         return msgspec.json.decode(answer, type=_Info).state.subjects or {}
 
-    async def all(self) -> AsyncIterator[Lying]:
-        """What lies there, also what is not whole."""
+    async def all(self, chunk: int) -> AsyncIterator[Lying]:
+        """What lies there, also what is not whole, in chunks of so many bytes."""
         metas = {one.subject: one for one in await self.stream.history(f"{self.metas}>")}
         found = {}
         for stored in metas.values():
@@ -115,7 +113,7 @@ class Bucket:
             if last:
                 name = subject.removeprefix(self.chunks).partition("-")[0]
                 at = await self.stream.stored_at(last.seq)
-                yield Lying(name, count * CHUNK, False, at, f"{subject} {last.seq}")
+                yield Lying(name, count * chunk, False, at, f"{subject} {last.seq}")
 
     async def remove(self, lying: Lying) -> bool:
         """Remove it, unless somebody counts on it since it was listed; whether it is gone."""

@@ -23,6 +23,9 @@ from ..subjects import CODE_BUCKET
 from .bucket import Bucket, Meta
 from .requests import Requests
 
+CHUNK = 128 * 1024
+"""What nats-py puts into one message."""
+
 FRESH = 3600.0
 """Seconds: what was stored later needs no new word that somebody counts on it."""
 
@@ -84,7 +87,7 @@ class JetStreamObjects:
         return "SHA-256=" + base64.urlsafe_b64encode(hasher.digest()).decode()
 
     def all(self) -> AsyncIterator[Lying]:
-        return self._bucket.all()
+        return self._bucket.all(CHUNK)
 
     async def remove(self, lying: Lying) -> bool:
         return await self._bucket.remove(lying)

@@ -22,7 +22,9 @@ class Trims(msgspec.Struct):
 
     thinned: dict[int, Bound] = {}
     dropped: dict[int, Bound] = {}
-    gone: dict[What, dict[int, int]] = {"metrics": {}, "logs": {}}
+    gone: dict[What, dict[int, int]] = msgspec.field(
+        default_factory=lambda: {"metrics": {}, "logs": {}}
+    )
     """What was let go of single tasks, by claim the sequence up to which telemetry went."""
 
     def note(self, event: Trimmed, tasks: Iterable[Task]) -> None:

@@ -89,7 +89,7 @@ async def test_killed_at_each_point_it_ends_as_if_undisturbed(
             state = await next_over()
             assert state and state.last and state.last.tasks == TASKS, point
             for task in tasks:
-                assert await lab.has(task) == NOTHING, (point, task.id)
+                assert await lab.ends_with(task, NOTHING), (point, task.id)
                 assert await removals(lab, task.id) == Counter(
                     logs=1, metrics=1, artifacts=1, code=1
                 )

@@ -18,11 +18,12 @@ from ...artifacts import NATS
 from ...errors import ArtifactFailed, ServerFull
 from ...ports import Entry, Lying, WrongSequence
 from ...subjects import ARTIFACTS_BUCKET
-from ..bucket import CHUNK, Bucket, Meta, whole
+from ..bucket import Bucket, Meta, Options, whole
 from ..requests import Requests
 from .source import Source
 from .words import no_room, no_such_content
 
+CHUNK = 512 * 1024
 BATCH = 16
 """Chunks that are stored together or not at all."""
 
@@ -76,7 +77,15 @@ class JetStreamDepot:
         chunks = -(-source.size // CHUNK)
         if (await self._bucket.counts(subject)).get(subject, 0) != chunks:
             raise WrongSequence(f"{subject} does not hold {chunks} chunks")
-        meta = Meta(digest, ARTIFACTS_BUCKET, nuid, source.size, chunks, _nats_digest(digest))
+        meta = Meta(
+            digest,
+            ARTIFACTS_BUCKET,
+            nuid,
+            source.size,
+            chunks,
+            _nats_digest(digest),
+            options=Options(CHUNK),
+        )
         await self._bucket.say(digest, msgspec.json.encode(meta), expect=since)
 
     async def _add(self, subject: str, source: Source, expect: int) -> None:
@@ -143,7 +152,7 @@ class JetStreamDepot:
         return msgspec.json.decode(answer, type=_Consumer).num_pending
 
     def all(self) -> AsyncIterator[Lying]:
-        return self._bucket.all()
+        return self._bucket.all(CHUNK)
 
     async def remove(self, lying: Lying) -> bool:
         return await self._bucket.remove(lying)
