@@ -286,7 +286,13 @@ def _requeued(task: Task, seq: int, at: int, held: bool) -> Task:
     former = None
     if isinstance(task.state, state.Ended):
         former = state.Former(
-            task.state, task.failures, task.losses, task.abort, task.place, task.archived
+            task.state,
+            task.failures,
+            task.losses,
+            task.abort,
+            task.place,
+            task.archived,
+            task.removed,
         )
     place = replace(task.place, rank=float(seq + 1), hint=seq + 1)
     waits: state.State = state.Held(at) if held else state.Queued(at)
@@ -327,6 +333,7 @@ def _dequeued(task: Task, seq: int, at: int, reason: str) -> Task:
         moved=former.place,
         former=None,
         archived=former.archived,
+        removed=former.removed,
     )
 
 

@@ -184,6 +184,7 @@ class Former(msgspec.Struct, frozen=True):
     abort: AbortWish | None
     place: Place
     archived: Archival | None = None
+    removed: tuple[Removal, ...] = ()
 
 
 class Task(msgspec.Struct, frozen=True):

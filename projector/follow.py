@@ -58,6 +58,8 @@ class Follower:
         self._path = path
         self._say = say
         self._rhythm = rhythm or Rhythm()
+        self.on_let_go: Callable[[], None] = lambda: None
+        """Called when rows that were to go are gone."""
         self._free = free
         self._keep = keep
         self._thread = ThreadPoolExecutor(1, "duckdb")
@@ -272,6 +274,7 @@ class Follower:
             if self._rhythm.trims and await self._in_thread(
                 lambda: _let_go(projection.database, projection.telemetry)
             ):
+                self.on_let_go()
                 await self._compact(projection.database)
             await asyncio.sleep(LOOK_SECONDS)
 

@@ -13,9 +13,11 @@ from evq.core import events, subjects, wire
 from evq.core.decide import Claim, Finish, Holder, SaveArtifact, Start
 from evq.core.events import Launch, Outcome
 from evq.core.handle import handle
+from evq.core.questions import Named
 from evq.core.sdk import artifacts
 from evq.core.sdk.author import now
 from evq.core.sdk.client import Client
+from evq.core.sdk.code import CodeOnServer
 from evq.core.spec import Code, Command, Spec
 from evq.core.state import Queued, Task
 from evq.services.clean import carrying
@@ -90,6 +92,14 @@ class Lab:
         for record in (lines, points, remarks):
             subject, data = subjects.telemetry("q", task.id, "a"), wire.encode_telemetry(record)
             await self.client.bus.telemetry.publish(subject, data, secrets.token_hex(8))
+
+    def doubt(self) -> None:
+        """Believe no more that code is there because it was a while ago."""
+        self.client.enqueuer.code = CodeOnServer(self.client.bus)
+
+    async def caught_up(self) -> None:
+        """Return when the projector has read all that there is."""
+        _ = [row async for row in self.client.rows(Named("clean_left"))]
 
     async def clean(self, policy: Policy = EVERYTHING) -> carrying.Freed:
         """Carry a policy out, once."""

@@ -30,7 +30,9 @@ _ENDED = "('completed', 'failed', 'aborted', 'timed_out')"
 # A line and a point take more room than their text: what their time and their names need.
 _GONE = """
 WITH gone AS (SELECT task, what, max(seq) AS seq FROM removals GROUP BY ALL),
-again AS (SELECT task, max(seq) AS seq FROM events WHERE kind = 'requeued' GROUP BY task),
+again AS (
+    SELECT task, arg_max(seq, seq) FILTER (kind = 'requeued') AS seq FROM events
+    WHERE kind IN ('requeued', 'dequeued') GROUP BY task HAVING arg_max(kind, seq) = 'requeued'),
 saved AS (
     SELECT a.task, a.name, a.depot, a.digest, a.size, g.seq IS NULL OR a.seq > g.seq AS there
     FROM artifacts a LEFT JOIN gone g ON g.task = a.task AND g.what = 'artifacts'),
