@@ -253,7 +253,7 @@ class Agent:
             instance=self._up.instance,
             entries=len(gone),
             size=sum(entry.bytes for entry in gone),
-            kinds=Counter(entry.kind for entry in gone),
+            kinds=dict(Counter(entry.kind for entry in gone)),
             reason=order.reason,
         )
         await self._tell(pruned)

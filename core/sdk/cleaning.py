@@ -49,7 +49,7 @@ async def clean_all(bus: Bus, author: Author, wishes: Sequence[Wish]) -> list[tu
     done: list[tuple[str, Cleaned]] = []
     end = await bus.telemetry.last_seq()
     for start in range(0, len(wishes), AT_ONCE):
-        entries = []
+        entries: list[tuple[str, Cleaned, Entry]] = []
         for wish in wishes[start : start + AT_ONCE]:
             task = await find(bus.log, wish.task)
             command = msgspec.structs.replace(wish.command, telemetry=end)

@@ -142,10 +142,10 @@ def check_policy(policy: Policy) -> Policy:
     """The policy, if it makes sense. Raises `UsageError`."""
     if not policy.rules and not policy.caches:
         raise UsageError("nothing is to go", why="there is no [[rule]]", fix="docs/cleaning.md")
-    for rule in policy.caches:
-        if rule.older < LEAST_UNUSED:
+    for caches in policy.caches:
+        if caches.older < LEAST_UNUSED:
             raise UsageError(
-                f"caches: {duration_text(rule.older)} is too short",
+                f"caches: {duration_text(caches.older)} is too short",
                 why="what is used every day would be made anew every day",
                 fix='older = "14d"; an hour is the least',
             )
