@@ -81,7 +81,8 @@ async def _find(
 def _nothing(task: Task, attempt: int | None) -> NotFound:
     if removal := removal_of(task, "artifacts", attempt):
         fix = f"evq retry {task.id} makes them again"
-        return NotFound(f"task {task.id} has no artifacts any more", removal_text(removal), fix)
+        what = f"task {task.id} has no artifacts any more"
+        return NotFound(what, why=removal_text(removal), fix=fix)
     return NotFound(
         f"task {task.id} has no artifacts",
         why="it has saved none" + (f" in attempt {attempt}" if attempt else ""),

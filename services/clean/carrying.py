@@ -78,7 +78,7 @@ async def carry_out(
 
 async def pruned_agents(client: Client, rule: CacheRule) -> list[str]:
     """The agents that are there and that a rule is about: each says itself what it removed."""
-    names = {agent.name for agent in await client.agents()}
+    names = {one.agent for one in await client.agents()}
     return sorted(
         name for name in names if any(fnmatchcase(name, pattern) for pattern in rule.agents)
     )

@@ -118,7 +118,9 @@ def plan(policy: Policy, look: Look, now: int) -> Plan:
             if wanted and (why := _spared(policy, look, one, now)):
                 spared[why] += 1
                 continue
-            held = {what: why for what in wanted if (why := look.held.get((one.task, what)))}
+            held = {
+                what: look.held[one.task, what] for what in wanted if (one.task, what) in look.held
+            }
             spared.update(held.values())
             if what := tuple(what for what in wanted if what not in held):
                 taken.setdefault(one.task, set()).update(what)

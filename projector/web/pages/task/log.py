@@ -269,7 +269,7 @@ class LogPanel:
             self._empty.text = "No line has these words."
         elif not task.attempts:
             self._empty.text = f"It has not run yet: it is {task.name_of_state}."
-        elif removal := removal_of(task, "logs", self.attempt and self.attempt.number):
+        elif removal := removal_of(task, "logs", self._attempt):
             self._empty.text = removal_text(removal)
         else:
             self._empty.text = "Nothing was written."
