@@ -50,9 +50,25 @@ def removal_of(task: Task, what: What, attempt: int | None = None) -> Removal | 
 
 def removal_text(removal: Removal) -> str:
     """When it went, and by whom: `logs were removed on 2026-11-26 by ada@box: too old`."""
-    day = datetime.fromtimestamp(removal.at / 1e6, UTC).strftime("%Y-%m-%d")
     verb = "was" if removal.what == "code" else "were"
+    day = _day(removal.at)
     return f"{removal.what} {verb} removed on {day} by {removal.by}: {removal.reason}"
+
+
+def removal_texts(task: Task) -> list[str]:
+    """All that went of a task, in a line for each time."""
+    times = dict.fromkeys((one.at, one.by, one.reason) for one in task.removed)
+    texts = []
+    for at, by, reason in times:
+        some = [one for one in task.removed if (one.at, one.by, one.reason) == (at, by, reason)]
+        texts.append(
+            f"{', '.join(one.what for one in some)} removed on {_day(at)} by {by}: {reason}"
+        )
+    return texts
+
+
+def _day(at: int) -> str:
+    return datetime.fromtimestamp(at / 1e6, UTC).strftime("%Y-%m-%d")
 
 
 def removed_after(task: Task, at: int, by: str, event: Cleaned) -> tuple[Removal, ...]:

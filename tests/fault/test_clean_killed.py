@@ -17,6 +17,7 @@ import pytest
 from lab import ALL, EVERYTHING, NOTHING, Lab
 from mortal_clean import POINTS
 from projecting import Projector
+from waiting import PATIENCE, until
 
 from evq.core import wire
 from evq.core.bus.connect import connect
@@ -29,8 +30,8 @@ MORTAL = Path(__file__).with_name("mortal_clean.py")
 TASKS = 5
 
 
-async def run(login: Any, point: str, until: Callable[[], Any] | None = None) -> int:
-    """Let a controller run until it dies at `point`, or without one until `until` says so."""
+async def run(login: Any, point: str, over: Callable[[], Any] | None = None) -> int:
+    """Let a controller run until it dies at `point`, or without one until it is `over`."""
     environment = {**os.environ, "EVQ_LOGIN": msgspec.json.encode(login).decode()}
     environment |= {"EVQ_SERVER": login.server, "EVQ_TOKEN": login.token or ""}
     process = await asyncio.create_subprocess_exec(
@@ -39,11 +40,10 @@ async def run(login: Any, point: str, until: Callable[[], Any] | None = None) ->
         stdout=subprocess.DEVNULL,
     )
     try:
-        async with asyncio.timeout(30):
-            while until and process.returncode is None and not await until():
-                await asyncio.sleep(0.05)
-            if until:
-                process.send_signal(signal.SIGKILL)
+        if over:
+            await until(over)
+            process.send_signal(signal.SIGKILL)
+        async with asyncio.timeout(PATIENCE):
             return await process.wait()
     finally:
         if process.returncode is None:
@@ -52,7 +52,7 @@ async def run(login: Any, point: str, until: Callable[[], Any] | None = None) ->
 
 @pytest.mark.timeout(300)
 async def test_killed_at_each_point_it_ends_as_if_undisturbed(
-    own_nats_server: Any, tmp_path: Path, until: Callable[..., Any]
+    own_nats_server: Any, tmp_path: Path
 ) -> None:
     projector = Projector(own_nats_server.login, tmp_path / "store", until)
     await projector.start()

@@ -71,7 +71,7 @@ def test_the_commands_do_what_is_said(evq: Evq) -> None:
     assert "1 task cleaned" in evq("clean", "run", "everything.toml", "--apply").stdout
     said = evq("logs", "@")
     assert said.stdout == "" and "logs were removed on" in said.stderr
-    assert re.search(r"gone +logs were removed on .* rule 1: logs", evq("show", "@").stdout)
+    assert re.search(r"gone +logs removed on .* rule 1: logs", evq("show", "@").stdout)
     removals = "select what, count(*) as n from removals group by what"
     assert evq("sql", removals, "--json").stdout.count('"logs"') == 1
     assert task
