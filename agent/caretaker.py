@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
 from ..core.units import size_text
 from .attempts.kept import Kept
+from .caches.base import Entry
 from .caches.report import Report
 from .config import Config
 from .disk import Room, tightest
@@ -62,6 +63,12 @@ class Caretaker:
                 await self._prune("--to", str(self._config.cache_bytes))
             await asyncio.sleep(LOOK_EVERY)
 
+    async def prune_unused(self, seconds: float, kinds: Sequence[str]) -> list[Entry] | None:
+        """Remove what was not used for so long, of all caches or of these kinds; what is gone, or
+        null if that could not be done."""
+        words = [word for kind in kinds for word in ("--kind", kind)]
+        return await self._prune("--unused", str(seconds), *words)
+
     async def _mind_the_disk(self, pause: Pause) -> None:
         room = self._room()
         if room.low and (now := self._now()) >= self._freed_at + LEAST_PAUSE:
@@ -81,7 +88,7 @@ class Caretaker:
     def _room(self) -> Room:
         return tightest((self._config.state, self._config.cache), self._config.disk_floor)
 
-    async def _prune(self, *bound: str) -> None:
+    async def _prune(self, *bound: str) -> list[Entry] | None:
         """Prune in a process of its own: looking through large caches takes seconds."""
         kinds = ",".join(f"{kind}={size}" for kind, size in self._config.cache_kinds.items())
         argv = [sys.executable, "-P", "-m", "evq.agent.caches", "prune", *bound]
@@ -92,7 +99,7 @@ class Caretaker:
             )
         except OSError as error:
             log.warning("the caches could not be pruned: %s", error)
-            return
+            return None
         try:
             said, _ = await process.communicate()
         except asyncio.CancelledError:
@@ -101,8 +108,9 @@ class Caretaker:
             raise
         if process.returncode != 0:
             log.warning("the caches could not be pruned: exit status %s", process.returncode)
-            return
+            return None
         report = msgspec.json.decode(said, type=Report)
         if report.entries:
             freed = size_text(sum(entry.bytes for entry in report.entries))
             log.info("pruned %d entries of the caches, %s", len(report.entries), freed)
+        return report.entries

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Collection, Coroutine
 from functools import partial
 from typing import Any
@@ -13,8 +14,10 @@ from ..core.events import (
     AgentDraining,
     AgentEvent,
     AgentPaused,
+    AgentPruned,
     AgentResumed,
     AgentUp,
+    PruneRequested,
 )
 from ..core.fleet.presence import AgentPresence, RunningTask
 from ..core.fleet.quiet import quiet_since
@@ -179,6 +182,8 @@ class Agent:
                 await means.bus.wait(away)
         log.info("agent %s serves %s", means.config.name, ", ".join(means.config.queues))
         self._duty.on_change = self._changed_duty
+        # What was ordered while nobody was here is done by whoever orders it again.
+        self._duty.on_prune = lambda order: self._spawn(self._prune(order))
         await self._tell_again()
 
     async def _end_in_order(self, taking: asyncio.Task[None]) -> None:
@@ -240,6 +245,21 @@ class Agent:
         elif before and not self._paused:
             log.info("goes on after: %s", before)
             await self._tell(AgentResumed(self._up.agent, self._up.instance, f"after {before}"))
+
+    async def _prune(self, order: PruneRequested) -> None:
+        """Remove from the caches what somebody wants to go, and tell what that was."""
+        gone = await self._means.caretaker.prune_unused(order.older, order.kinds)
+        if gone is None:
+            return
+        pruned = AgentPruned(
+            agent=self._up.agent,
+            instance=self._up.instance,
+            entries=len(gone),
+            size=sum(entry.bytes for entry in gone),
+            kinds=dict(Counter(entry.kind for entry in gone)),
+            reason=order.reason,
+        )
+        await self._tell(pruned)
 
     async def _tell_again(self) -> None:
         """Say that we are here: at the start, and when somebody took us for lost."""

@@ -47,6 +47,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "trigger": ("services.trigger:trigger", "Do something whenever an event matches."),
         "alert": ("services.alert:alert", "Send messages to chats, e-mail and webhooks."),
         "autoscaler": ("services.autoscaler:autoscaler", "Have machines when tasks wait."),
+        "clean": ("services.clean:clean", "Let go, by rules, of what tasks left behind."),
     },
     "Fleet": {
         "top": ("top.top:top", "Watch the fleet live: workers, queues, tasks, events."),
@@ -84,6 +85,7 @@ MEANINGS = {name: text for verbs in SECTIONS.values() for name, (_, text) in ver
 OTHER_WORDS = {
     "add": "enqueue",
     "cancel": "abort",
+    "cleanup": "clean",
     "compare": "diff",
     "debug": "shell",
     "describe": "show",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from .cleaning.cleaned import removal_of, removal_text
 from .errors import NotFound, UsageError
 from .ids import is_task_id
 
@@ -153,9 +154,14 @@ def saved_event(attempt: int, wanted: SaveArtifact) -> ArtifactSaved:
 
 
 def artifacts_of(task: Task, attempt: int | None = None) -> dict[str, Artifact]:
-    """By name, what counts of all that a task, or one attempt of it, has saved: the last."""
-    chosen = [one for one in task.attempts if attempt in (None, one.number)]
-    return {saved.name: saved for one in chosen for saved in one.saved}
+    """By name, what counts of all that a task, or one attempt of it, has saved: the last. What was
+    removed since is left out."""
+    return {
+        saved.name: saved
+        for one in task.attempts
+        if attempt in (None, one.number) and not removal_of(task, "artifacts", one.number)
+        for saved in one.saved
+    }
 
 
 def find_artifact(task: Task, name: str, attempt: int | None = None) -> Artifact:
@@ -164,9 +170,23 @@ def find_artifact(task: Task, name: str, attempt: int | None = None) -> Artifact
     if name in found:
         return found[name]
     where = f"attempt {attempt} of task {task.id}" if attempt else f"task {task.id}"
+    if removal := removal_of(task, "artifacts", attempt):
+        raise NotFound(
+            f"{where} has no artifact {name} any more",
+            why=removal_text(removal),
+            fix=f"evq retry {task.id} makes it again",
+        )
     names = ", ".join(sorted(found)[:10])
     raise NotFound(
         f"{where} has no artifact {name}",
         why=f"it has {names}" if names else f"it is {task.name_of_state}, and has saved none",
         fix=f"evq get {task.id} --list",
     )
+
+
+def saved_once(task: Task, name: str, attempt: int | None = None) -> Artifact | None:
+    """The artifact of this name that was removed, if one was: its content may still be there, for
+    a task that waited for it then."""
+    chosen = [one for one in task.attempts if attempt in (None, one.number)]
+    found = {saved.name: saved for one in chosen for saved in one.saved}
+    return found.get(name)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from . import events, state
+from .cleaning.cleaned import What
 from .events import Cause, Launch, Outcome, Usage
 
 
@@ -198,6 +199,17 @@ class Unarchive(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Clean(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody wants something to go of what a task left that ended before `before`, in
+    microseconds since 1970; the rest is as in `Cleaned`."""
+
+    what: tuple[What, ...]
+    reason: str
+    before: int
+    telemetry: int = 0
+    size: int = 0
+
+
 Command = (
     Claim
     | BeginPhase
@@ -220,4 +232,5 @@ Command = (
     | Tag
     | Archive
     | Unarchive
+    | Clean
 )

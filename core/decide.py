@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from . import events, state
 from .artifacts import MOST_NAMES, saved_event
+from .cleaning.decisions import clean
 from .commands import Abort as Abort
 from .commands import Archive as Archive
 from .commands import Assemble as Assemble
 from .commands import Await as Await
 from .commands import BeginPhase as BeginPhase
 from .commands import Claim as Claim
+from .commands import Clean as Clean
 from .commands import Command as Command
 from .commands import DeclareLost as DeclareLost
 from .commands import Dequeue as Dequeue
@@ -106,12 +108,10 @@ def decide(task: Task, command: Command) -> events.Lifecycle:
         case Dequeue(reason):
             _check_waiting(task)
             return events.Dequeued(reason)
-        case Tag(add, remove):
-            return filing.tag(task, add, remove)
-        case Archive(reason):
-            return filing.archive(task, reason)
-        case Unarchive(reason):
-            return filing.unarchive(task, reason)
+        case Tag() | Archive() | Unarchive():
+            return filing.file(task, command)
+        case Clean():
+            return clean(task, command)
 
 
 def _claim(task: Task, command: Claim) -> events.Lifecycle:

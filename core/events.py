@@ -15,6 +15,7 @@ import msgspec
 from .arrays.turns import Released as Released
 from .arrays.turns import Turns
 from .artifacts import ArtifactSaved as ArtifactSaved
+from .cleaning.cleaned import Cleaned as Cleaned
 from .filing.filed import Archived as Archived
 from .filing.filed import Filed
 from .filing.filed import Tagged as Tagged
@@ -26,9 +27,11 @@ from .fleet.agents import AgentLost as AgentLost
 from .fleet.agents import AgentNews as AgentNews
 from .fleet.agents import AgentOrder as AgentOrder
 from .fleet.agents import AgentPaused as AgentPaused
+from .fleet.agents import AgentPruned as AgentPruned
 from .fleet.agents import AgentResumed as AgentResumed
 from .fleet.agents import AgentUp as AgentUp
 from .fleet.agents import DrainRequested as DrainRequested
+from .fleet.agents import PruneRequested as PruneRequested
 from .fleet.agents import ResumeRequested as ResumeRequested
 from .fleet.agents import StopRequested as StopRequested
 from .journal import Decided as Decided
@@ -39,6 +42,11 @@ from .queueing.queues import QueueEvent
 from .retention import Trimmed
 from .saved_queries import QueryEvent
 from .spec import Spec
+from .telemetry import Log as Log
+from .telemetry import Metric as Metric
+from .telemetry import Progress as Progress
+from .telemetry import Remarks as Remarks
+from .telemetry import Telemetry as Telemetry
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -303,6 +311,7 @@ Lifecycle = (
     | Moved
     | Dequeued
     | ArtifactSaved
+    | Cleaned
     | Filed
 )
 
@@ -322,68 +331,6 @@ class Again(msgspec.Struct, frozen=True, tag_field="kind", tag="again", omit_def
 Event = (
     Lifecycle | Again | Turns | AgentEvent | QueueEvent | Permits | Trimmed | QueryEvent | Decided
 )
-
-
-# --- telemetry --------------------------------------------------------------------------------
-
-
-class Log(msgspec.Struct, frozen=True, tag_field="kind", tag="log", kw_only=True):
-    """Lines of an attempt, in order, in columns of equal length.
-
-    `first` is the number of the first line in the attempt, from 0; `stream` holds one letter a
-    line: o (stdout), e (stderr), s (set-up), a (the agent's own words).
-    """
-
-    attempt: int
-    claim: int
-    first: int
-    at: tuple[int, ...]
-    stream: str
-    text: tuple[str, ...]
-
-
-class Metric(msgspec.Struct, frozen=True, tag_field="kind", tag="metric", kw_only=True):
-    """Points of an attempt's metrics, in columns of equal length.
-
-    JSON has no NaN and no infinity: such values are the words `nan`, `inf` and `-inf`, which
-    `float()` reads.
-    """
-
-    attempt: int
-    claim: int
-    at: tuple[int, ...]
-    name: tuple[str, ...]
-    step: tuple[int | None, ...]
-    value: tuple[float | Literal["nan", "inf", "-inf"], ...]
-
-
-class Progress(msgspec.Struct, frozen=True, tag_field="kind", tag="progress", kw_only=True):
-    """How far an attempt is: `done` of `total`, in a unit of the task's choice."""
-
-    attempt: int
-    claim: int
-    at: int
-    done: float
-    total: float | None = None
-    text: str = ""
-
-
-class Remarks(
-    msgspec.Struct, frozen=True, tag_field="kind", tag="remarks", omit_defaults=True, kw_only=True
-):
-    """What an attempt says of itself, by name: parameters and tags that its tracker logged.
-
-    Of two that have one name, the later counts.
-    """
-
-    attempt: int
-    claim: int
-    at: int
-    params: dict[str, str] = {}
-    tags: dict[str, str] = {}
-
-
-Telemetry = Log | Metric | Progress | Remarks
 
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

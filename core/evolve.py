@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from . import events, state
 from .artifacts import Artifact
+from .cleaning.cleaned import removed_after
 from .events import Launch, Outcome
 from .filing.filed import retagged
 from .gangs import dependencies
@@ -82,6 +83,8 @@ def evolve(task: Task, seq: int, at: int, by: str, event: events.Lifecycle | Unk
             return _dequeued(task, seq, at, reason)
         case events.ArtifactSaved():
             return _saved(task, seq, at, event)
+        case events.Cleaned():
+            return replace(task, seq=seq, removed=removed_after(task, at, by, event))
         case events.Tagged(add=add, remove=remove):
             return replace(task, seq=seq, retagged=retagged(task.tags, add, remove))
         case events.Archived(reason):
@@ -283,7 +286,13 @@ def _requeued(task: Task, seq: int, at: int, held: bool) -> Task:
     former = None
     if isinstance(task.state, state.Ended):
         former = state.Former(
-            task.state, task.failures, task.losses, task.abort, task.place, task.archived
+            task.state,
+            task.failures,
+            task.losses,
+            task.abort,
+            task.place,
+            task.archived,
+            task.removed,
         )
     place = replace(task.place, rank=float(seq + 1), hint=seq + 1)
     waits: state.State = state.Held(at) if held else state.Queued(at)
@@ -298,6 +307,8 @@ def _requeued(task: Task, seq: int, at: int, held: bool) -> Task:
         former=former,
         archived=None,
         turn=not held if task.spec.array else None,
+        # It names its code again, which has to be there.
+        removed=tuple(one for one in task.removed if one.what != "code"),
     )
 
 
@@ -322,6 +333,7 @@ def _dequeued(task: Task, seq: int, at: int, reason: str) -> Task:
         moved=former.place,
         former=None,
         archived=former.archived,
+        removed=former.removed,
     )
 
 

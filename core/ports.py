@@ -224,10 +224,26 @@ class Presence(Protocol):
         ...
 
 
+class Lying(msgspec.Struct, frozen=True):
+    """An object by its name, or an artifact's content by its digest; `size` in bytes, `at` in
+    microseconds since 1970 when it was stored last. It is not `whole` while it is being stored, or
+    if that was given up. `mark` tells this storing of it from a later one."""
+
+    digest: str
+    size: int
+    whole: bool
+    at: int
+    mark: str
+
+
 class Objects(Protocol):
     """Files by name. A name is derived from the content, so an object never changes."""
 
     async def has(self, name: str) -> bool: ...
+
+    async def touch(self, name: str) -> bool:
+        """Whether it is there, for whoever is going to name it: it counts as stored just now."""
+        ...
 
     async def put(self, name: str, source: Path) -> None:
         """Store the file. Storing a name that is there already does nothing."""
@@ -237,17 +253,13 @@ class Objects(Protocol):
         """Write the object to `target`, whole or not at all. Raises `NotFound`."""
         ...
 
+    def all(self) -> AsyncIterator[Lying]:
+        """What lies there, also what is not whole."""
+        ...
 
-class Lying(msgspec.Struct, frozen=True):
-    """Content that lies in a depot; `size` in bytes, `at` in microseconds since 1970 when it was
-    stored last. It is not `whole` while it is being stored, or if that was given up. `mark` tells
-    this storing of it from a later one."""
-
-    digest: str
-    size: int
-    whole: bool
-    at: int
-    mark: str
+    async def remove(self, lying: Lying) -> bool:
+        """Remove it, unless it was touched or put since it was listed; whether it is gone."""
+        ...
 
 
 class Depot(Protocol):

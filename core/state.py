@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from .artifacts import Artifact
+from .cleaning.cleaned import Removal
 from .events import Cause, DependencyEnd, Launch, Outcome, Package, Usage
 from .spec import Spec
 
@@ -183,6 +184,7 @@ class Former(msgspec.Struct, frozen=True):
     abort: AbortWish | None
     place: Place
     archived: Archival | None = None
+    removed: tuple[Removal, ...] = ()
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -195,7 +197,8 @@ class Task(msgspec.Struct, frozen=True):
     stands since it was requeued or moved, `former` what a dequeue leads back to. `awaited_by` are
     the tasks that are to hear of its end, `ends` those it has heard of itself. `retagged` are its
     tags if they are not those of the spec any more. `turn` is whether its turn has come in its
-    array, if that has changed. `archived` is null unless it is in the archive.
+    array, if that has changed. `archived` is null unless it is in the archive. `removed` is what
+    went of all that it had left behind.
     """
 
     id: str
@@ -217,6 +220,7 @@ class Task(msgspec.Struct, frozen=True):
     retagged: tuple[str, ...] | None = None
     archived: Archival | None = None
     turn: bool | None = None
+    removed: tuple[Removal, ...] = ()
 
     @property
     def has_turn(self) -> bool:

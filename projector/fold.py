@@ -16,6 +16,7 @@ from ..core.arrays.turns import Turns
 from ..core.events import (
     Again,
     AgentEvent,
+    Cleaned,
     Decided,
     Enqueued,
     Envelope,
@@ -51,6 +52,7 @@ from ..core.subjects import (
     parse_telemetry,
 )
 from ..core.wire import Broken, Unknown
+from .history.cleaned import CleanedRow, cleaned_rows
 from .rows import DeadLetter, EventRow, PermitsRow, permits_row
 
 _AGENT_SUBJECT = "evq.x.agent."
@@ -75,6 +77,7 @@ class Folded(msgspec.Struct):
     queues: dict[str, QueueState] = {}
     permits: dict[str, PermitsRow] = {}
     trimmed: list[tuple[int, Trimmed]] = []
+    cleaned: list[CleanedRow] = []
     queries: dict[str, Query | None] = {}
     events: list[EventRow] = []
     dead: list[DeadLetter] = []
@@ -119,7 +122,10 @@ def _fold_one(
     subject = stored.subject
     if place := parse_lifecycle(subject):
         task = _known(folded, tasks, *place)
-        folded.tasks[task.id] = _absorb(task, stored.seq, message)
+        folded.tasks[task.id] = after = _absorb(task, stored.seq, message)
+        if isinstance(message, Envelope) and isinstance(message.event, Cleaned):
+            claims = [attempt.claim for attempt in after.attempts]
+            folded.cleaned += cleaned_rows(stored.seq, message.event, claims)
         folded.events.append(event_row(stored, message))
     elif hint := parse_hint(subject):
         if isinstance(message, Envelope) and isinstance(message.event, Again):

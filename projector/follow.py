@@ -22,8 +22,8 @@ from ..core.bus.stream import Stream, StreamInfo
 from ..core.errors import Conflict
 from ..core.past import Moment
 from ..core.ports import BusAway, Stored
+from .history import clean, trim
 from .history.compact import Compacted, adopt, compact, copy_of, discard, is_wasteful
-from .history.trim import step
 from .identity import FORGET, check_identity, is_shorter
 from .inbox import Inbox, Rhythm
 from .projection import FAR, Batch, Projection
@@ -58,6 +58,8 @@ class Follower:
         self._path = path
         self._say = say
         self._rhythm = rhythm or Rhythm()
+        self.on_let_go: Callable[[], None] = lambda: None
+        """Called when rows that were to go are gone."""
         self._free = free
         self._keep = keep
         self._thread = ThreadPoolExecutor(1, "duckdb")
@@ -270,8 +272,9 @@ class Follower:
             await self._wait_for_room()
             await self._in_thread(housekeeping.look)
             if self._rhythm.trims and await self._in_thread(
-                lambda: step(projection.database, projection.telemetry)
+                lambda: _let_go(projection.database, projection.telemetry)
             ):
+                self.on_let_go()
                 await self._compact(projection.database)
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -351,6 +354,12 @@ class Follower:
                 return await self._look()
             except (BusAway, ApiError):
                 await asyncio.sleep(WATCH_SECONDS)
+
+
+def _let_go(database: Database, telemetry: int) -> bool:
+    """Take away some of what is to go; whether that was the last of it."""
+    trimmed = trim.step(database, telemetry)
+    return clean.step(database, telemetry) or trimmed
 
 
 @asynccontextmanager

@@ -121,6 +121,7 @@ async def _serve(
     on_ready: OnReady | None,
 ) -> int:
     snapshots, cells = Snapshots(path.with_name("snapshots"), follower.copy), Cells()
+    follower.on_let_go = snapshots.outdate
     answers = Answers(follower, snapshots, cells)
     exports = Exports(follower, snapshots, path.with_name("exports"))
     cells.warm()

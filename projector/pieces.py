@@ -22,7 +22,8 @@ SELECT l.claim, l.name, coalesce(p.place, l.since - 1)
 FROM _metric_latest l LEFT JOIN (
     SELECT claim, name, max(place) AS place, sum(n) AS n FROM _metric_pieces GROUP BY ALL) p
 USING (claim, name)
-WHERE l.n >= $1 AND l.n - coalesce(p.n, 0) >= $2 AND l.place > coalesce(p.place, -1)"""
+WHERE l.n >= $1 AND l.n - coalesce(p.n, 0) >= $2 AND l.place > coalesce(p.place, -1)
+    AND l.claim NOT IN (SELECT claim FROM _cleaned WHERE metrics)"""
 
 _SUM_UP = f"""
 INSERT INTO _metric_pieces

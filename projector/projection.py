@@ -218,6 +218,7 @@ class Projection:
         database.append("_saved_queries", saved)
         database.append("_events", folded.events)
         database.append("_dead_letters", folded.dead)
+        database.append("_cleaned", folded.cleaned)
         for seq, event in folded.trimmed:
             note(database, seq, event)
         database.move(LIFECYCLE_STREAM, messages[-1].seq)

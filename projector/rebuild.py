@@ -12,8 +12,7 @@ from pathlib import Path
 from ..core.bus.connect import Bus
 from ..core.subjects import SAMPLES_STREAM, TELEMETRY_STREAM
 from .follow import Follower, Say, following
-from .history.trim import step
-from .history.trim import take_over as take_over_curves
+from .history import clean, trim
 from .inbox import Rhythm
 from .samples.roll_up import KEEP_SECONDS
 from .samples.write import take_over
@@ -157,10 +156,13 @@ async def _reach_the_end(bus: Bus, follower: Follower, say: Say) -> None:
 
 def _settle(database: Database, held: bool) -> None:
     """Carry out what retention asks for, as it was carried out in the old database."""
-    step(database, database.positions()[TELEMETRY_STREAM].seq, math.inf)
+    read = database.positions()[TELEMETRY_STREAM].seq
+    trim.step(database, read, math.inf)
+    clean.step(database, read, math.inf)
     if held and TELEMETRY_STREAM in _same_streams(database):
         with suppress(Failed):  # the old one may be too different
-            take_over_curves(database)
+            trim.take_over(database)
+            clean.take_over(database)
 
 
 def _replace(database: Database, path: Path, held: bool) -> list[tuple[str, int]]:

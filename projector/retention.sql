@@ -30,3 +30,6 @@ FROM sums;
 
 -- name: trim_left()
 SELECT count(*) AS attempts FROM _trimmed WHERE NOT done;
+
+-- name: clean_left()
+SELECT count(*) AS attempts FROM _cleaned WHERE NOT done;

@@ -99,6 +99,10 @@ CREATE TABLE IF NOT EXISTS _progress (
 CREATE TABLE IF NOT EXISTS _trimmed (
     claim BIGINT, seq BIGINT, telemetry BIGINT, metrics TIMESTAMP, logs TIMESTAMP, done BOOLEAN);
 
+-- What was let go of an attempt, or goes when telemetry is read as far as then.
+CREATE TABLE IF NOT EXISTS _cleaned (
+    claim BIGINT, seq BIGINT, telemetry BIGINT, metrics BOOLEAN, logs BOOLEAN, done BOOLEAN);
+
 -- Views ------------------------------------------------------------------------------------------
 
 CREATE OR REPLACE VIEW tasks AS
@@ -194,6 +198,11 @@ SELECT task, attempt, data ->> '$.name' AS name, (data ->> '$.size')::BIGINT AS 
     coalesce(data ->> '$.depot', 'nats') AS depot, ts, seq,
     row_number() OVER (PARTITION BY task, name ORDER BY seq DESC) = 1 AS latest
 FROM _events WHERE kind = 'artifact';
+
+CREATE OR REPLACE VIEW removals AS
+SELECT task, unnest((data -> '$.what')::VARCHAR[]) AS what, ts, "by", data ->> '$.reason' AS reason,
+    seq
+FROM _events WHERE kind = 'cleaned';
 
 CREATE OR REPLACE VIEW decisions AS
 SELECT seq, ts, data ->> '$.service' AS service, data ->> '$.name' AS name, "by",

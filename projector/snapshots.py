@@ -54,6 +54,7 @@ class Snapshots:
         self._newest: Snapshot | None = None
         self._not_before = 0.0
         self._count = 0
+        self._outdated = False
         self._lock = asyncio.Lock()
         self._renewal: asyncio.Task[None] | None = None
         shutil.rmtree(folder, ignore_errors=True)
@@ -63,6 +64,10 @@ class Snapshots:
         if self._renewal:
             self._renewal.cancel()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def outdate(self) -> None:
+        """Rows went, which no position tells: the next copy is another one."""
+        self._outdated = True
 
     @asynccontextmanager
     async def use(
@@ -107,6 +112,7 @@ class Snapshots:
         newest = self._newest
         if newest and not self._due(position):
             return newest
+        self._outdated = False
         self._newest = await self._make()
         if newest:
             self._drop(newest)
@@ -115,7 +121,7 @@ class Snapshots:
     def _due(self, position: tuple[int, int, int]) -> bool:
         """Whether there is more to be copied, and it is not too soon."""
         newest = self._newest
-        another = newest is None or newest.position != position
+        another = newest is None or newest.position != position or self._outdated
         return another and time.monotonic() >= self._not_before
 
     async def _renew(self, position: tuple[int, int, int]) -> None:

@@ -24,7 +24,7 @@ from ..core.errors import Conflict, EvqError
 from ..core.subjects import LIFECYCLE_STREAM, SAMPLES_STREAM
 from .samples.columns import schema as sample_schema
 
-VERSION = 15
+VERSION = 16
 """Raised with every change of the `SCHEMA`; an older file is rebuilt from the log."""
 
 SCHEMA = ("macros.sql", "schema.sql", "overviews.sql", "samples.sql")

@@ -21,8 +21,9 @@ import msgspec
 from ..core import wire
 from ..core.bus.connect import Bus
 from ..core.bus.stream import Stream
+from ..core.cleaning.cleaned import What
 from ..core.errors import NotFound
-from ..core.events import Envelope, Log, Metric
+from ..core.events import Cleaned, Envelope, Log, Metric
 from ..core.handle import absorb, from_hint, load_queues
 from ..core.ports import Stored
 from ..core.retention import Trimmed
@@ -126,6 +127,7 @@ async def _compare_lifecycle(
                 _note_trim(trims, stored, tasks)
             elif _part(stored.subject.rsplit(".", 1)[1], passes) == part:
                 _fold_one(tasks, stored)
+                _note_cleaned(trims, stored, tasks)
         found = await asyncio.to_thread(_compare, database, tasks, part, passes)
         differences += found
         say(f"{len(tasks):,} tasks compared, part {part + 1} of {passes}")
@@ -136,6 +138,14 @@ def _note_trim(trims: Trims, stored: Stored, tasks: dict[str, Task]) -> None:
     message = wire.decode(stored.data)
     if isinstance(message, Envelope) and isinstance(message.event, Trimmed):
         trims.note(message.event, tasks.values())
+
+
+def _note_cleaned(trims: Trims, stored: Stored, tasks: dict[str, Task]) -> None:
+    place = parse_lifecycle(stored.subject)
+    message = wire.decode(stored.data) if place else None
+    task = tasks.get(place[1]) if place else None
+    if task and isinstance(message, Envelope) and isinstance(message.event, Cleaned):
+        trims.note_cleaned(message.event, task)
 
 
 def _part(name: str, passes: int) -> int:
@@ -234,9 +244,13 @@ async def _compare_saved(bus: Bus, database: Database, last: int) -> list[str]:
 # --- telemetry --------------------------------------------------------------------------------
 
 
+_SETTLED = "claim NOT IN (SELECT claim FROM _cleaned WHERE NOT done)"
+
+
 async def _compare_telemetry(bus: Bus, database: Database, last: int, trims: Trims) -> list[str]:
     """Compare how many points and lines each task has, as far back as the stream reaches."""
     trims.forget({claim for (claim,) in database.rows("SELECT claim FROM _trimmed WHERE NOT done")})
+    unsettled = {claim for (claim,) in database.rows("SELECT claim FROM _cleaned WHERE NOT done")}
     curves: Curves = {}
     claims = {
         claim: (task, attempt)
@@ -253,9 +267,14 @@ async def _compare_telemetry(bus: Bus, database: Database, last: int, trims: Tri
         if not place or not isinstance(record, Log | Metric):
             continue
         task = place[1]
-        if claims.get(record.claim) != (task, record.attempt):
+        if claims.get(record.claim) != (task, record.attempt) or record.claim in unsettled:
+            continue
+        what: What = "metrics" if isinstance(record, Metric) else "logs"
+        if trims.is_gone(what, record.claim, stored.seq):
             continue
         if isinstance(record, Metric):
+            if record.claim in trims.thinned and record.claim in trims.gone["metrics"]:
+                continue
             if record.claim in trims.thinned:
                 add_points(curves, record)
             else:
@@ -268,13 +287,15 @@ async def _compare_telemetry(bus: Bus, database: Database, last: int, trims: Tri
             _count_differences(
                 database,
                 "points",
-                "(FROM _metrics WHERE claim NOT IN (SELECT claim FROM _trimmed"
-                " WHERE done AND metrics IS NOT NULL)) WHERE place >> 20",
+                "(FROM _metrics WHERE claim NOT IN (SELECT claim FROM _trimmed WHERE done"
+                f" AND metrics IS NOT NULL) AND {_SETTLED}) WHERE place >> 20",
                 first,
                 points,
             )
             + (compare_curves(database, curves, claims) if first <= 1 else [])
-            + _count_differences(database, "log lines", "_logs WHERE seq", first, lines)
+            + _count_differences(
+                database, "log lines", f"(FROM _logs WHERE {_SETTLED}) WHERE seq", first, lines
+            )
         )
     )
 

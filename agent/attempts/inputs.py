@@ -6,11 +6,13 @@ import asyncio
 import os
 from pathlib import Path
 
-from ...core.artifacts import Artifact, Input, find_artifact
+from ...core.artifacts import Artifact, Input, find_artifact, saved_once
+from ...core.cleaning.cleaned import removal_of
 from ...core.errors import ArtifactFailed, NotFound
 from ...core.handle import find
 from ...core.ports import BusAway
-from ...core.sdk.artifacts import download
+from ...core.sdk.artifacts import download, open_depot
+from ...core.state import Task
 from ...core.units import size_text
 from ..caches.artifacts import forget, nearest
 from ..means import Means
@@ -35,12 +37,22 @@ async def put_inputs(
 async def _found(means: Means, one: Input) -> Artifact:
     while True:
         try:
-            return find_artifact(await find(means.bus.log, one.task), one.name, one.attempt)
+            task = await find(means.bus.log, one.task)
+            return await _spared(means, task, one) or find_artifact(task, one.name, one.attempt)
         except BusAway as away:
             await means.bus.wait(away)
         except NotFound as error:
             fix = f"evq enqueue --after {one.task} --input {one.task}:{one.name} …"
             raise ArtifactFailed(error.what, why=error.why, fix=fix) from error
+
+
+async def _spared(means: Means, task: Task, one: Input) -> Artifact | None:
+    """One that was removed while this task waited: its content is kept for those who do."""
+    saved = saved_once(task, one.name, one.attempt)
+    if not saved or not removal_of(task, "artifacts", one.attempt):
+        return None
+    there = await open_depot(means.bus, saved.depot).size(saved.digest)
+    return saved if there is not None else None
 
 
 async def _put(means: Means, artifact: Artifact, folder: Path, path: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .artifacts import Artifacts
-from .base import Entry, PrunableCache, prune, surplus
+from .base import Choose, Entry, PrunableCache, prune, surplus, unused
 from .code import Commits
 from .downloads import Downloads
 from .environments import Environments
@@ -18,7 +18,7 @@ from .interpreters import Interpreters
 from .mirrors import Mirrors
 from .packages import Packages
 
-__all__ = ["Entry", "PrunableCache", "caches_of", "prune", "surplus"]
+__all__ = ["Choose", "Entry", "PrunableCache", "caches_of", "prune", "surplus", "unused"]
 
 
 def caches_of(folder: Path) -> tuple[PrunableCache, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -18,6 +18,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     used: float
     in_use: bool = False
+
+
+Choose = Callable[[Iterable[Entry]], Iterable[Entry]]
+"""Which entries are to go; none that is in use."""
 
 
 class PrunableCache(Protocol):
@@ -53,6 +57,11 @@ def surplus(
         yield from _oldest(left, total)
 
 
+def unused(entries: Iterable[Entry], before: float) -> Iterator[Entry]:
+    """What was used last before a moment, in seconds since 1970, and is not in use."""
+    return (entry for entry in entries if entry.used < before and not entry.in_use)
+
+
 def _oldest(entries: Sequence[Entry], most: int) -> Iterator[Entry]:
     """The first of `entries` that may go, until the rest takes at most `most`."""
     excess = sum(entry.bytes for entry in entries) - most
@@ -64,10 +73,8 @@ def _oldest(entries: Sequence[Entry], most: int) -> Iterator[Entry]:
             yield entry
 
 
-def prune(
-    caches: Iterable[PrunableCache], total: int | None, kinds: Mapping[str, int]
-) -> list[Entry]:
-    """Remove what is too much; returns what is gone.
+def prune(caches: Iterable[PrunableCache], choose: Choose) -> list[Entry]:
+    """Remove what is chosen; returns what is gone.
 
     What frees nothing while something else holds it, such as a package that an environment
     links, is asked again when that is gone: hence in rounds.
@@ -83,7 +90,7 @@ def prune(
             for cache in by_kind.values()
             for entry in cache.entries()
         ]
-        chosen = list(surplus(entries, total, kinds))
+        chosen = list(choose(entries))
         for entry in chosen:
             if by_kind[entry.kind].remove(entry.name):
                 gone.append(entry)

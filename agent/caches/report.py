@@ -9,14 +9,16 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from ..config import parse_kinds
 from ..environments.locks import try_hold
-from . import caches_of, prune, surplus
+from . import Choose, caches_of, prune, surplus, unused
 from .base import Entry
 
 PATIENT = 19
@@ -44,7 +46,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--to", type=int)
     parser.add_argument("--free", type=int)
     parser.add_argument("--kinds", default="")
-    parser.add_argument("--kind")
+    parser.add_argument("--unused", type=float)
+    parser.add_argument("--kind", action="append")
     parser.add_argument("--dry-run", action="store_true")
     return parser.parse_args(argv)
 
@@ -54,25 +57,32 @@ def report(options: argparse.Namespace) -> Report:
     caches = [
         cache
         for cache in caches_of(options.cache_dir)
-        if options.kind in (None, cache.kind)
+        if options.kind is None or cache.kind in options.kind
     ]  # fmt: skip
     entries = [entry for cache in caches for entry in cache.entries()]
     total = sum(entry.bytes for entry in entries)
     if options.action == "ls":
         return Report(entries=entries, left=total)
-    bound = options.to if options.free is None else max(0, total - options.free)
-    kinds = parse_kinds(options.kinds)
+    choose = chooser(options, total)
     if options.dry_run:
-        gone = list(surplus(entries, bound, kinds))
+        gone = list(choose(entries))
         return Report(entries=gone, left=total - sum(entry.bytes for entry in gone))
     options.cache_dir.mkdir(parents=True, exist_ok=True)
     held = try_hold(options.cache_dir / "prune.lock", shared=False, create=True)
     if held is None:
         return Report(entries=[], left=total, busy=True)
     with held:
-        gone = prune(caches, bound, kinds)
+        gone = prune(caches, choose)
     left = sum(entry.bytes for cache in caches for entry in cache.entries())
     return Report(entries=gone, left=left)
+
+
+def chooser(options: argparse.Namespace, total: int) -> Choose:
+    """What the options want to go of caches that have `total` bytes."""
+    if options.unused is not None:
+        return partial(unused, before=time.time() - options.unused)
+    bound = options.to if options.free is None else max(0, total - options.free)
+    return partial(surplus, total=bound, kinds=parse_kinds(options.kinds))
 
 
 def main() -> None:

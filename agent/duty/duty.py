@@ -14,6 +14,7 @@ from ...core.events import (
     AgentLost,
     DrainRequested,
     Envelope,
+    PruneRequested,
     ResumeRequested,
     StopRequested,
 )
@@ -44,6 +45,8 @@ class Duty:
         """Called with the ids of all GPUs on which nothing new may start."""
         self.on_stop: Callable[[bool], None] | None = None
         """Called when somebody ordered the agent to stop, `True` to give its tasks back."""
+        self.on_prune: Callable[[PruneRequested], None] | None = None
+        """Called when somebody ordered the agent to prune its caches."""
         self.on_lost: Callable[[], Awaitable[None]] | None = None
         """Called when others took the agent for lost."""
 
@@ -89,6 +92,9 @@ class Duty:
                 log.info("%s", self.why_stopping)
                 if self.on_stop:
                     self.on_stop(order.now)
+            case PruneRequested() as order:
+                if self.on_prune:
+                    self.on_prune(order)
             case AgentLost(instance=self._instance):
                 if self.on_lost:
                     await self.on_lost()

@@ -60,25 +60,37 @@ def ls(as_json: bool) -> None:
 
 @cache.command()
 @click.option("--to", "to_", metavar="SIZE", help="Until they take at most that much.")
+@click.option("--unused", metavar="AGE", help="What was not used for so long.")
 @click.option("--kind", metavar="KIND", help="Only this kind of cache.")
 @click.option("--all", "all_", is_flag=True, help="Everything that is not in use.")
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
 @json_option
-def prune(to_: str | None, kind: str | None, all_: bool, dry_run: bool, as_json: bool) -> None:
+def prune(
+    to_: str | None,
+    unused: str | None,
+    kind: str | None,
+    all_: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
     """Remove what was not used for longest; by default until the caches are in their bounds.
 
     \b
     Examples:
       evq cache prune --dry-run
       evq cache prune --to 20GiB
+      evq cache prune --unused 14d
       evq cache prune --kind environments --all
     """
-    if all_ and to_:
-        raise UsageError("--all and --to are both given", fix="take one of them out")
+    options = {"--all": all_, "--to": to_, "--unused": unused}
+    given = [name for name, value in options.items() if value]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} are both given", fix="take one of them out")
     known = configuration().settings
     bound = 0 if all_ else units.size(to_) if to_ else None
-    words = ["--kinds", known.cache_kinds] if bound is None else []
-    if bound is None and kind is None:
+    words = ["--kinds", known.cache_kinds] if bound is None and not unused else []
+    words += ["--unused", str(units.seconds(unused))] if unused else []
+    if bound is None and kind is None and not unused:
         bound = known.cache_bytes
     words += ["--to", str(bound)] if bound is not None else []
     words += ["--kind", kind] if kind else []

@@ -127,6 +127,10 @@ def task_facts(task: Task) -> dict[str, Any]:
         "exit_code": ended.exit_code if ended else None,
         "exit_status": exit_status(task) if ended else None,
         "archived_at": iso(task.archived.at) if task.archived else None,
+        "removed": [
+            {"what": one.what, "at": iso(one.at), "by": one.by, "reason": one.reason}
+            for one in task.removed
+        ],
         "outputs": ended.outputs if ended else {},
         "awaited_by": task.awaited_by,
         "abort_requested": task.abort.reason if task.abort else None,

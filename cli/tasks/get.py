@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...core.artifacts import Artifact, artifacts_of, find_artifact
+from ...core.cleaning.cleaned import removal_of, removal_text
 from ...core.errors import NotFound
+from ...core.state import Task
 from ...core.units import size_text
 from .. import output
 from ..completion import complete_task
@@ -53,7 +55,10 @@ def get(
       evq get k3f9 --list
     """
     if listing:
-        _show(call(lambda client: _find(client, task, names, attempt))[1], as_json)
+        known, found = call(lambda client: _find(client, task, names, attempt))
+        _show(found, as_json)
+        if not found and not as_json and (removal := removal_of(known, "artifacts", attempt)):
+            output.note(removal_text(removal))
         return
     fetched = call(lambda client: _fetch(client, task, names, attempt, to))
     if as_json:
@@ -65,12 +70,24 @@ def get(
 
 async def _find(
     client: Client, selector: str, names: Sequence[str], attempt: int | None
-) -> tuple[str, list[Artifact]]:
-    """The task's id, and its artifacts of these names, or all. Raises `NotFound`."""
+) -> tuple[Task, list[Artifact]]:
+    """The task, and its artifacts of these names, or all. Raises `NotFound`."""
     task = await client.get(await resolve(client, selector))
     if names:
-        return task.id, [find_artifact(task, name, attempt) for name in names]
-    return task.id, list(artifacts_of(task, attempt).values())
+        return task, [find_artifact(task, name, attempt) for name in names]
+    return task, list(artifacts_of(task, attempt).values())
+
+
+def _nothing(task: Task, attempt: int | None) -> NotFound:
+    if removal := removal_of(task, "artifacts", attempt):
+        fix = f"evq retry {task.id} makes them again"
+        what = f"task {task.id} has no artifacts any more"
+        return NotFound(what, why=removal_text(removal), fix=fix)
+    return NotFound(
+        f"task {task.id} has no artifacts",
+        why="it has saved none" + (f" in attempt {attempt}" if attempt else ""),
+        fix="evq.save('model.pt') in the task keeps a file",
+    )
 
 
 async def _fetch(
@@ -80,12 +97,8 @@ async def _fetch(
 
     task, found = await _find(client, selector, names, attempt)
     if not found:
-        raise NotFound(
-            f"task {task} has no artifacts",
-            why="it has saved none" + (f" in attempt {attempt}" if attempt else ""),
-            fix="evq.save('model.pt') in the task keeps a file",
-        )
-    folder = Path(to or task)
+        raise _nothing(task, attempt)
+    folder = Path(to or task.id)
     return [
         (await download(client.bus, one, folder / one.name), artifact_facts(one)) for one in found
     ]

@@ -13,6 +13,7 @@ import click
 import msgspec
 from msgspec.structs import replace
 
+from ...core.cleaning.cleaned import removal_of, removal_text
 from ...core.errors import NotFound, UsageError
 from ...core.events import Log
 from ...core.sdk.following import Happened, Item, Said, follow, newborn
@@ -197,6 +198,8 @@ async def _logs_of_one(
 def _silence(task: Task, wanted: Wanted) -> str:
     if not task.attempts:
         return f"task {task.id} has not run: it is {task.name_of_state}  (evq why {task.id})"
+    if removal := removal_of(task, "logs", wanted.attempt):
+        return removal_text(removal)
     what = "matches" if wanted.pattern else "was written"
     return f"nothing {what} in attempt {wanted.attempt} of task {task.id} ({task.name_of_state})"
 

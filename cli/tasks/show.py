@@ -9,6 +9,7 @@ import msgspec
 
 from ...core import parameters
 from ...core.arrays.array import Array
+from ...core.cleaning.cleaned import removal_texts
 from ...core.errors import ProjectorAway
 from ...core.handle import load_gang
 from ...core.questions import Named
@@ -157,6 +158,7 @@ def page(task: Task) -> list[str]:
         ("outputs", _outputs(task)),
         ("parent", spec.parent or ""),
         ("key", spec.key or ""),
+        *(("gone", text) for text in removal_texts(task)),
     ):
         if text:
             lines.append(_label(name, text))

@@ -86,8 +86,8 @@ class Bus:
         self.samples = Stream(requests, SAMPLES_STREAM)
         self.hints = JetStreamHints(requests, Stream(requests, f"KV_{LEVELS_BUCKET}"))
         self.presence = JetStreamPresence(requests, Stream(requests, f"KV_{PRESENCE_BUCKET}"))
-        self.objects = JetStreamObjects(client.jetstream(), Stream(requests, f"OBJ_{CODE_BUCKET}"))
-        self.depot = JetStreamDepot(requests, Stream(requests, f"OBJ_{ARTIFACTS_BUCKET}"))
+        self.objects = JetStreamObjects(client.jetstream(), requests)
+        self.depot = JetStreamDepot(requests)
         self.calls = NatsCalls(requests)
         self.standing = asyncio.Event()
         """Set while the connection stands."""

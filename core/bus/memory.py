@@ -16,7 +16,7 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 from ..errors import EvqError, NotFound, ProjectorAway
-from ..ports import BusAway, Depot, Stored, WrongSequence
+from ..ports import BusAway, Depot, Lying, Stored, WrongSequence
 from .calls import Answer, mistake
 from .depots.memory import MemoryContents, MemoryDepot
 from .memory_hints import MemoryHints, Queues
@@ -36,6 +36,8 @@ class MemoryServer:
         self.words = 0
         """How often something was said in `presence`."""
         self.objects: dict[str, bytes] = {}
+        self.touched: dict[str, int] = {}
+        """How often an object was put or touched."""
         self.contents = MemoryContents()
         self.listeners: dict[str, list[asyncio.Queue[bytes]]] = {}
         self.answers: dict[str, list[Answer]] = {}
@@ -101,14 +103,19 @@ class MemoryObjects:
     def __init__(self, link: Link, server: MemoryServer) -> None:
         self._link = link
         self._objects = server.objects
+        self._touched = server.touched
 
     async def has(self, name: str) -> bool:
         self._link.check()
         return name in self._objects
 
-    async def put(self, name: str, source: Path) -> None:
+    async def touch(self, name: str) -> bool:
         self._link.check()
-        if name not in self._objects:
+        self._touched[name] = self._touched.get(name, 0) + 1
+        return name in self._objects
+
+    async def put(self, name: str, source: Path) -> None:
+        if not await self.touch(name):
             self._objects[name] = await asyncio.to_thread(source.read_bytes)
 
     async def get(self, name: str, target: Path) -> None:
@@ -116,6 +123,18 @@ class MemoryObjects:
         if name not in self._objects:
             raise NotFound(f"the object {name} is not in the store")
         await asyncio.to_thread(_write_whole, target, self._objects[name])
+
+    async def all(self) -> AsyncIterator[Lying]:
+        self._link.check()
+        for name, data in list(self._objects.items()):
+            yield Lying(name, len(data), True, 0, str(self._touched[name]))
+
+    async def remove(self, lying: Lying) -> bool:
+        self._link.check()
+        if str(self._touched.get(lying.digest)) != lying.mark:
+            return lying.digest not in self._objects
+        self._objects.pop(lying.digest, None)
+        return True
 
 
 class MemoryCalls:

@@ -11,47 +11,40 @@ import base64
 import hashlib
 import os
 import secrets
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import IO
 
-import msgspec
 from nats.js.client import JetStreamContext
 
 from ..errors import NotFound
-from ..ports import BusAway
+from ..ports import BusAway, Lying
 from ..subjects import CODE_BUCKET
-from .stream import Stream
+from .bucket import Bucket, Meta
+from .requests import Requests
 
+CHUNK = 128 * 1024
+"""What nats-py puts into one message."""
 
-class _Meta(msgspec.Struct):
-    nuid: str
-    size: int = 0
-    chunks: int = 0
-    digest: str = ""
-    deleted: bool = False
-
-
-_meta = msgspec.json.Decoder(_Meta)
+FRESH = 3600.0
+"""Seconds: what was stored later needs no new word that somebody counts on it."""
 
 
 class JetStreamObjects:
     """The code bucket; see `ports.Objects`."""
 
-    def __init__(self, jetstream: JetStreamContext, stream: Stream) -> None:
+    def __init__(self, jetstream: JetStreamContext, requests: Requests) -> None:
         self._jetstream = jetstream
-        self._stream = stream
-
-    async def _find(self, name: str) -> _Meta | None:
-        encoded = base64.urlsafe_b64encode(name.encode()).decode()
-        stored = await self._stream.last(f"$O.{CODE_BUCKET}.M.{encoded}")
-        meta = _meta.decode(stored.data) if stored else None
-        return None if meta is None or meta.deleted else meta
+        self._bucket = Bucket(requests, CODE_BUCKET)
 
     async def has(self, name: str) -> bool:
-        return await self._find(name) is not None
+        return await self._bucket.find(name) is not None
+
+    async def touch(self, name: str) -> bool:
+        return await self._bucket.touch(name, FRESH)
 
     async def put(self, name: str, source: Path) -> None:
-        if await self.has(name):
+        if await self.touch(name):
             return
         bucket = await self._jetstream.object_store(CODE_BUCKET)
         file = await asyncio.to_thread(source.open, "rb")
@@ -61,7 +54,7 @@ class JetStreamObjects:
             file.close()
 
     async def get(self, name: str, target: Path) -> None:
-        meta = await self._find(name)
+        meta = await self._bucket.find(name)
         if meta is None:
             raise NotFound(
                 f"the object {name} is not in the store",
@@ -78,12 +71,12 @@ class JetStreamObjects:
         finally:
             partial.unlink(missing_ok=True)
 
-    async def _copy(self, meta: _Meta, file: IO[bytes]) -> str:
+    async def _copy(self, meta: Meta, file: IO[bytes]) -> str:
         hasher = hashlib.sha256()
         left = meta.chunks
         if left:
-            subject = f"$O.{CODE_BUCKET}.C.{meta.nuid}"
-            async with self._stream.follow(1, [subject]) as batches:
+            subject = self._bucket.chunks + meta.nuid
+            async with self._bucket.stream.follow(1, [subject]) as batches:
                 async for batch in batches:
                     for chunk in batch[:left]:
                         hasher.update(chunk.data)
@@ -92,3 +85,9 @@ class JetStreamObjects:
                     if left <= 0:
                         break
         return "SHA-256=" + base64.urlsafe_b64encode(hasher.digest()).decode()
+
+    def all(self) -> AsyncIterator[Lying]:
+        return self._bucket.all(CHUNK)
+
+    async def remove(self, lying: Lying) -> bool:
+        return await self._bucket.remove(lying)

@@ -25,6 +25,7 @@ WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
 TOO_MANY_BATCHES = 10210
 BATCH_PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Seconds between tries to begin a batch: the server takes 50 at once."""
+NO_MESSAGE = 10043
 FULL = frozenset({10002, 10023, 10047, 10077})
 
 HISTORY_MESSAGES = 256
@@ -244,6 +245,16 @@ class Stream:
             after = found[-1].seq if found else after
             more = (end.headers or {}).get("Nats-Num-Pending", "0") != "0"
         return found
+
+    async def forget(self, seq: int) -> None:
+        """Take the message at `seq` out of the stream, if it is there."""
+        try:
+            await self._requests.api(
+                f"STREAM.MSG.DELETE.{self.name}", {"seq": seq, "no_erase": True}
+            )
+        except ApiError as error:
+            if error.err_code != NO_MESSAGE:
+                raise
 
     async def info(self) -> StreamInfo:
         """What the server says of the stream."""

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from ..commands import Archive, Tag, Unarchive
 from ..rejections import Rejected
 from ..state import Ended, Task
-from .filed import MOST_TAGS, Archived, Tagged, Unarchived, retagged
+from .filed import MOST_TAGS, Archived, Filed, Tagged, Unarchived, retagged
+
+
+def file(task: Task, wish: Tag | Archive | Unarchive) -> Filed:
+    """The event that the wish leads to. Raises `Rejected`."""
+    match wish:
+        case Tag(add, remove):
+            return tag(task, add, remove)
+        case Archive(reason):
+            return archive(task, reason)
+        case Unarchive(reason):
+            return unarchive(task, reason)
 
 
 def tag(task: Task, add: tuple[str, ...], remove: tuple[str, ...]) -> Tagged:

@@ -73,8 +73,8 @@ def evolve_agent(
             if before is None:
                 before = AgentRecord(agent=event.agent, instance="", state="down", last_event=when)
             return _with_drains(before, obey(_drains(before), at, by, event))
-        case events.StopRequested():
-            return before  # what the agent makes of it, it says itself
+        case events.StopRequested() | events.PruneRequested() | events.AgentPruned():
+            return before  # what the agent makes of an order, it says itself
         case events.AgentDraining(agent, instance, reason):
             state = "draining"
         case events.AgentDown(agent, instance, reason):

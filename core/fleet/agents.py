@@ -101,9 +101,33 @@ class StopRequested(
     now: bool = False
 
 
-AgentOrder = DrainRequested | ResumeRequested | StopRequested
+class PruneRequested(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="prune_requested", omit_defaults=True
+):
+    """Somebody wants an agent to remove what none of its tasks has used for `older` seconds from
+    its caches, or from those of these `kinds`. An agent that is away does not hear it."""
+
+    agent: str
+    older: float
+    kinds: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class AgentPruned(msgspec.Struct, frozen=True, tag_field="kind", tag="agent_pruned", kw_only=True):
+    """An agent has pruned its caches, as somebody wanted: so many entries, of `size` bytes, are
+    gone. `kinds` tells how many of each kind."""
+
+    agent: str
+    instance: str
+    entries: int
+    size: int
+    kinds: dict[str, int]
+    reason: str
+
+
+AgentOrder = DrainRequested | ResumeRequested | StopRequested | PruneRequested
 """What others want of an agent; all other events about it are its own, or tell of its loss."""
 
 AgentNews = AgentUp | AgentDraining | AgentDown | AgentPaused | AgentResumed | AgentLost
 
-AgentEvent = AgentNews | AgentOrder
+AgentEvent = AgentNews | AgentPruned | AgentOrder

@@ -21,6 +21,7 @@ from ..spec import Spec, check_spec
 from ..subjects import Level
 from .author import Author, host_name, new_task_id, user_name
 from .awaiting import whole_gangs, words_for
+from .code import CodeOnServer
 from .levels import append, ensure
 from .request import default_name, well_formed
 
@@ -43,6 +44,7 @@ class Enqueuer:
     def __init__(self, bus: Bus, author: Author) -> None:
         self.bus = bus
         self.author = author
+        self.code = CodeOnServer(bus)
         self.queue = "default"
         """Where tasks go that name no queue."""
         self.inside = os.environ.get("EVQ_TASK_ID") or None
@@ -97,8 +99,13 @@ class Enqueuer:
         return receipts
 
     async def prepared(self, spec: Spec) -> Spec:
-        """The spec as it is stored, but for the gangs that it awaits. Raises `UsageError`."""
-        return await self._shared(check_spec(self.complete(spec)))
+        """The spec as it is stored, but for the gangs that it awaits.
+
+        Raises `UsageError`, or `NotFound` if its code is not on the server.
+        """
+        spec = check_spec(self.complete(spec))
+        await self.code.check(spec.code)
+        return await self._shared(spec)
 
     async def store(self, tasks: Sequence[tuple[str, Spec]], more: Sequence[Entry] = ()) -> int:
         """Store tasks under these ids and other entries in one batch; the first one's sequence.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ..cleaning.cleaned import removal_of
 from ..events import Log
 from ..state import Attempt, Ended, Task
 from ..wire import decode_telemetry
@@ -63,7 +64,10 @@ async def stored_lines(
         async for batch in batches:
             for stored in batch:
                 record = decode_telemetry(stored.data)
-                if isinstance(record, Log) and (attempt := speaker(task, record)):
+                if not isinstance(record, Log):
+                    continue
+                attempt = speaker(task, record)
+                if attempt and not removal_of(task, "logs", attempt.number):
                     for line in lines_of(record):
                         yield attempt, line
             if batch[-1].seq >= newest.seq:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .. import subjects, wire
 from ..arrays.giving import takes_turns
 from ..bus.connect import Bus
+from ..cleaning.cleaned import removal_of
 from ..decide import Move, Requeue, decide
 from ..events import Again
 from ..fleet.resources import request_of
@@ -14,11 +15,17 @@ from ..state import Task
 from ..subjects import Level
 from .arrays import requeue_member
 from .author import Author
+from .code import CodeOnServer
 from .levels import ensure
 
 
 async def put_in_line(bus: Bus, author: Author, known: Task, command: Requeue | Move) -> Task:
-    """Append what the command leads to and, in one batch with it, the new queue message."""
+    """Append what the command leads to and, in one batch with it, the new queue message.
+
+    Raises `NotFound` if the code of a task that is to run again was removed.
+    """
+    if isinstance(command, Requeue) and removal_of(known, "code"):
+        await CodeOnServer(bus).check(known.spec.code)
     if isinstance(command, Requeue) and (array := takes_turns(known)):
         return await requeue_member(bus, author, known, array, command.reason)
     while True:

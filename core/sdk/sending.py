@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from ..errors import UsageError
-from ..ports import BusAway
 from ..spec import Module, Notebook, Script, Spec
 from .snapshot import Snapshot, take
 
@@ -107,18 +106,10 @@ async def send(client: Client, snapshot: Snapshot) -> int:
     sent = 0
     with tempfile.TemporaryDirectory(prefix="evq-send-") as folder:
         for blob in snapshot.blobs:
-            if await _has(client, blob.name):
+            if await client.enqueuer.code.has(blob.name):
                 continue
             path = Path(folder) / blob.name
             sent += await asyncio.to_thread(snapshot.write_bundle, blob, path)
             await client.bus.objects.put(blob.name, path)
+            client.enqueuer.code.note(blob.name)
     return sent
-
-
-async def _has(client: Client, name: str) -> bool:
-    try:
-        return await client.bus.objects.has(name)
-    except BusAway:
-        # A server that evq has not used before has no place for code yet, and answers nothing.
-        await client.bus.prepare()
-        return await client.bus.objects.has(name)

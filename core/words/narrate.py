@@ -86,6 +86,9 @@ def _words(event: events.Event) -> str:
             return f"archived{because(reason)}"
         case events.Unarchived(reason):
             return f"taken out of the archive{because(reason)}"
+        case events.Cleaned():
+            size = f" ({size_text(event.size)})" if event.size else ""
+            return f"{', '.join(event.what)} removed{size}{because(event.reason)}"
         case events.Decided():
             return f"{event.service} {event.name}: {event.words}"
         case Trimmed():
@@ -109,6 +112,12 @@ def _words(event: events.Event) -> str:
             return f"agent {event.agent} pauses: {event.reason}"
         case events.AgentResumed():
             return f"agent {event.agent} goes on: {event.reason}"
+        case events.AgentPruned():
+            size = size_text(event.size)
+            return f"agent {event.agent} removed {size} from its caches{because(event.reason)}"
+        case events.PruneRequested():
+            what = f"what is unused for {span(event.older)}"
+            return f"agent {event.agent} is to remove {what}{because(event.reason)}"
         case events.AgentLost():
             return f"agent {event.agent} is lost: {event.reason}"
         case QueueCreated():

@@ -25,6 +25,8 @@ _WAITING = 2
 _COMPLETE_FROM = """
 SELECT make_timestamp(coalesce(max(greatest((data->>'metrics')::BIGINT, (data->>'logs')::BIGINT,
     (data->>'minutes')::BIGINT)), 0))::DATE FROM _events WHERE kind = 'trimmed'"""
+_CLEANED_UNTIL = """
+SELECT max(a.ended)::DATE + 1 FROM _cleaned c JOIN _attempts a USING (claim)"""
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -64,6 +66,9 @@ class Writer:
         self._lineage = dict(self._database.rows("SELECT stream, name FROM _lineage"))
         # What retention took from the database stays in a copy that has it.
         ((self._complete_from,),) = self._database.rows(_COMPLETE_FROM)
+        ((cleaned_until,),) = self._database.rows(_CLEANED_UNTIL)
+        if cleaned_until:
+            self._complete_from = max(self._complete_from, cleaned_until)
 
     def messages(self) -> Iterator[Part | Contents]:
         """The files, and what the whole is then. Without files nothing is new."""

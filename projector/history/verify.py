@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Set
 
 import msgspec
 
-from ...core.events import Metric
+from ...core.cleaning.cleaned import What
+from ...core.events import Cleaned, Metric
 from ...core.retention import MOST_POINTS, Trimmed
 from ...core.state import Ended, Task
 from ..store import Database
@@ -21,6 +22,10 @@ class Trims(msgspec.Struct):
 
     thinned: dict[int, Bound] = {}
     dropped: dict[int, Bound] = {}
+    gone: dict[What, dict[int, int]] = msgspec.field(
+        default_factory=lambda: {"metrics": {}, "logs": {}}
+    )
+    """What was let go of single tasks, by claim the sequence up to which telemetry went."""
 
     def note(self, event: Trimmed, tasks: Iterable[Task]) -> None:
         """What an event means for tasks as they are at its place in the log."""
@@ -33,6 +38,16 @@ class Trims(msgspec.Struct):
                     ):
                         if before is not None and task.state.at < before:
                             found.setdefault(attempt.claim, (event.telemetry, before))
+
+    def note_cleaned(self, event: Cleaned, task: Task) -> None:
+        """What an event means for its task, as that is at the event's place in the log."""
+        for what in event.what:
+            if what in self.gone:
+                self.gone[what] |= {one.claim: event.telemetry for one in task.attempts}
+
+    def is_gone(self, what: What, claim: int, seq: int) -> bool:
+        """Whether a record of telemetry was let go."""
+        return seq <= self.gone[what].get(claim, 0)
 
     def forget(self, pending: Set[int]) -> None:
         """Leave out attempts for which it was not carried out yet."""

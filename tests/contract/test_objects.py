@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from evq.core.bus import objects
 from evq.core.errors import NotFound
 
 
@@ -63,5 +64,26 @@ async def test_many_at_once(bus: Any, peer: Any, tmp_path: Path) -> None:
 async def test_both_put_the_same_at_once(bus: Any, peer: Any, tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(content(300_000))
     await asyncio.gather(*(c.objects.put("blob", tmp_path / "source") for c in (bus, peer) * 2))
+    await bus.objects.get("blob", tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == content(300_000)
+
+
+async def test_what_was_touched_since_it_was_listed_is_not_removed(
+    bus: Any, peer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "FRESH", 0.0)
+    (tmp_path / "source").write_bytes(content(300_000))
+    await bus.objects.put("blob", tmp_path / "source")
+    (listed,) = [one async for one in bus.objects.all()]
+    assert (listed.digest, listed.size, listed.whole) == ("blob", 300_000, True)
+    assert await peer.objects.touch("blob")
+    assert not await bus.objects.remove(listed) and await bus.objects.has("blob")
+    (listed,) = [one async for one in bus.objects.all()]
+    assert await bus.objects.remove(listed) and await bus.objects.remove(listed)
+    assert not await peer.objects.touch("blob") and not await bus.objects.has("blob")
+    with pytest.raises(NotFound):
+        await bus.objects.get("blob", tmp_path / "target")
+    assert [one async for one in bus.objects.all()] == []
+    await peer.objects.put("blob", tmp_path / "source")
     await bus.objects.get("blob", tmp_path / "target")
     assert (tmp_path / "target").read_bytes() == content(300_000)

@@ -261,6 +261,10 @@ def record() -> list[Line]:
     story("archived0001").claim().start().fail().archive()
     story("archived0002").abort().archive().unarchive()
     story("archived0003").claim().start().fail().archive().requeue().dequeue()
+    story("cleaned00001").claim().start().save("model.pt").finish(Outcome.COMPLETED).do(
+        decide.Clean(what=("logs", "artifacts"), reason="old", before=2**60, telemetry=5, size=7),
+        "ada@lab",
+    ).requeue()
     gang = {"nodes": 2, "gang": Gang("gang00000001", 0)}
     story("gang00000001", **gang, retries=1).claim().gather().assemble().start().disband(
         again=True
@@ -309,8 +313,13 @@ def record() -> list[Line]:
         events.DrainRequested("w1", "new bios", ("GPU-1",)),
         events.ResumeRequested("w1", "it is in"),
         events.StopRequested("w1", "w1-6f1", "sold", now=True),
+        events.PruneRequested("w1", 1_209_600.0, ("environments",), "the disk is small"),
     ):
         recorder.put(subjects.agent_events("w1"), order, "ada@lab")
+    pruned = events.AgentPruned(
+        agent="w1", instance="w1-6f1", entries=2, size=9, kinds={"environments": 2}, reason="small"
+    )
+    recorder.put(subjects.agent_events("w1"), pruned, "w1")
     saved = QuerySaved("slow", "select $s", "What is slow", (), {"s": 3}, "bar:a,b")
     recorder.put(subjects.query_events("slow"), saved, "ada@lab")
     recorder.put(subjects.query_events("slow"), QueryDeleted("slow", "fast now"), "ada@lab")

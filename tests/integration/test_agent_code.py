@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from evq.core.errors import NotFound
 from evq.core.events import Cause, Environment, Outcome, Phase
 from evq.core.sdk.snapshot import take
 from evq.core.spec import Code, Module, Script
@@ -102,7 +103,12 @@ async def test_kinds_of_scripts(served, project, tmp_path):
 
 
 async def test_code_that_is_nowhere(served):
-    task = await served.run("true", code=Code(snapshot="0" * 40, blobs=("base-" + "0" * 40,)))
+    code = Code(snapshot="0" * 40, blobs=("base-" + "0" * 40,))
+    with pytest.raises(NotFound, match="is not on the server any more"):
+        await served.run("true", code=code)
+    # As if it had been removed after it was enqueued.
+    served.client.enqueuer.code.note(code.blobs[0])
+    task = await served.run("true", code=code)
     assert task.state.cause is Cause.SOURCE and "[E30]" in task.state.evidence
     assert task.attempts[0].phases[0].detail.startswith("the object base-")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,12 @@ from evq.core.events import (
     AgentDown,
     AgentDraining,
     AgentPaused,
+    AgentPruned,
     AgentResumed,
     Claimed,
     DrainRequested,
     Lost,
+    PruneRequested,
     ResumeRequested,
     Started,
     StopRequested,
@@ -101,6 +105,25 @@ async def test_one_that_was_drained_before_it_ever_was_there(queue: Any, start_a
     start_agent([queue], name=name).ready()
     found = await present(queue.client, name)
     assert found.drained and found.paused == f"drained by {queue.client.author.by}"
+
+
+async def test_it_prunes_its_caches_and_says_what_went(
+    queue: Any, start_agent: Any, tmp_path: Path
+) -> None:
+    agent = start_agent([queue]).ready()
+    folder = agent.folder / "cache" / "artifacts" / "ab"
+    folder.mkdir(parents=True)
+    for name, age in (("ab-old", 9 * 86_400), ("ab-new", 60)):
+        (folder / name).write_bytes(b"x" * 5000)
+        os.utime(folder / name, (time.time() - age,) * 2)
+    await queue.client.order(PruneRequested(agent.name, 7 * 86_400.0, ("environments",)))
+    pruned = await queue.agent_event(agent.name, AgentPruned)
+    assert (pruned.entries, pruned.kinds) == (0, {})
+    order = PruneRequested(agent.name, 7 * 86_400.0, reason="the disk is small")
+    await queue.client.order(order)
+    pruned = await queue.agent_event(agent.name, AgentPruned, 2)
+    assert (pruned.entries, pruned.kinds, pruned.reason) == (1, {"artifacts": 1}, order.reason)
+    assert pruned.size >= 5000 and [one.name for one in folder.iterdir()] == ["ab-new"]
 
 
 async def test_stop_ends_it_after_its_tasks(queue: Any, gate: Any, start_agent: Any) -> None:

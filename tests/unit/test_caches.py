@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from evq.agent.caches import Entry, prune, surplus
+from evq.agent.caches import Choose, Entry, prune, surplus, unused
 from evq.agent.config import parse_kinds
 from evq.agent.disk import Room, floor_bytes, room, tightest
 
@@ -76,17 +77,28 @@ def names(gone: list[Entry]) -> list[str]:
     return [one.name for one in gone]
 
 
+def until(total: int) -> Choose:
+    return partial(surplus, total=total, kinds={})
+
+
+def test_what_nobody_used_for_long_goes_whatever_its_size() -> None:
+    entries = [entry("old", 5, 1.0), entry("held", 5, 1.0, in_use=True), entry("new", 5, 3.0)]
+    assert names(list(unused(entries, before=3.0))) == ["old"]
+    shelf = Shelf({"package": 5, "environment": 5}, {"package": "environment"})
+    assert names(prune([shelf], partial(unused, before=9.0))) == ["environment", "package"]
+
+
 def test_what_becomes_free_by_pruning_is_pruned_too() -> None:
     shelf = Shelf({"package": 5, "environment": 5, "other": 5}, {"package": "environment"})
-    assert names(prune([shelf], 5, {})) == ["environment", "other"]
+    assert names(prune([shelf], until(5))) == ["environment", "other"]
     shelf = Shelf({"package": 5, "environment": 5}, {"package": "environment"})
-    assert names(prune([shelf], 0, {})) == ["environment", "package"]
+    assert names(prune([shelf], until(0))) == ["environment", "package"]
     assert shelf.swept == 1
 
 
 def test_what_will_not_go_is_left_and_others_go_instead() -> None:
     shelf = Shelf({"held": 5, "old": 5, "new": 5}, {}, refuses="held")
-    assert names(prune([shelf], 10, {})) == ["old"]
+    assert names(prune([shelf], until(10))) == ["old"]
 
 
 def test_the_bounds_of_single_kinds() -> None:

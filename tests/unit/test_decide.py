@@ -11,7 +11,7 @@ from evq.core.decide import ClaimLost, Holder, Rejected, TooSoon, decide
 from evq.core.events import Cause, Outcome
 from evq.core.evolve import create, fold
 from evq.core.retry import LONGEST_DELAY, delay_after
-from evq.core.spec import After, Command, Spec
+from evq.core.spec import After, Code, Command, Spec
 from evq.core.state import Task
 from evq.core.wire import Unknown
 
@@ -46,7 +46,13 @@ HISTORIES: dict[str, list[events.Lifecycle | Unknown]] = {
 def task_in(name: str, retries: int = 0, losses: int = 3) -> Task:
     after = (After("t0"),) if name == "held" else ()
     spec = Spec(
-        entry=Command(("true",)), name="t", queue="q", retries=retries, losses=losses, after=after
+        entry=Command(("true",)),
+        name="t",
+        queue="q",
+        retries=retries,
+        losses=losses,
+        after=after,
+        code=Code("s", ("base-s",)),
     )
     history = enumerate(HISTORIES[name], 2)
     return fold(
@@ -103,6 +109,7 @@ COMMANDS: dict[str, commands.Command] = {
     "tag": commands.Tag(("paper",), ()),
     "archive": commands.Archive("done with"),
     "unarchive": commands.Unarchive("not yet"),
+    "clean": commands.Clean(what=("logs", "code"), reason="old", before=2**60),
 }
 
 # no: rejected; zombie: the claim is lost; else the event's kind, or the outcome it finishes with.
@@ -132,6 +139,7 @@ release         no       no       no               no               no         n
 tag             tagged   tagged   tagged           tagged           tagged     tagged
 archive         no       no       no               no               no         archived
 unarchive       no       no       no               no               no         no
+clean           no       no       no               no               no         cleaned
 """
 
 

@@ -61,12 +61,14 @@ HEART_LACKS = frozenset(
 
 HEART_EXCEPT = {
     ("core/ports.py", "pathlib"),
+    ("core/cleaning/cleaned.py", "datetime"),
     ("core/fleet/schedule.py", "datetime"),
     ("core/past.py", "datetime"),
     ("core/words/phrases.py", "signal"),
 }
 """A port may name a path; the heart opens none. A schedule reckons with moments it is given, as
-does who reads what people type; words know what signals are called."""
+does who reads what people type, and who tells on which day something went; words know what
+signals are called."""
 
 
 def imports(file: Path) -> Iterator[tuple[int, str]]:

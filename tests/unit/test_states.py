@@ -67,6 +67,7 @@ def every_command(task: Task) -> list[commands.Command]:
         commands.Tag(("paper",), ()),
         commands.Archive("done with"),
         commands.Unarchive("not yet"),
+        commands.Clean(what=("logs",), reason="old", before=2**60),
     ]
 
 
@@ -78,7 +79,7 @@ def outline(task: Task) -> tuple[object, ...]:
     wish = task.abort is not None
     turns = (takes_turns(task) is not None, task.has_turn)
     filed = (task.archived is not None, former and task.former and task.former.archived is not None)
-    counts = (task.failures, task.losses, len(task.ends))
+    counts = (task.failures, task.losses, len(task.ends), len(task.removed))
     return (task.name_of_state, counts, wish, former, gang, filed, turns)
 
 

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evq.core import artifacts, events, journal, retention, saved_queries, wire
+from evq.core import artifacts, events, journal, retention, saved_queries, telemetry, wire
 from evq.core.arrays import turns
+from evq.core.cleaning import cleaned
 from evq.core.events import Envelope, Event, Telemetry
 from evq.core.filing import filed
 from evq.core.fleet import agents
@@ -66,6 +67,7 @@ TELEMETRY = {kind.__name__: kind for kind in typing.get_args(Telemetry)}
 MODULES = (
     agents,
     artifacts,
+    cleaned,
     events,
     filed,
     journal,
@@ -73,6 +75,7 @@ MODULES = (
     queues,
     retention,
     saved_queries,
+    telemetry,
     turns,
 )
 

@@ -16,10 +16,10 @@ import msgspec
 
 from ...artifacts import NATS
 from ...errors import ArtifactFailed, ServerFull
-from ...ports import Entry, Lying, Stored, WrongSequence
+from ...ports import Entry, Lying, WrongSequence
 from ...subjects import ARTIFACTS_BUCKET
+from ..bucket import Bucket, Meta, Options, whole
 from ..requests import Requests
-from ..stream import Stream
 from .source import Source
 from .words import no_room, no_such_content
 
@@ -27,42 +27,9 @@ CHUNK = 512 * 1024
 BATCH = 16
 """Chunks that are stored together or not at all."""
 
-META = f"$O.{ARTIFACTS_BUCKET}.M."
-CHUNKS = f"$O.{ARTIFACTS_BUCKET}.C."
-
-
-class _Options(msgspec.Struct, frozen=True):
-    """NATS's own words; of its fields those that its clients read."""
-
-    max_chunk_size: int = CHUNK
-
-
-class _Meta(msgspec.Struct, omit_defaults=True):
-    """An object; `nuid` is the last token of its chunks' subject."""
-
-    name: str
-    bucket: str
-    nuid: str
-    size: int = 0
-    chunks: int = 0
-    digest: str = ""
-    deleted: bool = False
-    options: _Options = _Options()
-
-
-class _Counted(msgspec.Struct):
-    subjects: dict[str, int] | None = None
-
-
-class _Info(msgspec.Struct):
-    state: _Counted
-
 
 class _Consumer(msgspec.Struct):
     num_pending: int
-
-
-_meta = msgspec.json.Decoder(_Meta)
 
 
 class JetStreamDepot:
@@ -70,17 +37,14 @@ class JetStreamDepot:
 
     name = NATS
 
-    def __init__(self, requests: Requests, stream: Stream) -> None:
+    def __init__(self, requests: Requests) -> None:
         self._requests = requests
-        self._stream = stream
+        self._bucket = Bucket(requests, ARTIFACTS_BUCKET)
+        self._stream = self._bucket.stream
 
     async def size(self, digest: str) -> int | None:
-        found = await self._find(digest)
+        found = await self._bucket.find(digest)
         return found.size if found else None
-
-    async def _find(self, digest: str) -> _Meta | None:
-        stored = await self._stream.last(_meta_subject(digest))
-        return _whole(stored)
 
     async def put(self, digest: str, file: BinaryIO) -> None:
         while True:
@@ -92,29 +56,37 @@ class JetStreamDepot:
                 raise no_room(self.name, full.why) from full
 
     async def _put(self, digest: str, source: Source) -> None:
-        stored = await self._stream.last(_meta_subject(digest))
-        if stored and _whole(stored):
+        stored = await self._stream.last(self._bucket.place(digest))
+        if stored and whole(stored):
             # Said again, so that whoever removes what nobody names sees that it is wanted.
-            await self._say(digest, stored.data, expect=stored.seq)
+            await self._bucket.say(digest, stored.data, expect=stored.seq)
             return
         since = stored.seq if stored else 0
         # What was stored before a removal is about to go: it does not count any more.
         nuid = f"{digest}-{since}"
-        subject = CHUNKS + nuid
-        there = (await self._counts(subject)).get(subject, 0)
+        subject = self._bucket.chunks + nuid
+        there = (await self._bucket.counts(subject)).get(subject, 0)
         last = await self._stream.last(subject) if there else None
         await source.skip(there * CHUNK)
         await self._add(subject, source, last.seq if last else 0)
         try:
             source.check()
         except ArtifactFailed:
-            await self._purge(subject)
+            await self._bucket.purge(subject)
             raise
         chunks = -(-source.size // CHUNK)
-        if (await self._counts(subject)).get(subject, 0) != chunks:
+        if (await self._bucket.counts(subject)).get(subject, 0) != chunks:
             raise WrongSequence(f"{subject} does not hold {chunks} chunks")
-        meta = _Meta(digest, ARTIFACTS_BUCKET, nuid, source.size, chunks, _nats_digest(digest))
-        await self._say(digest, msgspec.json.encode(meta), expect=since)
+        meta = Meta(
+            digest,
+            ARTIFACTS_BUCKET,
+            nuid,
+            source.size,
+            chunks,
+            _nats_digest(digest),
+            options=Options(CHUNK),
+        )
+        await self._bucket.say(digest, msgspec.json.encode(meta), expect=since)
 
     async def _add(self, subject: str, source: Source, expect: int) -> None:
         while data := await source.read(BATCH * CHUNK):
@@ -127,16 +99,11 @@ class JetStreamDepot:
                 ]
             )
 
-    async def _say(self, digest: str, meta: bytes, expect: int) -> None:
-        await self._stream.append(
-            Entry(_meta_subject(digest), meta, secrets.token_hex(8), expect=expect)
-        )
-
     async def read(self, digest: str, start: int = 0) -> AsyncIterator[bytes]:
-        meta = await self._find(digest)
+        meta = await self._bucket.find(digest)
         if meta is None:
             raise no_such_content(digest, self.name)
-        subject, first = CHUNKS + meta.nuid, start // CHUNK
+        subject, first = self._bucket.chunks + meta.nuid, start // CHUNK
         left, skip = meta.chunks - first, start % CHUNK
         if start >= meta.size:
             return
@@ -184,60 +151,11 @@ class JetStreamDepot:
         await self._requests.api(f"CONSUMER.DELETE.{stream}.{name}")
         return msgspec.json.decode(answer, type=_Consumer).num_pending
 
-    async def _counts(self, pattern: str) -> dict[str, int]:
-        answer = await self._requests.api(
-            f"STREAM.INFO.{self._stream.name}", {"subjects_filter": pattern}
-        )
-        return msgspec.json.decode(answer, type=_Info).state.subjects or {}
-
-    async def all(self) -> AsyncIterator[Lying]:
-        metas = {one.subject: one for one in await self._stream.history(f"{META}>")}
-        whole = {}
-        for stored in metas.values():
-            if meta := _whole(stored):
-                whole[CHUNKS + meta.nuid] = (stored, meta)
-        for stored, meta in whole.values():
-            at = await self._stream.stored_at(stored.seq)
-            yield Lying(meta.name, meta.size, True, at, str(stored.seq))
-        for subject, count in (await self._counts(f"{CHUNKS}>")).items():
-            last = None if subject in whole else await self._stream.last(subject)
-            if last:
-                digest = subject.removeprefix(CHUNKS).partition("-")[0]
-                at = await self._stream.stored_at(last.seq)
-                yield Lying(digest, count * CHUNK, False, at, f"{subject} {last.seq}")
+    def all(self) -> AsyncIterator[Lying]:
+        return self._bucket.all(CHUNK)
 
     async def remove(self, lying: Lying) -> bool:
-        if not lying.whole:
-            subject, _, seq = lying.mark.partition(" ")
-            await self._purge(subject, int(seq))
-            return True
-        stored = await self._stream.last(_meta_subject(lying.digest))
-        meta = _whole(stored)
-        if stored is None or meta is None:
-            return True
-        if stored.seq != int(lying.mark):
-            return False
-        gone = _Meta(meta.name, ARTIFACTS_BUCKET, meta.nuid, deleted=True)
-        try:
-            await self._say(lying.digest, msgspec.json.encode(gone), expect=stored.seq)
-        except WrongSequence:
-            return False
-        await self._purge(CHUNKS + meta.nuid)
-        return True
-
-    async def _purge(self, subject: str, until: int | None = None) -> None:
-        request = {"filter": subject} | ({"seq": until + 1} if until else {})
-        await self._requests.api(f"STREAM.PURGE.{self._stream.name}", request)
-
-
-def _meta_subject(digest: str) -> str:
-    return META + base64.urlsafe_b64encode(digest.encode()).decode()
-
-
-def _whole(stored: Stored | None) -> _Meta | None:
-    """The object that a message tells of, if it is one that is there."""
-    meta = _meta.decode(stored.data) if stored else None
-    return None if meta is None or meta.deleted else meta
+        return await self._bucket.remove(lying)
 
 
 def _nats_digest(digest: str) -> str:

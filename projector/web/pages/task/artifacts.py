@@ -11,6 +11,7 @@ from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 from nicegui import app, ui
 
 from .....core.artifacts import Artifact, find_artifact
+from .....core.cleaning.cleaned import removal_of, removal_text
 from .....core.errors import EvqError
 from .....core.sdk.artifacts import contents_of
 from .....core.state import Task
@@ -32,6 +33,9 @@ def show(task: Task) -> None:
         for attempt in reversed(task.attempts):
             if attempt.saved:
                 ui.label(f"attempt {attempt.number}").classes("font-bold text-sm")
+            if removal := removal_of(task, "artifacts", attempt.number):
+                ui.label(removal_text(removal)).classes("text-sm opacity-70")
+                continue
             for one in attempt.saved:
                 _row(task, attempt.number, one)
 

@@ -9,6 +9,7 @@ import msgspec
 from nicegui import ui
 from nicegui.events import GenericEventArguments, ValueChangeEventArguments
 
+from .....core.cleaning.cleaned import removal_of, removal_text
 from .....core.errors import EvqError
 from .....core.events import Log, Telemetry
 from .....core.state import Attempt, Task
@@ -268,6 +269,8 @@ class LogPanel:
             self._empty.text = "No line has these words."
         elif not task.attempts:
             self._empty.text = f"It has not run yet: it is {task.name_of_state}."
+        elif removal := removal_of(task, "logs", self._attempt):
+            self._empty.text = removal_text(removal)
         else:
             self._empty.text = "Nothing was written."
 

@@ -1,0 +1,1 @@
+"""What tasks that have ended leave behind, and how it goes: by an event of each task's own."""

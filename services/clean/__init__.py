@@ -1,0 +1,1 @@
+"""Cleaning: what tasks that have ended left behind goes by rules, each removal by an event."""
