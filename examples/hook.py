@@ -21,6 +21,7 @@ class Hook(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    with HTTPServer(("localhost", int((*sys.argv, 9000)[1])), Hook) as server:
+    port = int(sys.argv[1]) if len(sys.argv) > 1 else 9000
+    with HTTPServer(("localhost", port), Hook) as server:
         print(f"listening on port {server.server_port}", flush=True)
         server.serve_forever()
