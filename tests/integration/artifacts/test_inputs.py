@@ -7,8 +7,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from evq.core.artifacts import Input
+from evq.core.artifacts import NATS, Input
+from evq.core.decide import Clean
 from evq.core.events import Cause, Outcome
+from evq.core.sdk.cleaning import Wish, clean_all, lying, remove
 from evq.core.sdk.snapshot import take
 from evq.core.spec import Script
 
@@ -78,3 +80,19 @@ async def test_a_damaged_copy_is_forgotten(served: Any, plain_python: str) -> No
     task = await served.run("cat", "model.pt", inputs=inputs, retries=1)
     assert [one.end.cause for one in task.attempts] == [Cause.SOURCE, None]
     assert await served.lines(task.id, "o") == ["weights"]
+
+
+async def test_one_that_was_removed_meanwhile(served: Any, plain_python: str) -> None:
+    """Its content is kept for those who waited for it; when it is gone, the reason is told."""
+    client = served.client
+    saved = await served.run(plain_python, "-c", SAVE)
+    digest = (await client.artifacts(saved.id))["model.pt"].digest
+    wish = Clean(what=("artifacts",), reason="it is old", before=2**60)
+    assert await clean_all(client.bus, client.author, [Wish(saved.id, wish)])
+    task = await served.run("cat", "model.pt", inputs=(Input(saved.id, "model.pt"),))
+    assert await served.lines(task.id, "o") == ["weights"]
+    (content,) = [one for one in await lying(client.bus, NATS) if one.digest == digest]
+    assert await remove(client.bus, NATS, content)
+    task = await served.run("cat", "model.pt", inputs=(Input(saved.id, "model.pt"),))
+    assert task.state.cause is Cause.SOURCE
+    assert "any more" in task.state.evidence and "it is old" in task.state.evidence
