@@ -82,7 +82,7 @@ def _offer(found: dict[str, str], incomplete: str) -> list[CompletionItem]:
 
 
 def _enqueued_here() -> list[str]:
-    from .session import settings
+    from .calling import settings
     from .tasks.recent import recent
 
     try:
@@ -94,7 +94,7 @@ def _enqueued_here() -> list[str]:
 def _within_budget(ask: Callable[[Client], Awaitable[dict[str, str]]]) -> dict[str, str]:
     import asyncio
 
-    from .session import call
+    from .calling import call
 
     async def hurried(client: Client) -> dict[str, str]:
         async with asyncio.timeout(BUDGET_SECONDS):

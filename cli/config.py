@@ -6,9 +6,9 @@ import click
 
 from ..core.sdk.settings import rows, user_file
 from . import output
+from .calling import configuration
 from .options import json_option
 from .output import Column
-from .session import configuration
 
 
 @click.command()

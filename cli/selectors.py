@@ -13,7 +13,7 @@ from ..core.questions import Named, Sql
 from ..core.sdk.author import user_name
 from ..core.state import Task
 from ..core.subjects import any_hint
-from .session import settings
+from .calling import settings
 from .submit.gang import chosen_ranks, member
 from .tasks.recent import recent
 

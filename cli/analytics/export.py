@@ -9,8 +9,8 @@ import click
 
 from ...core import units
 from .. import output
+from ..calling import call
 from ..options import json_option
-from ..session import call
 from ..tasks.render import iso
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import msgspec
 from ...core.errors import UsageError
 from ...core.queries import Query, Value, query_name
 from .. import output
+from ..calling import call
 from ..output import Column
-from ..session import call
 from ..tasks.render import clock
 
 if TYPE_CHECKING:

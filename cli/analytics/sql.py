@@ -16,9 +16,9 @@ from ...core.errors import UsageError
 from ...core.queries import query_name
 from ...core.questions import Named, Sql, question_of
 from .. import output
+from ..calling import call
 from ..completion import complete_query
 from ..options import as_of_option, json_option
-from ..session import call
 from ..submit.request import pairs
 from . import saved
 from .local import answer

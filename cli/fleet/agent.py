@@ -15,8 +15,8 @@ from ...core.fleet.served import counts_text, read_queues
 from ...core.ids import check_name
 from ...core.queueing import queue_order
 from ...core.settings import Settings
+from ..calling import configuration_with, login
 from ..completion import complete_queue
-from ..session import configuration_with, login
 from ..submit.launch import become
 from ..submit.request import pairs
 from . import unit

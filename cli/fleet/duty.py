@@ -16,9 +16,9 @@ from ...core.events import DrainRequested, ResumeRequested, StopRequested
 from ...core.fleet.presence import AgentPresence
 from ...core.ids import check_name
 from .. import output
+from ..calling import call
 from ..completion import complete_agent
 from ..options import json_option
-from ..session import call
 
 if TYPE_CHECKING:
     from ...core.sdk.client import Client

@@ -12,9 +12,9 @@ from ...core.fleet.resources import Device
 from ...core.units import size_text
 from ...core.words.agents import device_state, device_users, device_words
 from .. import output
+from ..calling import call
 from ..options import as_of_option, json_option
 from ..output import Column
-from ..session import call
 from ..tasks import figures
 from ..tasks.figures import Figures, fleet, mean, percent, size
 from ..tasks.render import colored

@@ -12,10 +12,10 @@ from ...core.errors import UsageError
 from ...core.spec import PRIORITIES
 from ...core.state import Ended, Task
 from .. import failure, output
+from ..calling import call
 from ..completion import complete_queue, complete_task
 from ..options import dry_run_option, json_option, reason_option, where_option
 from ..selectors import WAITING, choose, resolve
-from ..session import call
 from ..submit.change import change_chosen, named, report, say_chosen
 from ..tasks.document import brief_facts
 from ..tasks.render import colored

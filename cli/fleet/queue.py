@@ -20,9 +20,9 @@ from ...core.queueing.queues import (
     rules_text,
 )
 from .. import output
+from ..calling import call
 from ..completion import complete_queue
 from ..options import Family, as_of_option, dry_run_option, json_option, reason_option
-from ..session import call
 from ..submit.change import Done, change_each, report, say_chosen
 from ..tasks.render import iso
 from .limit import limit_command, limit_facts, limit_text, whole_or_none

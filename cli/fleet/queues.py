@@ -12,9 +12,9 @@ from ...core.errors import ProjectorAway
 from ...core.fleet.presence import AgentPresence
 from ...core.questions import Named
 from .. import output
+from ..calling import call
 from ..options import as_of_option, json_option
 from ..output import Column
-from ..session import call
 from ..tasks.render import iso, span, timestamp
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from ...core.sdk.waiting.explain import Explanation, explain
 from ...core.sdk.waiting.forecast import Forecast
 from ...core.sdk.waiting.verdict import Verdict, View
 from .. import output
+from ..calling import call
 from ..completion import complete_task
 from ..options import json_option
 from ..selectors import resolve
-from ..session import call
 from ..tasks.document import brief_facts
 from ..tasks.logs import last_lines
 from ..tasks.remedy import LAST_LINES, explanation, failed

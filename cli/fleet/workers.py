@@ -19,10 +19,10 @@ from ...core.queueing.workload import busy_seconds, waiting
 from ...core.units import size_text
 from ...core.words.agents import state_of, why_closed
 from .. import output
+from ..calling import call
 from ..completion import complete_agent
 from ..options import as_of_option, json_option
 from ..output import Column
-from ..session import call
 from ..tasks import figures
 from ..tasks.figures import Figures, Loads, fleet, mean, part, percent, size
 from ..tasks.render import age, colored, iso, now, span

@@ -15,9 +15,9 @@ from ...core.sdk.author import now
 from ...core.spec import secret_names
 from ...services.alert.facts import Defined, Fact, Removed, Sent, State, Told, Undelivered
 from .. import output
+from ..calling import call, settings
 from ..options import Family, json_option, reason_option
 from ..output import Column
-from ..session import call, settings
 from .served import warn_unserved
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from ...core.sdk.author import now
 from ...services.autoscaler.definition import Definition, read_definition
 from ...services.autoscaler.facts import Defined, Fact, Stage, State, Stopped, cost_of
 from .. import output
+from ..calling import call, warm_up
 from ..options import Family, json_option
 from ..output import Column
-from ..session import call, warm_up
 from ..tasks.render import span
 
 if TYPE_CHECKING:

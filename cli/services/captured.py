@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from ...core.errors import UsageError
 from ...core.sdk.sending import send
 from ...core.spec import Spec, check_spec
+from ..calling import call
 from ..selectors import resolve
-from ..session import call
 from ..submit import clone
 from ..submit.wish import REST
 from ..submit.words import context_of, read_words, task_here

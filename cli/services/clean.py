@@ -18,9 +18,9 @@ from ...services.clean.facts import Asked, Defined, Fact, State, Stopped
 from ...services.clean.plan import Plan
 from ...services.clean.policy import DAY, Policy, read_policy
 from .. import output
+from ..calling import call, warm_up
 from ..options import Family, json_option, reason_option
 from ..output import Column
-from ..session import call, warm_up
 from ..tasks.render import clock, iso, span
 from .served import warn_unserved
 

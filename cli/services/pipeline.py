@@ -17,9 +17,9 @@ from ...services.pipeline.journals import create, find, open_run, run_of, runs
 from ...services.pipeline.reading import read
 from ...services.pipeline.run import Run
 from .. import output
+from ..calling import call, settings
 from ..failure import INTERRUPTED
 from ..options import Family, json_option, reason_option
-from ..session import call, settings
 from ..submit.request import pairs
 from ..tasks.render import clock
 from .pipeline_again import go_on, stop_run

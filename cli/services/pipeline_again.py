@@ -13,7 +13,7 @@ from ...services.pipeline.facts import Fact, Resumed, StopWished
 from ...services.pipeline.journals import find, run_of
 from ...services.pipeline.run import Run
 from ...services.pipeline.values import split
-from ..session import call
+from ..calling import call
 from .pipeline_start import over, start
 
 

@@ -28,9 +28,9 @@ from ...services.schedule.facts import (
 )
 from ...services.schedule.when import Cron, Every, Once, When, when_text
 from .. import output
+from ..calling import call, warm_up
 from ..options import Family, json_option, reason_option
 from ..output import Column
-from ..session import call, warm_up
 from ..tasks.render import iso
 from .captured import captured, cloned, of_enqueue
 from .served import warn_unserved

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...core.fleet.services import QUEUE
 from .. import output
-from ..session import call, login, settings
+from ..calling import call, login, settings
 
 if TYPE_CHECKING:
     from ...core.sdk.client import Client

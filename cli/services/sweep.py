@@ -16,10 +16,10 @@ from ...services.sweep.definition import Definition, check_sweep_name, read_defi
 from ...services.sweep.state import SweepState
 from ...services.sweep.study import export as write_study
 from .. import output
+from ..calling import call, warm_up
 from ..failure import INTERRUPTED
 from ..options import Family, json_option, reason_option
 from ..output import Column
-from ..session import call, warm_up
 from .served import warn_if_unserved
 from .sweep_base import base_of, check_source, command
 from .sweep_view import BEST, document, headline, row_of, say_best, trial_document, trial_table

@@ -35,9 +35,9 @@ from ...services.trigger.facts import (
     Webhook,
 )
 from .. import output
+from ..calling import call, warm_up
 from ..options import Family, json_option, reason_option
 from ..output import Column
-from ..session import call, warm_up
 from ..tasks.render import clock, iso
 from .captured import captured, of_enqueue
 from .served import warn_unserved

@@ -14,9 +14,9 @@ import click
 from ...core import units
 from ...core.errors import EvqError, UsageError
 from .. import output
+from ..calling import configuration
 from ..options import Family, json_option
 from ..output import Column
-from ..session import configuration
 from ..submit.launch import ask
 from ..tasks.render import age
 

@@ -71,7 +71,7 @@ def _afterwards(keep: bool) -> str:
 
 
 def _folder() -> Path:
-    from ..session import settings
+    from ..calling import settings
 
     return Path(settings().store).with_name("demo")
 

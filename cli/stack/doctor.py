@@ -19,8 +19,8 @@ from ...core.questions import Head, Named
 from ...core.settings import Settings
 from ...core.units import size_text
 from .. import output
+from ..calling import call, configuration, settings
 from ..options import json_option
-from ..session import call, configuration, settings
 from ..tasks.render import span
 from .store import Store, filesystem
 

@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from ...core.sdk.trim import Ages
-from ..session import settings_with
+from ..calling import settings_with
 from ..submit.launch import become
 
 

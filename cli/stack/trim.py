@@ -11,8 +11,8 @@ from ...core import units
 from ...core.errors import UsageError
 from ...core.questions import Named
 from .. import output
+from ..calling import call, settings
 from ..options import json_option, reason_option
-from ..session import call, settings
 
 if TYPE_CHECKING:
     from ...core.sdk.client import Client

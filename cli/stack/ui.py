@@ -64,7 +64,7 @@ def ui(
     """
     if ctx.invoked_subcommand:
         return
-    from ..session import settings_with
+    from ..calling import settings_with
     from ..submit.launch import become
 
     known = settings_with()
@@ -139,6 +139,6 @@ def list_users(as_json: bool) -> None:
 
 def _viewers() -> Viewers:
     from ...core.sdk.viewers import Viewers
-    from ..session import settings
+    from ..calling import settings
 
     return Viewers(Path(settings().store))

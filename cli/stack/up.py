@@ -89,7 +89,7 @@ def _plan(
     tls_ca: str | None,
 ) -> Plan:
     from ...core.ids import check_name
-    from ..session import configuration_with
+    from ..calling import configuration_with
     from . import embedded
     from .serve import Plan
 
@@ -159,7 +159,7 @@ def down(store: str | None) -> None:
     """
     import signal
 
-    from ..session import settings_with
+    from ..calling import settings_with
     from .store import Store
 
     settings = settings_with(store=store)
@@ -187,7 +187,7 @@ def status(store: str | None, as_json: bool) -> None:
 
     Exits with 3 if no server answers.
     """
-    from ..session import configuration_with
+    from ..calling import configuration_with
     from .store import Store
 
     configuration = configuration_with(store=store)

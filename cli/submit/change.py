@@ -12,10 +12,10 @@ from ...core.decide import RETRIABLE
 from ...core.errors import EvqError
 from ...core.state import Ended, Task
 from .. import failure, output
+from ..calling import call
 from ..completion import complete_task
 from ..options import dry_run_option, json_option, reason_option, where_option
 from ..selectors import ENDED, LIVE, choose
-from ..session import call
 from ..tasks.document import brief_facts
 from ..tasks.render import colored
 

@@ -28,10 +28,10 @@ from ...core.spec import (
     check_spec,
 )
 from .. import output
+from ..calling import call
 from ..completion import complete_queue, complete_task
 from ..options import json_option
 from ..selectors import resolve
-from ..session import call
 from ..tasks.difference import Change, change_lines, spec_changes
 from ..tasks.document import spec_facts
 from .after import NONE, resolve_after

@@ -22,8 +22,8 @@ from ...core.sdk.snapshot import Snapshot
 from ...core.spec import Spec, argv_text, check_spec
 from ...core.state import Ended, Task
 from .. import output
+from ..calling import call, settings, warm_up
 from ..options import json_option
-from ..session import call, settings, warm_up
 from ..tasks.document import looks_secret, spec_facts
 from ..tasks.recent import remember
 from ..tasks.render import code_text, repo_text

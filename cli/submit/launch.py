@@ -16,7 +16,7 @@ import msgspec
 
 from ...core.errors import EvqError
 from ...core.settings import Settings
-from ..session import login
+from ..calling import login
 
 if TYPE_CHECKING:
     from ...core.bus.connect import Login

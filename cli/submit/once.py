@@ -6,11 +6,11 @@ from typing import NoReturn
 
 import click
 
+from ..calling import call, settings_with
 from ..completion import complete_task
 from ..fleet.agent import words_of
 from ..options import json_option
 from ..selectors import resolve
-from ..session import call, settings_with
 from .launch import become
 
 

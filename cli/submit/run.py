@@ -19,8 +19,8 @@ from ...core.state import Attempt, Ended, Task
 from ...core.wire import decode
 from ...core.words.narrate import narrate, phase_text
 from .. import output
+from ..calling import call, warm_up
 from ..failure import INTERRUPTED
-from ..session import call, warm_up
 from ..tasks.document import exit_status
 from ..tasks.remedy import failed
 from ..tasks.render import colored, end_text, marked, span

@@ -11,9 +11,9 @@ import click
 from ...core.errors import Conflict, NotFound
 from ...core.sdk.author import host_name
 from ...core.state import Attempt, Claimed, Ended, Held, Queued, Running, Task
+from ..calling import call, settings
 from ..completion import complete_task
 from ..selectors import resolve
-from ..session import call, settings
 from .launch import become
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from ...core.errors import UsageError
 from ...core.sdk.sending import with_code
 from ...core.sdk.snapshot import Snapshot
 from ...core.spec import Spec, check_spec
-from ..session import settings
+from ..calling import settings
 from .request import make_entry, make_spec
 from .wish import TaskCommand, Wish, make_wish, task_options
 

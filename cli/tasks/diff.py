@@ -16,10 +16,10 @@ from ...core.state import Attempt, Task
 from ...core.subjects import agent_events
 from ...core.wire import decode
 from .. import output
+from ..calling import call
 from ..completion import complete_task
 from ..options import THIS_RUN, json_option
 from ..selectors import resolve
-from ..session import call
 from .difference import Change, change_lines, changes_between
 from .render import colored, marked
 

@@ -16,11 +16,11 @@ from ...core.state import Ended, Task
 from ...core.wire import Broken, decode
 from ...core.words.narrate import narrate
 from .. import output
+from ..calling import call
 from ..completion import complete_task
 from ..failure import INTERRUPTED
 from ..options import json_option
 from ..selectors import resolve
-from ..session import call
 from .render import clock, iso
 
 if TYPE_CHECKING:

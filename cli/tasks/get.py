@@ -14,11 +14,11 @@ from ...core.errors import NotFound
 from ...core.state import Task
 from ...core.units import size_text
 from .. import output
+from ..calling import call
 from ..completion import complete_task
 from ..options import json_option
 from ..output import Column, dim
 from ..selectors import resolve
-from ..session import call
 from .document import artifact_facts
 from .render import clock
 

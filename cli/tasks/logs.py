@@ -20,11 +20,11 @@ from ...core.sdk.following import Happened, Item, Said, follow, newborn
 from ...core.sdk.lines import STREAMS, Line, last_number, lines_of, stored_lines
 from ...core.state import Attempt, Ended, Task
 from .. import output
+from ..calling import call
 from ..completion import complete_task
 from ..failure import INTERRUPTED
 from ..options import json_option
 from ..selectors import array_named, resolve
-from ..session import call
 from ..submit.gang import chosen_ranks, follow_members, member, member_lines, rank_label
 from .render import clock, colored, iso, marked
 

@@ -10,11 +10,11 @@ import click
 from ...core.fleet.quiet import quiet_tasks, quiet_words
 from ...core.sdk.author import user_name
 from .. import output
+from ..calling import call
 from ..completion import complete_queue, complete_task
 from ..options import as_of_option, json_option
 from ..output import Column
 from ..selectors import ANY, resolve
-from ..session import call
 from ..submit.array import counts_text, state_of
 from .render import age, colored, end_text, iso, marked, now, span, timestamp
 

@@ -12,9 +12,9 @@ from ...core.errors import NotFound, UsageError
 from ...core.spec import Notebook
 from ...core.state import Task
 from .. import output
+from ..calling import call
 from ..completion import complete_task
 from ..selectors import resolve
-from ..session import call
 
 if TYPE_CHECKING:
     from ...core.sdk.client import Client

@@ -17,11 +17,11 @@ from ...core.state import Task
 from ...core.wire import Broken, Unknown, decode
 from ...core.words.narrate import narrate
 from .. import output
+from ..calling import call
 from ..completion import complete_task
 from ..options import json_option
 from ..output import bold, dim
 from ..selectors import resolve
-from ..session import call
 from ..submit.gang import rank_label
 from .difference import Change, change_lines, compared
 from .document import spec_facts, task_facts

@@ -19,11 +19,11 @@ from ...core.units import duration_text, size_text
 from ...core.words import sentence as words
 from ...core.words.narrate import phase_text
 from .. import output
+from ..calling import call
 from ..completion import complete_task
 from ..options import as_of_option, json_option
 from ..output import Column, dim
 from ..selectors import array_named, resolve
-from ..session import call
 from ..submit.after import after_text
 from ..submit.array import array_facts, say_array
 from ..submit.gang import gang_facts, member_lines

@@ -12,10 +12,10 @@ from ...core.gangs.gang import decisive
 from ...core.sdk.ending import load_gangs, until_ended
 from ...core.state import Ended, Task
 from .. import output
+from ..calling import call
 from ..completion import complete_task
 from ..options import json_option
 from ..selectors import resolve_all
-from ..session import call
 from ..submit.run import ending
 from .document import brief_facts, exit_status
 

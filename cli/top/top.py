@@ -9,8 +9,8 @@ import click
 
 from ...core.errors import UsageError
 from .. import output
+from ..calling import call, warm_up
 from ..options import json_option
-from ..session import call, warm_up
 
 if TYPE_CHECKING:
     from ...core.sdk.client import Client

@@ -15,12 +15,12 @@ from ...core.sdk.snapshot import Snapshot
 from ...core.spec import Command, Spec, check_spec
 from ...core.state import Ended, Task
 from .. import output
+from ..calling import call, settings, warm_up
 from ..completion import complete_task
 from ..failure import INTERRUPTED
 from ..options import Family, json_option
 from ..output import Column
 from ..selectors import resolve
-from ..session import call, settings, warm_up
 from ..submit.enqueue import submit, warn_of_code, warn_of_dependency, warn_of_queue
 from ..submit.request import make_spec
 from ..submit.wish import Wish, how_options

@@ -9,11 +9,11 @@ import click
 from ...core.errors import UsageError
 from ...core.state import Task
 from .. import output
+from ..calling import call
 from ..completion import complete_task
 from ..failure import INTERRUPTED
 from ..options import json_option
 from ..selectors import resolve
-from ..session import call
 from .holding import Listen, held, listen_option, look, open_option, tell_trouble
 
 if TYPE_CHECKING:

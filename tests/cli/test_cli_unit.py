@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from evq.cli.calling import configuration
 from evq.cli.fleet.agent import agent
 from evq.cli.options import THIS_RUN
-from evq.cli.session import configuration
 
 SECRET = 'pass"word $HOME `id` %n'
 
