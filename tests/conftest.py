@@ -30,6 +30,9 @@ from evq.cli.stack import embedded
 from evq.core.bus.connect import Bus, Login, connect
 from evq.core.bus.requests import ApiError
 
+# A job in a shell's background ignores ^C, and so would every program that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # How long an example takes says how busy the machine is, and nothing of the code.
 hypothesis.settings.register_profile("house", deadline=None)
 hypothesis.settings.load_profile("house")

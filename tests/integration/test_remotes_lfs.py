@@ -2,12 +2,13 @@
 
 import os
 import shutil
+from functools import partial
 
 import pytest
 from githost import git, pointer
 from remoteplace import logins, spoken
 
-from evq.agent.caches import caches_of, prune
+from evq.agent.caches import caches_of, prune, surplus
 from evq.agent.environments.locks import try_hold
 from evq.agent.sources import bounds
 from evq.agent.sources.keeping import lock_of
@@ -87,7 +88,7 @@ async def test_mirrors_are_listed_and_pruned_but_not_while_fetched_into(place, h
     with try_hold(lock_of(folder_of(place.cache, other)), shared=False):
         assert {one.name: one.in_use for one in mirrors.entries()} == {used: False, other: True}
         assert not mirrors.remove(other)
-    gone = prune([mirrors], entries[used].bytes, {})
+    gone = prune([mirrors], partial(surplus, total=entries[used].bytes, kinds={}))
     assert [entry.name for entry in gone] == [other]
     assert git(place.folder / "a", "fsck", "--full") == ""
     assert (await place.checkout(used, "c")).commit == place.first
