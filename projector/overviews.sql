@@ -8,7 +8,7 @@
 -- are put in order. Of a task that had ended before `earliest` nothing is told.
 CREATE OR REPLACE MACRO _waits(earliest) AS TABLE
 WITH there AS (FROM _tasks WHERE ended IS NULL OR ended >= earliest::TIMESTAMP),
-lately AS (FROM _events WHERE seq >= (SELECT min(origin) FROM there)),
+lately AS NOT MATERIALIZED (FROM _events WHERE seq >= (SELECT min(origin) FROM there)),
 restless AS (
     SELECT DISTINCT task FROM lately SEMI JOIN there USING (task)
     WHERE kind IN ('requeued', 'retry', 'lost', 'dequeued', 'dependencies_ended', 'disbanded')),
