@@ -44,6 +44,13 @@ class Journals(Generic[S, F]):
             raise NotFound(f"there is no {self._service} {name}", fix=f"evq {self._service} ls")
         return journal
 
+    async def say(self, client: Client, name: str, fact: F, words: str) -> S:
+        """Write down what somebody wants of a service that there is; its state then. Raises
+        `NotFound`."""
+        journal = await self.load(client, name)
+        await journal.decide(lambda _: (fact, words))
+        return journal.state
+
     async def all(self, client: Client) -> dict[str, S]:
         """The states of the services that there are, by their names."""
         found = {}

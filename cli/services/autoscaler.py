@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...core.errors import NotFound, UsageError
+from ...core.errors import NotFound
 from ...core.ids import check_name
 from ...core.journal import holder_of
 from ...core.sdk.author import now
+from ...core.sdk.reading import read_text
 from ...services.autoscaler.definition import Definition, read_definition
 from ...services.autoscaler.facts import Defined, Fact, Stage, State, Stopped, cost_of
 from .. import output
@@ -72,14 +73,7 @@ def start(file: Path, name: str | None, dry_run: bool, as_json: bool) -> None:
 
 
 def _read(file: Path, name: str | None) -> tuple[str, Definition]:
-    try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"{file} cannot be read",
-            why=getattr(error, "strerror", None) or "it is not UTF-8 text",
-            fix=f"ls -l {file}",
-        ) from error
+    text = read_text(file)
     return check_name(name or file.stem, "autoscaler"), read_definition(text, str(file))
 
 

@@ -13,6 +13,7 @@ from ...core.cleaning.cleaned import ALL
 from ...core.errors import UsageError
 from ...core.ids import check_name
 from ...core.sdk.author import now
+from ...core.sdk.reading import read_text
 from ...core.units import duration_text, size_text
 from ...services.clean.facts import Asked, Defined, Fact, State, Stopped
 from ...services.clean.plan import Plan
@@ -77,15 +78,7 @@ def run(file: Path, apply_: bool, reason: str, as_json: bool) -> None:
 
 
 def _read(file: Path) -> Policy:
-    try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"{file} cannot be read",
-            why=getattr(error, "strerror", None) or "it is not UTF-8 text",
-            fix=f"ls -l {file}",
-        ) from error
-    return read_policy(text, str(file))
+    return read_policy(read_text(file), str(file))
 
 
 async def _plan(client: Client, policy: Policy, at: int) -> Plan:
@@ -227,13 +220,9 @@ def stop(name: str, reason: str) -> None:
 
 
 def _say(name: str, fact: Fact, words: str) -> None:
-    async def say(client: Client) -> None:
-        from ...services.clean.controller import load_journal
+    from ...services.clean.controller import JOURNALS
 
-        journal = await load_journal(client, name)
-        await journal.decide(lambda _: (fact, words))
-
-    call(say)
+    call(lambda client: JOURNALS.say(client, name, fact, words))
 
 
 # --- looking --------------------------------------------------------------------------------------

@@ -308,12 +308,11 @@ def _say(name: str, fact: Fact, words: str) -> State:
 
     async def say(client: Client) -> State:
         from ...core.sdk.services import start_service
-        from ...services.schedule.controller import CONTROLLER, SERVICE, load_journal
+        from ...services.schedule.controller import CONTROLLER, JOURNALS, SERVICE
 
-        journal = await load_journal(client, name)
-        await journal.decide(lambda _: (fact, words))
+        state = await JOURNALS.say(client, name, fact, words)
         await start_service(client, SERVICE, CONTROLLER)
-        return journal.state
+        return state
 
     return call(say)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ...core import units
-from ...core.errors import UsageError
+from ...core.sdk.reading import read_text
 from ...core.spec import Script, Spec
 from ...services.sweep.decide import first_trials, params_text
 from ...services.sweep.definition import Definition, check_sweep_name, read_definition
@@ -86,14 +86,7 @@ def _read(file: str) -> tuple[str, Path]:
     """The text of a sweep's file, and the folder it stands for. Raises `UsageError`."""
     if file == "-":
         return sys.stdin.read(), Path.cwd()
-    try:
-        return Path(file).read_text("utf-8"), Path(file).resolve().parent
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"{file} cannot be read",
-            why=getattr(error, "strerror", None) or "it is not UTF-8 text",
-            fix=f"ls -l {file}",
-        ) from error
+    return read_text(file), Path(file).resolve().parent
 
 
 async def _create(client: Client, name: str, definition: Definition, base: Spec) -> None:

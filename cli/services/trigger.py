@@ -348,13 +348,9 @@ def remove(name: str, reason: str) -> None:
 def _say(name: str, fact: Fact, words: str) -> None:
     """Write down what somebody wants of a trigger that there is."""
 
-    async def say(client: Client) -> None:
-        from ...services.trigger.controller import load_journal
+    from ...services.trigger.controller import JOURNALS
 
-        journal = await load_journal(client, name)
-        await journal.decide(lambda _: (fact, words))
-
-    call(say)
+    call(lambda client: JOURNALS.say(client, name, fact, words))
 
 
 def document(name: str, state: State) -> dict[str, Any]:

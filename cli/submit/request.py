@@ -11,6 +11,7 @@ import msgspec
 from ...core import units
 from ...core.errors import UsageError
 from ...core.sdk.author import host_name, user_name
+from ...core.sdk.reading import read_text
 from ...core.sdk.request import check_script, default_name, script_entry, with_parameters
 from ...core.spec import (
     Command,
@@ -134,14 +135,7 @@ def package_names(words: Sequence[str]) -> tuple[str, ...]:
 
 def read_setup(path: str) -> str:
     """The text of a set-up script. Raises `UsageError`."""
-    try:
-        return Path(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"the set-up script {path} cannot be read",
-            why=getattr(error, "strerror", None) or "it is not UTF-8 text",
-            fix=f"ls -l {path}",
-        ) from error
+    return read_text(path, "the set-up script")
 
 
 def limits(wish: Wish) -> Limits | None:

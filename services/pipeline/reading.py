@@ -9,6 +9,7 @@ from typing import Any
 from ...core import parameters
 from ...core.errors import UsageError
 from ...core.sdk import steps
+from ...core.sdk.reading import read_text
 from .definition import Definition, define, read_toml, with_params
 from .graph import graph
 from .tasks import frame
@@ -38,15 +39,7 @@ def read(path: Path, settings: Mapping[str, str]) -> Definition:
 
 
 def _of_toml(path: Path, settings: Mapping[str, str]) -> Definition:
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"{path} cannot be read",
-            why=getattr(error, "strerror", None) or "it is not UTF-8 text",
-            fix=f"ls -l {path}",
-        ) from error
-    found = read_toml(text, path.name)
+    found = read_toml(read_text(path), path.name)
     return with_params(found, typed(settings, found.params))
 
 
