@@ -20,6 +20,7 @@ from ..calling import call, warm_up
 from ..failure import INTERRUPTED
 from ..options import Family, json_option, reason_option
 from ..output import Column
+from ..submit.unserved import autoscaler_for, say_unserved
 from .served import warn_if_unserved
 from .sweep_base import base_of, check_source, command
 from .sweep_view import BEST, document, headline, row_of, say_best, trial_document, trial_table
@@ -94,12 +95,9 @@ async def _create(client: Client, name: str, definition: Definition, base: Spec)
 
     await Sweep.create(client, name, definition, base)
     await warn_if_unserved(client)
-    queue = base.queue
-    if not any(queue in one.queues and one.takes for one in await client.agents()):
-        output.warn(
-            f"no agent serves queue {queue!r}, so the sweep waits",
-            f"{output.dim('serve it')} evq agent --queues {queue}",
-        )
+    agents = await client.agents()
+    if not any(base.queue in one.queues and one.takes for one in agents):
+        say_unserved(base.queue, "sweep", agents, await autoscaler_for(client, base))
 
 
 def _show_plan(name: str, definition: Definition, as_json: bool) -> None:

@@ -32,9 +32,11 @@ from .array import Plan, enqueue_plan, plan_text
 from .gang import gang_warnings
 from .inputs import resolve_inputs
 from .request import make_entry, make_spec
+from .unserved import autoscaler_for, say_unserved
 from .wish import TaskCommand, Wish, make_wish, task_options
 
 if TYPE_CHECKING:
+    from ...core.sdk.autoscalers import Autoscaler
     from ...core.sdk.client import Client
     from ...core.sdk.enqueueing import Receipt
 
@@ -51,6 +53,8 @@ class Submission(msgspec.Struct, frozen=True):
     """The task as it is, if it awaits others."""
     members: tuple[str, ...] = ()
     """Those of an array, of which `receipt` is."""
+    autoscaler: Autoscaler | None = None
+    """Which starts a machine for the task, if no agent serves its queue."""
 
     @property
     def served(self) -> bool:
@@ -140,7 +144,10 @@ async def hand_in(
     receipt, members = enqueued
     remember(settings().server or "", [receipt.task])
     held = await client.get(members[0] if members else receipt.task) if spec.after else None
-    return Submission(receipt, spec, sent, tuple(agents), queue, held, members)
+    done = Submission(receipt, spec, sent, tuple(agents), queue, held, members)
+    if done.served or queue.pause:
+        return done
+    return msgspec.structs.replace(done, autoscaler=await autoscaler_for(client, spec))
 
 
 async def _enqueue(
@@ -163,6 +170,7 @@ def facts_of(done: Submission) -> dict[str, Any]:
     receipt = done.receipt
     facts = {"task": receipt.task, "seq": receipt.seq, "new": receipt.new, "served": done.served}
     facts["paused"] = done.queue.pause.reason if done.queue.pause else None
+    facts["autoscaler"] = done.autoscaler.name if done.autoscaler else None
     members = {"members": done.members} if done.members else {}
     return facts | spec_facts(done.spec) | members | {"sent_bytes": done.sent}
 
@@ -262,7 +270,7 @@ def warn_of_service(done: Submission) -> None:
 
 
 def warn_of_queue(done: Submission) -> None:
-    """Say so if nobody would take the task; a queue's name may have been mistyped."""
+    """Say so if nobody would take the task."""
     queue = done.spec.queue
     for sentence in gang_warnings(done.spec, done.agents) if done.receipt.new else ():
         output.warn(sentence)
@@ -286,12 +294,4 @@ def warn_of_queue(done: Submission) -> None:
             *(f"{output.dim(one.agent)} {one.paused}" for one in paused),
         )
         return
-    import difflib
-
-    names = {name for agent in done.agents for name in agent.queues}
-    near = difflib.get_close_matches(queue, names, n=1)
-    output.warn(
-        f"no agent serves queue {queue!r}, so the task waits"
-        + (f"; did you mean {near[0]!r}?" if near else ""),
-        f"{output.dim('serve it')} evq agent --queues {queue}",
-    )
+    say_unserved(queue, "task", done.agents, done.autoscaler)

@@ -25,6 +25,9 @@ NOTHING = "c0"
 NO_SLOT = "no slot"
 """What `lacks` says where all slots are taken."""
 
+NO_CLIENT = "a login to the server for tasks (--allow-client)"
+"""What an agent lacks that would refuse a task which asks for one."""
+
 MEBI = 2**20
 
 

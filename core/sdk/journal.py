@@ -51,8 +51,8 @@ class Journal(Generic[S, F]):
         self._client = client
         self._facts = facts
         self._evolve = evolve
-        self._speaker = ""
-        """The holder that took over last."""
+        self.speaker = ""
+        """The holder that took over last; empty if none has."""
 
     async def load(self) -> None:
         """Read what has been decided so far."""
@@ -76,12 +76,12 @@ class Journal(Generic[S, F]):
 
         What an older holder decides after this is refused: it gets `Superseded`.
         """
-        self.holder = self._speaker = holder
+        self.holder = self.speaker = holder
         decided = Decided(
             service=self.service, name=self.name, words=f"attempt {holder} goes on", holder=holder
         )
         while not await self._write(decided):
-            self._speaker = holder
+            self.speaker = holder
 
     async def decide(self, choose: Callable[[S], tuple[F, str] | None]) -> Noted[F] | None:
         """Write down what `choose` gives for the present state: a fact, and its words.
@@ -119,10 +119,10 @@ class Journal(Generic[S, F]):
                 self._check_speaker()
 
     def _check_speaker(self) -> None:
-        if self.holder and self._speaker != self.holder:
+        if self.holder and self.speaker != self.holder:
             raise Superseded(
                 f"another attempt speaks for the {self.service} {self.name} now",
-                why=f"{self._speaker} took over from {self.holder}",
+                why=f"{self.speaker} took over from {self.holder}",
             )
 
     async def _write(self, decided: Decided) -> Noted[F] | None:
@@ -171,7 +171,7 @@ class Journal(Generic[S, F]):
         message = wire.decode(stored.data)
         event = message.event if isinstance(message, Envelope) else None
         if isinstance(event, Decided) and event.holder and not event.fact:
-            self._speaker = event.holder
+            self.speaker = event.holder
         if noted := self._read(stored):
             self.state = self._evolve(self.state, noted)
         return noted

@@ -19,63 +19,35 @@ image = "evq-agent"
 
 from __future__ import annotations
 
-import math
 import tomllib
 from typing import Any, Literal
 
 import msgspec
 
 from ...core.errors import UsageError
+from ...core.fleet.kinds import MachineKind
 from ...core.fleet.labels import check_labels
-from ...core.fleet.resources import Device, Offer
 from ...core.ids import check_name
 from ...core.units import seconds, size
 
 MACHINES = 1000
 """The most that one autoscaler may have."""
 
-PLENTY = 2**60
-"""Bytes that a machine is taken to have if nobody said how many."""
 
+class Kind(MachineKind, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A kind of machine, how many of them are wished, and how they are had.
 
-class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A kind of machine, and what its agent serves.
-
-    `memory` and `gpu_memory` (of each GPU) are in bytes; what is not said is taken to be enough.
     `least` and `most` are numbers of machines, `cost` is that of one in an hour, in any currency.
     A `spot` machine may be taken away at any time. `place` is what its driver wants to know.
     """
 
     driver: Literal["local", "docker", "aws", "hook"]
-    queues: tuple[str, ...]
     order: str = "strict"
-    slots: int | None = None
-    cpus: float | None = None
-    memory: int | None = None
-    gpus: int = 0
-    gpu_memory: int | None = None
-    labels: dict[str, str] = {}
     least: int = 0
     most: int = 1
     cost: float = 0.0
     spot: bool = False
-    place: dict[str, Any] = {}
-
-    @property
-    def offer(self) -> Offer:
-        """What an empty machine of this kind has for tasks."""
-        memory = PLENTY if self.gpu_memory is None else self.gpu_memory
-        devices = tuple(
-            Device(f"gpu{index}", index, memory=memory, free_memory=memory)
-            for index in range(self.gpus)
-        )
-        return Offer(
-            slots=self.slots or max(1, self.gpus),
-            cpus=math.inf if self.cpus is None else self.cpus,
-            memory=PLENTY if self.memory is None else self.memory,
-            devices=devices,
-            labels=self.labels,
-        )
+    place: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -88,7 +88,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     common: dict[str, Any] = {"queues": ("burst",), "most": MOST, "cost": 1.0}
     match request.param:
         case "local":
-            yield Processes(Kind("local", place={"folder": str(tmp_path / "m")}, **common), {})
+            yield Processes(
+                Kind(driver="local", place={"folder": str(tmp_path / "m")}, **common), {}
+            )
         case "docker":
             if reason := missing():
                 pytest.skip(reason)
@@ -99,11 +101,11 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
                 "volumes": [f"{one}:{one}:ro" for one in sorted(house)],
                 "environment": {"EVQ_STATE_DIR": "/tmp/state", "HOME": "/tmp"},
             }
-            yield Containers(Kind("docker", place=words, **common), {})
+            yield Containers(Kind(driver="docker", place=words, **common), {})
         case "aws":
             cloud = Cloud(tmp_path / "cloud")
             words = {"region": "us-east-1", "image": cloud.image, "type": "g5.xlarge"}
-            made = Instances(Kind("aws", place=words, **common), cloud.variables)
+            made = Instances(Kind(driver="aws", place=words, **common), cloud.variables)
             made.cloud = cloud
             yield made
             cloud.close()

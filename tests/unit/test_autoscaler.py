@@ -29,8 +29,8 @@ from evq.services.autoscaler.facts import (
 )
 from evq.services.autoscaler.planning import Agent, Look, Shown, plan
 
-SMALL = Kind("local", ("q",), most=5, cost=1.0)
-BIG = Kind("local", ("q",), gpus=2, most=2, cost=10.0)
+SMALL = Kind(driver="local", queues=("q",), most=5, cost=1.0)
+BIG = Kind(driver="local", queues=("q",), gpus=2, most=2, cost=10.0)
 SECOND = 1_000_000
 
 

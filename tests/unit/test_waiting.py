@@ -5,13 +5,16 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import msgspec
 import pytest
 
+from evq.core.fleet.kinds import MachineKind
 from evq.core.fleet.presence import AgentPresence, PassedBy, RunningTask
 from evq.core.fleet.resources import Device, Offer, Request
 from evq.core.fleet.served import GpuCount
 from evq.core.queueing.permits import Permit, Permits
 from evq.core.queueing.queues import Pause, QueueState
+from evq.core.sdk.autoscalers import Autoscaler
 from evq.core.sdk.waiting.dependencies import Dependency, held_verdict
 from evq.core.sdk.waiting.forecast import Before, Held, History
 from evq.core.sdk.waiting.verdict import Facts, Reason, Verdict, verdict
@@ -59,6 +62,33 @@ def test_nobody_serves_its_queue():
     assert found.text.startswith("no agent serves queue q; served are: other  (evq agent")
     assert text(found)[-1].startswith("one: could run it, but serves other  (evq move kkkk")
     assert found.start is None
+
+
+def test_an_autoscaler_starts_a_machine_for_it():
+    kinds = (MachineKind(queues=("q",)), MachineKind(queues=("q",), gpus=2))
+    adds = "adds cloud-gpu-1: k3f9 waits in q for 2s"
+    cloud = Autoscaler("cloud", kinds, adds, NOW - 3 * SECOND, None)
+    found = asked(task(gpus=2), agent(draining=True), autoscalers=[cloud])
+    assert found.cause == "machine"
+    assert found.text == "it waits for a machine: autoscaler cloud starts them for queue q"
+    assert found.reasons[-1] == Reason(
+        True, f"autoscaler cloud: {adds} (3s ago)  (evq autoscaler show cloud)"
+    )
+    assert (found.start, found.start_unknown) == (None, "its machine is not there yet")
+    waits = msgspec.structs.replace(cloud, controller=task())
+    found = asked(task(gpus=2), autoscalers=[waits])
+    assert found.cause == "machine"
+    assert text(found)[-1].endswith(f"its controller, task {'k' * 12}, is queued")
+
+
+def test_no_machine_of_an_autoscaler_could_run_it():
+    kinds = (MachineKind(queues=("q",), labels={"gpu": "v100"}),)
+    cloud = Autoscaler("cloud", kinds, "", NOW, None)
+    found = asked(task(needs={"gpu": "a100"}), autoscalers=[cloud])
+    assert found.cause == "no_agent"
+    lacking = "none of its machines could run it, lacks label gpu=a100, is v100"
+    assert text(found)[-1] == f"autoscaler cloud: {lacking}"
+    assert asked(task(client=True), autoscalers=[cloud]).cause == "no_agent"
 
 
 def test_as_many_run_as_may():

@@ -15,11 +15,12 @@ from ...questions import Named
 from ...state import Claimed, Ended, Held, Queued, Running, Task
 from ...words.phrases import span
 from ..author import now
+from ..autoscalers import autoscalers_for
 from .dependencies import Dependency, dependencies_of, held_verdict, turn_verdict
 from .forecast import Before, Forecast, History
 from .forecast import Held as HeldSlot
 from .gangs import gang_reasons
-from .verdict import FAR, Facts, Reason, Verdict, verdict
+from .verdict import FAR, Facts, Reason, Verdict, is_served, verdict
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -61,7 +62,7 @@ async def facts_of(client: Client, task: Task) -> Facts:
     while where a forecast has to play through much."""
     waits = isinstance(task.state, Queued)
     position, before, history = await _ask_projector(client, task) if waits else (None, [], None)
-    return Facts(
+    facts = Facts(
         task=task,
         agents=await client.agents(),
         queue=await client.queue(task.place.queue),
@@ -71,6 +72,11 @@ async def facts_of(client: Client, task: Task) -> Facts:
         permits=(await client.tally(task.place.queue)).permits,
         now=now(),
         members=await load_gang(client.bus.log, task) if task.spec.gang else [],
+    )
+    if not waits or is_served(facts):
+        return facts
+    return msgspec.structs.replace(
+        facts, autoscalers=await autoscalers_for(client, task.place.queue)
     )
 
 

@@ -12,17 +12,29 @@ from typing import Literal
 import msgspec
 
 from ...fleet.presence import AgentPresence, PassedBy
-from ...fleet.resources import NO_SLOT, Offer, Request, delays, lacks, parse_size, request_of
+from ...fleet.resources import (
+    NO_CLIENT,
+    NO_SLOT,
+    Offer,
+    Request,
+    delays,
+    lacks,
+    parse_size,
+    request_of,
+)
 from ...queueing.permits import Permits, limit_text
 from ...queueing.queues import QueueState
 from ...state import Queued, Task
 from ...words.phrases import ago, count_of, span
+from ..autoscalers import Autoscaler
 from .forecast import Before, Forecast, History, forecast
 from .gangs import gang_shortage
+from .machines import machine_text, starter
 
 Cause = Literal[
     "retry_delay",
     "queue_paused",
+    "machine",
     "no_agent",
     "no_machine",
     "agents_closed",
@@ -37,9 +49,6 @@ Cause = Literal[
     "about_to_start",
 ]
 """What a task waits for in the first place; docs/cli.md has their meanings."""
-
-NO_CLIENT = "a login to the server for tasks (--allow-client)"
-"""What an agent lacks that would refuse a task which asks for one."""
 
 FAR = 500
 """Tasks before it above which nothing is said about the start."""
@@ -68,6 +77,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     permits: Permits
     members: Sequence[Task] = ()
     """The members of its gang by rank, if it has one."""
+    autoscalers: Sequence[Autoscaler] = ()
+    """Those that have machines for its queue; not asked for if an agent could run it."""
 
 
 class View(msgspec.Struct, frozen=True):
@@ -103,19 +114,29 @@ class Verdict(msgspec.Struct, frozen=True):
 
 def verdict(facts: Facts) -> Verdict:
     """Why the task waits."""
-    views = tuple(_view(facts, agent) for agent in facts.agents if _serves(facts, agent))
+    views = _views(facts)
     cause, text = _cause(facts, views)
     start, unknown = _start(facts, views, cause)
     reasons = (
         *_place(facts),
         *_limit(facts),
         *(_reason(view, facts.now) for view in views),
+        *(Reason(*machine_text(one, facts.task.spec, facts.now)) for one in facts.autoscalers),
         *_elsewhere(facts, cause),
     )
     return Verdict(cause, text, reasons, views, start, unknown)
 
 
+def is_served(facts: Facts) -> bool:
+    """Whether an agent that takes tasks could run it, at least when it has nothing else to do."""
+    return any(not view.never and not view.closed for view in _views(facts))
+
+
 # --- one agent ------------------------------------------------------------------------------------
+
+
+def _views(facts: Facts) -> tuple[View, ...]:
+    return tuple(_view(facts, agent) for agent in facts.agents if _serves(facts, agent))
 
 
 def _serves(facts: Facts, agent: AgentPresence) -> bool:
@@ -217,6 +238,9 @@ def _cause(facts: Facts, views: Sequence[View]) -> tuple[Cause, str]:
             f"queue {queue} is paused by {pause.by} since {ago(pause.at, facts.now)}{why}"
             f"  (evq queue resume {queue})"
         )
+    if one := starter(facts.autoscalers, task.spec):
+        text = f"it waits for a machine: autoscaler {one.name} starts them for queue {queue}"
+        return "machine", text
     if not views:
         return "no_agent", _nobody(facts, queue)
     able = [view for view in views if not view.never]
@@ -350,6 +374,8 @@ def _start(facts: Facts, views: Sequence[View], cause: Cause) -> tuple[Forecast 
     """When it starts, or why that is not known."""
     if cause in ("queue_paused", "no_agent", "no_machine", "agents_closed"):
         return None, "somebody has to do something first"
+    if cause == "machine":
+        return None, "its machine is not there yet"
     if cause == "gang":
         return None, "all its ranks have to find room at once"
     if facts.history is None or facts.position is None:
