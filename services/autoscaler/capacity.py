@@ -65,6 +65,12 @@ def missing(
         yield name, one
 
 
+def homeless(waiting: Iterable[Waiting], rooms: Iterable[Room]) -> Iterator[Waiting]:
+    """The tasks for which no room is left when those before them have theirs."""
+    left = list(rooms)
+    return (one for one in waiting if not _put(left, one))
+
+
 def _put(rooms: list[Room], one: Waiting) -> bool:
     """Give the task the first room that it fits; whether there is one."""
     for place, room in enumerate(rooms):

@@ -13,14 +13,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from ...core.fleet.agents import DrainRequested
+from ...core.fleet.agents import DrainRequested, ResumeRequested
 from ...core.sdk.client import Client
 from ...core.sdk.journal import Journal
 from ...core.sdk.live import LiveFleet, live_fleet
 from .drivers import Driver, Refusal, access_of, drivers_for
 from .facts import Fact, Launched, Machine, Refused, Stage, State
-from .journal import SERVICE, autoscaler_journal
+from .journal import autoscaler_journal
 from .looking import Eyes
+from .orders import reason_of
 from .planning import Decision, Look, plan
 
 AT_ONCE = 8
@@ -64,7 +65,7 @@ class Controller:
                 asyncio.create_task(self._hear_decisions()),
                 asyncio.create_task(self._hear_of_queues(fleet)),
             ]
-            work = asyncio.create_task(self._work(Eyes(fleet, self._say)))
+            work = asyncio.create_task(self._work(Eyes(self._journal.name, fleet, self._say)))
             try:
                 done, _ = await asyncio.wait([*listeners, work], return_when=FIRST_COMPLETED)
                 for task in done:
@@ -137,6 +138,8 @@ class Controller:
                     await self._have(machine, driver)
                 case Stage.DRAINING:
                     await self._drain(machine, look)
+                case Stage.RECALLED:
+                    await self._resume(machine, look)
                 case Stage.ENDING:
                     await self._end(machine, driver)
                 case Stage.LAUNCHED | Stage.HERE:
@@ -158,8 +161,14 @@ class Controller:
     async def _drain(self, machine: Machine, look: Look) -> None:
         agent = look.agents.get(machine.name)
         if agent and agent.takes:
-            reason = f"{SERVICE} {self._journal.name}: {machine.cause}"
+            reason = reason_of(self._journal.name, machine.cause)
             await self._client.order(DrainRequested(machine.name, reason))
+
+    async def _resume(self, machine: Machine, look: Look) -> None:
+        agent = look.agents.get(machine.name)
+        if agent and agent.drained:
+            reason = reason_of(self._journal.name, "it is wanted again")
+            await self._client.order(ResumeRequested(machine.name, reason))
 
     async def _end(self, machine: Machine, driver: Driver) -> None:
         try:

@@ -47,7 +47,7 @@ class Refused(msgspec.Struct, frozen=True, tag_field="what", tag="refused"):
 
 
 class Arrived(msgspec.Struct, frozen=True, tag_field="what", tag="arrived"):
-    """Its agent is there."""
+    """Its agent is there, for the first time or after it was recalled."""
 
     machine: str
 
@@ -57,6 +57,12 @@ class Draining(msgspec.Struct, frozen=True, tag_field="what", tag="draining"):
 
     machine: str
     cause: Cause
+
+
+class Recalled(msgspec.Struct, frozen=True, tag_field="what", tag="recalled"):
+    """It was drained and is wanted again: its agent is going to be told to take tasks."""
+
+    machine: str
 
 
 class Ending(msgspec.Struct, frozen=True, tag_field="what", tag="ending"):
@@ -74,7 +80,9 @@ class Gone(msgspec.Struct, frozen=True, tag_field="what", tag="gone"):
     machine: str
 
 
-Fact = Defined | Stopped | Wanted | Launched | Refused | Arrived | Draining | Ending | Gone
+Fact = (
+    Defined | Stopped | Wanted | Launched | Refused | Arrived | Draining | Recalled | Ending | Gone
+)
 
 
 class Stage(Enum):
@@ -84,6 +92,7 @@ class Stage(Enum):
     LAUNCHED = "launched"
     HERE = "here"
     DRAINING = "draining"
+    RECALLED = "recalled"
     ENDING = "ending"
 
 
@@ -164,6 +173,8 @@ def evolve(state: State, noted: Noted[Fact]) -> State:
             return _staged(state, name, Stage.HERE, noted.at)
         case Draining(name, cause):
             return _staged(state, name, Stage.DRAINING, noted.at, cause)
+        case Recalled(name):
+            return _recalled(state, name, noted.at)
         case Ending(name, cause, kind, ref):
             if name not in state.machines:
                 stray = Machine(name, kind, Stage.ENDING, noted.at, noted.at, ref, cause)
@@ -191,6 +202,13 @@ def _launched(state: State, name: str, ref: str, at: int) -> State:
     refusals = {kind: one for kind, one in state.refusals.items() if kind != machine.kind}
     launched = replace(machine, stage=Stage.LAUNCHED, since=at, born=at, ref=ref)
     return replace(_with(state, launched), refusals=refusals)
+
+
+def _recalled(state: State, name: str, at: int) -> State:
+    machine = state.machines.get(name)
+    if machine is None:
+        return state
+    return _with(state, replace(machine, stage=Stage.RECALLED, since=at, cause=None))
 
 
 def _refused(state: State, name: str, at: int) -> State:

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 
+from ...core.fleet.presence import AgentPresence
 from ...core.fleet.resources import parse_size
 from ...core.sdk.author import now
-from ...core.sdk.live import LiveAgent, LiveFleet, LiveQueue
+from ...core.sdk.live import LiveFleet, LiveQueue
 from .capacity import Room, Waiting
 from .drivers import Driver
 from .facts import Stage, State
+from .orders import is_ours
 from .planning import Agent, Look, Shown
 
 MOST_WAITING = 5_000
@@ -24,8 +26,10 @@ ORPHAN_SECONDS = 10.0
 class Eyes:
     """Looks, and remembers since when agents are idle or silent."""
 
-    def __init__(self, fleet: LiveFleet, say: Callable[[str], None]) -> None:
-        """`say` is told when a driver does not answer, and when it does again."""
+    def __init__(self, name: str, fleet: LiveFleet, say: Callable[[str], None]) -> None:
+        """Those of the autoscaler `name`. `say` is told when a driver does not answer, and when it
+        does again."""
+        self._name = name
         self._fleet = fleet
         self._say = say
         self._idle: dict[str, int] = {}
@@ -69,11 +73,17 @@ class Eyes:
                 self._idle.pop(name, None)
             else:
                 self._idle.setdefault(name, moment)
-            yield name, _agent(agent, self._idle.get(name))
+            yield name, self._agent(agent.queues, agent.presence, self._idle.get(name))
+
+    def _agent(
+        self, queues: tuple[str, ...], presence: AgentPresence, idle_since: int | None
+    ) -> Agent:
+        drained = is_ours(self._name, presence.drains)
+        return Agent(Room(queues, presence.free), presence.takes, idle_since, drained)
 
     def _missing(self, state: State, agents: Mapping[str, Agent], moment: int) -> dict[str, int]:
         """Since when the agents of machines that were there are not."""
-        were = (Stage.HERE, Stage.DRAINING)
+        were = (Stage.HERE, Stage.DRAINING, Stage.RECALLED)
         gone = [
             one.name
             for one in state.machines.values()
@@ -117,8 +127,3 @@ def _room_in(queue: LiveQueue) -> int:
     """How many more of a queue's tasks may be live at once."""
     most = queue.permits.most
     return MOST_WAITING if most is None else max(0, most - queue.busy)
-
-
-def _agent(agent: LiveAgent, idle_since: int | None) -> Agent:
-    assert agent.presence is not None
-    return Agent(Room(agent.queues, agent.presence.free), agent.presence.takes, idle_since)

@@ -9,9 +9,20 @@ from typing import Literal
 import msgspec
 
 from ...core.words.phrases import span
-from .capacity import Room, Waiting, missing
+from .capacity import Room, Waiting, homeless, missing
 from .definition import Definition
-from .facts import Arrived, Draining, Ending, Fact, Gone, Machine, Stage, State, Wanted
+from .facts import (
+    Arrived,
+    Draining,
+    Ending,
+    Fact,
+    Gone,
+    Machine,
+    Recalled,
+    Stage,
+    State,
+    Wanted,
+)
 
 REFUSAL_SECONDS = 15.0
 LONGEST_REFUSAL = 900.0
@@ -24,12 +35,14 @@ Condition = Literal["alive", "preempted", "dead"]
 
 
 class Agent(msgspec.Struct, frozen=True):
-    """An agent that is there: what it has free, whether it takes tasks, and since when it has had
-    nothing to do (microseconds since 1970; null while it has)."""
+    """An agent that is there: what it has free, whether it takes tasks, since when it has had
+    nothing to do (microseconds since 1970; null while it has), and whether it is `drained` by this
+    autoscaler alone."""
 
     room: Room
     takes: bool
     idle_since: int | None
+    drained: bool = False
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -65,6 +78,8 @@ def _decisions(name: str, state: State, look: Look) -> Iterator[Decision]:
     definition = state.definition
     if definition is None:
         return
+    if not state.stopped:
+        yield from _recalls(state, look, definition)
     for machine in state.machines.values():
         yield from _of_machine(state, machine, look, definition)
     yield from _strays(state, look)
@@ -100,12 +115,20 @@ def _of_machine(
         case Stage.HERE:
             if agent is None:
                 yield from _silent(state, machine, look, definition)
+            elif agent.drained:
+                # By a controller that had been replaced when its order came.
+                yield Recalled(machine.name), f"{machine.name} is called back: it is wanted"
             else:
                 yield from _idle(state, machine, agent, look, definition)
         case Stage.DRAINING:
             if agent is None or (agent.idle_since is not None and not agent.takes):
                 words = f"{machine.name} has nothing more to do and is ended"
                 yield Ending(machine.name, machine.cause or "idle"), words
+        case Stage.RECALLED:
+            if agent is None:
+                yield from _silent(state, machine, look, definition)
+            elif not agent.drained:
+                yield Arrived(machine.name), f"{machine.name} takes tasks again"
         case Stage.ENDING:
             if shown is None and _was_asked(state, machine, look):
                 yield Gone(machine.name), f"{machine.name} is gone ({machine.cause})"
@@ -195,13 +218,39 @@ def _is_busy(look: Look, machine: Machine) -> bool:
     return agent is not None and agent.idle_since is None
 
 
+def _recalls(state: State, look: Look, definition: Definition) -> Iterator[Decision]:
+    """Machines on their way out that could do what waits now: another one would come later, and
+    cost more."""
+    lacking = list(homeless(look.waiting, _rooms(state, look)))
+    for machine in state.machines.values():
+        kind, agent = definition.kinds.get(machine.kind), look.agents.get(machine.name)
+        if kind is None or agent is None or not _can_be_recalled(machine, agent, look):
+            continue
+        standing = len(_standing(state, machine.kind))
+        if standing >= kind.most:
+            continue
+        if one := next(filter(agent.room.fits, lacking), None):
+            words = f"{machine.name} is called back: {one.task} waits in {one.queue}"
+            yield Recalled(machine.name), words
+        elif standing < kind.least:
+            words = f"{machine.name} is called back: at least {kind.least} are wished"
+            yield Recalled(machine.name), words
+
+
+def _can_be_recalled(machine: Machine, agent: Agent, look: Look) -> bool:
+    # As long as its agent has not heard of the drain, to resume it could come too early.
+    shown = look.machines.get(machine.name)
+    alive = shown is not None and shown.condition == "alive"
+    return machine.stage is Stage.DRAINING and agent.drained and alive
+
+
 def _additions(name: str, state: State, look: Look, definition: Definition) -> Iterator[Decision]:
     for kind, wish in definition.kinds.items():
         standing = len(_standing(state, kind))
         if standing < wish.least and _may_add(state, kind, look.now, definition):
             yield _wanted(name, state, kind, f"at least {wish.least} are wished", definition)
     patient = [one for one in look.waiting if _waits_long(one, look, definition)]
-    lacking = list(missing(definition, patient, _rooms(state, look, definition)))
+    lacking = list(missing(definition, patient, _rooms(state, look)))
     counts = Counter(kind for kind, _ in lacking)
     for kind, one in lacking:
         if _may_add(state, kind, look.now, definition):
@@ -215,14 +264,16 @@ def _waits_long(one: Waiting, look: Look, definition: Definition) -> bool:
     return _seconds(one.since, look.now) >= definition.patience
 
 
-def _rooms(state: State, look: Look, definition: Definition) -> Iterator[Room]:
+def _rooms(state: State, look: Look) -> Iterator[Room]:
     """What agents have free, ours and others, and what is on its way."""
     yield from (agent.room for agent in look.agents.values() if agent.takes)
     for machine in state.machines.values():
-        kind = state.kinds.get(machine.kind)
+        kind, agent = state.kinds.get(machine.kind), look.agents.get(machine.name)
         coming = machine.stage in (Stage.WANTED, Stage.LAUNCHED)
-        if kind and coming and machine.name not in look.agents:
+        if kind and coming and agent is None:
             yield Room(kind.queues, kind.offer)
+        elif agent and machine.stage is Stage.RECALLED and not agent.takes:
+            yield agent.room
 
 
 def _may_add(state: State, kind: str, now: int, definition: Definition) -> bool:

@@ -17,6 +17,7 @@ from cloud import Cloud
 from engine import WITH_PYTHON, missing
 from engine import client as docker_client
 from mortal_autoscaler import POINTS
+from msgspec.structs import replace
 from waiting import until
 
 from evq.core.bus.connect import connect
@@ -24,7 +25,7 @@ from evq.core.events import Outcome
 from evq.core.sdk.client import Client
 from evq.core.sdk.journal import Journal
 from evq.core.spec import Command, Spec
-from evq.core.state import Ended
+from evq.core.state import Ended, Running
 from evq.services.autoscaler.definition import Definition, Kind
 from evq.services.autoscaler.drivers.local import MACHINE
 from evq.services.autoscaler.facts import Defined, Fact, Stage, State, Stopped, Wanted
@@ -144,8 +145,9 @@ class Play:
         self.words += out.decode().splitlines()
         return process.returncode or 0
 
-    async def enqueue(self, count: int) -> list[str]:
-        spec = Spec(entry=Command(("sleep", "1")), name="t", queue="burst", manager="none")
+    async def enqueue(self, count: int, *command: str) -> list[str]:
+        entry = Command(command or ("sleep", "1"))
+        spec = Spec(entry=entry, name="t", queue="burst", manager="none")
         return [one.task for one in await self.client.enqueue_many([spec] * count)]
 
 
@@ -191,6 +193,48 @@ async def test_no_machine_is_forgotten_or_had_twice(play: Play) -> None:
     assert 1 <= play.most <= MOST
     wanted = [noted.machine for noted in await _facts(play) if isinstance(noted, Wanted)]
     assert len(wanted) == len(set(wanted)) and journal.state.gone.get("stray", 0) == 0
+
+
+@pytest.mark.timeout(400)
+async def test_a_machine_that_is_drained_is_called_back(play: Play) -> None:
+    """It goes on with the task it has; the controller dies when it has written that it will."""
+    client, kind = play.client, replace(play.place.kind, slots=2)
+
+    async def wish(most: int) -> None:
+        kinds = {"small": replace(kind, most=most)}
+        wished = Definition(kinds, idle=600.0, spin_up=120.0, look=0.5, silence=60.0)
+        await journal.decide(lambda _: (Defined(wished), f"{most} are wished"))
+
+    async def is_drained() -> bool:
+        return any(one.drained for one in await client.agents())
+
+    journal = await play.journal()
+    await wish(1)
+    [first] = await play.enqueue(1, "sleep", "1000")
+    controller = asyncio.create_task(play.control("recalled"))
+    try:
+        await until(lambda: _runs(client, first))
+        await wish(0)
+        await until(is_drained)
+        [second] = await play.enqueue(1)
+        await wish(1)
+        assert await controller == -9, play.words[-20:]
+        controller = asyncio.create_task(play.control())
+        [done] = await client.wait(second)
+        assert isinstance(done.state, Ended) and done.state.outcome is Outcome.COMPLETED
+        assert len((await client.get(first)).attempts) == 1 and await _runs(client, first)
+        await client.abort(first)
+        await journal.decide(lambda _: (Stopped(), "that was all"))
+        assert await controller == 0, play.words[-20:]
+    finally:
+        controller.cancel()
+        await asyncio.gather(controller, return_exceptions=True)
+    wanted = [noted.machine for noted in await _facts(play) if isinstance(noted, Wanted)]
+    assert wanted == ["burst-small-1"]
+
+
+async def _runs(client: Client, task: str) -> bool:
+    return isinstance((await client.get(task)).state, Running)
 
 
 async def _facts(play: Play) -> list[Fact]:

@@ -43,6 +43,7 @@ class World:
         self.state = State()
         self.machines: dict[str, Shown] = {}
         self.agents: dict[str, int | None] = {}
+        self.drained = set[str]()
         self.silent: dict[str, int] = {}
         self.tasks: list[Waiting] = []
         self.most = 0
@@ -62,8 +63,9 @@ class World:
                     self.state.kinds[name.split("-")[1]].queues,
                     self.state.kinds[name.split("-")[1]].offer,
                 ),
-                self.state.machines[name].stage is not Stage.DRAINING,
+                name not in self.drained,
                 idle,
+                name in self.drained,
             )
             for name, idle in self.agents.items()
         }
@@ -91,6 +93,10 @@ class World:
                 self.machines[name] = Shown(f"ref-{name}", machine.kind)
                 self.most = max(self.most, len(self.machines))
                 self.note(Launched(name, f"ref-{name}"), "launched")
+            elif machine.stage is Stage.DRAINING:
+                self.drained.add(name)
+            elif machine.stage is Stage.RECALLED:
+                self.drained.discard(name)
             elif machine.stage is Stage.ENDING:
                 self.machines.pop(name, None)
                 self.agents.pop(name, None)
@@ -110,6 +116,10 @@ class World:
             self.agents.setdefault(name, None if self.tasks else self.now)
             if self.tasks:
                 self.tasks.pop(0)
+
+
+def names(found: list[Fact]) -> list[str]:
+    return [type(fact).__name__ for fact in found]
 
 
 def kinds(world: World) -> list[str]:
@@ -164,10 +174,87 @@ def test_an_idle_machine_is_drained_then_ended_then_gone() -> None:
     assert [one.stage for one in world.state.machines.values()] == [Stage.HERE]
     world.agents = {name: world.now for name in world.agents}
     world.now += 61 * SECOND
-    assert [type(fact).__name__ for fact in world.turn()] == ["Draining", "Ending", "Gone"]
+    assert names(world.turn()) == ["Draining", "Ending"]
+    assert names(world.turn()) == ["Gone"]
     assert world.state.machines == {} and world.machines == {}
     assert world.state.gone == {"idle": 1}
     assert world.state.cost(world.now) == pytest.approx(61 / 3600)
+
+
+def drained_while_busy() -> World:
+    """One machine at work, which is drained because none is wished any more, and one slot free."""
+    world = World(Definition({"small": msgspec.structs.replace(SMALL, slots=2)}))
+    world.wait(1)
+    world.turn()
+    world.arrive()
+    world.turn()
+    wish(world, most=0)
+    assert names(world.turn()) == ["Draining"]
+    assert world.drained == {"a-small-1"}
+    return world
+
+
+def wish(world: World, **changes: Any) -> None:
+    kind = msgspec.structs.replace(SMALL, slots=2, **changes)
+    world.note(Defined(Definition({"small": kind})), "others are wished")
+
+
+def test_a_machine_that_is_drained_is_called_back_when_work_comes() -> None:
+    world = drained_while_busy()
+    world.wait(1)
+    assert world.turn() == []  # none is wished
+    wish(world)
+    # What is on its way back counts: no other one is added meanwhile.
+    assert names(world.decide()) == ["Recalled"]
+    assert world.decide() == [] and world.drained
+    assert names(world.turn()) == ["Arrived"]
+    assert not world.drained
+    [machine] = world.state.machines.values()
+    assert (machine.name, machine.stage, machine.cause) == ("a-small-1", Stage.HERE, None)
+    assert "is called back: t0 waits in q" in world.journal[-2].words
+
+
+def test_the_least_are_called_back_too() -> None:
+    world = drained_while_busy()
+    wish(world, least=1)
+    assert names(world.turn()) == ["Recalled", "Arrived"]
+
+
+def test_one_that_has_not_heard_or_is_ended_or_cannot_run_it_is_not_called_back() -> None:
+    world = drained_while_busy()
+    wish(world)
+    world.drained.clear()
+    world.wait(1)
+    assert world.decide() == []  # its agent takes tasks still
+    world.drained.add("a-small-1")
+    world.machines["a-small-1"] = Shown("ref", "small", "preempted")
+    assert names(world.decide()) == ["Ending", "Wanted"]
+    world = drained_while_busy()
+    wish(world)
+    world.wait(1, gpus=1)
+    assert world.turn() == []
+
+
+def test_to_stop_calls_nothing_back_and_waits_for_what_comes_back() -> None:
+    world = drained_while_busy()
+    world.wait(1)
+    world.note(Stopped(), "that is all")
+    assert world.turn() == []
+    wish(world)
+    assert names(world.decide()) == ["Recalled"]
+    world.note(Stopped(), "that is all")
+    # Its agent may be at a task that nobody has seen yet: it is drained anew, not ended.
+    assert names(world.turn()) == ["Arrived", "Draining"]
+
+
+def test_a_drain_that_came_late_is_undone() -> None:
+    world = World(Definition({"small": SMALL}))
+    world.wait(1)
+    world.turn()
+    world.arrive()
+    world.turn()
+    world.drained.add("a-small-1")
+    assert names(world.turn()) == ["Recalled", "Arrived"]
 
 
 def test_the_least_stay() -> None:
