@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from ...core.arrays.array import parse_array
 from ...core.errors import UsageError
+from ...core.sdk.arrays import check_array
 from ...core.sdk.sending import send
 from ...core.spec import Spec, check_spec
 from ..calling import call
 from ..selectors import resolve
 from ..submit import clone
-from ..submit.wish import REST
-from ..submit.words import context_of, read_words, task_here
+from ..submit.wish import REST, Wish
+from ..submit.words import context_of, read_array, read_words, task_here
 
 if TYPE_CHECKING:
     from ...core.sdk.client import Client
@@ -40,14 +42,25 @@ def captured(words: Sequence[str], folder: Path | None = None) -> Spec:
 
     Raises `UsageError`.
     """
-    wish = read_words(words)
+    return _captured(read_words(words), folder or Path.cwd())
+
+
+def captured_array(words: Sequence[str]) -> tuple[Spec, str]:
+    """The same of a task or of an array, and what `--array` says; that is empty for one task."""
+    wish, array = read_array(words)
+    return _captured(wish, Path.cwd(), array), array
+
+
+def _captured(wish: Wish, folder: Path, array: str = "") -> Spec:
     if wish.key or wish.after:
         raise UsageError(
             f"{'--key' if wish.key else '--after'} is for one task, not for one each time",
             why="each time it is another task, under a key of its own",
             fix="leave it out",
         )
-    with task_here(wish, folder or Path.cwd()) as (spec, snapshot):
+    with task_here(wish, folder) as (spec, snapshot):
+        if array:
+            check_array(spec, *parse_array(array))
         if snapshot:
             call(lambda client: send(client, snapshot))
         return spec

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...core import units
+from ...core.arrays.array import parse_array
 from ...core.errors import Conflict, UsageError
 from ...core.ids import check_name
 from ...core.sdk.author import now
-from ...core.spec import Spec, argv_text
+from ...core.spec import MOST_AWAITED, Spec, argv_text
 from ...services.schedule.decide import clock
 from ...services.schedule.due import check_when, moments, zone_of
 from ...services.schedule.facts import (
@@ -32,7 +33,7 @@ from ..calling import call, warm_up
 from ..options import Family, json_option, reason_option
 from ..output import Column
 from ..tasks.render import iso
-from .captured import captured, cloned, of_enqueue
+from .captured import captured_array, cloned, of_enqueue
 from .served import warn_unserved
 
 if TYPE_CHECKING:
@@ -108,16 +109,30 @@ def add(
     check_name(name, "schedule")
     when = check_when(_when(cron, every, at, tz))
     warm_up()
-    spec = cloned(clone, words) if clone else captured(of_enqueue(words))
-    definition = Defined(when=when, spec=spec, overlap=overlap, catch_up=catch_up, most=most)
+    spec, array = (cloned(clone, words), "") if clone else captured_array(of_enqueue(words))
+    definition = Defined(
+        when=when, spec=spec, overlap=overlap, catch_up=catch_up, most=most, array=array
+    )
+    _check_overlap(definition)
     state = call(lambda client: _define(client, name, definition, replace))
     if as_json:
         output.say_json(document(name, state))
         return
-    output.say(f"schedule {output.bold(name)}  {argv_text(spec.entry)}  {when_text(when)}")
+    output.say(f"schedule {output.bold(name)}  {what_text(definition)}  {when_text(when)}")
     output.say(f"  {output.dim('next')}  {next_text(state)}")
     output.note(f"  {output.dim('undo')}  evq schedule remove {name}")
     warn_unserved()
+
+
+def _check_overlap(definition: Defined) -> None:
+    """Raise `UsageError` if a due time could have to wait for too many tasks of the last one."""
+    indexes, _ = parse_array(definition.array) if definition.array else (range(1), None)
+    if definition.overlap == "queue" and len(indexes) > MOST_AWAITED:
+        raise UsageError(
+            f"--overlap queue cannot wait for an array of {len(indexes)}",
+            why=f"a task awaits at most {MOST_AWAITED} others",
+            fix="--overlap skip",
+        )
 
 
 def _when(cron: str | None, every: str | None, at: str | None, tz: str | None) -> When:
@@ -181,8 +196,8 @@ async def _define(client: Client, name: str, definition: Defined, replace: bool)
                 why=f"it is due {when_text(state.definition.when)}",
                 fix=f"--replace, or evq schedule remove {name}",
             )
-        command = argv_text(definition.spec.entry)
-        return definition, f"is defined: {command}, {when_text(definition.when)}"
+        what = what_text(definition)
+        return definition, f"is defined: {what}, {when_text(definition.when)}"
 
     await journal.decide(choose)
     await start_service(client, SERVICE, CONTROLLER)
@@ -212,7 +227,7 @@ def ls(as_json: bool) -> None:
 def _row(name: str, state: State) -> list[object]:
     assert state.definition is not None
     last = state.last.task if state.last else ""
-    command = argv_text(state.definition.spec.entry)
+    command = what_text(state.definition)
     return [name, when_text(state.definition.when), next_text(state), state.runs, last, command]
 
 
@@ -227,7 +242,7 @@ def show(name: str, as_json: bool) -> None:
         return
     assert state.definition is not None
     definition = state.definition
-    output.say(f"schedule {output.bold(name)}  {argv_text(definition.spec.entry)}")
+    output.say(f"schedule {output.bold(name)}  {what_text(definition)}")
     for label, text in (
         ("when", when_text(definition.when)),
         ("next", next_text(state)),
@@ -235,7 +250,7 @@ def show(name: str, as_json: bool) -> None:
         ("overlap", definition.overlap),
         ("catch-up", definition.catch_up),
         ("runs", f"{state.runs}, and {state.skipped} left out"),
-        ("last", state.last.task if state.last else ""),
+        ("last", state.last.text if state.last else ""),
     ):
         if text:
             output.say(f"  {output.dim(label.ljust(8))} {text}")
@@ -317,6 +332,12 @@ def _say(name: str, fact: Fact, words: str) -> State:
     return call(say)
 
 
+def what_text(definition: Defined) -> str:
+    """What is enqueued: the command, and how many of it."""
+    command = argv_text(definition.spec.entry)
+    return f"{command}  as array {definition.array}" if definition.array else command
+
+
 def next_text(state: State) -> str:
     """When it is due next, on its own clock."""
     at = next_at(state)
@@ -341,6 +362,7 @@ def document(name: str, state: State) -> dict[str, Any]:
         "name": name,
         "when": definition.when,
         "command": argv_text(spec.entry),
+        "array": definition.array or None,
         "queue": spec.queue,
         "overlap": definition.overlap,
         "catch_up": definition.catch_up,

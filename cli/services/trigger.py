@@ -39,7 +39,7 @@ from ..calling import call, warm_up
 from ..options import Family, json_option, reason_option
 from ..output import Column
 from ..tasks.render import clock, iso
-from .captured import captured, of_enqueue
+from .captured import captured_array, of_enqueue
 from .served import warn_unserved
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def _action(
     if command:
         # By the agent's own Python, so that `evq` is on its path.
         words = (*COMMAND, command)
-    return Enqueue(captured(of_enqueue(words)))
+    return Enqueue(*captured_array(of_enqueue(words)))
 
 
 async def _define(client: Client, name: str, on: Condition, do: Do, replace: bool) -> State:

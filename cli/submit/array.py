@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from ...core.arrays.array import Array, index_text
 from ...core.spec import Spec
 from ...core.state import Ended, Task
@@ -16,6 +18,10 @@ from ..tasks.render import colored, end_text, marked
 if TYPE_CHECKING:
     from ...core.sdk.client import Client
     from ...core.sdk.enqueueing import Receipt
+
+array_option = click.option(
+    "--array", metavar="A-B[%N]", help="A task for each {index} from A to B, at most N at once."
+)
 
 Plan = tuple[range, int | None]
 """The indexes, and how many may run at once."""

@@ -28,7 +28,7 @@ from ..tasks.document import looks_secret, spec_facts
 from ..tasks.recent import remember
 from ..tasks.render import code_text, repo_text
 from .after import after_text, resolve_after, split
-from .array import Plan, enqueue_plan, plan_text
+from .array import Plan, array_option, enqueue_plan, plan_text
 from .gang import gang_warnings
 from .inputs import resolve_inputs
 from .request import make_entry, make_spec
@@ -66,9 +66,7 @@ class Submission(msgspec.Struct, frozen=True):
 
 @click.command(cls=TaskCommand)
 @task_options
-@click.option(
-    "--array", metavar="A-B[%N]", help="A task for each {index} from A to B, at most N at once."
-)
+@array_option
 @click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
 @click.option("--quiet", is_flag=True, help="Print the task's id, and nothing else.")
 @json_option

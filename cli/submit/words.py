@@ -14,6 +14,7 @@ from ...core.sdk.sending import with_code
 from ...core.sdk.snapshot import Snapshot
 from ...core.spec import Spec, check_spec
 from ..calling import settings
+from .array import array_option
 from .request import make_entry, make_spec
 from .wish import TaskCommand, Wish, make_wish, task_options
 
@@ -23,6 +24,21 @@ from .wish import TaskCommand, Wish, make_wish, task_options
 def _task(**options: Any) -> Wish:
     """What stands behind `evq enqueue` and `evq run`."""
     return make_wish(options)
+
+
+@click.command(cls=TaskCommand)
+@task_options
+@array_option
+def _array(array: str | None, **options: Any) -> tuple[Wish, str]:
+    """What stands behind `evq enqueue`, where it may be an array."""
+    return make_wish(options), array or ""
+
+
+def read_array(words: Sequence[str], verb: str = "evq enqueue") -> tuple[Wish, str]:
+    """As `read_words`, with what `--array` says; that is empty for one task."""
+    with context_of(_array, words, verb) as context:
+        found: tuple[Wish, str] = _array.invoke(context)
+        return found
 
 
 def read_words(words: Sequence[str], verb: str = "evq enqueue") -> Wish:

@@ -48,7 +48,7 @@ async def enqueue_array(
 
     Those whose turn comes later are stored first: when the first one can end, all are there.
     """
-    _check(spec, indexes, most)
+    check_array(spec, indexes, most)
     id = task_id_for_key(spec.key) if spec.key else new_task_id()
     most = None if most is None or most >= len(indexes) else most
     spec = await whole_gangs(enqueuer.bus.log, await enqueuer.prepared(spec))
@@ -84,7 +84,8 @@ async def _store(enqueuer: Enqueuer, specs: Sequence[Spec], begin: Turns | None 
             raise
 
 
-def _check(spec: Spec, indexes: range, most: int | None) -> None:
+def check_array(spec: Spec, indexes: range, most: int | None) -> None:
+    """Raise `UsageError` unless there can be such an array of the task."""
     if indexes.step != 1 or not 0 < len(indexes) <= MOST_MEMBERS or indexes[0] < 0:
         raise UsageError(
             f"{indexes} are no indexes of an array",

@@ -16,12 +16,13 @@ from ...core.sdk.author import now
 from ...core.sdk.client import Client
 from ...core.sdk.journal import Journal, journals
 from ...core.sdk.watch import watch
-from ...core.state import Ended
 from ...core.subjects import service_events
+from ..enqueueing import enqueue
 from ..journals import Journals
 from .decide import clock, decide, task_for
 from .due import due_between, next_due
 from .facts import Due, Fact, Ran, Refused, State, evolve
+from .last import unended
 from .when import When
 
 SERVICE = "schedule"
@@ -95,34 +96,40 @@ class Controller:
         while True:
             if due := journal.state.pending:
                 await self._carry_out(journal, due)
-            last_runs = await self._last_runs(journal.state)
+            if _choose(journal.state, last_runs=False) is None:
+                return
+            last_runs = bool(await self._unended(journal.state))
             if not await journal.decide(partial(_choose, last_runs=last_runs)):
                 return
 
     async def _carry_out(self, journal: Journal[State, Fact], due: Due) -> None:
         """Enqueue the task of a due time, as often as it takes, and write down that it is there."""
         state = journal.state
-        last_runs = await self._last_runs(state)
-        assert state.definition is not None
-        if last_runs and state.definition.overlap == "replace":
-            assert state.last is not None
-            with suppress(Conflict):  # it has ended meanwhile
-                await self._client.abort(state.last.task, f"schedule {journal.name} is due again")
+        left = await self._unended(state)
+        definition = state.definition
+        assert definition is not None
+        if definition.overlap == "replace":
+            for task in left:
+                with suppress(Conflict):  # it has ended meanwhile
+                    await self._client.abort(task, f"schedule {journal.name} is due again")
         try:
-            spec = task_for(journal.name, state, due, last_runs=last_runs)
-            task = (await self._client.enqueue(spec)).task
+            spec = task_for(journal.name, state, due, unended=left)
+            ran = Ran(
+                due.at, await enqueue(self._client, spec, definition.array), bool(definition.array)
+            )
         except EvqError as error:
             why = str(error)
             await journal.decide(lambda _: (Refused(due.at, why), f"cannot enqueue it: {why}"))
         else:
-            words = f"enqueued task {task}{_next(state, due)}"
-            await journal.decide(lambda _: (Ran(due.at, task), words))
+            words = f"enqueued {ran.text}{_next(state, due)}"
+            await journal.decide(lambda _: (ran, words))
 
-    async def _last_runs(self, state: State) -> bool:
-        """Whether the task of the last due time has not ended."""
-        if state.last is None:
-            return False
-        return not isinstance((await self._client.get(state.last.task)).state, Ended)
+    async def _unended(self, state: State) -> list[str]:
+        """What of the last due time has not ended, as far as the next one wants to know."""
+        overlap = state.definition.overlap if state.definition else "several"
+        if state.last is None or overlap == "several":
+            return []
+        return await unended(self._client, state.last, all_of_them=overlap != "skip")
 
     def seconds_left(self) -> float:
         """How long nothing is due."""

@@ -26,7 +26,7 @@ def decide(
 ) -> tuple[Fact, str] | None:
     """The next fact and its words; null if nothing is due, or the last one is not yet done.
 
-    `last_runs` says that the task of the last due time has not ended.
+    `last_runs` says that what was enqueued last has not ended.
     """
     definition = state.definition
     if definition is None or state.pending:
@@ -47,7 +47,7 @@ def decide(
     at = wanted[0]
     if last_runs and definition.overlap == "skip":
         assert state.last is not None
-        words = f"leaves out {clock(at, zone)}: task {state.last.task} has not ended"
+        words = f"leaves out {clock(at, zone)}: {state.last.text} has not ended"
         return Skipped(at, at, 1), words
     late = " after all" if now - at > LATE else ""
     return Due(at), f"runs{late} for {clock(at, zone)}"
@@ -93,15 +93,17 @@ def key_of(name: str, due: Due) -> str:
     return f"schedule-{name}-{datetime.fromtimestamp(due.at / 1e6, UTC):%Y%m%dT%H%M%S}Z"
 
 
-def task_for(name: str, state: State, due: Due, *, last_runs: bool) -> Spec:
-    """The task of a due time; it finds the time, as in ISO 8601, in the variable `EVQ_DUE`."""
+def task_for(name: str, state: State, due: Due, *, unended: Sequence[str]) -> Spec:
+    """The task of a due time; it finds the time, as in ISO 8601, in the variable `EVQ_DUE`.
+
+    `unended` are the tasks of the last time that have not ended.
+    """
     definition = state.definition
     assert definition is not None
     spec = definition.spec
     after = spec.after
-    if last_runs and definition.overlap == "queue":
-        assert state.last is not None
-        after = (After(state.last.task, "any"),)
+    if unended and definition.overlap == "queue":
+        after = tuple(After(task, "any") for task in unended)
     at = datetime.fromtimestamp(due.at / 1e6, UTC).isoformat(timespec="seconds")
     return replace(
         spec,

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from ...core.journal import Noted
 from ...core.spec import Spec
+from ..enqueueing import id_text
 from .when import When
 
 Overlap = Literal["skip", "queue", "replace", "several"]
@@ -20,13 +21,15 @@ CatchUp = Literal["none", "last", "all"]
 
 
 class Defined(msgspec.Struct, frozen=True, tag="defined", omit_defaults=True, kw_only=True):
-    """What is due when. Of missed due times at most `most` run if `catch_up` is `all`."""
+    """What is due when. Of missed due times at most `most` run if `catch_up` is `all`. `array` is
+    that of `evq enqueue --array`, if each due time enqueues one; empty otherwise."""
 
     when: When
     spec: Spec
     overlap: Overlap = "skip"
     catch_up: CatchUp = "last"
     most: int = 10
+    array: str = ""
 
 
 class Paused(msgspec.Struct, frozen=True, tag="paused"):
@@ -61,11 +64,17 @@ class Due(msgspec.Struct, frozen=True, tag="due", omit_defaults=True):
     asked: int = 0
 
 
-class Ran(msgspec.Struct, frozen=True, tag="ran"):
-    """The task of a due time is in its queue."""
+class Ran(msgspec.Struct, frozen=True, tag="ran", omit_defaults=True):
+    """The task of a due time is in its queue; its id, or that of an `array`."""
 
     at: int
     task: str
+    array: bool = False
+
+    @property
+    def text(self) -> str:
+        """What was enqueued, for people."""
+        return id_text(self.task, self.array)
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):

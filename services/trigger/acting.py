@@ -8,6 +8,7 @@ from ...core.errors import EvqError
 from ...core.sdk.client import Client
 from ..alert.controller import tell
 from ..alert.facts import Told
+from ..enqueueing import enqueue, id_text
 from .actions import CallFailed, call, key_of, task_for
 from .facts import Do, Done, Enqueue, GaveUp, Matched, Tell, Webhook
 
@@ -19,9 +20,9 @@ async def act(client: Client, name: str, do: Do, matched: Matched) -> tuple[Done
     """Do it; how that went, as a fact and in words. Raises `BusAway`."""
     try:
         match do:
-            case Enqueue(spec):
-                receipt = await client.enqueue(task_for(name, spec, matched))
-                return Done(matched.id, receipt.task), f"enqueued task {receipt.task}"
+            case Enqueue(spec, array):
+                task = await enqueue(client, task_for(name, spec, matched), array)
+                return Done(matched.id, task), f"enqueued {id_text(task, array)}"
             case Webhook(url):
                 return Done(matched.id), f"the webhook {await _call(url, name, matched)}"
             case Tell(alerts):

@@ -25,8 +25,8 @@ class CallFailed(EvqError):
 def action_text(do: Do) -> str:
     """The action in short."""
     match do:
-        case Enqueue(spec):
-            return f"enqueue {argv_text(spec.entry)}"
+        case Enqueue(spec, array):
+            return f"enqueue {argv_text(spec.entry)}" + (f" as array {array}" if array else "")
         case Webhook(url):
             return f"call {url}"
         case Tell(alerts):

@@ -13,10 +13,12 @@ REMEMBERED = 5000
 """How many tasks a trigger on a metric knows to have crossed its line."""
 
 
-class Enqueue(msgspec.Struct, frozen=True, tag_field="do", tag="enqueue"):
-    """Enqueue this task; exactly once, by its key."""
+class Enqueue(msgspec.Struct, frozen=True, tag_field="do", tag="enqueue", omit_defaults=True):
+    """Enqueue this task, or an `array` of it as `evq enqueue --array` has it; exactly once, by its
+    key."""
 
     spec: Spec
+    array: str = ""
 
 
 class Webhook(msgspec.Struct, frozen=True, tag_field="do", tag="webhook"):
@@ -77,7 +79,8 @@ class Matched(msgspec.Struct, frozen=True, tag="matched", omit_defaults=True, kw
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
-    """What a match asked for is done. `task` is what was enqueued, if something was."""
+    """What a match asked for is done. `task` is what was enqueued, if something was: the id of a
+    task, or of an array."""
 
     id: str
     task: str = ""

@@ -57,6 +57,20 @@ async def test_the_code_is_sent_when_the_schedule_is_made(evq: Any, jetstream_bu
     assert all([await jetstream_bus.objects.has(name) for name in definition.spec.code.blobs])
 
 
+async def test_an_array_is_scheduled_and_triggered(evq: Any) -> None:
+    words = ("--", "--array", "0-99%8", "--", "train", "--seed", "{index}")
+    made = await evq(*NIGHTLY, "--overlap", "skip", *words)
+    assert made.out.startswith("schedule nightly  train --seed {index}  as array 0-99%8  0 3 * *")
+    (listed,) = (await evq("schedule", "ls", "--json")).json
+    assert (listed["command"], listed["array"]) == ("train --seed {index}", "0-99%8")
+    assert "  as array 0-99%8" in (await evq("schedule", "show", "nightly")).out
+    many = ("--", "--array", "1-300", "--", "true")
+    waits = await evq("schedule", "add", "line", "--every", "2h", "--overlap", "queue", *many)
+    assert waits.status == 2 and "cannot wait for an array of 300" in waits.err
+    made = await evq("trigger", "add", "seeds", "--on", "completed", *words)
+    assert made.out == "trigger seeds  completed: enqueue train --seed {index} as array 0-99%8\n"
+
+
 async def test_a_task_is_scheduled_again_with_changes(evq: Any) -> None:
     task = (await evq("enqueue", "--quiet", "--set", "lr=0.1", "--", "train")).out.strip()
     words = ("schedule", "add", "again", "--every", "2h", "--clone", task, "--json")
@@ -77,6 +91,8 @@ async def test_a_task_is_scheduled_again_with_changes(evq: Any) -> None:
         (["--every", "2h", "--", "--key", "a", "--", "true"], "--key is for one task"),
         (["--every", "2h", "--", "--no-such-option", "--", "true"], "no-such-option"),
         (["--every", "2h"], "there is nothing to run"),
+        (["--every", "2h", "--", "--array", "9-0", "--", "true"], "--array 9-0 is no array"),
+        (["--every", "2h", "--", "--array", "0-1", "--nodes", "2", "--", "true"], "several nodes"),
     ],
 )
 async def test_a_schedule_that_makes_no_sense_is_refused(

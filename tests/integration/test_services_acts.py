@@ -25,11 +25,12 @@ from evq.core.subjects import service_events
 from evq.core.wire import encode
 from evq.services.schedule import controller as schedules
 from evq.services.schedule.facts import Asked, Defined, Refused
+from evq.services.schedule.last import unended
 from evq.services.schedule.when import Once
 from evq.services.trigger import controller as triggers
 from evq.services.trigger.conditions import Condition, Crossing, Events, Filter, LongQueue
 from evq.services.trigger.facts import Defined as TriggerDefined
-from evq.services.trigger.facts import Do, Enqueue, Webhook
+from evq.services.trigger.facts import Do, Done, Enqueue, Webhook
 
 FAR = 10**15
 """Microseconds: so far ahead that nothing is due by itself."""
@@ -94,6 +95,64 @@ async def test_while_the_last_one_runs_the_next_waits_or_takes_its_place(
     for task in (third, fourth):
         await served.client.abort(task, "enough")
         await served.ended(task)
+
+
+async def test_each_time_an_array_is_enqueued(served: Any, until: Any) -> None:
+    board, client = Board(served, until), served.client
+    sleeps = spec(served.name, "sleep", "100{index}")
+    journal = await board.define("seeds", sleeps, overlap="replace", array="2-4%1")
+    first = await client.members(await board.ask(journal))
+    assert [one.spec.entry.argv[1] for one in first] == ["1002", "1003", "1004"]
+    assert {one.spec.tags for one in first} == {("schedule:seeds",)}
+    await served.event(first[0].id, Started)
+    last = journal.state.last
+    assert await unended(client, last, all_of_them=True) == [one.id for one in first[::-1]]
+    # All at once: no member that is held gets its turn when the one before it is aborted.
+    second = await client.members(await board.ask(journal))
+    ended = [await served.ended(one.id) for one in first]
+    assert {one.name_of_state for one in ended} == {"aborted"}
+    assert [len(one.attempts) for one in ended] == [1, 0, 0]
+    assert await unended(client, last, all_of_them=False) == []
+    for one in second[::-1]:
+        await client.abort(one.id, "enough")
+    for one in second:
+        await served.ended(one.id)
+    words = [one.words for one in await schedules.open_journal(client, "seeds").catch_up()]
+    assert words[-1].startswith(f"enqueued array {journal.state.last.task}; next ")
+
+
+async def test_an_array_waits_for_all_of_the_last_one(served: Any, until: Any) -> None:
+    board, client = Board(served, until), served.client
+    sleeps = spec(served.name, "sleep", "1000")
+    journal = await board.define("line", sleeps, overlap="queue", array="0-1")
+    first = await client.members(await board.ask(journal))
+    second = await client.members(await board.ask(journal))
+    for one in second:
+        assert isinstance(one.state, Held)
+        assert {known.task for known in one.spec.after} == {member.id for member in first}
+    for one in first:
+        await client.abort(one.id, "enough")
+    for one in second:
+        await served.event(one.id, Started)
+        await client.abort(one.id, "enough")
+        await served.ended(one.id)
+
+
+async def test_a_trigger_enqueues_an_array_for_each_match(served: Any, until: Any) -> None:
+    do = Enqueue(spec("made", "echo", "{index}"), "0-2%1")
+    on = Events(("completed",), Filter(queue=served.name))
+    journal, _ = await trigger(served.client, "sweeps", on, do)
+    task = await served.run("true")
+    await done(journal, until)
+    (array,) = [
+        one.fact.task
+        for one in await triggers.open_journal(served.client, "sweeps").catch_up()
+        if isinstance(one.fact, Done)
+    ]
+    assert f"enqueued array {array}" in await journal_words(served.client, "sweeps")
+    members = await served.client.members(array)
+    assert [one.spec.entry.argv[1] for one in members] == ["0", "1", "2"]
+    assert {one.spec.variables["EVQ_TRIGGER_TASK"] for one in members} == {task.id}
 
 
 async def test_a_schedule_that_cannot_be_read_or_enqueued_harms_no_other(

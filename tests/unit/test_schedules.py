@@ -168,11 +168,10 @@ def test_while_the_last_one_runs() -> None:
         schedule.look(1.001)
     assert "has not ended" in skips.look(2.001, last_runs=True)[0] and skips.runs == 1
     assert others.look(2.001, last_runs=True)[0].startswith("runs for")
-    last = skips.state.last
-    assert last is not None
-    waits = task_for("n", others.state, Due(others.start), last_runs=True)
-    assert waits.after == (After(others.state.last.task if others.state.last else "", "any"),)
-    assert task_for("n", others.state, Due(others.start), last_runs=False).after == ()
+    waits = task_for("n", others.state, Due(others.start), unended=["a", "b"])
+    assert waits.after == (After("a", "any"), After("b", "any"))
+    assert task_for("n", others.state, Due(others.start), unended=[]).after == ()
+    assert task_for("n", skips.state, Due(others.start), unended=["a"]).after == ()
 
 
 def test_a_pause_is_no_outage() -> None:
@@ -209,7 +208,7 @@ def test_a_removed_one_does_nothing() -> None:
 def test_the_task_of_a_due_time_has_a_name_that_follows_from_it() -> None:
     schedule = Schedule()
     due = Due(at("2026-01-01T03:00"))
-    spec = task_for("nightly", schedule.state, due, last_runs=False)
+    spec = task_for("nightly", schedule.state, due, unended=[])
     assert spec.key == key_of("nightly", due) == "schedule-nightly-20260101T030000Z"
     assert spec.tags == ("schedule:nightly",)
     assert spec.variables == {"EVQ_DUE": "2026-01-01T03:00:00+00:00"}
