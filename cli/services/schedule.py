@@ -104,6 +104,7 @@ def add(
     Examples:
       evq schedule add nightly --cron "0 3 * * *" --tz Europe/Berlin -- train.py -- --epochs 10
       evq schedule add poll --every 10m --overlap queue -- -q cpu -- sh -c "date"
+      evq schedule add seeds --every 1d -- --array 0-9%2 train.py -- --seed {index}
       evq schedule add again --at "2026-12-01 08:00" --clone k3f9 -- --set lr=0.1
     """
     check_name(name, "schedule")

@@ -3,127 +3,26 @@
 from __future__ import annotations
 
 from random import Random
-from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from machines import BIG, SECOND, SMALL, World, facts, kinds, names
 
 from evq.core.errors import UsageError
 from evq.core.fleet.resources import Request
-from evq.core.journal import Noted
 from evq.services.autoscaler.capacity import Room, Waiting, missing
-from evq.services.autoscaler.definition import Definition, Kind, read_definition
+from evq.services.autoscaler.definition import Definition, read_definition
 from evq.services.autoscaler.facts import (
     Defined,
     Ending,
-    Fact,
-    Launched,
     Refused,
     Stage,
-    State,
     Stopped,
     Wanted,
-    evolve,
 )
-from evq.services.autoscaler.planning import Agent, Look, Shown, plan
-
-SMALL = Kind(driver="local", queues=("q",), most=5, cost=1.0)
-BIG = Kind(driver="local", queues=("q",), gpus=2, most=2, cost=10.0)
-SECOND = 1_000_000
-
-
-class World:
-    """Machines, agents and tasks as the shell would see them, and a journal that survives."""
-
-    def __init__(self, definition: Definition, now: int = 1_000 * SECOND) -> None:
-        self.now = now
-        self.journal: list[Noted[Fact]] = []
-        self.state = State()
-        self.machines: dict[str, Shown] = {}
-        self.agents: dict[str, int | None] = {}
-        self.drained = set[str]()
-        self.silent: dict[str, int] = {}
-        self.tasks: list[Waiting] = []
-        self.most = 0
-        self.note(Defined(definition), "wished")
-
-    def note(self, fact: Fact, words: str) -> None:
-        noted = Noted(len(self.journal) + 1, self.now, "x", words, fact)
-        again = msgspec.convert(msgspec.to_builtins(fact), Fact)
-        assert again == fact
-        self.journal.append(noted)
-        self.state = evolve(self.state, noted)
-
-    def look(self) -> Look:
-        agents = {
-            name: Agent(
-                Room(
-                    self.state.kinds[name.split("-")[1]].queues,
-                    self.state.kinds[name.split("-")[1]].offer,
-                ),
-                name not in self.drained,
-                idle,
-                name in self.drained,
-            )
-            for name, idle in self.agents.items()
-        }
-        return Look(
-            self.now,
-            tuple(self.tasks),
-            agents,
-            self.silent,
-            dict(self.machines),
-            frozenset({"local"}),
-        )
-
-    def decide(self) -> list[Fact]:
-        """All decisions there are now, and what a shell does about them."""
-        found: list[Fact] = []
-        while decision := plan("a", self.state, self.look()):
-            self.note(*decision)
-            found.append(decision[0])
-            assert len(found) < 100
-        return found
-
-    def act(self) -> None:
-        for name, machine in list(self.state.machines.items()):
-            if machine.stage is Stage.WANTED:
-                self.machines[name] = Shown(f"ref-{name}", machine.kind)
-                self.most = max(self.most, len(self.machines))
-                self.note(Launched(name, f"ref-{name}"), "launched")
-            elif machine.stage is Stage.DRAINING:
-                self.drained.add(name)
-            elif machine.stage is Stage.RECALLED:
-                self.drained.discard(name)
-            elif machine.stage is Stage.ENDING:
-                self.machines.pop(name, None)
-                self.agents.pop(name, None)
-
-    def turn(self) -> list[Fact]:
-        found = self.decide()
-        self.act()
-        return [*found, *self.decide()]
-
-    def wait(self, count: int, **asks: Any) -> None:
-        self.tasks += [
-            Waiting(f"t{len(self.tasks) + n}", "q", Request(**asks), self.now) for n in range(count)
-        ]
-
-    def arrive(self) -> None:
-        for name in self.machines:
-            self.agents.setdefault(name, None if self.tasks else self.now)
-            if self.tasks:
-                self.tasks.pop(0)
-
-
-def names(found: list[Fact]) -> list[str]:
-    return [type(fact).__name__ for fact in found]
-
-
-def kinds(world: World) -> list[str]:
-    return sorted(one.kind for one in world.state.machines.values())
+from evq.services.autoscaler.planning import Shown, plan
 
 
 def test_a_machine_comes_for_each_task_up_to_the_limit() -> None:
@@ -132,10 +31,6 @@ def test_a_machine_comes_for_each_task_up_to_the_limit() -> None:
     world.turn()
     assert kinds(world) == ["small"] * 5
     assert [one.machine for one in facts(world, Wanted)] == [f"a-small-{n}" for n in range(1, 6)]
-
-
-def facts(world: World, kind: type[Any]) -> list[Any]:
-    return [one.fact for one in world.journal if isinstance(one.fact, kind)]
 
 
 def test_the_cheapest_kind_that_fits_is_taken_and_filled() -> None:
@@ -179,82 +74,6 @@ def test_an_idle_machine_is_drained_then_ended_then_gone() -> None:
     assert world.state.machines == {} and world.machines == {}
     assert world.state.gone == {"idle": 1}
     assert world.state.cost(world.now) == pytest.approx(61 / 3600)
-
-
-def drained_while_busy() -> World:
-    """One machine at work, which is drained because none is wished any more, and one slot free."""
-    world = World(Definition({"small": msgspec.structs.replace(SMALL, slots=2)}))
-    world.wait(1)
-    world.turn()
-    world.arrive()
-    world.turn()
-    wish(world, most=0)
-    assert names(world.turn()) == ["Draining"]
-    assert world.drained == {"a-small-1"}
-    return world
-
-
-def wish(world: World, **changes: Any) -> None:
-    kind = msgspec.structs.replace(SMALL, slots=2, **changes)
-    world.note(Defined(Definition({"small": kind})), "others are wished")
-
-
-def test_a_machine_that_is_drained_is_called_back_when_work_comes() -> None:
-    world = drained_while_busy()
-    world.wait(1)
-    assert world.turn() == []  # none is wished
-    wish(world)
-    # What is on its way back counts: no other one is added meanwhile.
-    assert names(world.decide()) == ["Recalled"]
-    assert world.decide() == [] and world.drained
-    assert names(world.turn()) == ["Arrived"]
-    assert not world.drained
-    [machine] = world.state.machines.values()
-    assert (machine.name, machine.stage, machine.cause) == ("a-small-1", Stage.HERE, None)
-    assert "is called back: t0 waits in q" in world.journal[-2].words
-
-
-def test_the_least_are_called_back_too() -> None:
-    world = drained_while_busy()
-    wish(world, least=1)
-    assert names(world.turn()) == ["Recalled", "Arrived"]
-
-
-def test_one_that_has_not_heard_or_is_ended_or_cannot_run_it_is_not_called_back() -> None:
-    world = drained_while_busy()
-    wish(world)
-    world.drained.clear()
-    world.wait(1)
-    assert world.decide() == []  # its agent takes tasks still
-    world.drained.add("a-small-1")
-    world.machines["a-small-1"] = Shown("ref", "small", "preempted")
-    assert names(world.decide()) == ["Ending", "Wanted"]
-    world = drained_while_busy()
-    wish(world)
-    world.wait(1, gpus=1)
-    assert world.turn() == []
-
-
-def test_to_stop_calls_nothing_back_and_waits_for_what_comes_back() -> None:
-    world = drained_while_busy()
-    world.wait(1)
-    world.note(Stopped(), "that is all")
-    assert world.turn() == []
-    wish(world)
-    assert names(world.decide()) == ["Recalled"]
-    world.note(Stopped(), "that is all")
-    # Its agent may be at a task that nobody has seen yet: it is drained anew, not ended.
-    assert names(world.turn()) == ["Arrived", "Draining"]
-
-
-def test_a_drain_that_came_late_is_undone() -> None:
-    world = World(Definition({"small": SMALL}))
-    world.wait(1)
-    world.turn()
-    world.arrive()
-    world.turn()
-    world.drained.add("a-small-1")
-    assert names(world.turn()) == ["Recalled", "Arrived"]
 
 
 def test_the_least_stay() -> None:
