@@ -67,6 +67,8 @@ async def turn_entries(
     array = takes_turns(after)
     if array is None or not isinstance(after.state, Ended) or isinstance(before.state, Ended):
         return []
+    if not before.has_turn:
+        return []  # it is passed over when its turn comes
     try:
         known = await load_turns(log, array.id)
     except Conflict:
