@@ -27,6 +27,13 @@ class Done(msgspec.Struct, frozen=True):
     error: EvqError | None = None
 
 
+def raise_first(done: Sequence[Done]) -> None:
+    """Raise the error of the first that was refused, if one was."""
+    for one in done:
+        if one.error:
+            raise one.error
+
+
 async def change_each(tasks: Sequence[str], change: Change) -> list[Done]:
     """Change tasks, some at a time; what became of each, in their order."""
 
@@ -69,7 +76,8 @@ async def retry_each(client: Client, tasks: Sequence[str], reason: str) -> list[
     done = {one.task: one for one in found if one.error}
     put_back = await requeue_all(client.bus, client.author, there, reason)
     for task, now in zip(there, put_back, strict=True):
-        done[task.id] = (
-            Done(task.id, error=now) if isinstance(now, EvqError) else Done(task.id, now)
-        )
+        if isinstance(now, EvqError):
+            done[task.id] = Done(task.id, error=now)
+        else:
+            done[task.id] = Done(task.id, now)
     return [done[task] for task in tasks]
