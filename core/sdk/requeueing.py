@@ -6,12 +6,11 @@ from collections import deque
 from collections.abc import Sequence
 from functools import partial
 
-from .. import subjects, wire
 from ..bus.connect import Bus
 from ..cleaning.cleaned import removal_of
 from ..decide import Move, Requeue, decide
+from ..entries import event_entry, hint_entry, level_of
 from ..errors import Conflict, EvqError
-from ..events import Again
 from ..fleet.resources import request_of
 from ..handle import handle, refresh
 from ..ports import Entry, WrongSequence
@@ -38,10 +37,7 @@ async def put_in_line(bus: Bus, author: Author, known: Task, move: Move) -> Task
         await ensure(bus, level)
         if known.spec.gang:
             return (await handle(bus.log, author, known, move)).task
-        entries = [
-            Entry(_lifecycle(known), wire.encode(event), event.id, expect=known.seq),
-            _hint(author, known, level, move.rank),
-        ]
+        entries = [event_entry(known, event), hint_entry(author, known, level, move.rank)]
         try:
             await bus.log.append_all(entries)
         except WrongSequence:
@@ -116,11 +112,11 @@ async def _requeue_together(
     for task in able:
         held = not turns.put_back(task)
         event = author.envelope(decide(task, Requeue(reason, held)))
-        entries.append(Entry(_lifecycle(task), wire.encode(event), event.id, expect=task.seq))
+        entries.append(event_entry(task, event))
         if not held:
             # The fold takes the sequence behind its event for the message's.
-            entries.append(_hint(author, task, _level(task)))
-    for level in {_level(task) for task in able}:
+            entries.append(hint_entry(author, task, level_of(task)))
+    for level in {level_of(task) for task in able}:
         await ensure(bus, level)
     await bus.log.append_all([*entries, *turns.entries(author)])
     now = await abreast(partial(refresh, bus.log), able)
@@ -129,7 +125,7 @@ async def _requeue_together(
 
 async def _requeue_gang(bus: Bus, author: Author, known: Task, reason: str) -> Task:
     await _check(bus, known, reason)
-    await ensure(bus, _level(known))
+    await ensure(bus, level_of(known))
     return (await handle(bus.log, author, known, Requeue(reason))).task
 
 
@@ -138,16 +134,3 @@ async def _check(bus: Bus, task: Task, reason: str) -> None:
     if removal_of(task, "code"):
         await CodeOnServer(bus).check(task.spec.code)
     decide(task, Requeue(reason))
-
-
-def _level(task: Task) -> Level:
-    return Level(task.place.queue, task.place.priority, request_of(task.spec).size)
-
-
-def _lifecycle(task: Task) -> str:
-    return subjects.lifecycle(task.spec.queue, task.id)
-
-
-def _hint(author: Author, task: Task, level: Level, rank: float | None = None) -> Entry:
-    again = author.envelope(Again(task.id, task.origin, rank))
-    return Entry(subjects.hint(level, task.id), wire.encode(again), again.id)
