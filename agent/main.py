@@ -209,12 +209,8 @@ async def equipped(
         stack.callback(diary.close)
         kept = Kept(config.state / "work")
         kept.clear()
-        cgroups = Cgroups(config.state, instance)
-        cgroups.settle()
-        await asyncio.to_thread(cgroups.sweep)
+        cgroups = await open_cgroups(config, instance)
         stack.callback(cgroups.close)
-        for controller, why in cgroups.lacking.items():
-            log.info("limits by %s cannot be put into force here: %s", controller, why)
         forkserver = await Forkserver.start(cgroups.bases, holds=(diary.descriptor,))
         stack.push_async_callback(forkserver.close)
         await forkserver.warm(min(config.slots, 8))
@@ -256,6 +252,16 @@ async def equipped(
             client=client_login(),
         )
         yield means, channels
+
+
+async def open_cgroups(config: Config, instance: str) -> Cgroups:
+    """Where limits are put into force; what earlier runs of the agent left there is gone."""
+    cgroups = Cgroups(config.state, instance)
+    cgroups.settle()
+    await asyncio.to_thread(cgroups.sweep)
+    for controller, why in cgroups.lacking.items():
+        log.info("limits by %s cannot be put into force here: %s", controller, why)
+    return cgroups
 
 
 def describe(means: Means) -> AgentUp:

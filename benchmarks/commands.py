@@ -1,6 +1,7 @@
-"""Commands as whole processes, beside what starting Python alone costs here.
+"""Commands as whole processes, beside what starting Python alone costs here; then those that change
+all members of an array.
 
-uv run python benchmarks/commands.py [--runs 15]
+uv run python benchmarks/commands.py [--runs 15] [--members 2000]
 """
 
 from __future__ import annotations
@@ -20,14 +21,27 @@ from ground import client, folder, line, server
 from evq.core.bus.connect import Login
 
 
+def once(argv: Sequence[str], env: dict[str, str], cwd: Path) -> tuple[float, str]:
+    """The seconds that a whole process takes, and what it prints."""
+    began = time.perf_counter()
+    done = subprocess.run(argv, env=env, cwd=cwd, check=True, capture_output=True, text=True)
+    return time.perf_counter() - began, done.stdout.strip()
+
+
 def seconds(argv: Sequence[str], runs: int, env: dict[str, str], cwd: Path) -> float:
     """The median time of a whole process, after one run to warm up."""
-    times = []
-    for _ in range(runs + 1):
-        began = time.perf_counter()
-        subprocess.run(argv, env=env, cwd=cwd, check=True, capture_output=True)
-        times.append(time.perf_counter() - began)
-    return statistics.median(times[1:])
+    return statistics.median([once(argv, env, cwd)[0] for _ in range(runs + 1)][1:])
+
+
+def change_all(evq: str, indexes: str, env: dict[str, str], cwd: Path) -> None:
+    """Change all members of an array, of which nobody runs any."""
+    took, array = once(
+        [evq, "enqueue", "--no-code", "--quiet", "--array", indexes, "--", "true"], env, cwd
+    )
+    line(f"evq enqueue --array {indexes}", f"{took:.1f} s")
+    for words in (["tag", "--add", "x"], ["abort"], ["archive"], ["retry"], ["abort"]):
+        took, _ = once([evq, *words, array], env, cwd)
+        line(f"evq {words[0]}, all of them", f"{took:.1f} s")
 
 
 def repository(home: Path) -> Path:
@@ -51,7 +65,9 @@ async def prepare(login: Login) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=15)
-    runs = parser.parse_args().runs
+    parser.add_argument("--members", type=int, default=2000)
+    options = parser.parse_args()
+    runs, last = options.runs, options.members - 1
     evq = str(Path(sys.executable).with_name("evq"))
     with folder() as home, server(home) as login:
         asyncio.run(prepare(login))
@@ -72,6 +88,8 @@ def main() -> None:
         for what, words in commands.items():
             took = seconds([evq, *words], runs, env, work)
             line(what, f"{took * 1e3:.0f} ms", f"{took / bare:.1f} x")
+        for indexes in (f"0-{last}", f"0-{last}%8"):
+            change_all(evq, indexes, env, work)
 
 
 if __name__ == "__main__":

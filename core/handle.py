@@ -16,10 +16,10 @@ from msgspec.structs import replace
 from . import subjects, wire
 from .arrays.giving import turn_entries
 from .decide import Command, decide
+from .entries import event_entry, hint_entry, level_of, lifecycle_of
 from .errors import NotFound
 from .events import Again, Enqueued, Envelope, Event, Lifecycle, Moved
 from .evolve import create, evolve
-from .fleet.resources import request_of
 from .gangs import gang
 from .gangs.dependents import Word, word_of_end
 from .ports import BusAway, Calls, Entry, Log, Stored, WrongSequence
@@ -89,8 +89,7 @@ async def find(log: Log, task_id: str) -> Task:
 
 async def refresh(log: Log, task: Task) -> Task:
     """The task after what happened since it was folded."""
-    subject = subjects.lifecycle(task.spec.queue, task.id)
-    for stored in await log.history(subject, task.seq):
+    for stored in await log.history(lifecycle_of(task), task.seq):
         task = absorb(task, stored)
     return task
 
@@ -156,19 +155,13 @@ async def handle(
         if task.spec.gang and gang.concerns_all(task, event):
             return await _handle_together(log, author, task, command, patience)
         envelope = author.envelope(event)
-        entry = Entry(
-            subjects.lifecycle(task.spec.queue, task.id),
-            wire.encode(envelope),
-            envelope.id,
-            expect=task.seq,
-        )
         after = evolve(task, task.seq + 1, envelope.at, envelope.by, event)
         word = await _patiently(partial(_word_of_end, log, author, after), patience)
         taken = partial(permit_entries, log, author, [(task, after)])
         permits = await _patiently(taken, patience)
         given = partial(turn_entries, log, author, partial(find, log), task, after)
         turns = await _patiently(given, patience)
-        entries = [entry, *permits, *turns, *word.entries]
+        entries = [event_entry(task, envelope), *permits, *turns, *word.entries]
         try:
             # Repeated until its outcome is known: an id or an expectation makes that harmless.
             last = await _patiently(partial(log.append_all, entries), patience)
@@ -241,7 +234,7 @@ async def _handle_together(
             continue
         seqs = {entry.subject: last - n for n, entry in enumerate(reversed(entries))}
         for one, event in decided.items():
-            seq, envelope = seqs[_lifecycle(members[one])], envelopes[one]
+            seq, envelope = seqs[lifecycle_of(members[one])], envelopes[one]
             members[one] = evolve(members[one], seq, envelope.at, envelope.by, event)
         for one in ends:
             await tell_the_rest(log, author, members[one], patience)
@@ -271,29 +264,23 @@ async def _batch(
     return [*entries, *permits, *word.entries], [] if word.whole else ends
 
 
-def _lifecycle(task: Task) -> str:
-    return subjects.lifecycle(task.spec.queue, task.id)
-
-
 def _entries(author: Author, task: Task, envelope: Envelope) -> list[Entry]:
     """The event and, if it gives the task a new place in a queue, the hint that leads there."""
     event = envelope.event
     assert isinstance(event, Lifecycle)
-    entries = [Entry(_lifecycle(task), wire.encode(envelope), envelope.id, expect=task.seq)]
+    entries = [event_entry(task, envelope)]
     # The fold takes the next sequence for the hint's, so that it must follow at once.
-    place = evolve(task, task.seq + 1, envelope.at, envelope.by, event).place
-    if place.hint == task.seq + 2:
+    after = evolve(task, task.seq + 1, envelope.at, envelope.by, event)
+    if after.place.hint == task.seq + 2:
         rank = event.rank if isinstance(event, Moved) else None
-        again = author.envelope(Again(task.id, task.origin, rank))
-        size, express = request_of(task.spec).size, rank is not None
-        level = subjects.Level(place.queue, place.priority, size, express)
-        entries.append(Entry(subjects.hint(level, task.id), wire.encode(again), again.id))
+        level = level_of(after, express=rank is not None)
+        entries.append(hint_entry(author, task, level, rank))
     return entries
 
 
 async def _found(log: Log, task: Task, ids: Collection[str]) -> Lifecycle | None:
     """The event with one of these ids, if it is in the task's life."""
-    for stored in await log.history(_lifecycle(task), task.seq):
+    for stored in await log.history(lifecycle_of(task), task.seq):
         message = wire.decode(stored.data)
         if isinstance(message, Envelope) and message.id in ids:
             assert isinstance(message.event, Lifecycle)
@@ -331,8 +318,7 @@ async def _word_of_end(log: Log, author: Author, task: Task) -> Word:
 
 async def _catch_up(log: Log, task: Task, id: str) -> tuple[Task, bool]:
     """The task after what was stored meanwhile, up to the event with this id if that is there."""
-    subject = subjects.lifecycle(task.spec.queue, task.id)
-    for stored in await log.history(subject, task.seq):
+    for stored in await log.history(lifecycle_of(task), task.seq):
         task = absorb(task, stored)
         message = wire.decode(stored.data)
         if isinstance(message, Envelope) and message.id == id:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
-from ..core.errors import NotFound
+from ..core.errors import Conflict, NotFound
 from ..core.journal import F, Noted
 from ..core.sdk.client import Client
 from ..core.sdk.journal import Journal, journals
@@ -50,6 +50,34 @@ class Journals(Generic[S, F]):
         journal = await self.load(client, name)
         await journal.decide(lambda _: (fact, words))
         return journal.state
+
+    async def define(
+        self, client: Client, name: str, fact: F, words: str, *, taken: Callable[[S], str] | None
+    ) -> S:
+        """Write down how a service is defined; its state then.
+
+        With `taken`, which says what it is like, it must not be there yet. Raises `Conflict`.
+        """
+        journal = self.open(client, name)
+        await journal.load()
+
+        def choose(state: S) -> tuple[F, str]:
+            if taken and state.definition:
+                raise Conflict(
+                    f"there is a {self._service} {name} already",
+                    why=taken(state),
+                    fix=f"--replace, or evq {self._service} remove {name}",
+                )
+            return fact, words
+
+        await journal.decide(choose)
+        return journal.state
+
+    async def look(self, client: Client, name: str) -> tuple[S, list[Noted[F]]]:
+        """The state of a service that there is, and all that was decided about it. Raises
+        `NotFound`."""
+        state = (await self.load(client, name)).state
+        return state, await self.open(client, name).catch_up()
 
     async def all(self, client: Client) -> dict[str, S]:
         """The states of the services that there are, by their names."""

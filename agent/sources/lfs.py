@@ -47,6 +47,18 @@ def _is_pointer(file: Path) -> bool:
         return opened.read(len(POINTER)) == POINTER
 
 
+def _options(address: Address, storage: Path) -> tuple[str, ...]:
+    """How git finds the server of LFS files and where they are kept, without a configuration."""
+    return (
+        *("-c", f"remote.origin.url={address.text}"),
+        *("-c", f"lfs.url={_endpoint(address)}"),
+        *("-c", f"lfs.storage={storage}"),
+        # Without these it says that it is not installed. No other filter is known to git here.
+        *("-c", "filter.lfs.clean=git-lfs clean -- %f"),
+        *("-c", "filter.lfs.smudge=git-lfs smudge -- %f"),
+    )
+
+
 async def fill(
     run: Run, top: Path, commit: str, storage: Path, address: Address, logins: Credentials
 ) -> int:
@@ -66,22 +78,15 @@ async def fill(
             fix="install git-lfs on the agent's machine, or leave them pointers: --no-lfs",
         )
     access = logins.access(await _server(top, commit, address))
-    options = (
-        *("-c", f"remote.origin.url={access.address.text}"),
-        *("-c", f"lfs.url={_endpoint(access.address)}"),
-        *("-c", f"lfs.storage={storage}"),
-        # Without these it says that it is not installed. No other filter is known to git here.
-        *("-c", "filter.lfs.clean=git-lfs clean -- %f"),
-        *("-c", "filter.lfs.smudge=git-lfs smudge -- %f"),
-    )
     place = ("--git-dir", str(top / ".git"), "--work-tree", str(top))
+    also = (*access.options, *_options(access.address, storage), *place)
     steps: list[tuple[str, ...]] = [("fetch", "origin", commit), ("checkout",)]
     for step in steps if _missing(storage, top, files) else steps[1:]:
         done = await try_git(
             run,
             top,
             *("lfs", *step),
-            also=(*access.options, *options, *place),
+            also=also,
             variables=access.variables,
             file_bytes=bounds.MAX_BYTES,
         )

@@ -16,7 +16,7 @@ from ..calling import call
 from ..completion import complete_queue, complete_task
 from ..options import dry_run_option, json_option, reason_option, where_option
 from ..selectors import WAITING, choose, resolve
-from ..submit.change import change_chosen, named, report, say_chosen
+from ..submit.change import change_chosen, ending, named, report, say_chosen
 from ..tasks.document import brief_facts
 from ..tasks.render import colored
 
@@ -207,7 +207,8 @@ def dequeue(
     """
 
     why = reason or "evq dequeue"
-    found = change_chosen(tasks, where, WAITING, dry_run, lambda c, task: c.dequeue(task, why))
+    dequeue_all = ending(lambda c, task: c.dequeue(task, why))
+    found = change_chosen(tasks, where, WAITING, dry_run, dequeue_all)
     if isinstance(found, list):
         say_chosen(found, "taken out of their queues", as_json)
     else:

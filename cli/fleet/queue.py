@@ -23,7 +23,7 @@ from .. import output
 from ..calling import call
 from ..completion import complete_queue
 from ..options import Family, as_of_option, dry_run_option, json_option, reason_option
-from ..submit.change import Done, change_each, report, say_chosen
+from ..submit.change import ending, report, say_chosen
 from ..tasks.render import iso
 from .limit import limit_command, limit_facts, limit_text, whole_or_none
 from .move import back_in_line, dequeued_words
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from ...core.past import When
+    from ...core.sdk.bulk import Done
     from ...core.sdk.client import Client
 
 
@@ -290,7 +291,7 @@ def delete(name: str, force: bool, reason: str, as_json: bool) -> None:
     """
     event = QueueDeleted(name, reason or "evq queue delete")
 
-    async def work(client: Client) -> tuple[tuple[Done, ...], QueueState, QueueState]:
+    async def work(client: Client) -> tuple[list[Done], QueueState, QueueState]:
         waiting = await _all_waiting(client, name)
         if waiting and not force:
             raise Conflict(
@@ -299,7 +300,8 @@ def delete(name: str, force: bool, reason: str, as_json: bool) -> None:
                 fix=f"evq queue delete {name} --force     takes them out of it first\n"
                 f"evq move --where \"queue = '{name}'\" --to QUEUE     moves them",
             )
-        done = await change_each(client, waiting, lambda c, task: c.dequeue(task, event.reason))
+        dequeue_all = ending(lambda c, task: c.dequeue(task, event.reason))
+        done = await dequeue_all(client, waiting)
         return done, *await client.change_queue(event)
 
     done, before, after = call(work)
@@ -332,11 +334,12 @@ def clear(name: str, dry_run: bool, reason: str, as_json: bool) -> None:
     """
     why = reason or "evq queue clear"
 
-    async def work(client: Client) -> tuple[list[str], tuple[Done, ...]]:
+    async def work(client: Client) -> tuple[list[str], list[Done]]:
         waiting = await _all_waiting(client, name)
         if dry_run:
-            return waiting, ()
-        return waiting, await change_each(client, waiting, lambda c, task: c.dequeue(task, why))
+            return waiting, []
+        dequeue_all = ending(lambda c, task: c.dequeue(task, why))
+        return waiting, await dequeue_all(client, waiting)
 
     waiting, done = call(work)
     if dry_run or not waiting:

@@ -18,6 +18,7 @@ from .. import output
 from ..calling import call, settings
 from ..options import Family, json_option, reason_option
 from ..output import Column
+from .listing import say_all
 from .served import warn_unserved
 
 if TYPE_CHECKING:
@@ -155,16 +156,11 @@ def ls(as_json: bool) -> None:
     """List the alerts."""
     from ...services.alert.controller import all_alerts
 
-    found = call(all_alerts)
-    if as_json:
-        output.say_json([_document(name, state) for name, state in found.items()])
-    elif found:
-        columns = [Column("NAME"), Column("SECRET"), Column("SENT", right=True)]
-        columns += [Column("FAILED", right=True), Column("WAITING", right=True)]
-        columns += [Column("LAST", soft=True)]
-        output.say_table(columns, [_row(name, state) for name, state in found.items()])
-    else:
-        output.note("there are no alerts; evq alert add --help")
+    columns = [Column("NAME"), Column("SECRET"), Column("SENT", right=True)]
+    columns += [Column("FAILED", right=True), Column("WAITING", right=True)]
+    columns += [Column("LAST", soft=True)]
+    none = "there are no alerts; evq alert add --help"
+    say_all(call(all_alerts), as_json, _document, columns, _row, none)
 
 
 def _row(name: str, state: State) -> list[object]:

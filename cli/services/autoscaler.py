@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...core.errors import NotFound
 from ...core.ids import check_name
 from ...core.journal import holder_of
 from ...core.sdk.author import now
@@ -20,10 +19,10 @@ from ..calling import call, warm_up
 from ..options import Family, json_option
 from ..output import Column
 from ..tasks.render import span
+from .listing import say_all
 
 if TYPE_CHECKING:
     from ...core.sdk.client import Client
-    from ...core.sdk.journal import Journal
 
 name_argument = click.argument("name")
 file_argument = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
@@ -86,7 +85,10 @@ async def _start(client: Client, name: str, definition: Definition) -> None:
 
 async def _define(client: Client, name: str, definition: Definition) -> None:
     """Write down what is wished, unless that is what is wished already."""
-    journal = await _journal(client, name)
+    from ...services.autoscaler.journal import JOURNALS
+
+    journal = JOURNALS.open(client, name)
+    await journal.load()
 
     def choose(state: State) -> tuple[Fact, str] | None:
         if state.definition == definition and not state.stopped:
@@ -135,7 +137,9 @@ def stop(name: str, as_json: bool) -> None:
     """
 
     async def work(client: Client) -> int:
-        journal = await _known(client, name)
+        from ...services.autoscaler.journal import JOURNALS
+
+        journal = await JOURNALS.load(client, name)
         if not journal.state.stopped:
             await journal.decide(lambda _: (Stopped(), "all machines are to go"))
         return len(journal.state.machines)
@@ -156,24 +160,20 @@ def ls(as_json: bool) -> None:
     Examples:
       evq autoscaler ls
     """
-    found = call(_all)
-    if as_json:
-        output.say_json([_document(name, state) for name, state in found.items()])
-    elif found:
-        columns = [
-            Column("AUTOSCALER", style=output.bold),
-            Column("MACHINES", right=True),
-            Column("COST", right=True),
-            Column("LAST DECISION", soft=True),
-        ]
-        moment = now()
-        rows = [
-            [name, str(len(state.machines)), f"{state.cost(moment):.2f}", state.words]
-            for name, state in found.items()
-        ]
-        output.say_table(columns, rows)
-    else:
-        output.note("there is no autoscaler yet: evq autoscaler start FILE")
+    from ...services.autoscaler.journal import JOURNALS
+
+    columns = [
+        Column("AUTOSCALER", style=output.bold),
+        Column("MACHINES", right=True),
+        Column("COST", right=True),
+        Column("LAST DECISION", soft=True),
+    ]
+    none = "there is no autoscaler yet: evq autoscaler start FILE"
+    say_all(call(JOURNALS.all), as_json, _document, columns, _row, none)
+
+
+def _row(name: str, state: State) -> list[object]:
+    return [name, len(state.machines), f"{state.cost(now()):.2f}", state.words]
 
 
 @autoscaler.command()
@@ -186,7 +186,9 @@ def show(name: str, as_json: bool) -> None:
     Examples:
       evq autoscaler show cloud
     """
-    state = call(lambda client: _state(client, name))
+    from ...services.autoscaler.journal import JOURNALS
+
+    state = call(lambda client: JOURNALS.load(client, name)).state
     if as_json:
         output.say_json(_document(name, state))
         return
@@ -217,37 +219,6 @@ def show(name: str, as_json: bool) -> None:
             for one in state.machines.values()
         ]
         output.say_table(columns, rows)
-
-
-async def _journal(client: Client, name: str) -> Journal[State, Fact]:
-    from ...services.autoscaler.journal import autoscaler_journal
-
-    journal = autoscaler_journal(client, name)
-    await journal.load()
-    return journal
-
-
-async def _known(client: Client, name: str) -> Journal[State, Fact]:
-    journal = await _journal(client, name)
-    if journal.state.definition is None:
-        raise NotFound(
-            f"there is no autoscaler {name}",
-            why="nobody wished for one of that name",
-            fix="evq autoscaler ls",
-        )
-    return journal
-
-
-async def _state(client: Client, name: str) -> State:
-    return (await _known(client, name)).state
-
-
-async def _all(client: Client) -> dict[str, State]:
-    from ...core.sdk.journal import journals
-
-    return {
-        name: (await _journal(client, name)).state for name in await journals(client, "autoscaler")
-    }
 
 
 def _document(name: str, state: State) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from ..calling import call, warm_up
 from ..options import Family, json_option, reason_option
 from ..output import Column
 from ..tasks.render import clock, iso, span
+from .listing import decisions, say_all, say_latest
 from .served import warn_unserved
 
 if TYPE_CHECKING:
@@ -234,15 +235,10 @@ def ls(as_json: bool) -> None:
     """List the cleanings that run by themselves."""
     from ...services.clean.controller import all_cleanings
 
-    found = call(all_cleanings)
-    if as_json:
-        output.say_json([document(name, state) for name, state in found.items()])
-    elif found:
-        columns = [Column("NAME"), Column("EVERY"), Column("NEXT"), Column("RUNS", right=True)]
-        columns += [Column("FREED", right=True), Column("LAST", soft=True)]
-        output.say_table(columns, [_row(name, state) for name, state in found.items()])
-    else:
-        output.note("no cleaning runs by itself; evq clean start --help")
+    columns = [Column("NAME"), Column("EVERY"), Column("NEXT"), Column("RUNS", right=True)]
+    columns += [Column("FREED", right=True), Column("LAST", soft=True)]
+    none = "no cleaning runs by itself; evq clean start --help"
+    say_all(call(all_cleanings), as_json, document, columns, _row, none)
 
 
 def _row(name: str, state: State) -> Sequence[object]:
@@ -257,9 +253,11 @@ def _row(name: str, state: State) -> Sequence[object]:
 @json_option
 def show(name: str, as_json: bool) -> None:
     """Show a cleaning: its rules, and what was decided about it lately."""
-    state, decisions = call(lambda client: _look(client, name))
+    from ...services.clean.controller import JOURNALS
+
+    state, noted = call(lambda client: JOURNALS.look(client, name))
     if as_json:
-        output.say_json(document(name, state) | {"decisions": decisions})
+        output.say_json(document(name, state) | decisions(noted))
         return
     assert state.definition is not None
     policy = state.definition.policy
@@ -274,16 +272,7 @@ def show(name: str, as_json: bool) -> None:
     if policy.keep_tags:
         output.say(f"  {output.dim('kept'.ljust(8))} tags {', '.join(policy.keep_tags)}")
     output.say(f"  {output.dim('freed'.ljust(8))} about {size_text(state.freed)}")
-    for one in decisions[-10:]:
-        output.say(f"  {output.dim(clock(one['at']))}  {one['words']}")
-
-
-async def _look(client: Client, name: str) -> tuple[State, list[dict[str, Any]]]:
-    from ...services.clean.controller import load_journal, open_journal
-
-    state = (await load_journal(client, name)).state
-    noted = await open_journal(client, name).catch_up()
-    return state, [{"at": one.at, "by": one.by, "words": one.words} for one in noted]
+    say_latest(noted, clock)
 
 
 def _next(state: State) -> str:

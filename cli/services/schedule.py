@@ -12,7 +12,7 @@ import click
 
 from ...core import units
 from ...core.arrays.array import parse_array
-from ...core.errors import Conflict, UsageError
+from ...core.errors import UsageError
 from ...core.ids import check_name
 from ...core.sdk.author import now
 from ...core.spec import MOST_AWAITED, Spec, argv_text
@@ -34,6 +34,7 @@ from ..options import Family, json_option, reason_option
 from ..output import Column
 from ..tasks.render import iso
 from .captured import captured_array, cloned, of_enqueue
+from .listing import decisions, say_all, say_latest
 from .served import warn_unserved
 
 if TYPE_CHECKING:
@@ -185,24 +186,16 @@ def _local_zone() -> str:
 
 async def _define(client: Client, name: str, definition: Defined, replace: bool) -> State:
     from ...core.sdk.services import start_service
-    from ...services.schedule.controller import CONTROLLER, SERVICE, open_journal
+    from ...services.schedule.controller import CONTROLLER, JOURNALS, SERVICE
 
-    journal = open_journal(client, name)
-    await journal.load()
+    def taken(state: State) -> str:
+        return f"it is due {when_text(state.definition.when)}" if state.definition else ""
 
-    def choose(state: State) -> tuple[Fact, str]:
-        if state.definition and not replace:
-            raise Conflict(
-                f"there is a schedule {name} already",
-                why=f"it is due {when_text(state.definition.when)}",
-                fix=f"--replace, or evq schedule remove {name}",
-            )
-        what = what_text(definition)
-        return definition, f"is defined: {what}, {when_text(definition.when)}"
-
-    await journal.decide(choose)
+    words = f"is defined: {what_text(definition)}, {when_text(definition.when)}"
+    known = None if replace else taken
+    state = await JOURNALS.define(client, name, definition, words, taken=known)
     await start_service(client, SERVICE, CONTROLLER)
-    return journal.state
+    return state
 
 
 # --- looking --------------------------------------------------------------------------------------
@@ -214,15 +207,10 @@ def ls(as_json: bool) -> None:
     """List the schedules, and when each is due next."""
     from ...services.schedule.controller import all_schedules
 
-    found = call(all_schedules)
-    if as_json:
-        output.say_json([document(name, state) for name, state in found.items()])
-    elif found:
-        columns = [Column("NAME"), Column("WHEN"), Column("NEXT"), Column("RUNS", right=True)]
-        columns += [Column("LAST"), Column("COMMAND", soft=True)]
-        output.say_table(columns, [_row(name, state) for name, state in found.items()])
-    else:
-        output.note("there are no schedules; evq schedule add --help")
+    columns = [Column("NAME"), Column("WHEN"), Column("NEXT"), Column("RUNS", right=True)]
+    columns += [Column("LAST"), Column("COMMAND", soft=True)]
+    none = "there are no schedules; evq schedule add --help"
+    say_all(call(all_schedules), as_json, document, columns, _row, none)
 
 
 def _row(name: str, state: State) -> list[object]:
@@ -237,9 +225,11 @@ def _row(name: str, state: State) -> list[object]:
 @json_option
 def show(name: str, as_json: bool) -> None:
     """Show a schedule, and what was decided about it lately."""
-    state, decisions = call(lambda client: _look(client, name))
+    from ...services.schedule.controller import JOURNALS
+
+    state, noted = call(lambda client: JOURNALS.look(client, name))
     if as_json:
-        output.say_json(document(name, state) | {"decisions": decisions})
+        output.say_json(document(name, state) | decisions(noted))
         return
     assert state.definition is not None
     definition = state.definition
@@ -255,16 +245,7 @@ def show(name: str, as_json: bool) -> None:
     ):
         if text:
             output.say(f"  {output.dim(label.ljust(8))} {text}")
-    for one in decisions[-10:]:
-        output.say(f"  {output.dim(clock(one['at'], definition.when.zone))}  {one['words']}")
-
-
-async def _look(client: Client, name: str) -> tuple[State, list[dict[str, Any]]]:
-    from ...services.schedule.controller import load_journal, open_journal
-
-    state = (await load_journal(client, name)).state
-    noted = await open_journal(client, name).catch_up()
-    return state, [{"at": one.at, "by": one.by, "words": one.words} for one in noted]
+    say_latest(noted, lambda at: clock(at, definition.when.zone))
 
 
 @schedule.command("next")
@@ -272,7 +253,9 @@ async def _look(client: Client, name: str) -> tuple[State, list[dict[str, Any]]]
 @click.option("-n", "count", type=click.IntRange(min=1), default=5, help="How many.  [5]")
 def next_times(name: str, count: int) -> None:
     """Print the next due times of a schedule."""
-    state, _ = call(lambda client: _look(client, name))
+    from ...services.schedule.controller import JOURNALS
+
+    state, _ = call(lambda client: JOURNALS.look(client, name))
     assert state.definition is not None
     when = state.definition.when
     for at in islice(moments(when, max(state.until, now())), count):

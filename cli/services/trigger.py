@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...core import units
-from ...core.errors import Conflict, UsageError
+from ...core.errors import UsageError
 from ...core.ids import check_name
 from ...core.sdk.author import now
 from ...services.trigger.actions import action_text, check_webhook
@@ -40,6 +40,7 @@ from ..options import Family, json_option, reason_option
 from ..output import Column
 from ..tasks.render import clock, iso
 from .captured import captured_array, of_enqueue
+from .listing import decisions, say_all, say_latest
 from .served import warn_unserved
 
 if TYPE_CHECKING:
@@ -183,27 +184,21 @@ def _action(
 async def _define(client: Client, name: str, on: Condition, do: Do, replace: bool) -> State:
     from ...core.sdk.services import start_service
     from ...services.alert.controller import load_journal as load_alert
-    from ...services.trigger.controller import CONTROLLER, SERVICE, open_journal
+    from ...services.trigger.controller import CONTROLLER, JOURNALS, SERVICE
 
     for alert in do.alerts if isinstance(do, Tell) else ():
         await load_alert(client, alert)
-    journal = open_journal(client, name)
-    await journal.load()
     telemetry = await client.bus.telemetry.last_seq() if isinstance(on, Crossing) else 0
     definition = Defined(on=on, do=do, telemetry=telemetry)
 
-    def choose(state: State) -> tuple[Fact, str]:
-        if state.definition and not replace:
-            raise Conflict(
-                f"there is a trigger {name} already",
-                why=condition_text(state.definition.on),
-                fix=f"--replace, or evq trigger remove {name}",
-            )
-        return definition, f"is defined: {condition_text(on)}: {action_text(do)}"
+    def taken(state: State) -> str:
+        return condition_text(state.definition.on) if state.definition else ""
 
-    await journal.decide(choose)
+    words = f"is defined: {condition_text(on)}: {action_text(do)}"
+    known = None if replace else taken
+    state = await JOURNALS.define(client, name, definition, words, taken=known)
     await start_service(client, SERVICE, CONTROLLER)
-    return journal.state
+    return state
 
 
 # --- looking --------------------------------------------------------------------------------------
@@ -215,15 +210,10 @@ def ls(as_json: bool) -> None:
     """List the triggers, and how often each has matched."""
     from ...services.trigger.controller import all_triggers
 
-    found = call(all_triggers)
-    if as_json:
-        output.say_json([document(name, state) for name, state in found.items()])
-    elif found:
-        columns = [Column("NAME"), Column("WHEN", soft=True), Column("DO", soft=True)]
-        columns += [Column("MATCHES", right=True), Column("DONE", right=True), Column("STATE")]
-        output.say_table(columns, [_row(name, state) for name, state in found.items()])
-    else:
-        output.note("there are no triggers; evq trigger add --help")
+    columns = [Column("NAME"), Column("WHEN", soft=True), Column("DO", soft=True)]
+    columns += [Column("MATCHES", right=True), Column("DONE", right=True), Column("STATE")]
+    none = "there are no triggers; evq trigger add --help"
+    say_all(call(all_triggers), as_json, document, columns, _row, none)
 
 
 def _row(name: str, state: State) -> list[object]:
@@ -239,9 +229,11 @@ def _row(name: str, state: State) -> list[object]:
 @json_option
 def show(name: str, as_json: bool) -> None:
     """Show a trigger, and what it decided lately."""
-    state, decisions = call(lambda client: _look(client, name))
+    from ...services.trigger.controller import JOURNALS
+
+    state, noted = call(lambda client: JOURNALS.look(client, name))
     if as_json:
-        output.say_json(document(name, state) | {"decisions": decisions})
+        output.say_json(document(name, state) | decisions(noted))
         return
     assert state.definition is not None
     output.say(f"trigger {output.bold(name)}  {condition_text(state.definition.on)}")
@@ -254,16 +246,7 @@ def show(name: str, as_json: bool) -> None:
     ):
         if text:
             output.say(f"  {output.dim(label.ljust(8))} {text}")
-    for one in decisions[-10:]:
-        output.say(f"  {output.dim(clock(one['at']))}  {one['words']}")
-
-
-async def _look(client: Client, name: str) -> tuple[State, list[dict[str, Any]]]:
-    from ...services.trigger.controller import load_journal, open_journal
-
-    state = (await load_journal(client, name)).state
-    noted = await open_journal(client, name).catch_up()
-    return state, [{"at": one.at, "by": one.by, "words": one.words} for one in noted]
+    say_latest(noted, clock)
 
 
 @trigger.command()

@@ -6,10 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from ...core.decide import RETRIABLE
-from ...core.errors import EvqError
 from ...core.state import Ended, Task
 from .. import failure, output
 from ..calling import call
@@ -20,17 +18,11 @@ from ..tasks.document import brief_facts
 from ..tasks.render import colored
 
 if TYPE_CHECKING:
+    from ...core.sdk.bulk import Done
     from ...core.sdk.client import Client
 
-    Change = Callable[[Client, str], Awaitable[Task]]
-
-
-class Done(msgspec.Struct, frozen=True):
-    """A task after its change, or the error that kept it from changing."""
-
-    task: str
-    now: Task | None = None
-    error: EvqError | None = None
+    ChangeOne = Callable[[Client, str], Awaitable[Task]]
+    Change = Callable[[Client, Sequence[str]], Awaitable[list[Done]]]
 
 
 @click.command()
@@ -51,10 +43,7 @@ def abort(
       evq abort --where "queue = 'gpu' and name like 'sweep%'" --dry-run
     """
     why = reason or "evq abort"
-    # The last first: those of an array that are held must not get their turn meanwhile.
-    found = change_chosen(
-        tasks, where, LIVE, dry_run, lambda c, task: c.abort(task, why), backwards=True
-    )
+    found = change_chosen(tasks, where, LIVE, dry_run, ending(lambda c, task: c.abort(task, why)))
     if isinstance(found, list):
         say_chosen(found, "aborted", as_json)
     else:
@@ -92,9 +81,13 @@ def retry(
       evq retry --where "queue = 'gpu' and cause = 'environment'"
     """
     why = reason or "evq retry"
-    found = change_chosen(
-        tasks, where, ENDED, dry_run, lambda c, task: c.retry(task, why), failed=failed
-    )
+
+    async def change(client: Client, chosen: Sequence[str]) -> list[Done]:
+        from ...core.sdk.bulk import retry_each
+
+        return await retry_each(client, chosen, why)
+
+    found = change_chosen(tasks, where, ENDED, dry_run, change, failed=failed)
     if isinstance(found, list):
         say_chosen(found, "put back into their queues", as_json)
     else:
@@ -108,7 +101,6 @@ def change_chosen(
     dry_run: bool,
     change: Change,
     archived: bool = False,
-    backwards: bool = False,
     failed: bool = False,
 ) -> list[str] | tuple[Done, ...]:
     """Change the tasks that are chosen; or, for a dry run or if there are none, just their ids."""
@@ -116,19 +108,41 @@ def change_chosen(
     async def work(client: Client) -> list[str] | tuple[Done, ...]:
         chosen = await choose(client, selectors, where, states, archived)
         if failed:
-            chosen = [one for one in chosen if await _has_failed(client, one)]
-        if dry_run or not chosen:
-            return chosen
-        if backwards:
-            return (await change_each(client, chosen[::-1], change))[::-1]
-        return await change_each(client, chosen, change)
+            chosen = await _failed(client, chosen)
+        return chosen if dry_run or not chosen else tuple(await change(client, chosen))
 
     return call(work)
 
 
-async def _has_failed(client: Client, task: str) -> bool:
-    state = (await client.get(task)).state
-    return isinstance(state, Ended) and state.outcome in RETRIABLE
+def each(change: ChangeOne) -> Change:
+    """The change of one task, made to many."""
+
+    async def change_all(client: Client, tasks: Sequence[str]) -> list[Done]:
+        from ...core.sdk.bulk import change_each
+
+        return await change_each(tasks, lambda task: change(client, task))
+
+    return change_all
+
+
+def ending(end: ChangeOne) -> Change:
+    """The end of one task, made to many, so that none of them begins meanwhile."""
+
+    async def end_all(client: Client, tasks: Sequence[str]) -> list[Done]:
+        from ...core.sdk.bulk import end_each
+
+        return await end_each(client, tasks, lambda task: end(client, task))
+
+    return end_all
+
+
+async def _failed(client: Client, chosen: Sequence[str]) -> list[str]:
+    from ...core.sdk.abreast import abreast
+
+    found = await abreast(client.get, chosen)
+    return [
+        one.id for one in found if isinstance(one.state, Ended) and one.state.outcome in RETRIABLE
+    ]
 
 
 FEW = 20
@@ -154,17 +168,6 @@ def say_chosen(tasks: Sequence[str], verb: str, as_json: bool) -> None:
         output.note(f"{output.count_of(len(tasks), 'task')} would be {verb}")
     else:
         output.note("no task is like that")
-
-
-async def change_each(client: Client, tasks: Sequence[str], change: Change) -> tuple[Done, ...]:
-    """Change one task after the other. One that is refused does not keep the others from it."""
-    done = []
-    for task in tasks:
-        try:
-            done.append(Done(task, await change(client, task)))
-        except EvqError as error:
-            done.append(Done(task, error=error))
-    return tuple(done)
 
 
 def report(

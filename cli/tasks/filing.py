@@ -13,7 +13,7 @@ from .. import output
 from ..completion import complete_task
 from ..options import dry_run_option, json_option, reason_option, where_option
 from ..selectors import ANY, ENDED
-from ..submit.change import change_chosen, named, report, say_chosen
+from ..submit.change import change_chosen, each, named, report, say_chosen
 
 if TYPE_CHECKING:
     from ...core.sdk.client import Client
@@ -50,7 +50,7 @@ def tag(
         changes[after.id] = difference(before, after.tags)
         return after
 
-    found = change_chosen(tasks, where, ANY, dry_run, change)
+    found = change_chosen(tasks, where, ANY, dry_run, each(change))
     if isinstance(found, list):
         say_chosen(found, "tagged", as_json)
     else:
@@ -111,7 +111,7 @@ def archive(
     async def change(client: Client, task: str) -> Task:
         return await (client.unarchive if undo else client.archive)(task, why)
 
-    found = change_chosen(tasks, where, ENDED, dry_run, change, archived=undo)
+    found = change_chosen(tasks, where, ENDED, dry_run, each(change), archived=undo)
     if isinstance(found, list):
         say_chosen(found, "taken out of the archive" if undo else "archived", as_json)
     else:

@@ -8,13 +8,12 @@ import msgspec
 
 from .. import subjects, wire
 from ..decide import Rejected, Release, decide
+from ..entries import event_entry, hint_entry, level_of
 from ..errors import Conflict, NotFound
-from ..events import Again, Envelope
+from ..events import Envelope
 from ..evolve import evolve
-from ..fleet.resources import request_of
 from ..ports import Entry, Log
 from ..state import Ended, Queued, Task
-from ..subjects import Level
 from .array import Array, member_id
 from .turns import Turns
 
@@ -67,6 +66,8 @@ async def turn_entries(
     array = takes_turns(after)
     if array is None or not isinstance(after.state, Ended) or isinstance(before.state, Ended):
         return []
+    if not before.has_turn:
+        return []  # it is passed over when its turn comes
     try:
         known = await load_turns(log, array.id)
     except Conflict:
@@ -89,15 +90,11 @@ async def _release(author: Author, find: Find, name: str) -> list[Entry]:
     except (NotFound, Rejected):
         return []
     envelope = author.envelope(event)
-    subject = subjects.lifecycle(task.spec.queue, task.id)
-    entry = Entry(subject, wire.encode(envelope), envelope.id, expect=task.seq)
+    entry = event_entry(task, envelope)
     after = evolve(task, task.seq + 1, envelope.at, envelope.by, event)
     if not isinstance(after.state, Queued):
         return [entry]
-    again = author.envelope(Again(task.id, task.origin))
-    place = task.place
-    level = Level(place.queue, place.priority, request_of(task.spec).size)
-    return [entry, Entry(subjects.hint(level, task.id), wire.encode(again), again.id)]
+    return [entry, hint_entry(author, task, level_of(task))]
 
 
 async def healed(find: Find, array: Array, turns: Turns) -> Turns:

@@ -11,10 +11,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from .. import subjects, wire
+from msgspec.structs import replace
+
 from ..decide import EndDependencies, Rejected, decide
+from ..entries import event_entry, hint_entry
 from ..errors import NotFound
-from ..events import Again
 from ..evolve import evolve
 from ..ports import Entry
 from ..state import Claimed, Ended, Held, Queued, Running, Task
@@ -76,9 +77,8 @@ class Word:
         after = evolve(task, task.seq + 1, envelope.at, envelope.by, event)
         self._tasks[task.id] = after
         # A second event of one task in a batch follows on the first, which names what it expects.
-        expect = task.seq if first else None
-        subject = subjects.lifecycle(task.spec.queue, task.id)
-        self.entries.append(Entry(subject, wire.encode(envelope), envelope.id, expect))
+        entry = event_entry(task, envelope)
+        self.entries.append(entry if first else replace(entry, expect=None))
         match after.state:
             case Queued():
                 self.entries.append(again_entry(self._author, after))
@@ -90,6 +90,4 @@ class Word:
 
 def again_entry(author: Author, task: Task) -> Entry:
     """A new queue message of a task."""
-    envelope = author.envelope(Again(task.id, task.origin))
-    subject = subjects.hint(Level.of(task.spec), task.id)
-    return Entry(subject, wire.encode(envelope), envelope.id)
+    return hint_entry(author, task, Level.of(task.spec))

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import msgspec
 
-from .. import subjects, wire
+from .. import subjects
 from ..arrays.array import MOST_MEMBERS, Array, member_id
-from ..arrays.giving import Known, healed, load_turns, turns_entry
+from ..arrays.giving import Known, healed, load_turns, takes_turns, turns_entry
 from ..arrays.members import member_spec
 from ..arrays.turns import Turns, first_turns
 from ..bus.connect import Bus
-from ..decide import Requeue, decide
 from ..errors import NotFound, UsageError
-from ..events import Again
-from ..fleet.resources import request_of
-from ..handle import find, refresh
+from ..handle import find
 from ..ids import task_id_for_key
-from ..ports import Entry, WrongSequence
+from ..ports import Entry, Log, WrongSequence
 from ..spec import Spec
 from ..state import Task
 from ..subjects import Level
+from .abreast import abreast
 from .author import Author, new_task_id
 from .awaiting import whole_gangs
 from .enqueueing import Enqueuer, in_parts
 from .levels import ensure
-
-AT_ONCE = 32
-"""Members that are looked for at a time."""
 
 
 class ArrayReceipt(msgspec.Struct, frozen=True):
@@ -118,42 +113,53 @@ async def load_members(bus: Bus, array: Array, indexes: Iterable[int] | None = N
         raise NotFound(
             f"array {array.id} has no member {strange[0]}", why=f"its members are {array.text}"
         )
-    gate = asyncio.Semaphore(AT_ONCE)
 
     async def load(index: int) -> Task:
-        async with gate:
-            return await find(bus.log, member_id(array.id, index - array.first))
+        return await find(bus.log, member_id(array.id, index - array.first))
 
-    return list(await asyncio.gather(*map(load, wanted)))
-
-
-async def requeue_member(bus: Bus, author: Author, known: Task, array: Array, reason: str) -> Task:
-    """Put a member that has ended back: into its queue if there is a turn for it, else it is held
-    until its turn comes."""
-    while True:
-        turns = await load_turns(bus.log, array.id)
-        after = turns.turns.without(array.place)
-        if after.full:
-            after = await healed(lambda name: find(bus.log, name), array, after)
-        event = author.envelope(decide(known, Requeue(reason, held=after.full)))
-        subject = subjects.lifecycle(known.spec.queue, known.id)
-        entries = [Entry(subject, wire.encode(event), event.id, expect=known.seq)]
-        if after.full:
-            after = after.put_back(array.place)
-        else:
-            after = after.given(array.place)
-            entries.append(await _hint(bus, author, known))
-        try:
-            await bus.log.append_all([*entries, turns_entry(author, turns, after)])
-        except WrongSequence:
-            known = await refresh(bus.log, known)
-            continue
-        return await refresh(bus.log, known)
+    return await abreast(load, wanted)
 
 
-async def _hint(bus: Bus, author: Author, known: Task) -> Entry:
-    place = known.place
-    level = Level(place.queue, place.priority, request_of(known.spec).size)
-    await ensure(bus, level)
-    again = author.envelope(Again(known.id, known.origin))
-    return Entry(subjects.hint(level, known.id), wire.encode(again), again.id)
+class OpenTurns:
+    """The turns of arrays while some of their members, which had ended, are put back."""
+
+    def __init__(self, known: Sequence[Known]) -> None:
+        self._known = {one.turns.array: one for one in known}
+        self._now = {one.turns.array: one.turns for one in known}
+
+    def put_back(self, task: Task) -> bool:
+        """Whether the task may stand in its queue at once; else its turn comes later."""
+        if (array := takes_turns(task)) is None:
+            return True
+        turns = self._now[array.id]
+        room = not turns.full
+        self._now[array.id] = turns.given(array.place) if room else turns.put_back(array.place)
+        return room
+
+    def entries(self, author: Author) -> list[Entry]:
+        """What is to be stored for these turns to be the truth."""
+        return [turns_entry(author, known, self._now[id]) for id, known in self._known.items()]
+
+
+async def open_turns(log: Log, tasks: Sequence[Task]) -> OpenTurns:
+    """The turns of the arrays of these tasks, which have all ended and have none any more.
+
+    Raises `Conflict` if this version cannot read them.
+    """
+    places: dict[str, list[Array]] = {}
+    for task in tasks:
+        if array := takes_turns(task):
+            places.setdefault(array.id, []).append(array)
+    return OpenTurns([await _open(log, members) for members in places.values()])
+
+
+async def _open(log: Log, members: Sequence[Array]) -> Known:
+    """The turns of one array, without these members; if there is not room for all of them, without
+    all that have ended."""
+    known = await load_turns(log, members[0].id)
+    turns = known.turns
+    for array in members:
+        turns = turns.without(array.place)
+    if len(turns.have) + len(members) > turns.most:
+        turns = await healed(partial(find, log), members[0], turns)
+    return Known(turns, known.seq)

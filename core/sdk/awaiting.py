@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from .. import subjects, wire
 from ..decide import Await, EndDependencies, decide
-from ..events import Enqueued, Lifecycle
+from ..entries import event_entry
+from ..events import Enqueued
 from ..evolve import create, evolve
 from ..gangs.dependencies import ends_of, wrong_end
 from ..gangs.gang import member_id
@@ -49,8 +49,8 @@ async def words_for(log: Log, author: Author, tasks: Sequence[tuple[str, Spec]])
         task = create(0, 0, author.by, Enqueued(name, spec))
         if ended:
             event = decide(task, EndDependencies(ends_of(ended)))
+            entries.append(event_entry(task, author.envelope(event)))
             task = evolve(task, 1, 0, author.by, event)
-            entries.append(_entry(author, task, event, expect=0))
         if not wrong_end(task):
             for one in spec.after:
                 if not _has_ended(awaited[one.task]):
@@ -58,14 +58,8 @@ async def words_for(log: Log, author: Author, tasks: Sequence[tuple[str, Spec]])
     for name, by in waiting.items():
         known = awaited[name]
         event = decide(known, Await(tuple(by)))
-        entries.append(_entry(author, known, event, expect=known.seq))
+        entries.append(event_entry(known, author.envelope(event)))
     return entries
-
-
-def _entry(author: Author, task: Task, event: Lifecycle, expect: int) -> Entry:
-    envelope = author.envelope(event)
-    subject = subjects.lifecycle(task.spec.queue, task.id)
-    return Entry(subject, wire.encode(envelope), envelope.id, expect)
 
 
 def _has_ended(task: Task) -> bool:

@@ -14,6 +14,7 @@ from .. import subjects, wire
 from ..bus.connect import Bus
 from ..cleaning.cleaned import Cleaned
 from ..decide import Clean, Rejected, decide
+from ..entries import event_entry
 from ..events import Log, Metric
 from ..handle import find
 from ..ports import Depot, Entry, Lying, Objects, WrongSequence
@@ -65,9 +66,7 @@ def _entry(author: Author, task: Task, command: Clean) -> tuple[Cleaned, Entry] 
     except Rejected:
         return None
     assert isinstance(event, Cleaned)
-    envelope = author.envelope(event)
-    subject = subjects.lifecycle(task.spec.queue, task.id)
-    return event, Entry(subject, wire.encode(envelope), envelope.id, expect=task.seq)
+    return event, event_entry(task, author.envelope(event))
 
 
 async def _append(

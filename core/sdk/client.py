@@ -14,7 +14,7 @@ from typing import Any, Unpack
 
 from ..artifacts import Artifact, artifacts_of, find_artifact
 from ..bus.connect import Bus
-from ..decide import Abort, Archive, Dequeue, Move, Requeue, Tag, Unarchive
+from ..decide import Abort, Archive, Dequeue, Move, Tag, Unarchive
 from ..errors import NotFound
 from ..events import AgentOrder
 from ..fleet.presence import AgentPresence
@@ -41,7 +41,7 @@ from .measured import metrics
 from .moving import Outcome, Where, move
 from .queue_changes import all_queues, change_queue, queue_names
 from .request import Options, Runnable
-from .requeueing import put_in_line
+from .requeueing import put_in_line, requeue
 from .services import Service
 from .submitting import submit
 from .tunnels.tunnel import LOOPBACK, Tunnel
@@ -203,7 +203,7 @@ class Client:
 
     async def retry(self, task: str, reason: str = "") -> Task:
         """Put a task that has ended back into its queue, with fresh budgets; a gang whole."""
-        return await put_in_line(self.bus, self.author, await self.get(task), Requeue(reason))
+        return await requeue(self.bus, self.author, await self.get(task), reason)
 
     async def clone(
         self,

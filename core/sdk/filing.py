@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from .. import subjects, wire
 from ..bus.connect import Bus
 from ..decide import Archive, Rejected, Tag, Unarchive, decide
+from ..entries import event_entry
 from ..filing.filed import check_tags, retagged
 from ..handle import find, handle
 from ..ports import Entry, WrongSequence
@@ -61,8 +61,7 @@ def _entry(author: Author, task: Task, reason: str) -> Entry | None:
         envelope = author.envelope(decide(task, Archive(reason)))
     except Rejected:
         return None
-    subject = subjects.lifecycle(task.spec.queue, task.id)
-    return Entry(subject, wire.encode(envelope), envelope.id, expect=task.seq)
+    return event_entry(task, envelope)
 
 
 async def _alone(bus: Bus, entry: Entry) -> bool:

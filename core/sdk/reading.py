@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
+from typing import Any
 
 from ..errors import UsageError
 
@@ -17,3 +19,11 @@ def read_text(path: str | Path, what: str = "") -> str:
             why=getattr(error, "strerror", None) or "it is not UTF-8 text",
             fix=f"ls -l {path}",
         ) from error
+
+
+def parse_toml(text: str, where: str) -> dict[str, Any]:
+    """The tables in a TOML file; `where` names it. Raises `UsageError`."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{where} is no TOML", why=str(error), fix=f"correct {where}") from error

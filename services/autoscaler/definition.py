@@ -19,7 +19,6 @@ image = "evq-agent"
 
 from __future__ import annotations
 
-import tomllib
 from typing import Any, Literal
 
 import msgspec
@@ -28,6 +27,7 @@ from ...core.errors import UsageError
 from ...core.fleet.kinds import MachineKind
 from ...core.fleet.labels import check_labels
 from ...core.ids import check_name
+from ...core.sdk.reading import parse_toml
 from ...core.units import seconds, size
 
 MACHINES = 1000
@@ -76,9 +76,7 @@ _SIZES = ("memory", "gpu_memory")
 def read_definition(text: str, where: str) -> Definition:
     """The definition in a TOML file; `where` names it. Raises `UsageError`."""
     try:
-        return check_definition(msgspec.convert(_plain(tomllib.loads(text)), Definition))
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{where} is no TOML", why=str(error), fix=f"correct {where}") from error
+        return check_definition(msgspec.convert(_plain(parse_toml(text, where)), Definition))
     except msgspec.ValidationError as error:
         raise UsageError(
             f"{where} does not describe an autoscaler",

@@ -1,14 +1,11 @@
-"""The journal of an autoscaler."""
+"""The journals of autoscalers."""
 
 from __future__ import annotations
 
-from ...core.sdk.client import Client
-from ...core.sdk.journal import Journal
+from ..journals import Journals
 from .facts import Fact, State, evolve
 
 SERVICE = "autoscaler"
 
-
-def autoscaler_journal(client: Client, name: str) -> Journal[State, Fact]:
-    """The journal of the autoscaler of this name; empty before it is loaded."""
-    return Journal(client, SERVICE, name, facts=Fact, start=State(), evolve=evolve)
+JOURNALS: Journals[State, Fact] = Journals(SERVICE, facts=Fact, start=State(), evolve=evolve)
+autoscaler_journal = JOURNALS.open

@@ -22,7 +22,6 @@ agents = ["gpu-*"]
 
 from __future__ import annotations
 
-import tomllib
 from typing import Any
 
 import msgspec
@@ -30,6 +29,7 @@ import msgspec
 from ...core.cleaning.cleaned import What
 from ...core.errors import UsageError
 from ...core.outcomes import Outcome
+from ...core.sdk.reading import parse_toml
 from ...core.units import duration_text, seconds, size, size_text
 
 DAY = 86_400.0
@@ -98,9 +98,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 def read_policy(text: str, where: str) -> Policy:
     """The policy in a TOML file; `where` names it. Raises `UsageError`."""
     try:
-        return check_policy(msgspec.convert(_plain(tomllib.loads(text)), Policy))
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{where} is no TOML", why=str(error), fix=f"correct {where}") from error
+        return check_policy(msgspec.convert(_plain(parse_toml(text, where)), Policy))
     except msgspec.ValidationError as error:
         raise UsageError(
             f"{where} does not say what is to go",

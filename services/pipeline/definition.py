@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, Literal
@@ -11,6 +10,7 @@ import msgspec
 
 from ...core.errors import UsageError
 from ...core.ids import check_name
+from ...core.sdk.reading import parse_toml
 from ...core.spec import DEFAULT_PRIORITY, Manager
 
 OnFailure = Literal["abort", "skip", "continue"]
@@ -96,13 +96,7 @@ class Definition(
 
 def read_toml(text: str, where: str) -> Definition:
     """The pipeline that a TOML file describes. Raises `UsageError`, naming the place."""
-    try:
-        found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(
-            f"{where} cannot be read", why=f"it is no TOML: {error}", fix=f"edit {where}"
-        ) from error
-    return define(found, where)
+    return define(parse_toml(text, where), where)
 
 
 def define(written: Mapping[str, Any], where: str) -> Definition:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from math import isfinite, prod
 from typing import Any, Literal
 
@@ -11,6 +10,7 @@ import msgspec
 from ...core import units
 from ...core.errors import UsageError
 from ...core.ids import check_name
+from ...core.sdk.reading import parse_toml
 
 Value = bool | int | float | str
 """What a parameter of a trial can be."""
@@ -130,12 +130,7 @@ class Definition(Written, frozen=True, kw_only=True, rename="kebab"):
 
 def read_definition(text: str, where: str = "the sweep") -> tuple[str, Definition]:
     """The sweep in a TOML file, and the name it gives itself. Raises `UsageError`."""
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(
-            f"{where} is no TOML", why=str(error), fix="evq sweep run --help"
-        ) from None
+    table = parse_toml(text, where)
     name = table.pop("name", "")
     if not isinstance(name, str):
         raise UsageError(f"the name in {where} is no text", fix='name = "lr-search"')

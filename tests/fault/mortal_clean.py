@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
-from typing import Any
+
+from mortal import die_after, kind_of
 
 from evq.core.bus.bucket import Bucket
 from evq.core.bus.stream import Stream
@@ -34,40 +34,18 @@ POINTS = (
 """Behind which of its deeds it dies: what it writes, and between a deed and what is written."""
 
 
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def mortal(point: str) -> None:
     """Have the controller of this process die at `point`."""
-    _after(Journal, "take", lambda _: point == "taken")
-    _after(Journal, "_write", lambda noted: point == "begun" and _kind(noted) == "began")
-    _after(cleaning, "_append", lambda _: point == "some events")
-    _after(carrying, "_write_events", lambda _: point == "all events")
-    _after(carrying.looking, "named", lambda _: point == "listed")
-    _after(Bucket, "say", lambda _: point == "said, not purged")
-    _after(Bucket, "remove", lambda gone: point == "one removed" and gone)
-    _after(carrying, "_remove_contents", lambda _: point == "all removed")
-    _after(Stream, "forget", lambda _: point == "one forgotten")
-    _after(controller, "carry_out", lambda _: point == "done, not written")
-
-
-def _kind(noted: Any) -> str:
-    fact = noted and noted.fact
-    return str(fact.__struct_config__.tag) if fact else ""
-
-
-def _after(owner: Any, name: str, is_time: Any) -> None:
-    """Die after a call of this function, if its result says that it is time."""
-    method = getattr(owner, name)
-
-    async def mortal_method(*arguments: Any, **named: Any) -> Any:
-        result = await method(*arguments, **named)
-        if is_time(result):
-            die()
-        return result
-
-    setattr(owner, name, mortal_method)
+    die_after(Journal, "take", lambda _: point == "taken")
+    die_after(Journal, "_write", lambda noted: point == "begun" and kind_of(noted) == "began")
+    die_after(cleaning, "_append", lambda _: point == "some events")
+    die_after(carrying, "_write_events", lambda _: point == "all events")
+    die_after(carrying.looking, "named", lambda _: point == "listed")
+    die_after(Bucket, "say", lambda _: point == "said, not purged")
+    die_after(Bucket, "remove", lambda gone: point == "one removed" and gone)
+    die_after(carrying, "_remove_contents", lambda _: point == "all removed")
+    die_after(Stream, "forget", lambda _: point == "one forgotten")
+    die_after(controller, "carry_out", lambda _: point == "done, not written")
 
 
 async def main(name: str, point: str) -> None:

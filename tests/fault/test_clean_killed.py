@@ -35,7 +35,7 @@ async def run(login: Any, point: str, over: Callable[[], Any] | None = None) -> 
     environment = {**os.environ, "EVQ_LOGIN": msgspec.json.encode(login).decode()}
     environment |= {"EVQ_SERVER": login.server, "EVQ_TOKEN": login.token or ""}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", str(MORTAL), "nightly", point),
+        *(sys.executable, str(MORTAL), "nightly", point),
         env=environment,
         stdout=subprocess.DEVNULL,
     )

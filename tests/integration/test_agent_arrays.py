@@ -6,7 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from evq.core.decide import Rejected
+from evq.core.sdk.bulk import end_each
 from evq.core.spec import Command, Spec
+from evq.core.state import Ended
 
 
 def watcher(queue: str, folder: Path, then: str) -> Spec:
@@ -52,3 +55,33 @@ async def test_two_at_once_over_two_agents_and_the_failed_ones_again(
     assert await states() == ["completed"] * 9
     counts = [int(line) for line in (folder / "counts").read_text().split()]
     assert len(counts) == 12 and max(counts) <= 2
+
+
+async def test_what_is_aborted_begins_no_more_and_another_array_goes_on(
+    queue: Any, start_agent: Any, until: Callable[..., Any]
+) -> None:
+    client = queue.client
+    spec = Spec(entry=Command(("sleep", "0.1")), name="m{index}", queue=queue.name, manager="none")
+    doomed = (await client.enqueue_array(spec, range(200), 2)).tasks
+    other = await client.enqueue_array(spec, range(12), 2)
+    start_agent([queue], "--slots", "4").ready()
+
+    async def some_have_ended() -> bool:
+        return isinstance((await client.get(doomed[3])).state, Ended)
+
+    async def all_have_ended() -> bool:
+        found = [await client.get(task) for task in doomed]
+        found += await client.members(other.array)
+        return all(isinstance(one.state, Ended) for one in found)
+
+    await until(some_have_ended)
+    done = await end_each(client, doomed, lambda task: client.abort(task, "no more"))
+    assert all(one.now or isinstance(one.error, Rejected) for one in done)
+    await until(all_have_ended)
+    members = await client.members(other.array)
+    assert [one.name_of_state for one in members] == ["completed"] * 12
+    for one in done:
+        if one.now and isinstance(one.now.state, Ended):
+            assert await client.get(one.task) == one.now, "nothing followed on its end"
+    ends = [(await client.get(task)).name_of_state for task in doomed]
+    assert "aborted" in ends and set(ends) <= {"aborted", "completed"}

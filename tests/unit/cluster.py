@@ -278,6 +278,13 @@ class Cluster(RuleBasedStateMachine):
         who, holder = self._holder(agent)
         self._try(who, decide.Finish(holder, outcome, 1, cause), fate)
 
+    @rule(agent=agents, cause=st.sampled_from((Cause.CODE, Cause.INFRASTRUCTURE)))
+    def fail(self, agent: str, cause: Cause) -> None:
+        """A whole attempt, which nothing disturbs; by chance alone budgets are seldom spent."""
+        self.claim(agent, "fresh")
+        if agent in self.claims:
+            self.finish(agent, "fresh", Outcome.FAILED, cause)
+
     @rule(agent=agents, fate=fates)
     def take_for_lost(self, agent: str, fate: str) -> None:
         """The lease of whoever holds it ran out, or so this agent believes."""

@@ -62,7 +62,7 @@ def test_what_holds_for_every_step_can_be_said_once() -> None:
 @pytest.mark.parametrize(
     ("text", "what", "why"),
     [
-        ("name = ", "pipeline.toml cannot be read", "no TOML"),
+        ("name = ", "pipeline.toml is no TOML", "at end of document"),
         ('name = "p"', "pipeline.toml is no pipeline", "it has 0 steps"),
         ('nam = "p"', "nam means nothing; did you mean name?", "known are"),
         ("[steps.a]\nscript = 'a.py'", "pipeline.toml is no pipeline", "`name`"),

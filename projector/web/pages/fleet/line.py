@@ -8,6 +8,7 @@ from typing import Any
 from nicegui import background_tasks, ui
 from nicegui.events import GenericEventArguments
 
+from .....core.sdk.bulk import end_each, raise_first
 from .....core.sdk.moving import Back, Before, End, Front, Step, Where
 from ...acting import actor_client, may
 from ...asking import Snack, ask_reason, attempt
@@ -270,8 +271,8 @@ class Line:
     async def _dequeue(self, tasks: Sequence[str], reason: str) -> None:
         async def act() -> None:
             client = actor_client(self._source)
-            for task in tasks:
-                await client.dequeue(task, reason or "the dashboard")
+            why = reason or "the dashboard"
+            raise_first(await end_each(client, tasks, lambda task: client.dequeue(task, why)))
             self._snack.say(f"out of the queue: {', '.join(tasks[:3])}")
 
         await attempt(act)

@@ -18,12 +18,12 @@ from .heat_map import HeatCard
 from .lately import SHOWN as EVENTS
 from .lately import Lately
 from .line import SHOWN, Line
-from .past import picture_at
 from .picture import Picture, Totals, shown, totals
 from .present import Present
 from .queues import Queues
 from .slider import TimeSlider
 from .tiles import FILTERS, Tiles
+from .travel import travel
 from .words import WaitingWords
 from .workers import Workers
 
@@ -134,17 +134,10 @@ class Overview:
 
     async def _travel(self, at: int | None) -> None:
         """Show all as it was at a moment, in microseconds since 1970, or as it is now."""
-        queue = self._chosen.queue
-        try:
-            if at is not None:
-                self._picture = await picture_at(self._source.client, at, queue, SHOWN)
-        except EvqError as error:
-            ui.notify(str(error), type="warning")
-            self._slider.say(at := None)
-        if at is None:
-            self._picture = self._present.picture(queue, SHOWN)
-        self._chosen.at = at
-        self._chosen.write()
+        client, chosen = self._source.client, self._chosen
+        then = await travel(client, chosen, self._slider, at, chosen.queue, SHOWN)
+        self._picture = then or self._present.picture(chosen.queue, SHOWN)
+        at = chosen.at
         self._curves.mark(at)
         self._lately.card.set_visibility(at is None)
         self._draw()

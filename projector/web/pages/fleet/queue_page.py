@@ -10,19 +10,19 @@ from .....core.errors import EvqError
 from .....core.sdk.author import now
 from .....core.sdk.live import Changes
 from .....core.words.phrases import ago, count_of, span
-from ...asking import Snack
 from ...following import follow
 from ...source import Source
-from ...style import COLOURS, SYMBOLS
+from ...style import COLOURS
 from .chart import Line as ChartLine
 from .chart import TimeChart, points
 from .choices import Choices, add_ranges
+from .head import Head
 from .line import SHOWN, Line
 from .orders import QueueOrders
-from .past import picture_at
 from .picture import Picture, Queue, Worker
 from .present import Present
 from .slider import TimeSlider
+from .travel import travel
 from .words import WaitingWords
 from .workers import Workers
 
@@ -42,13 +42,7 @@ class QueuePage:
         self._present = present
         self._chosen = chosen
         self._name = queue.name
-        with ui.row().classes("w-full items-center gap-3"):
-            ui.label(queue.name).classes("text-lg font-bold")
-            self._state = ui.label().classes("evq-state")
-            ui.space()
-            self._snack = Snack()
-            self._orders = QueueOrders(source, queue, self._snack)
-        self._facts = ui.label().classes("evq-dim")
+        self._head = Head(queue.name, lambda snack: QueueOrders(source, queue, snack))
         add_ranges(chosen, self._load_range)
         self._slider = TimeSlider(chosen.hours, chosen.at, self._travel)
         with ui.element("div").classes("evq-charts"):
@@ -103,15 +97,9 @@ class QueuePage:
 
     async def _travel(self, at: int | None) -> None:
         """Show it as it was at a moment, in microseconds since 1970, or as it is now."""
-        client, then = self._source.client, None
-        try:
-            if at is not None:
-                then = await picture_at(client, at, self._name, SHOWN)
-        except EvqError as error:
-            ui.notify(str(error), type="warning")
-            self._slider.say(at := None)
-        self._chosen.at = at
-        self._chosen.write()
+        client, chosen = self._source.client, self._chosen
+        then = await travel(client, chosen, self._slider, at, self._name, SHOWN)
+        at = chosen.at
         for chart in (self._depth, self._wait):
             chart.mark(at)
         self._line.grid.clock(at)
@@ -132,7 +120,7 @@ class QueuePage:
         queue = next((one for one in picture.queues if one.name == self._name), None)
         queue = queue or Queue(name=self._name, state="deleted")
         self._say(queue)
-        self._orders.show(queue, locked=at is not None)
+        self._head.orders.show(queue, locked=at is not None)
         self._line.show(picture.line, then=at is not None)
         self._workers.show(self._serving(picture.workers), "")
 
@@ -140,9 +128,7 @@ class QueuePage:
         return [one for one in workers if self._name in one.queues]
 
     def _say(self, queue: Queue) -> None:
-        self._state.set_text(f"{SYMBOLS.get(queue.state, '·')} {queue.state}  {queue.why}")
-        self._state.classes(replace=f"evq-state {queue.state}")
-        self._facts.set_text("  ·  ".join(facts(queue, self._chosen.at or now())))
+        self._head.say(queue.state, queue.why, facts(queue, self._chosen.at or now()))
 
 
 def facts(queue: Queue, at: int) -> list[str]:

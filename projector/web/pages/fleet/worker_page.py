@@ -12,18 +12,17 @@ from .....core.sdk.author import now
 from .....core.sdk.live import Changes
 from .....core.units import size_text
 from .....core.words.phrases import ago, span
-from ...asking import Snack
 from ...following import follow
 from ...grid import Grid
 from ...source import Source
-from ...style import SYMBOLS
 from . import cells
 from .choices import Choices, add_ranges
+from .head import Head
 from .orders import WorkerOrders
-from .past import picture_at
 from .picture import Gpu, Waiting, Worker, share
 from .present import Present
 from .slider import TimeSlider
+from .travel import travel
 from .worker_curves import WorkerCurves
 
 COMING = 8
@@ -121,13 +120,7 @@ class WorkerPage:
         self._present = present
         self._chosen = chosen
         self._name = worker.name
-        with ui.row().classes("w-full items-center gap-3"):
-            ui.label(worker.name).classes("text-lg font-bold")
-            self._state = ui.label().classes("evq-state")
-            ui.space()
-            self._snack = Snack()
-            self._orders = WorkerOrders(source, worker, self._snack)
-        self._facts = ui.label().classes("evq-dim")
+        self._head = Head(worker.name, lambda snack: WorkerOrders(source, worker, snack))
         add_ranges(chosen, self._load_range)
         self._slider = TimeSlider(chosen.hours, chosen.at, self._travel)
         with ui.element("div").classes("evq-charts"):
@@ -191,14 +184,8 @@ class WorkerPage:
 
     async def _travel(self, at: int | None) -> None:
         """Show it as it was at a moment, in microseconds since 1970, or as it is now."""
-        try:
-            then = await picture_at(self._source.client, at, "", 0) if at is not None else None
-        except EvqError as error:
-            ui.notify(str(error), type="warning")
-            self._slider.say(at := None)
-            then = None
-        self._chosen.at = at
-        self._chosen.write()
+        then = await travel(self._source.client, self._chosen, self._slider, at)
+        at = self._chosen.at
         self._curves.mark(at)
         self._running.clock(at)
         if then is None:
@@ -223,15 +210,12 @@ class WorkerPage:
         self._running.show(_running_rows(worker))
         self._gpus.show(_gpu_rows(worker.gpus))
         self._gpus.place.set_visibility(bool(worker.gpus))
-        self._orders.show(worker, locked=at is not None)
+        self._head.orders.show(worker, locked=at is not None)
         # Nobody has written down what it would have taken next.
         self._coming.order(self._coming_rows() if at is None else [])
 
     def _say(self, worker: Worker) -> None:
-        why = f"  {worker.why}" if worker.why else ""
-        self._state.set_text(f"{SYMBOLS.get(worker.state, '·')} {worker.state}{why}")
-        self._state.classes(replace=f"evq-state {worker.state}")
-        self._facts.set_text("  ·  ".join(facts(worker, self._chosen.at or now())))
+        self._head.say(worker.state, worker.why, facts(worker, self._chosen.at or now()))
 
     def _coming_rows(self) -> list[dict[str, Any]]:
         return [_coming_row(one) for one in self._present.coming(self._name, COMING)]

@@ -50,21 +50,26 @@ def picture(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             }
         )
         filled[place] += 1
+    return drawing(nodes, _links(members, column), symbolSize=[150, 28])
+
+
+def drawing(
+    nodes: Sequence[Mapping[str, Any]], links: Sequence[Mapping[str, Any]], **series: Any
+) -> dict[str, Any]:
+    """ECharts' options for a graph whose nodes have their places; `series` are further ones."""
+    graph = {
+        "type": "graph",
+        "layout": "none",
+        "roam": True,
+        "symbol": "roundRect",
+        "label": {"show": True, "color": "#fff", "fontSize": 11, "overflow": "truncate"},
+        "data": nodes,
+        "links": links,
+    }
     return {
         "animation": False,
         "tooltip": {"renderMode": "richText"},
-        "series": [
-            {
-                "type": "graph",
-                "layout": "none",
-                "roam": True,
-                "symbol": "roundRect",
-                "symbolSize": [150, 28],
-                "label": {"show": True, "color": "#fff", "fontSize": 11, "overflow": "truncate"},
-                "data": nodes,
-                "links": _links(members, column),
-            }
-        ],
+        "series": [graph | series],
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from .graph import COLOURS
+from .graph import COLOURS, drawing
 
 WIDTH, HEIGHT = 200.0, 52.0
 _WORST = ("running", "failed", "timed_out", "aborted", "skipped", "completed")
@@ -103,23 +103,7 @@ def picture(edges: Mapping[str, Sequence[str]], parts: Mapping[str, Part]) -> di
         )
         filled[column[step]] += 1
     links = [{"source": one, "target": step} for step, before in edges.items() for one in before]
-    return {
-        "animation": False,
-        "tooltip": {"renderMode": "richText"},
-        "series": [
-            {
-                "type": "graph",
-                "layout": "none",
-                "roam": True,
-                "symbol": "roundRect",
-                "symbolSize": [160, 32],
-                "edgeSymbol": ["none", "arrow"],
-                "label": {"show": True, "color": "#fff", "fontSize": 11, "overflow": "truncate"},
-                "data": nodes,
-                "links": links,
-            }
-        ],
-    }
+    return drawing(nodes, links, symbolSize=[160, 32], edgeSymbol=["none", "arrow"])
 
 
 def _label(step: str, own: Sequence[Part]) -> str:

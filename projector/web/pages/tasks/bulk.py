@@ -9,7 +9,9 @@ from nicegui import ui
 from .....core.decide import Move
 from .....core.errors import EvqError
 from .....core.ids import check_name
+from .....core.sdk.bulk import Done, change_each, end_each, raise_first, retry_each
 from .....core.sdk.client import Client
+from .....core.state import Task
 from ...acting import actor_client, may
 from ...asking import Snack, ask_reason
 from ...source import Source
@@ -17,8 +19,11 @@ from .tagging import Tagger, Tags, ask_tags
 
 WHY = "from the dashboard"
 
-Act = Callable[[Client, str, str], Awaitable[object]]
+ActOnOne = Callable[[Client, str, str], Awaitable[Task]]
 """Does it to one task, for a reason."""
+
+Act = Callable[[Client, Sequence[str], str], Awaitable[list[Done]]]
+"""Does it to many."""
 
 
 class Bulk:
@@ -38,7 +43,7 @@ class Bulk:
         if not may(source):
             return
         self._button("abort", lambda: self._ask("abort", _abort))
-        self._button("retry", lambda: self._ask("retry", _retry))
+        self._button("retry", lambda: self._ask("retry", retry_each))
         self._button("move", self._move)
         self._button("tag", self._tag)
         self._button("archive", lambda: self._ask("archive", _archive, _unarchive))
@@ -68,7 +73,7 @@ class Bulk:
 
         async def done(add: Tags, remove: Tags) -> None:
             tagger = Tagger(add, remove)
-            await self._act("tag", tagger.tag, tasks, WHY, tagger.back)
+            await self._act("tag", _each(tagger.tag), tasks, WHY, _each(tagger.back))
 
         if tasks:
             ask_tags(f"Tag {_count(tasks)}", self._tags(), done)
@@ -97,18 +102,14 @@ class Bulk:
     async def _act(
         self, verb: str, act: Act, tasks: Sequence[str], reason: str, back: Act | None = None
     ) -> None:
-        done, refused = list[str](), list[str]()
         try:
             client = actor_client(self._source)
         except EvqError as error:
             ui.notify(str(error), type="negative")
             return
-        for task in tasks:
-            try:
-                await act(client, task, reason)
-                done.append(task)
-            except EvqError as error:
-                refused.append(f"{task}: {error.what}")
+        outcomes = await act(client, tasks, reason)
+        done = [one.task for one in outcomes if one.now]
+        refused = [f"{one.task}: {one.error.what}" for one in outcomes if one.error]
         said = f"{verb}: {len(done)} of {len(tasks)} tasks"
         if refused:
             more = f"\n… and {len(refused) - 5} more" if len(refused) > 5 else ""
@@ -127,8 +128,7 @@ class Bulk:
     def _undoing(self, back: Act, tasks: Sequence[str]) -> Callable[[], Awaitable[None]]:
         async def undo() -> None:
             client = actor_client(self._source)
-            for task in tasks:
-                await back(client, task, "undone on the dashboard")
+            raise_first(await back(client, tasks, "undone on the dashboard"))
 
         return undo
 
@@ -137,28 +137,29 @@ def _count(tasks: Sequence[str]) -> str:
     return "1 task" if len(tasks) == 1 else f"{len(tasks)} tasks"
 
 
-async def _abort(client: Client, task: str, reason: str) -> object:
-    return await client.abort(task, reason)
+async def _abort(client: Client, tasks: Sequence[str], reason: str) -> list[Done]:
+    return await end_each(client, tasks, lambda task: client.abort(task, reason))
 
 
-async def _archive(client: Client, task: str, reason: str) -> object:
-    return await client.archive(task, reason)
+def _each(act: ActOnOne) -> Act:
+    async def act_on_each(client: Client, tasks: Sequence[str], reason: str) -> list[Done]:
+        return await change_each(tasks, lambda task: act(client, task, reason))
+
+    return act_on_each
 
 
-async def _unarchive(client: Client, task: str, reason: str) -> object:
-    return await client.unarchive(task, reason)
-
-
-async def _retry(client: Client, task: str, reason: str) -> object:
-    return await client.retry(task, reason)
+_archive = _each(lambda client, task, reason: client.archive(task, reason))
+_unarchive = _each(lambda client, task, reason: client.unarchive(task, reason))
 
 
 def _mover(queue: str) -> Act:
-    async def move(client: Client, task: str, reason: str) -> object:
-        check_name(queue, "queue")
-        known = await client.get(task)
-        return await client.put(
-            task, Move(queue=queue, priority=known.place.priority, rank=None, reason=reason)
-        )
+    async def move_all(client: Client, tasks: Sequence[str], reason: str) -> list[Done]:
+        async def move(task: str) -> Task:
+            check_name(queue, "queue")
+            priority = (await client.get(task)).place.priority
+            return await client.put(task, Move(queue, priority, None, reason))
 
-    return move
+        # One after the other: in this order they stand in the queue.
+        return [one for task in tasks for one in await change_each([task], move)]
+
+    return move_all

@@ -8,6 +8,7 @@ from nicegui import ui
 
 from .....core.filing.filed import difference
 from .....core.sdk.client import Client
+from .....core.state import Task
 
 Tags = tuple[str, ...]
 
@@ -49,14 +50,16 @@ class Tagger:
         self._done: dict[str, tuple[Tags, Tags]] = {}
         """By task, the tags that it did not have before, and those that it had."""
 
-    async def tag(self, client: Client, task: str, reason: str) -> None:
+    async def tag(self, client: Client, task: str, reason: str) -> Task:
         """Tag one task."""
         before = (await client.get(task)).tags
-        after = (await client.tag(task, self._add, self._remove)).tags
-        self._done[task] = difference(before, after)
+        after = await client.tag(task, self._add, self._remove)
+        self._done[task] = difference(before, after.tags)
+        return after
 
-    async def back(self, client: Client, task: str, reason: str) -> None:
+    async def back(self, client: Client, task: str, reason: str) -> Task:
         """Give one task the tags that it had."""
         added, removed = self._done[task]
-        if added or removed:
-            await client.tag(task, removed, added)
+        if not added and not removed:
+            return await client.get(task)
+        return await client.tag(task, removed, added)
