@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from clash import clashing
 from playwright.async_api import async_playwright, expect
 from starting import PATIENCE
 from websockets.asyncio.client import ClientConnection, connect
@@ -20,6 +21,7 @@ from evq.core.sdk.following import Happened, follow
 from evq.core.sdk.sessions.session import session_of, session_spec
 from evq.core.spec import Command, Spec
 from evq.core.state import Running, Task
+from evq.core.tunnels.hello import FREE
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 IDLE = 10.0
@@ -139,7 +141,27 @@ async def test_a_session_with_jupyter(
         path = await queue.client.load(task, "changes", tmp_path / "fetched")
         assert (path / "result.txt").read_text() == "from the kernel"
         assert tunnel.token not in repr([await queue.envelopes(task), await queue.records(task)])
+        await it_takes_another_port(queue, spec, until)
     finally:
         if (await queue.client.get(task)).ended is None:
             await queue.client.abort(task)
             await queue.ended(task)
+
+
+async def it_takes_another_port(queue: Any, spec: Spec, until: Any) -> None:
+    """If somebody else has that of a session before Jupyter has started."""
+    task = (await queue.client.enqueue(clashing(spec))).task
+    await queue.line(task, "somebody else has")
+    async with await queue.client.tunnel(task, FREE) as tunnel:
+
+        async def answers() -> bool:
+            async with httpx.AsyncClient(base_url=tunnel.url, trust_env=False) as web:
+                web.headers["Authorization"] = f"token {tunnel.token}"
+                try:
+                    return (await web.get("/api/kernels", timeout=1)).json() == []
+                except httpx.TransportError:
+                    return False
+
+        await until(answers)
+    await queue.client.abort(task)
+    await queue.ended(task)
