@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import uuid
 from contextlib import aclosing
@@ -44,8 +45,6 @@ print("done")
 
 async def execute(kernel: ClientConnection, code: str) -> str:
     """What a kernel writes for some code, when it has run it."""
-    import json
-
     id = uuid.uuid4().hex
     head = {"msg_id": id, "msg_type": "execute_request", "username": "", "session": id}
     message = {
@@ -67,6 +66,18 @@ async def execute(kernel: ClientConnection, code: str) -> str:
                 said += answer["content"].get("text", "") + answer["content"].get("evalue", "")
             if answer["msg_type"] == "status" and answer["content"]["execution_state"] == "idle":
                 return said
+
+
+SILENT = f"sleep {IDLE * 1.6}; echo still-$((40 + 2))\r"
+
+
+async def shows(terminal: ClientConnection, word: str) -> None:
+    """Return when a terminal of Jupyter shows the word."""
+    said = ""
+    async with asyncio.timeout(PATIENCE * 2):
+        while word not in said:
+            kind, *text = json.loads(await terminal.recv())
+            said += text[0] if kind == "stdout" else ""
 
 
 async def running(queue: Any, task: str) -> Task:
@@ -135,6 +146,12 @@ async def test_a_session_with_jupyter(
                     text = {"type": "file", "format": "text", "content": ""}
                     assert (await web.put("/api/contents/go", json=text)).status_code == 201
                     assert await computing == "done\n"
+                # So is a program in a terminal.
+                name = (await web.post("/api/terminals", json={})).json()["name"]
+                where = f"{tunnel.url.replace('http', 'ws')}terminals/websocket/{name}"
+                async with connect(where, additional_headers=login, proxy=None) as terminal:
+                    await terminal.send(json.dumps(["stdin", SILENT]))
+                    await shows(terminal, "still-42")
             # The tunnel is open, and nobody does anything.
             ended = (await queue.ended(task)).state
         assert (ended.outcome, ended.outputs) == (Outcome.COMPLETED, {"ended": "idle for 10 s"})

@@ -23,6 +23,7 @@ from starting import PATIENCE
 
 from evq.core.errors import NotFound, UsageError
 from evq.core.events import Outcome
+from evq.core.sdk.sessions.serving import runs_in_terminal
 from evq.core.sdk.sessions.session import session_of, session_spec
 from evq.core.sdk.sessions.terminal import SIZE, STATUS, TEXT, piece, read_piece
 from evq.core.sdk.tunnels.tunnel import Tunnel
@@ -237,6 +238,31 @@ async def said_to(line: str, tunnel: Tunnel) -> bytes:
         kind, data = await asyncio.wait_for(read_piece(reader), PATIENCE)
     writer.close()
     return re.findall(rb"in-[a-z0-9]+\b", said)[-1]
+
+
+async def test_what_runs_in_the_foreground_of_a_terminal_is_seen(
+    tmp_path: Path, until: Any
+) -> None:
+    variables = {"PATH": os.environ["PATH"], "PS1": "at the $((40 + 2)) ", "HOME": str(tmp_path)}
+    here = Terminal(["/bin/bash", "--norc", "--noprofile", "-i"], tmp_path, variables)
+    try:
+        await here.shows("at the 42")
+        assert not runs_in_terminal(os.getpid())
+        here.type("sh -c 'echo began-$((40 + 2)); exec sleep 1000'\r")
+        await here.shows("began-42")  # so that it hears of the ^C, and not a shell on its way to it
+        await until(lambda: runs_in_terminal(os.getpid()))
+        assert not runs_in_terminal(here.pid)  # its shell is ours
+        here.type("\x03")
+        await here.shows("at the 42")
+        here.type("sleep 1000 & echo behind-$((40 + 2))\r")
+        await here.shows("behind-42")
+        await here.shows("at the 42")
+        assert not runs_in_terminal(os.getpid())
+        here.type("kill %1; exec cat\r")  # it is the shell, or its successor
+        await until(lambda: b"cat" in Path(f"/proc/{here.pid}/cmdline").read_bytes())
+        assert not runs_in_terminal(os.getpid())
+    finally:
+        here.close()
 
 
 async def test_a_session_lost_with_its_agent_does_not_run_again(

@@ -38,6 +38,9 @@ LEFT_OUT = {".git", "__pycache__", ".ipynb_checkpoints", ".venv", "node_modules"
 LONGEST_TICK = 15.0
 """Seconds between two looks whether somebody does something."""
 
+NOBODY = "-1"
+"""The foreground of a terminal that was hung up."""
+
 ASK_SECONDS = 10.0
 END_SECONDS = 5.0
 """How long Jupyter may take to end."""
@@ -197,7 +200,7 @@ def _watch(process: subprocess.Popen[bytes], jupyter: Jupyter, top: Path, idle: 
         try:
             code = process.wait(tick)
         except subprocess.TimeoutExpired:
-            if jupyter.is_used():
+            if jupyter.is_used() or runs_in_terminal(process.pid):
                 active = time.monotonic()
             elif time.monotonic() - active > idle:
                 # Whoever writes without running anything saves now and then.
@@ -238,6 +241,24 @@ class Jupyter:
             return json.loads(connection.getresponse().read())
         finally:
             connection.close()
+
+
+def runs_in_terminal(parent: int) -> bool:
+    """Whether a program runs in the foreground of a terminal whose shell is a child of `parent`,
+    and not the shell alone, at its prompt."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            stat = Path("/proc", pid, "stat").read_bytes()
+        except OSError:
+            continue  # it has ended
+        # The name before these may hold anything, also blanks and parentheses.
+        _, above, group, session, terminal, foreground = map(
+            bytes.decode, stat.rpartition(b")")[2].split()[:6]
+        )
+        is_shell = int(above) == parent and session == pid and terminal != "0"
+        if is_shell and foreground not in (group, NOBODY):
+            return True
+    return False
 
 
 # --- what was changed -----------------------------------------------------------------------------
