@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,10 +42,15 @@ class Place:
 
         The kernel chooses, never the command: so a tunnel reaches nothing that was there before.
         """
-        made = await self.supervisor.new_socket()
-        if made is None:
-            raise TunnelFailed("no port can be found", why="the command is about to end")
-        with made:
+        with await self._socket() as made:
+            # The supervisor has closed its own end of one when it gives another. The port would
+            # stay taken for as long as it is late with that.
+            (await self._socket()).close()
             made.bind((LOOPBACK, 0))
             self.found[FREE] = int(made.getsockname()[1])
         return self.found[FREE]
+
+    async def _socket(self) -> socket.socket:
+        if made := await self.supervisor.new_socket():
+            return made
+        raise TunnelFailed("no port can be found", why="the task's command has ended")
