@@ -7,7 +7,9 @@ Starts a server, a projector and the dashboard on the store, and opens each page
 to hear what it asks. Then each first view is taken many times without one: the page itself, and the
 answers to all that it asks, a page each second, as by several people at once. First with nothing
 else going on, then while points, lines, samples and tasks come in as from a busy fleet
-(live_load.py). Tells how far the projector was behind meanwhile. The store grows by what comes.
+(live_load.py), a process that stands for other machines, and so leaves this one's processors to the
+server, the projector and the dashboard first. Tells how far the projector was behind meanwhile. The
+store grows by what comes.
 """
 
 from __future__ import annotations
@@ -163,7 +165,7 @@ async def load(
 ) -> AsyncIterator[None]:
     """The fleet at work, in a process of its own, while the block runs."""
     order = msgspec.json.encode([login, running, facts.plan.machines, facts.plan.gpus, rates])
-    argv = [sys.executable, __file__, "--store", ".", "--play"]
+    argv = ["nice", sys.executable, __file__, "--store", ".", "--play"]
     worker = subprocess.Popen(argv, stdin=subprocess.PIPE)
     assert worker.stdin
     worker.stdin.write(order)

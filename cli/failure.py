@@ -34,8 +34,14 @@ def from_click(error: click.ClickException) -> EvqError:
     return UsageError(what, why=f"usage: {path} {usage}" if usage else "", fix=f"{path} --help")
 
 
-def from_bug(error: BaseException) -> EvqError:
-    """An exception that nobody foresaw."""
+def unforeseen(error: Exception) -> EvqError:
+    """An exception that nobody foresaw: what the machine refused, such as a full disk, or a bug."""
+    if isinstance(error, OSError) and error.errno:
+        where = f"{error.filename}: " if error.filename else ""
+        return EvqError(
+            f"this machine refuses what evq needs: {where}{error.strerror}",
+            fix="mend that and run it again; --debug prints where it was",
+        )
     last = traceback.extract_tb(error.__traceback__)[-1:]
     where = f" ({os.path.basename(last[0].filename)}:{last[0].lineno})" if last else ""
     return EvqError(

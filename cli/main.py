@@ -113,7 +113,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except EvqError as error:
         status = _fail(error, words, error)
     except Exception as error:
-        status = _fail(failure.from_bug(error), words, error)
+        status = _fail(failure.unforeseen(error), words, error)
     sys.exit(status if isinstance(status, int) else 0)
 
 

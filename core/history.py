@@ -83,8 +83,9 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Word(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What an export's answer has beside lists of rows: first its head, and last an end, which
-    has neither, or a refusal."""
+    """What an export's answer has beside lists of rows: first its head, then pieces of its Parquet
+    file if that was asked for, and last an end, which has nothing, or a refusal."""
 
     head: Head | None = None
+    file: bytes = b""
     refusal: Refusal | None = None

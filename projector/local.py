@@ -20,7 +20,7 @@ from ..core.queries import Query, query_name, values_for
 from ..core.questions import Column, Head, Named, Sql
 from . import saved
 from .answers import MADE, own, parameters_for
-from .sandbox import HEAD, ROWS, Order, carry_out, renounce, unexpected
+from .sandbox import FILE, HEAD, ROWS, Order, carry_out, renounce, unexpected
 
 NAMED_SECONDS = 600.0
 _MEMORY = 4 * 2**30
@@ -60,7 +60,14 @@ def _refusal(error: EvqError) -> bytes:
 
 def _order(edition: str, question: Sql) -> Order:
     limits = (question.timeout, question.rows, _MEMORY, os.cpu_count() or 1)
-    return Order(edition, question.text, *limits, question.params, question.only_names)
+    return Order(
+        edition,
+        question.text,
+        *limits,
+        question.params,
+        question.only_names,
+        parquet=question.parquet,
+    )
 
 
 def _sql(edition: str, kind: str, data: bytes) -> Sql:
@@ -79,7 +86,7 @@ def _sql(edition: str, kind: str, data: bytes) -> Sql:
     else:
         query = _saved(edition, query_name(question.name))
         text, params = query.text, values_for(query, question.params)
-    return Sql(text, NAMED_SECONDS, params=params)
+    return Sql(text, NAMED_SECONDS, params=params, parquet=question.parquet)
 
 
 def _saved(edition: str, name: str) -> Query:
@@ -95,6 +102,8 @@ def _lines(order: Order) -> Iterator[bytes]:
     for kind, data in carry_out(order):
         if kind == HEAD:
             data = msgspec.json.encode(Word(Head(_columns.decode(data), 0)))
+        elif kind == FILE:
+            data = msgspec.json.encode(Word(file=data))
         yield data
 
 

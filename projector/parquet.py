@@ -25,8 +25,10 @@ _CHUNK = 512 * 1024
 
 
 def unnamed_file(beside: str) -> BinaryIO:
-    """A file without a name, on the disk that holds `beside`."""
-    return tempfile.TemporaryFile(dir=Path(beside).parent)
+    """A file without a name, on the disk of the file `beside`; an export is a folder, and not ours
+    to write to."""
+    path = Path(beside)
+    return tempfile.TemporaryFile(dir=None if path.is_dir() else path.parent)
 
 
 def path_of(file: BinaryIO) -> str:
@@ -64,7 +66,7 @@ def _not_written(error: duckdb.IOException) -> Exception:
         )
     if os.strerror(errno.ENOSPC) in str(error):
         return QueryFailed(
-            "the projector's disk has no room for the Parquet file",
+            "there is no room on the disk for the Parquet file",
             fix="free some, or ask for less",
         )
     return error

@@ -20,12 +20,34 @@ _GRACE_SECONDS = 5.0
 """For the start of the process, which then looks after its time by itself."""
 
 _NAMED_SECONDS = 600.0
+_END = Word()
 
 _part = msgspec.json.Decoder(Word | list[list[Any]])
 
 
+def save(folder: Path, question: Named | Sql, file: Path) -> int:
+    """Put the answer of the export in `folder` into a Parquet file, whole or not at all; its size
+    in bytes."""
+    from ...core.sdk.parquet import whole
+
+    with whole(file) as output:
+        for word in _words(folder, msgspec.structs.replace(question, parquet=True)):
+            if isinstance(word, Word):
+                output.write(word.file)
+        return output.tell()
+
+
 def answer(folder: Path, question: Named | Sql) -> Iterator[Head | list[list[Any]]]:
     """The answer of the export in `folder`: a head, then lists of rows."""
+    for word in _words(folder, question):
+        if isinstance(word, list):
+            yield word
+        elif word.head:
+            yield word.head
+
+
+def _words(folder: Path, question: Named | Sql) -> Iterator[Word | list[list[Any]]]:
+    """All of the answer but its end. Raises the error that it ends with instead."""
     from ...core.sdk.export import CURRENT, read_manifest
 
     read_manifest(folder)
@@ -44,15 +66,12 @@ def answer(folder: Path, question: Named | Sql) -> Iterator[Head | list[list[Any
         process.stdin.write(msgspec.json.encode(question))
         process.stdin.close()
         for line in process.stdout:
-            match _part.decode(line):
-                case Word(refusal=Refusal() as refusal):
-                    raise _error(refusal)
-                case Word(head=Head() as head):
-                    yield head
-                case Word():
-                    return
-                case list() as rows:
-                    yield rows
+            word = _part.decode(line)
+            if word == _END:
+                return
+            if isinstance(word, Word) and word.refusal:
+                raise _error(word.refusal)
+            yield word
         raise QueryFailed(
             "the query ended its process",
             why=f"after {seconds:g} s, or at its limits of memory or CPU time",

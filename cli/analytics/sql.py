@@ -22,6 +22,7 @@ from ..options import as_of_option, json_option
 from ..submit.request import pairs
 from . import saved
 from .local import answer
+from .local import save as save_local
 from .printers import ChartPrinter, CsvPrinter, JsonPrinter, Printer, TablePrinter
 
 if TYPE_CHECKING:
@@ -133,12 +134,13 @@ def sql(
     question = question_of(text, params, units.seconds(timeout))
     if local and as_of:
         raise UsageError("an export is of one moment", fix="take --as-of or --local out")
-    if parquet and local:
-        raise UsageError(
-            "--parquet asks a projector", why="--local asks none", fix="take --local out, or --csv"
-        )
     if parquet:
-        return call(lambda client: _save(client, question, parquet), as_of=as_of)
+        size = (
+            save_local(local, question, parquet)
+            if local
+            else call(lambda client: _save(client, question, parquet), as_of=as_of)
+        )
+        return output.note(f"{parquet}: {units.size_text(size)}")
     if plot and not local:
         return call(lambda client: _plot(client, question, plot), as_of=as_of)
     printer = (
@@ -197,11 +199,10 @@ async def _ask(client: Client, question: Named | Sql, printer: Printer) -> None:
     printer.end()
 
 
-async def _save(client: Client, question: Named | Sql, file: Path) -> None:
+async def _save(client: Client, question: Named | Sql, file: Path) -> int:
     from ...core.sdk.parquet import save_parquet
 
-    size = await save_parquet(client, question, file)
-    output.note(f"{file}: {units.size_text(size)}")
+    return await save_parquet(client, question, file)
 
 
 async def _plot(client: Client, question: Named | Sql, wish: str) -> None:

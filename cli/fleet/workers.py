@@ -6,7 +6,7 @@ machine does come from a projector; without one they are left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +15,7 @@ from ...core.errors import NotFound
 from ...core.fleet.presence import AgentPresence, RunningTask
 from ...core.fleet.quiet import quiet_words
 from ...core.ids import check_name
-from ...core.queueing.workload import busy_seconds, waiting
+from ...core.queueing.workload import busy_seconds, serving_slots, waiting
 from ...core.units import size_text
 from ...core.words.agents import state_of, why_closed
 from .. import output
@@ -49,7 +49,8 @@ def workers(as_of: When | None, as_json: bool) -> None:
     """
     agents, loads, used = call(fleet, as_of=as_of)
     if as_json:
-        output.say_json([facts(one, agents, loads, used) for one in agents])
+        slots = serving_slots(agents)
+        output.say_json([facts(one, slots, loads, used) for one in agents])
     elif agents:
         _say_agents(agents, loads, used)
     elif as_of:
@@ -81,9 +82,9 @@ def worker(agent: str, as_of: When | None, as_json: bool) -> None:
             fix=f"evq sql \"select * from agents where agent = '{agent}'\" has what is past",
         )
     if as_json:
-        output.say_json(facts(found, agents, loads, used))
+        output.say_json(facts(found, serving_slots(agents), loads, used))
     else:
-        _say_agent(found, agents, loads, used)
+        _say_agent(found, serving_slots(agents), loads, used)
 
 
 # --- in words -----------------------------------------------------------------------------------
@@ -100,8 +101,9 @@ def _say_agents(agents: Sequence[AgentPresence], loads: Loads, used: Figures) ->
         Column("QUEUES", soft=True),
     ]
     rows: list[Sequence[object]] = []
+    slots = serving_slots(agents)
     for one in agents:
-        rows.append(_agent_cells(one, agents, loads, used))
+        rows.append(_agent_cells(one, slots, loads, used))
         rows += [_sub_agent_cells(one, task, used) for task in one.running * one.services]
     output.say_known(columns, rows)
     for one in agents:
@@ -110,7 +112,7 @@ def _say_agents(agents: Sequence[AgentPresence], loads: Loads, used: Figures) ->
 
 
 def _agent_cells(
-    one: AgentPresence, agents: Sequence[AgentPresence], loads: Loads, used: Figures
+    one: AgentPresence, slots: Mapping[str, int], loads: Loads, used: Figures
 ) -> Sequence[object]:
     devices = one.devices
     taken = sum(not device.takes(None) for device in devices)
@@ -124,7 +126,7 @@ def _agent_cells(
         percent(mean(machine, "cpu")),
         percent(part(machine, "memory")),
         None if loads is None else waiting(one, loads),
-        _busy_for(one, agents, loads),
+        _busy_for(one, slots, loads),
         age(one.since) if one.since else "",
         ", ".join(one.queues),
     )
@@ -135,8 +137,8 @@ def _sub_agent_cells(one: AgentPresence, task: RunningTask, used: Figures) -> Se
     return name, one.host, "running", task.task, "", *use, "", "", age(task.since), task.queue
 
 
-def _busy_for(agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loads) -> str:
-    seconds = None if loads is None else busy_seconds(agent, agents, loads, now())
+def _busy_for(agent: AgentPresence, slots: Mapping[str, int], loads: Loads) -> str:
+    seconds = None if loads is None else busy_seconds(agent, slots, loads, now())
     return span(seconds) if seconds else ""
 
 
@@ -154,12 +156,10 @@ def _task_use(used: Figures, running: RunningTask) -> tuple[str, str]:
     return percent(mean(task, "cpu")), size(mean(task, "memory"))
 
 
-def _say_agent(
-    agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loads, used: Figures
-) -> None:
+def _say_agent(agent: AgentPresence, slots: Mapping[str, int], loads: Loads, used: Figures) -> None:
     up = f", up {age(agent.since)}" if agent.since else ""
     output.say(f"agent {output.bold(agent.agent)} on {agent.host} (pid {agent.pid}){up}")
-    for title, text in _lines(agent, agents, loads, used):
+    for title, text in _lines(agent, slots, loads, used):
         output.say(f"  {output.dim(f'{title:<9}')} {text}")
     if agent.running:
         output.say()
@@ -170,7 +170,7 @@ def _say_agent(
 
 
 def _lines(
-    agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loads, used: Figures
+    agent: AgentPresence, slots: Mapping[str, int], loads: Loads, used: Figures
 ) -> Iterable[tuple[str, str]]:
     why = why_closed(agent)
     yield "state", colored(state_of(agent)) + (f"  {why}" if why else "")
@@ -183,7 +183,7 @@ def _lines(
         + (", may give tasks a login to the server" if agent.client else ""),
     )
     yield "queues", f"{', '.join(_queue(name, loads) for name in agent.queues)} ({agent.order})"
-    if text := _busy_for(agent, agents, loads):
+    if text := _busy_for(agent, slots, loads):
         yield "busy for", f"about {text}, by what the tasks of its queues took lately"
     if agent.reserved:
         yield "reserved", agent.reserved
@@ -234,10 +234,10 @@ def _say_tasks(agent: AgentPresence, used: Figures) -> None:
 
 
 def facts(
-    agent: AgentPresence, agents: Sequence[AgentPresence], loads: Loads, used: Figures
+    agent: AgentPresence, slots: Mapping[str, int], loads: Loads, used: Figures
 ) -> dict[str, Any]:
     """An agent as `evq workers --json` has it; docs/cli.md says what the fields mean."""
-    seconds = None if loads is None else busy_seconds(agent, agents, loads, now())
+    seconds = None if loads is None else busy_seconds(agent, slots, loads, now())
     drain = agent.drained
     return {
         "agent": agent.agent,

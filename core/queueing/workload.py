@@ -22,19 +22,27 @@ def waiting(agent: AgentPresence, loads: Mapping[str, QueueLoad]) -> int:
     return sum(loads.get(queue, QueueLoad()).queued for queue in agent.queues)
 
 
+def serving_slots(agents: Iterable[AgentPresence]) -> Mapping[str, int]:
+    """How many slots of agents that take tasks serve each queue."""
+    found: dict[str, int] = {}
+    for agent in agents:
+        for queue in agent.queues if agent.takes else ():
+            found[queue] = found.get(queue, 0) + agent.slots
+    return found
+
+
 def busy_seconds(
     agent: AgentPresence,
-    agents: Iterable[AgentPresence],
+    slots: Mapping[str, int],
     loads: Mapping[str, QueueLoad],
     now: int,
 ) -> float | None:
     """Seconds until the agent has done what it runs and its share of what waits; None if a queue
     that this stands on has no history.
 
-    What waits in a queue is shared by the slots that serve it; `now` is in microseconds. A task
+    What waits in a queue is shared by the `slots` that serve it; `now` is in microseconds. A task
     that runs longer than its queue's median is taken to end at once.
     """
-    slots = _slots(agents)
     work = 0.0
     for one in agent.running:
         if (median := loads.get(one.queue, QueueLoad()).median_seconds) is None:
@@ -46,12 +54,3 @@ def busy_seconds(
             return None
         work += load.queued * (load.median_seconds or 0.0) * agent.slots / slots[queue]
     return work / agent.slots
-
-
-def _slots(agents: Iterable[AgentPresence]) -> Mapping[str, int]:
-    """How many slots serve each queue."""
-    found: dict[str, int] = {}
-    for agent in agents:
-        for queue in agent.queues if agent.takes else ():
-            found[queue] = found.get(queue, 0) + agent.slots
-    return found

@@ -110,8 +110,20 @@ async def export(
 ) -> Exported:
     """Bring the copy in `folder` up to now, or begin one; `tell` hears of each file.
 
-    Raises `Conflict` if somebody else exports there, and `UsageError` for a folder of other things.
+    Raises `Conflict` if somebody else exports there, and `UsageError` for a folder of other things
+    and for one that cannot be written.
     """
+    try:
+        return await _bring_up_to_now(client, folder, tell)
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be written",
+            why=error.strerror or str(error),
+            fix="evq export DIR, with a folder that you may write and that has room",
+        ) from error
+
+
+async def _bring_up_to_now(client: Client, folder: Path, tell: Callable[[Part], None]) -> Exported:
     with _locked(folder):
         known = read_manifest(folder) if (folder / CURRENT).exists() else None
         _tidy(folder)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from msgspec.structs import replace
 
@@ -31,12 +32,23 @@ async def save_parquet(client: Client, question: Named | Sql, file: Path) -> int
 
     Raises `UsageError` for a place that cannot be written to, and what `parquet` raises.
     """
+    with whole(file) as output:
+        async for piece in parquet(client, question):
+            output.write(piece)
+        return output.tell()
+
+
+@contextmanager
+def whole(file: Path) -> Iterator[BinaryIO]:
+    """What is written in the block becomes `file`, if the block ends well.
+
+    Raises `UsageError` for a place that cannot be written to.
+    """
     partial = file.with_name(f".{file.name}.partial")
     try:
         with partial.open("wb") as output:
-            async for piece in parquet(client, question):
-                output.write(piece)
-        return partial.replace(file).stat().st_size
+            yield output
+        partial.replace(file)
     except OSError as error:
         raise UsageError(f"{file} cannot be written", why=str(error.strerror)) from error
     finally:

@@ -7,12 +7,13 @@ import json
 import os
 import pty
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 
-from evq.cli.failure import from_bug, wants_json
+from evq.cli.failure import unforeseen, wants_json
 from evq.cli.main import cli, unknown_verb
 from evq.cli.options import wanted_color
 from evq.cli.verbs import OTHER_WORDS, PLACES, SECTIONS
@@ -134,10 +135,25 @@ def test_a_bug_is_called_one() -> None:
     try:
         raise ZeroDivisionError("one by zero")
     except ZeroDivisionError as caught:
-        error = from_bug(caught)
+        error = unforeseen(caught)
     assert error.code == "E00"
     assert "evq has a bug: ZeroDivisionError: one by zero" in error.what
     assert "--debug" in error.fix
+
+
+async def test_a_full_disk_is_no_bug(lone_evq: Any) -> None:
+    with Path("/dev/full").open("wb") as full:
+        process = await asyncio.create_subprocess_exec(
+            *lone_evq.argv("config"),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=lone_evq.env,
+            cwd=lone_evq.cwd,
+        )
+        _, err = await process.communicate()
+    assert process.returncode == 1
+    refused = b"error[E00]: this machine refuses what evq needs: No space left on device\nfix: "
+    assert err.startswith(refused) and len(err.splitlines()) == 2
 
 
 async def test_version(lone_evq: Any) -> None:

@@ -139,6 +139,15 @@ class Scene:
         self.agents.append(agent)
         return agent
 
+    async def restart_server(self) -> None:
+        """Kill the server, start it, and return when we ourselves are connected again."""
+        standing = self.client.bus.standing
+        self.server.kill()
+        await until(lambda: not standing.is_set(), "the server away")
+        self.server.start()
+        async with asyncio.timeout(PATIENCE):
+            await standing.wait()
+
     # --- tasks --------------------------------------------------------------------------------
 
     def gate(self, name: str) -> Path:

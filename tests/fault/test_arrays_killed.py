@@ -28,8 +28,7 @@ async def test_forty_members_of_three_agents_two_at_a_time(scene: Scene) -> None
         agent.kill()
         await scene.agent(agent.name, "--slots", "2")
     await scene.event(receipt.tasks[32], Claimed)
-    scene.server.kill()
-    scene.server.start()
+    await scene.restart_server()
     for task in receipt.tasks:
         assert (await scene.end(task)).outcome is Outcome.COMPLETED
     assert await most_live(scene) <= AT_ONCE

@@ -29,8 +29,7 @@ async def test_layers_of_tasks_run_one_after_the_other(scene: Scene) -> None:
             ]
         )
     await scene.event(layers[1][0], Claimed)
-    scene.server.kill()
-    scene.server.start()
+    await scene.restart_server()
     for number, agent in enumerate(agents):
         await scene.event(layers[number + 2][0], Claimed)
         agent.kill()

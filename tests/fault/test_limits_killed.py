@@ -47,8 +47,7 @@ async def test_sixty_tasks_of_three_agents_two_at_a_time(scene: Scene) -> None:
         agent.kill()
         await scene.agent(agent.name, "--slots", "2")
     await scene.event(tasks[40], Claimed)
-    scene.server.kill()
-    scene.server.start()
+    await scene.restart_server()
     for task in tasks:
         assert (await scene.end(task)).outcome is Outcome.COMPLETED
     assert await most_live(scene) == LIMIT

@@ -276,6 +276,8 @@ async def test_a_folder_is_for_one_export_and_for_one_at_a_time(
         await export(user, tmp_path / "other")
     with pytest.raises(NotFound, match="holds no export"):
         read_manifest(tmp_path / "other")
+    with pytest.raises(UsageError, match=r"thesis\.tex cannot be written"):
+        await export(user, tmp_path / "other" / "thesis.tex")
     results = await asyncio.gather(
         *(export(user, tmp_path / "history") for _ in range(2)), return_exceptions=True
     )

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from sampled import sample
 
@@ -185,6 +186,23 @@ async def test_an_export_from_anywhere_may_not_do_more_than_a_query(
     status, out, err = await local("FROM tasks")
     assert status == 1
     assert not (local.folder / "current" / "tasks" / "x.parquet").exists()
+
+
+async def test_an_answer_as_a_file(local: Local, tmp_path: Path) -> None:
+    file = tmp_path / "answer.parquet"
+    for words in (["select task, state from tasks"], ["@failures-by-cause"]):
+        status, out, err = await local(*words, "--parquet", str(file))
+        assert (status, out) == (0, ""), err
+        found = duckdb.sql(f"FROM '{file}'")
+        rows = [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
+        assert len(rows) > 0 and set(rows[0]) == set((await local.rows(*words))[0])
+    before = file.read_bytes()
+    for text in ("select no_such from tasks", "COPY (SELECT 1) TO 'more.parquet'"):
+        status, _, err = await local(text, "--parquet", str(file))
+        assert (status, "error[E40]" in err) == (1, True)
+    assert (file.read_bytes(), list(tmp_path.glob("*.partial"))) == (before, [])
+    status, _, err = await local("from tasks", "--parquet", str(tmp_path / "no" / "where"))
+    assert (status, "cannot be written" in err) == (2, True)
 
 
 async def test_an_endless_query_ends(local: Local) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from .....core.fleet.presence import AgentPresence
 from .....core.fleet.resources import Device
 from .....core.past import ByClock
 from .....core.questions import Named
-from .....core.queueing.workload import QueueLoad, busy_seconds
+from .....core.queueing.workload import QueueLoad, busy_seconds, serving_slots
 from .....core.sdk.client import Client
 from .....core.sdk.past import Past, find_moment
 from .....core.words.agents import device_state, device_words, state_of, why_closed
@@ -35,7 +36,8 @@ async def picture_at(client: Client, at: int, queue: str, count: int) -> Picture
         row["queue"]: QueueLoad(row["queued"], row["median_seconds"])
         for row in await _rows(past, "workload")
     }
-    workers = [_worker(one, there, machines.get(one.agent, {}), seen, loads, at) for one in there]
+    slots = serving_slots(there)
+    workers = [_worker(one, slots, machines.get(one.agent, {}), seen, loads, at) for one in there]
     workers += [_lost(row) for row in await _rows(past, "agents") if row["state"] == "lost"]
     queues = await _rows(past, "queues")
     line = await _rows(past, "line", queue=queue, limit=count) if queue else []
@@ -52,7 +54,7 @@ async def _rows(client: Client, name: str, **params: Any) -> list[Row]:
 
 def _worker(
     agent: AgentPresence,
-    there: list[AgentPresence],
+    slots: Mapping[str, int],
     machine: Row,
     seen: dict[tuple[str, str], Row],
     loads: dict[str, QueueLoad],
@@ -71,7 +73,7 @@ def _worker(
         gpus=tuple(
             _gpu(agent, device, seen.get((agent.agent, device.id), {})) for device in agent.devices
         ),
-        busy_seconds=busy_seconds(agent, there, loads, at),
+        busy_seconds=busy_seconds(agent, slots, loads, at),
         cpu=_mean(machine, "cpu"),
         load=_mean(machine, "load"),
         memory=_mean(machine, "memory"),

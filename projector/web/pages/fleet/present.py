@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 import msgspec
@@ -11,7 +11,7 @@ from .....core.fleet.presence import AgentPresence, RunningTask
 from .....core.fleet.resources import Device, lacks, parse_size
 from .....core.fleet.samples import Figure, Gpus, Machine, Sample
 from .....core.queueing.permits import limit_text
-from .....core.queueing.workload import QueueLoad, busy_seconds
+from .....core.queueing.workload import QueueLoad, busy_seconds, serving_slots
 from .....core.sdk.author import now
 from .....core.sdk.live import LiveAgent, LiveFleet, LiveQueue, LiveTask
 from .....core.units import size_text
@@ -43,13 +43,13 @@ class Present:
     def worker(self, name: str) -> Worker | None:
         """A worker; null if nobody has heard of it."""
         agent = self._fleet.agents.get(name)
-        return self._worker(agent, self._loads(), self._there()) if agent else None
+        return self._worker(agent, self._loads(), self._slots()) if agent else None
 
     def workers(self, names: Iterable[str] | None = None) -> list[Worker]:
         """These workers as far as they are known, or all."""
-        loads, there, known = self._loads(), self._there(), self._fleet.agents
+        loads, slots, known = self._loads(), self._slots(), self._fleet.agents
         chosen = known if names is None else [name for name in names if name in known]
-        return [self._worker(known[name], loads, there) for name in chosen]
+        return [self._worker(known[name], loads, slots) for name in chosen]
 
     def queue(self, name: str) -> Queue | None:
         """A queue; null if there is none."""
@@ -74,8 +74,9 @@ class Present:
         """All workers and queues, and the first who wait in one of these."""
         return Picture(workers=self.workers(), queues=self.queues(), line=self.line(queue, count))
 
-    def _there(self) -> list[AgentPresence]:
-        return [one.presence for one in self._fleet.agents.values() if one.presence]
+    def _slots(self) -> Mapping[str, int]:
+        agents = self._fleet.agents.values()
+        return serving_slots(one.presence for one in agents if one.presence)
 
     def _loads(self) -> dict[str, QueueLoad]:
         return {
@@ -84,7 +85,7 @@ class Present:
         }
 
     def _worker(
-        self, agent: LiveAgent, loads: dict[str, QueueLoad], there: list[AgentPresence]
+        self, agent: LiveAgent, loads: dict[str, QueueLoad], slots: Mapping[str, int]
     ) -> Worker:
         presence, sample = agent.presence, agent.sample
         machine = sample.machine if sample else Machine()
@@ -101,7 +102,7 @@ class Present:
             running=running_rows(presence) if presence else (),
             gpus=self._gpus_of(agent),
             next_task=next(_named(self._coming(presence)), "") if presence else "",
-            busy_seconds=busy_seconds(presence, there, loads, now()) if presence else None,
+            busy_seconds=busy_seconds(presence, slots, loads, now()) if presence else None,
             cpu=_mean(machine.cpu),
             load=_mean(machine.load),
             memory=_mean(machine.memory, MEBI),
