@@ -12,6 +12,7 @@ from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
 from evq.core.errors import UsageError
+from evq.core.events import Started
 from evq.core.fleet.services import QUEUE
 from evq.core.sdk.services import service
 from evq.core.state import Ended
@@ -146,6 +147,20 @@ async def test_a_trigger_goes_from_one_controller_to_another_and_back(
     ended = await type(served)(served.client, QUEUE).ended(own)
     assert isinstance(ended.state, Ended) and ended.state.exit_code == 0
     assert (await service(served.client, "trigger", triggers.CONTROLLER)).runs
+
+
+async def test_what_happens_while_its_controller_is_away_is_told_after_a_retry(
+    served: Any, receiver: Receiver, until: Any
+) -> None:
+    journal, controller = await define(served, "hook", Webhook(receiver.url, "HOOK"))
+    services = type(served)(served.client, QUEUE)
+    await services.event(controller, Started)
+    await served.client.abort(controller, "the secret has another value")
+    await services.ended(controller)
+    await served.run("false")
+    await served.client.retry(controller)
+    await done(journal, until)
+    assert journal.state.done == 1 and len(receiver.verified) == 1
 
 
 async def test_a_secret_that_is_no_key_is_told_and_not_shown(
