@@ -1,10 +1,10 @@
 """evq: the queue and the workers that machine-learning experiments run on.
 
-In a task, `import evq` gives `evq.log`, `evq.progress`, `evq.output`, `evq.save`, `evq.load` and
-`evq.params`; in the file of a pipeline `evq.pipeline`, `evq.step` and `evq.each`; in any program,
-`evq.connect` gives a client. docs/python.md has the rest. The imports here are absolute and lazy:
-pytest imports this file a second time under the checkout's name, and nobody must pay for what he
-does not use.
+In a task, `import evq` gives `evq.log`, `evq.progress`, `evq.output`, `evq.save`, `evq.load`,
+`evq.port` and `evq.params`; in the file of a pipeline `evq.pipeline`, `evq.step` and `evq.each`;
+in any program, `evq.connect` gives a client. docs/python.md has the rest. The imports here are
+absolute and lazy: pytest imports this file a second time under the checkout's name, and nobody
+must pay for what he does not use.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from evq.core.sdk.task import log as log
     from evq.core.sdk.task import output as output
     from evq.core.sdk.task import params as params
+    from evq.core.sdk.task import port as port
     from evq.core.sdk.task import progress as progress
     from evq.core.sdk.task import save as save
     from evq.core.sdk.tunnels.tunnel import Tunnel as Tunnel
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
     from evq.services.sweep.sweep import sweep as sweep
 
 _PLACES = {
-    "core.sdk.task": "load log output params progress save",
+    "core.sdk.task": "load log output params port progress save",
     "core.sdk.steps": "each pipeline step",
     "core.sdk.connect": "connect",
     "core.sdk.blocking": "connect_blocking BlockingClient",

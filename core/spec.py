@@ -38,7 +38,7 @@ MOST_NODES = 256
 """What concerns all of a gang is one atomic batch, which has room for 1000 messages."""
 LONGEST_PROJECT = 100
 
-PORTS = range(1, 65536)
+PORTS = range(65536)
 MOST_PORTS = 16
 
 MOST_AWAITED = 200
@@ -159,8 +159,8 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     that it finds in its folder.
     `fair` is true where the queue is shared out evenly among users.
     `client` asks for a login to the server, so that the task can use evq itself.
-    `ports` are those at which its command may be reached through tunnels, `tools` are packages
-    that are laid behind those of its environment.
+    `ports` are those at which its command may be reached through tunnels, 0 is one that is free on
+    the agent's machine; `tools` are packages that are laid behind those of its environment.
     `parent` is the task that enqueued it, or that it was cloned from.
     Who enqueues it fills in an empty `name`, `queue`, `user` and `host`.
     """
@@ -248,7 +248,7 @@ def check_spec(spec: Spec) -> Spec:
 def _check_ports(ports: tuple[int, ...]) -> None:
     for port in ports:
         if port not in PORTS:
-            raise UsageError(f"{port} is no port", why="ports are 1 to 65535", fix="--port 8888")
+            raise UsageError(f"{port} is no port", why="the highest is 65535", fix="--port 8888")
     if len(ports) > MOST_PORTS:
         raise UsageError(
             f"a task cannot let {len(ports)} ports be reached",

@@ -183,9 +183,9 @@ class Attempt:
         variables |= await self._tracking.variables(variables, ready.place)
         folder = launch.folder(spec, tree)
         began, since = time.monotonic(), file_time(tree)
+        self.place = ready.place  # before the command can ask for a port of it
         pid = await execution.spawn(command, cwd=folder, env=variables)
         self._tracking.begin(ready, folder, variables, since)
-        self.place = ready.place
         self._confinement.started(pid)
         self._means.watch.started(self.claim, self.task.id, self.holder.attempt, pid)
         self._launch = Launch(now(), pid, tuple(command), self._means.host, str(tree))

@@ -1,4 +1,4 @@
-"""Files that a running task hands over to be kept, or wants to be given: `evq.save`, `evq.load`."""
+"""What a running task asks for: files to be kept or given (`evq.save`, `evq.load`), a free port."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any, BinaryIO
 
 from ...core.artifacts import Artifact, check_artifact_name, find_artifact
 from ...core.decide import SaveArtifact
-from ...core.errors import ArtifactFailed, EvqError, UsageError, report
+from ...core.errors import ArtifactFailed, EvqError, TunnelFailed, UsageError, report
 from ...core.handle import find
 from ...core.ids import is_task_id
 from ...core.ports import BusAway
 from ...core.sdk import artifacts
 from ...core.sdk.client import Client
+from ...core.tunnels.hello import FREE
 from ..caches.artifacts import nearest
 from ..means import Means
 from ..reporting.channel import LoadWords, SaveWords, Words
@@ -45,10 +46,12 @@ class Carrier:
         except OSError as error:
             return {"error": {"code": EvqError.code, "text": str(error)}}
         except Exception:
-            log.exception("task %s: a file cannot be carried", self._steps.task.id)
+            log.exception("task %s: an ask cannot be answered", self._steps.task.id)
             return {"error": {"code": EvqError.code, "text": "the agent failed; its log says how"}}
 
     async def _carry(self, words: Words, file: BinaryIO | None) -> dict[str, Any]:
+        if words.port:
+            return {"port": await self._find_port()}
         if file is None:
             raise UsageError(
                 "the ask came without a file",
@@ -59,6 +62,16 @@ class Carrier:
         if words.load:
             return {"loaded": await self._load(words.load, file)}
         raise UsageError("the ask asks for nothing", fix="upgrade evq on the agent's machine")
+
+    async def _find_port(self) -> int:
+        task, place = self._steps.task, self._steps.place
+        if FREE not in task.spec.ports or place is None:
+            raise TunnelFailed(
+                f"task {task.id} has no free port",
+                why="its command does not run" if place is None else "it has not declared one",
+                fix=f"evq clone {task.id} --port {FREE}",
+            )
+        return await place.find_port()
 
     async def _save(self, wanted: SaveWords, file: BinaryIO) -> dict[str, Any]:
         name, config = check_artifact_name(wanted.name), self._means.config

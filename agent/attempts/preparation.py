@@ -41,6 +41,7 @@ class Steps(Protocol):
     task: Task
     holder: Holder
     assignment: Assignment
+    place: Place | None
 
     def phase(self, name: str) -> AbstractAsyncContextManager[launch.PhaseNotes]:
         """A step of set-up: its begin and its end are events."""

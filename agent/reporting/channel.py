@@ -64,6 +64,7 @@ class Words(msgspec.Struct):
 
     With a `claim` it is for that attempt only: its speaker is no process of the attempt's own.
     With the number of an `ask` it wants an answer; `file` says that a descriptor came with it.
+    `port` asks for a free one, which its tunnels lead to from now on.
     """
 
     at: int | None = None
@@ -78,6 +79,7 @@ class Words(msgspec.Struct):
     file: bool = False
     save: SaveWords | None = None
     load: LoadWords | None = None
+    port: bool = False
 
 
 _decoder = msgspec.json.Decoder(Words)

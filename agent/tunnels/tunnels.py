@@ -21,12 +21,13 @@ from ...core.errors import Conflict, EvqError, TunnelFailed
 from ...core.ports import BusAway
 from ...core.sdk.tunnels.connection import Connection
 from ...core.sdk.tunnels.link import Link, end_of
-from ...core.sdk.tunnels.tunnel import LOOPBACK, undeclared
+from ...core.sdk.tunnels.tunnel import undeclared
 from ...core.state import Task
 from ...core.subjects import tunnels
 from ...core.tunnels.frames import CHUNK, End, Welcome
-from ...core.tunnels.hello import MOST_TUNNELS, Hello
+from ...core.tunnels.hello import MOST_TUNNELS, Hello, port_text
 from ..attempts.attempt import Attempt
+from ..attempts.place import LOOPBACK
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +35,11 @@ CONNECT_SECONDS = 10.0
 """How long a task's program may take to accept a connection."""
 
 
-class _Gone(Exception):
-    """The command has ended meanwhile."""
+ENDED = "the task's command has ended"
+
+
+class _NoWay(Exception):
+    """There is nothing to connect to; why, for people."""
 
 
 class Tunnels:
@@ -100,10 +104,10 @@ class Tunnels:
             subject = f"{tunnels(self._agent)}.{secrets.token_hex(8)}"
             async with frames.calls.listen(subject) as words:
                 self._links[link] = attempt
-                attempt.say(f"tunnel to port {hello.port} for {hello.by}")
+                attempt.say(f"tunnel to {port_text(hello.port)} for {hello.by}")
                 await link.send(Welcome(subject, attempt.holder.attempt, attempt.port_token))
                 end = await link.run(words)
-            log.info("tunnel to task %s, port %d: %s", hello.task, hello.port, end.what)
+            log.info("tunnel to task %s, %s: %s", hello.task, port_text(hello.port), end.what)
         except EvqError as error:
             with suppress(BusAway):
                 await link.send(end_of(error))
@@ -156,18 +160,23 @@ async def _reach(connection: Connection, attempt: Attempt, port: int) -> None:
     """Connect to the port where the attempt's command sees it, and carry bytes."""
     try:
         reader, writer = await _dial(attempt, port)
-    except (OSError, TimeoutError, _Gone) as error:
+    except (OSError, TimeoutError, _NoWay) as error:
         await connection.refuse(_why_not(error, port))
         return
     await connection.carry(reader, writer)
 
 
-async def _dial(attempt: Attempt, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    place = attempt.place
+async def _dial(
+    attempt: Attempt, declared: int
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if (place := attempt.place) is None:
+        raise _NoWay(ENDED)
+    if (port := place.port(declared)) is None:
+        raise _NoWay("the task has not asked for its free port yet")
     # A socket belongs to the network in which it was made: in a container, to that of its own.
-    made = await place.supervisor.new_socket() if place else None
+    made = await place.supervisor.new_socket()
     if made is None or attempt.place is not place:
-        raise _Gone
+        raise _NoWay(ENDED)
     try:
         made.setblocking(False)
         async with asyncio.timeout(CONNECT_SECONDS):
@@ -179,10 +188,10 @@ async def _dial(attempt: Attempt, port: int) -> tuple[asyncio.StreamReader, asyn
 
 
 def _why_not(error: Exception, port: int) -> str:
-    if isinstance(error, _Gone):
-        return "the task's command has ended"
+    if isinstance(error, _NoWay):
+        return str(error)
     if isinstance(error, ConnectionRefusedError):
-        return f"nothing listens on port {port} of the task"
+        return f"nothing listens on {port_text(port)} of the task"
     if isinstance(error, TimeoutError):
-        return f"nobody accepts connections on port {port} of the task"
-    return f"port {port} of the task: {error}"
+        return f"nobody accepts connections on {port_text(port)} of the task"
+    return f"{port_text(port)} of the task: {error}"

@@ -10,21 +10,17 @@ from ...core import units
 from ...core.errors import UsageError
 from ...core.ids import check_name
 from ...core.sdk.author import now
-from ...services.trigger.actions import action_text, check_webhook
+from ...core.state import Running
+from ...services.trigger.actions import action_text
 from ...services.trigger.conditions import (
     Condition,
     Crossing,
-    Events,
-    Filter,
     LongQueue,
-    check_kinds,
     condition_text,
-    read_crossing,
 )
 from ...services.trigger.facts import (
     Defined,
     Do,
-    Enqueue,
     Fact,
     Matched,
     Paused,
@@ -32,22 +28,19 @@ from ...services.trigger.facts import (
     Resumed,
     State,
     Tell,
-    Webhook,
+    secret_of,
 )
 from .. import output
 from ..calling import call, warm_up
 from ..options import Family, json_option, reason_option
 from ..output import Column
 from ..tasks.render import clock, iso
-from .captured import captured_array, of_enqueue
 from .listing import decisions, say_all, say_latest
 from .served import warn_unserved
+from .trigger_options import read_action, read_condition, signed
 
 if TYPE_CHECKING:
     from ...core.sdk.client import Client
-
-COMMAND = ("-q", "services", "--env", "agent", "--client", "--no-code", "--", "sh", "-c")
-"""What `--do` is in words of `evq enqueue`."""
 
 name_argument = click.argument("name")
 
@@ -84,6 +77,7 @@ def trigger() -> None:
 @click.option("--agent", default="", metavar="NAME*", help="Only this agent.")
 @click.option("--do", "command", metavar="COMMAND", help="Run this by a shell, as a service.")
 @click.option("--webhook", metavar="URL", help="Post to this address.")
+@click.option("--secret", default="", metavar="NAME", help="Sign what --webhook posts with it.")
 @click.option("--alert", "alerts", multiple=True, metavar="NAME", help="Tell an alert; repeatable.")
 @click.option("--replace", is_flag=True, help="Take the place of the one that there is.")
 @json_option
@@ -92,6 +86,7 @@ def add(
     words: tuple[str, ...],
     command: str | None,
     webhook: str | None,
+    secret: str,
     alerts: tuple[str, ...],
     replace: bool,
     as_json: bool,
@@ -106,12 +101,14 @@ def add(
     Examples:
       evq trigger add broken --on failed,timed-out --project vision --alert team
       evq trigger add eval --on completed --tag train -- eval.py
-      evq trigger add away --on agent-lost --webhook https://host/hook
+      evq trigger add away --on agent-lost --webhook https://host/hook --secret HOOK
     """
     check_name(name, "trigger")
-    on = _condition(**condition)
+    on = read_condition(**condition)
     warm_up()
-    do = _action(words, command, webhook, alerts)
+    do = read_action(words, command, webhook, alerts)
+    if secret:
+        do = signed(name, do, secret)
     state = call(lambda client: _define(client, name, on, do, replace))
     if as_json:
         output.say_json(document(name, state))
@@ -122,72 +119,15 @@ def add(
     warn_unserved()
 
 
-def _condition(
-    *,
-    kinds: str | None,
-    metric: str | None,
-    queue_longer: str | None,
-    lasting: str | None,
-    task_name: str,
-    **which: str,
-) -> Condition:
-    """What the options of `add` wait for. Raises `UsageError`."""
-    given = {"--on": kinds, "--metric": metric, "--queue-longer": queue_longer}
-    named = [option for option, value in given.items() if value]
-    if len(named) != 1:
-        raise UsageError(
-            "a trigger needs one of --on, --metric and --queue-longer",
-            why=f"{' and '.join(named)} are given" if named else "it says what it waits for",
-            fix="--on failed",
-        )
-    filters = Filter(name=task_name, **which)
-    if lasting and not queue_longer:
-        raise UsageError("--for means nothing without --queue-longer")
-    if kinds:
-        return Events(check_kinds(tuple(one.strip() for one in kinds.split(","))), filters)
-    if metric:
-        return read_crossing(metric, filters)
-    assert queue_longer is not None
-    queue, _, most = queue_longer.partition("=")
-    if not most.isdigit() or filters != Filter():
-        raise UsageError(
-            f"--queue-longer {queue_longer} says not which queue is too long when",
-            why="it is a queue, = and a number, and no other filter",
-            fix="--queue-longer gpu=20",
-        )
-    seconds = units.seconds(lasting) if lasting else 0.0
-    return LongQueue(queue=check_name(queue, "queue"), more_than=int(most), seconds=seconds)
-
-
-def _action(
-    words: tuple[str, ...], command: str | None, webhook: str | None, alerts: tuple[str, ...]
-) -> Do:
-    """What the options of `add` do. Raises `UsageError`."""
-    given = {"--do": command, "--webhook": webhook, "--alert": alerts, "-- WORDS": words}
-    named = [option for option, value in given.items() if value]
-    if len(named) != 1:
-        raise UsageError(
-            "a trigger does one thing: --do, --webhook, --alert, or what stands after --",
-            why=f"{' and '.join(named)} are given" if named else "nothing is given",
-            fix="evq trigger add NAME --on failed --alert team",
-        )
-    if webhook:
-        return Webhook(check_webhook(webhook))
-    if alerts:
-        return Tell(alerts)
-    if command:
-        # By the agent's own Python, so that `evq` is on its path.
-        words = (*COMMAND, command)
-    return Enqueue(*captured_array(of_enqueue(words)))
-
-
 async def _define(client: Client, name: str, on: Condition, do: Do, replace: bool) -> State:
-    from ...core.sdk.services import start_service
     from ...services.alert.controller import load_journal as load_alert
-    from ...services.trigger.controller import CONTROLLER, JOURNALS, SERVICE
+    from ...services.trigger.controller import JOURNALS, start
 
     for alert in do.alerts if isinstance(do, Tell) else ():
         await load_alert(client, alert)
+    journal = JOURNALS.open(client, name)
+    await journal.load()
+    before = journal.state.definition
     telemetry = await client.bus.telemetry.last_seq() if isinstance(on, Crossing) else 0
     definition = Defined(on=on, do=do, telemetry=telemetry)
 
@@ -197,8 +137,24 @@ async def _define(client: Client, name: str, on: Condition, do: Do, replace: boo
     words = f"is defined: {condition_text(on)}: {action_text(do)}"
     known = None if replace else taken
     state = await JOURNALS.define(client, name, definition, words, taken=known)
-    await start_service(client, SERVICE, CONTROLLER)
+    if before and secret_of(before.do) != secret_of(do):
+        await _end_own(client, name, before.do)
+    await start(client, name, do)
     return state
+
+
+async def _end_own(client: Client, name: str, do: Do) -> None:
+    """Return when the controller is ending that a trigger with a secret has had for itself."""
+    from ...core.sdk.services import ended, service, stop_service
+    from ...services.trigger.controller import SERVICE
+
+    if not secret_of(do):
+        return
+    own, reason = await service(client, SERVICE, name), "its trigger is gone"
+    if isinstance(own.task.state, Running):
+        await ended(client, own, reason)
+    elif own.runs:
+        await stop_service(client, SERVICE, name, reason)
 
 
 # --- looking --------------------------------------------------------------------------------------
@@ -324,8 +280,18 @@ async def _resume(client: Client, name: str, reason: str) -> None:
 @reason_option
 def remove(name: str, reason: str) -> None:
     """Take a trigger away; what it did stays, and so do its decisions."""
-    _say(name, Removed(reason or "evq trigger remove"), "is removed")
+    call(lambda client: _remove(client, name, reason or "evq trigger remove"))
     output.say(f"trigger {name} is removed")
+
+
+async def _remove(client: Client, name: str, reason: str) -> None:
+    from ...services.trigger.controller import load_journal
+
+    journal = await load_journal(client, name)
+    assert journal.state.definition is not None
+    do = journal.state.definition.do
+    await journal.decide(lambda _: (Removed(reason), "is removed"))
+    await _end_own(client, name, do)
 
 
 def _say(name: str, fact: Fact, words: str) -> None:

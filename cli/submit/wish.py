@@ -212,7 +212,7 @@ def how_options(command: _F) -> _F:
             type=int,
             multiple=True,
             metavar="N",
-            help="A port at which evq tunnel may reach it; repeatable.",
+            help="A port at which evq tunnel may reach it, 0 for a free one; repeatable.",
         ),
         click.option(
             "--retries", type=int, default=0, metavar="N", help="Run again after a failure.  [0]"

@@ -8,6 +8,7 @@ import click
 
 from ...core.errors import UsageError
 from ...core.state import Task
+from ...core.tunnels.hello import port_text
 from .. import output
 from ..calling import call
 from ..completion import complete_task
@@ -57,7 +58,7 @@ async def _hold(
     reached: list[str],
 ) -> None:
     task = await client.get(await resolve(client, selector))
-    port = port or _only_port(task)
+    port = _only_port(task) if port is None else port
     async with held(client, task.id, port, listen) as there:
         reached.append(task.id)
         tell_trouble(there)
@@ -67,7 +68,7 @@ async def _hold(
             output.say_json(facts | {"url": there.url})
         else:
             output.say(there.url)
-            output.note(output.dim(f"  leads to port {port} of task {task.id}; ^C closes it"))
+            output.note(output.dim(f"  leads to {port_text(port)} of task {task.id}; ^C closes it"))
         if browse:
             look(there.url)
         (ended,) = await client.wait(task.id)

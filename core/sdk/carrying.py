@@ -1,4 +1,4 @@
-"""How a task hands files to its agent and is given some: what `evq.save` and `evq.load` stand on.
+"""What a task asks its agent for: what `evq.save`, `evq.load` and `evq.port` stand on.
 
 Like `task.py`, beside which an agent puts it, it uses the standard library only and runs on any
 Python 3. A file's content does not go through the agent's socket: its descriptor does. So the
@@ -6,6 +6,7 @@ agent reads and writes what the task has opened, also inside a container, and no
 
     {"ask": 1, "file": true, "save": {"name": "model.pt"}}      with the descriptor of the file
     {"ask": 2, "file": true, "load": {"task": "k3f9", "name": "model.pt"}}  … of an empty one
+    {"ask": 3, "port": true}                                                without any
 
 The answer is a line, too: `{"answer": 1, "saved": {…}}`, or with `error`.
 """
@@ -61,14 +62,15 @@ def name_of(path: str) -> str:
     return relative.replace(os.sep, "/")
 
 
-def ask(words: dict[str, Any], file: BinaryIO) -> dict[str, Any]:
+def ask(words: dict[str, Any], file: BinaryIO | None = None) -> dict[str, Any]:
     """The agent's answer. Raises FileNotFoundError or RuntimeError if it is a refusal."""
-    line = json.dumps({"ask": 1, "file": True, **words}).encode() + b"\n"
-    rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [file.fileno()]))
+    line = json.dumps({"ask": 1, "file": file is not None, **words}).encode() + b"\n"
+    descriptors = array.array("i", [file.fileno()] if file else [])
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)] if file else []
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as agent:
         try:
             agent.connect(os.environ["EVQ_SOCKET"])
-            sent = agent.sendmsg([line], [rights])
+            sent = agent.sendmsg([line], rights)
             agent.sendall(line[sent:])
             with agent.makefile("rb") as said:
                 answer = said.readline()

@@ -16,7 +16,7 @@ lines of JSON to the Unix socket named by `EVQ_SOCKET`:
     {"progress": {"done": 3, "total": 100, "text": "epoch 1"}}
     {"outputs": {"best": 0.97, "classes": ["cat", "dog"]}}
 
-`carrying.py` tells how files go there.
+`carrying.py` tells how files go there, and what else can be asked for.
 """
 
 from __future__ import annotations
@@ -140,6 +140,20 @@ def load(
     except EvqError as error:
         kind = FileNotFoundError if isinstance(error, NotFound) else RuntimeError
         raise kind(report(error)) from error
+
+
+def port() -> int:
+    """A port of this machine on which nobody listens, for a task that was enqueued with `--port 0`.
+
+    `evq tunnel` leads to it, and the program listens on it, on `127.0.0.1` or all addresses. Should
+    somebody else have taken it meanwhile, ask again: tunnels lead to the last one. Raises
+    RuntimeError if the task has declared none; outside a task it is just a port that is free.
+    """
+    if os.environ.get("EVQ_SOCKET"):
+        return int(_carrying().ask({"port": True})["port"])
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
 
 
 def _carrying() -> Any:

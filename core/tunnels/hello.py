@@ -13,11 +13,19 @@ MOST_TUNNELS = 32
 """Tunnels to one attempt at the same time."""
 
 
+FREE = 0
+"""Declared in the place of a port: one that is free on the worker, which the task asks for."""
+
 LONGEST = 200
 """Characters of who asks, and of where."""
 
 _INBOX = re.compile(r"(?!evq|\$)[^\s.*>]+(\.[^\s.*>]+)+")
 """An agent answers with rights of its own: never where evq's or NATS' own words go."""
+
+
+def port_text(port: int) -> str:
+    """A declared port for people."""
+    return "the free port" if port == FREE else f"port {port}"
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):

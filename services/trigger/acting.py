@@ -16,15 +16,18 @@ TRIES = 8
 """How often a webhook is called, after 1, 2, 4 … seconds: about two minutes."""
 
 
-async def act(client: Client, name: str, do: Do, matched: Matched) -> tuple[Done | GaveUp, str]:
-    """Do it; how that went, as a fact and in words. Raises `BusAway`."""
+async def act(
+    client: Client, name: str, do: Do, matched: Matched, key: bytes
+) -> tuple[Done | GaveUp, str]:
+    """Do it; how that went, as a fact and in words. A webhook is signed with `key`, if there is
+    one. Raises `BusAway`."""
     try:
         match do:
             case Enqueue(spec, array):
                 task = await enqueue(client, task_for(name, spec, matched), array)
                 return Done(matched.id, task), f"enqueued {id_text(task, array)}"
             case Webhook(url):
-                return Done(matched.id), f"the webhook {await _call(url, name, matched)}"
+                return Done(matched.id), f"the webhook {await _call(url, name, matched, key)}"
             case Tell(alerts):
                 for alert in alerts:
                     await tell(client, alert, _message(name, matched))
@@ -33,14 +36,14 @@ async def act(client: Client, name: str, do: Do, matched: Matched) -> tuple[Done
         return GaveUp(matched.id, str(error)), f"gave up: {error}"
 
 
-async def _call(url: str, name: str, matched: Matched) -> str:
+async def _call(url: str, name: str, matched: Matched, key: bytes) -> str:
     for number in range(TRIES - 1):
         try:
-            return await call(url, name, matched)
+            return await call(url, name, matched, key)
         except CallFailed as error:
             print(f"{name}: {error}", flush=True)
             await asyncio.sleep(2.0**number)
-    return await call(url, name, matched)
+    return await call(url, name, matched, key)
 
 
 def _message(name: str, matched: Matched) -> Told:

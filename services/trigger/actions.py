@@ -11,8 +11,10 @@ from msgspec.structs import replace
 
 from ...core.addresses import check_address
 from ...core.errors import EvqError, UsageError
+from ...core.sdk.author import now
 from ...core.spec import Spec, argv_text
 from .facts import Do, Enqueue, Matched, Tell, Webhook
+from .signing import signature
 
 TAG = "trigger:"
 CALL_SECONDS = 10.0
@@ -27,8 +29,8 @@ def action_text(do: Do) -> str:
     match do:
         case Enqueue(spec, array):
             return f"enqueue {argv_text(spec.entry)}" + (f" as array {array}" if array else "")
-        case Webhook(url):
-            return f"call {url}"
+        case Webhook(url, secret):
+            return f"call {url}" + (f", signed with the secret {secret}" if secret else "")
         case Tell(alerts):
             return f"alert {', '.join(alerts)}"
 
@@ -65,20 +67,15 @@ def key_of(name: str, matched: Matched) -> str:
     return f"trigger-{name}-{matched.id}"
 
 
-async def call(url: str, name: str, matched: Matched) -> str:
-    """Call a webhook, once; what it answered. Raises `CallFailed`."""
-    body = {"trigger": name, "id": key_of(name, matched), "at": matched.at}
-    body |= {"task": matched.task or None, "words": matched.words, "evidence": matched.lines}
-    request = urllib.request.Request(
-        url,
-        data=msgspec.json.encode(body),
-        headers={
-            "Content-Type": "application/json",
-            "Idempotency-Key": key_of(name, matched),
-            "User-Agent": "evq",
-        },
-        method="POST",
-    )
+async def call(url: str, name: str, matched: Matched, key: bytes) -> str:
+    """Call a webhook, once, signed if there is a key; what it answered. Raises `CallFailed`."""
+    id = key_of(name, matched)
+    content = {"trigger": name, "id": id, "at": matched.at, "task": matched.task or None}
+    body = msgspec.json.encode(content | {"words": matched.words, "evidence": matched.lines})
+    headers = {"Content-Type": "application/json", "Idempotency-Key": id, "User-Agent": "evq"}
+    if key:
+        headers |= signature(key, id, now() // 1_000_000, body)
+    request = urllib.request.Request(url, data=body, headers=headers, method="POST")
     return await asyncio.to_thread(_send, request)
 
 

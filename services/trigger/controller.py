@@ -1,4 +1,5 @@
-"""The controller of all triggers of a server: reads what happens, and does what they say.
+"""The controller of all triggers of a server: reads what happens, and does what they say. One that
+has a secret has a controller of its own, because secrets are those of a task.
 
 How far each trigger has read follows from its journal. A match is written down before it is acted
 on, under a name that makes the act one, however often it is begun.
@@ -7,6 +8,7 @@ on, under a name that makes the act one, however often it is begun.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, TypeVar
@@ -17,17 +19,22 @@ from ...core.questions import Named
 from ...core.sdk.author import now
 from ...core.sdk.client import Client
 from ...core.sdk.journal import Journal, journals
+from ...core.sdk.services import Service, start_service
 from ...core.sdk.watch import Measured, Seen
 from ...core.subjects import service_events
 from ..journals import Journals
 from .acting import act
 from .conditions import Condition, Crossing, Events, LongQueue
-from .facts import Do, Fact, Matched, Read, Shorter, State, evolve
+from .facts import Do, Fact, Matched, Read, Shorter, State, evolve, secret_of
 from .matching import Matcher
+from .signing import read_key
 
 SERVICE = "trigger"
 CONTROLLER = "triggers"
-"""One controller serves all triggers; this is its name."""
+"""One controller serves all triggers without a secret; this is its name."""
+
+SECRET = "WEBHOOK_SECRET"
+"""The variable in which the controller of a trigger finds what it signs with."""
 
 READ = 5000
 """Messages without a match after which it is written down how far a trigger has read."""
@@ -42,19 +49,41 @@ JOURNALS: Journals[State, Fact] = Journals(SERVICE, facts=Fact, start=State(), e
 open_journal, load_journal, all_triggers = JOURNALS.open, JOURNALS.load, JOURNALS.all
 
 
-async def serve(client: Client, holder: str) -> None:
-    """Do what triggers say, speaking for them as `holder`, until another attempt takes over."""
+async def start(client: Client, name: str, do: Do) -> Service:
+    """Let the controller of a trigger run; if it has a secret, its agent must know that."""
+    if secret := secret_of(do):
+        return await start_service(client, SERVICE, name, secrets=(f"{SECRET}={secret}",))
+    return await start_service(client, SERVICE, CONTROLLER)
+
+
+async def serve(client: Client, holder: str, *, name: str) -> None:
+    """Do what triggers say, speaking for them as `holder`, until another attempt takes over: all
+    that have no secret, or the one that is called so. Raises `UsageError` if that cannot sign."""
+    secret, key = "", b""
+    if name != CONTROLLER:
+        (given,) = (await client.get(os.environ["EVQ_TASK_ID"])).spec.secrets
+        secret, key = given.partition("=")[2], read_key(os.environ[SECRET])
     async with asyncio.TaskGroup() as group:
-        await Controller(client, holder, group).run()
+        await Controller(client, holder, group, name, secret, key).run()
 
 
 class Controller:
-    """One run of the controller, with the journals of all triggers."""
+    """One run of a controller, with the journals of its triggers."""
 
-    def __init__(self, client: Client, holder: str, group: asyncio.TaskGroup) -> None:
+    def __init__(
+        self,
+        client: Client,
+        holder: str,
+        group: asyncio.TaskGroup,
+        name: str,
+        secret: str,
+        key: bytes,
+    ) -> None:
+        """`name` as in `serve`; `secret` is the name of that which holds `key`."""
         self._client = client
         self._holder = holder
         self._group = group
+        self._name, self._secret, self._key = name, secret, key
         self._matcher = Matcher(client)
         self._journals: dict[str, Journal[State, Fact]] = {}
         self._acting: dict[str, asyncio.Task[None]] = {}
@@ -64,14 +93,16 @@ class Controller:
     async def run(self) -> None:
         """Read the log from where the triggers are, and do what they say, for ever."""
         start = await self._client.bus.log.last_seq()
-        for name in await journals(self._client, SERVICE):
+        for name in [self._name] if self._secret else await journals(self._client, SERVICE):
             await self._learn(name)
         self._group.create_task(self._watch_queues())
         start = min([start, *(one.state.cursor for one in self._waiting_for(Events))])
         async with aclosing(self._client.watch(start)) as events:
             async for seen in events:
                 if seen.subject.startswith(service_events(SERVICE, "")):
-                    await self._patiently(self._learn, seen.subject.rpartition(".")[2])
+                    name = seen.subject.rpartition(".")[2]
+                    if name == self._name or not self._secret:
+                        await self._patiently(self._learn, name)
                 for journal in self._waiting_for(Events):
                     if seen.seq > journal.state.cursor:
                         await self._patiently(self._hear, journal, seen)
@@ -82,15 +113,42 @@ class Controller:
         if journal is None:
             journal = open_journal(self._client, name)
             await journal.load()
+            if not self._serves(journal):
+                return self._leave(journal)
             await journal.take(self._holder)
             self._journals[name] = journal
             before = None
         else:
             before = journal.state.definition, journal.state.paused
             await journal.catch_up()
+            if not self._serves(journal):
+                return self._leave(journal)
         if before != (journal.state.definition, journal.state.paused):
             self._restart_metrics()
         self._act(journal)
+
+    def _serves(self, journal: Journal[State, Fact]) -> bool:
+        """Whether this is the trigger's controller: one with a secret has its own."""
+        definition = journal.state.definition
+        return self._secret == (secret_of(definition.do) if definition else "")
+
+    def _leave(self, journal: Journal[State, Fact]) -> None:
+        """The trigger is another controller's now. Raises `Superseded` if this had no other."""
+        self._journals.pop(journal.name, None)
+        self._restart_metrics()
+        if self._secret:
+            raise Superseded(f"trigger {journal.name} signs with the secret {self._secret} no more")
+
+    async def _decide(
+        self, journal: Journal[State, Fact], choose: Callable[[State], tuple[Fact, str] | None]
+    ) -> None:
+        """Write something down for a trigger, unless it has gone over to another controller."""
+        try:
+            await journal.decide(choose)
+        except Superseded:
+            if self._serves(journal):
+                raise
+            self._leave(journal)
 
     async def _learn(self, name: str) -> None:
         """The same; one that cannot be read stops no other."""
@@ -145,7 +203,7 @@ class Controller:
                 return Read(seq), f"has read up to {seq}"
             return None
 
-        await journal.decide(choose)
+        await self._decide(journal, choose)
         self._act(journal)
 
     def _restart_metrics(self) -> None:
@@ -187,7 +245,7 @@ class Controller:
             self._long_since.pop(journal.name, None)
             if journal.state.long:
                 words = f"queue {on.queue} has {length} tasks again"
-                await journal.decide(lambda _: (Shorter(), words))
+                await self._decide(journal, lambda _: (Shorter(), words))
             return
         since = self._long_since.setdefault(journal.name, moment)
         if journal.state.long or (moment - since) / 1e6 < on.seconds:
@@ -199,7 +257,7 @@ class Controller:
         def choose(state: State) -> tuple[Fact, str] | None:
             return None if state.long else (matched, f"matches: {matched.words}")
 
-        await journal.decide(choose)
+        await self._decide(journal, choose)
         self._act(journal)
 
     # --- acting -------------------------------------------------------------------------------
@@ -212,12 +270,12 @@ class Controller:
             self._acting[journal.name] = work
 
     async def _do_all(self, journal: Journal[State, Fact]) -> None:
-        while journal.state.pending and journal.state.definition:
+        while self._serves(journal) and journal.state.pending and journal.state.definition:
             await self._patiently(self._do, journal, journal.state.definition.do)
 
     async def _do(self, journal: Journal[State, Fact], do: Do) -> None:
-        done = await act(self._client, journal.name, do, journal.state.pending[0])
-        await journal.decide(lambda _: done)
+        done = await act(self._client, journal.name, do, journal.state.pending[0], self._key)
+        await self._decide(journal, lambda _: done)
 
 
 C = TypeVar("C", Events, Crossing, LongQueue)

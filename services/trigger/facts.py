@@ -22,9 +22,11 @@ class Enqueue(msgspec.Struct, frozen=True, tag_field="do", tag="enqueue", omit_d
 
 
 class Webhook(msgspec.Struct, frozen=True, tag_field="do", tag="webhook"):
-    """Post to this address; at least once, with a key by which a second time can be known."""
+    """Post to this address; at least once, with a key by which a second time can be known. Signed
+    with what the secret of this name holds, if there is one."""
 
     url: str
+    secret: str = ""
 
 
 class Tell(msgspec.Struct, frozen=True, tag_field="do", tag="alert"):
@@ -34,6 +36,11 @@ class Tell(msgspec.Struct, frozen=True, tag_field="do", tag="alert"):
 
 
 Do = Enqueue | Webhook | Tell
+
+
+def secret_of(do: Do) -> str:
+    """The name of the secret that an action needs; empty if it needs none."""
+    return do.secret if isinstance(do, Webhook) else ""
 
 
 class Defined(msgspec.Struct, frozen=True, tag="defined", kw_only=True):

@@ -112,6 +112,12 @@ async def test_triggers_are_made_and_tried_on_the_past(evq: Any) -> None:
     assert made.out == ("trigger gone  aborted, project vision: call http://localhost:9/hook\n")
     tried = (await evq("trigger", "test", "gone", "--json")).json
     assert [one["task"] for one in tried] == [task] and "wrong data" in tried[0]["words"]
+    words = ("--on", "failed", "--webhook", "http://localhost:9/", "--secret", "HOOK")
+    signed = await evq("trigger", "add", "signed", *words)
+    assert signed.out == (
+        "trigger signed  failed: call http://localhost:9/, signed with the secret HOOK\n"
+    )
+    await evq("trigger", "remove", "signed")
     await evq("trigger", "add", "other", "--on", "failed", "--do", "echo $EVQ_TRIGGER_TASK")
     assert (await evq("trigger", "test", "other", "--json")).json == []
     listed = (await evq("trigger", "ls", "--json")).json
@@ -132,6 +138,9 @@ async def test_triggers_are_made_and_tried_on_the_past(evq: Any) -> None:
         (["--on", "failed", "--do", "true", "--webhook", "http://h/"], 2, "does one thing"),
         (["--on", "failed", "--webhook", "https://me:secret@h/"], 2, "--webhook"),
         (["--on", "failed", "--alert", "nobody"], 4, "there is no alert nobody"),
+        (["--on", "failed", "--do", "true", "--secret", "HOOK"], 2, "means nothing here"),
+        (["--on", "failed", "--webhook", "http://h/", "--secret", "hook"], 2, "named by --secret"),
+        (["--on", "failed", "--webhook", "http://h/", "--secret", "A=B"], 2, "means nothing here"),
         (["--metric", "loss", "--do", "true"], 2, "no line that a metric could cross"),
         (["--queue-longer", "gpu", "--do", "true"], 2, "which queue is too long when"),
         (["--on", "failed", "--for", "10m", "--do", "true"], 2, "without --queue-longer"),

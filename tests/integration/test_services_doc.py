@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import sys
 from collections.abc import Iterator
 
@@ -61,7 +62,7 @@ def test_schedules(reader: Reader) -> None:
 
 
 def test_triggers(reader: Reader) -> None:
-    (script,) = blocks("docs/triggers.md", "sh")
+    script, _ = blocks("docs/triggers.md", "sh")
     with reader.running(sys.executable, str(ROOT / "examples" / "hook.py"), "0") as told:
         port = told.readline().split()[-1]
         reader.run("evq", "down")
@@ -74,6 +75,22 @@ def test_triggers(reader: Reader) -> None:
     reader.rows("from tasks where state = 'aborted'")
     reader.run("evq", "enqueue", "--tag", "train", "--", "true")
     reader.rows("from tasks where state = 'completed' and list_contains(tags, 'trigger:eval')")
+
+
+def test_signed_webhooks(reader: Reader) -> None:
+    _, script = blocks("docs/triggers.md", "sh")
+    (receiver,) = blocks("docs/triggers.md", "python")
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = str(one.getsockname()[1])
+    (reader.work / "receiver.py").write_text(receiver.replace("9000", port))
+    script = script.replace("9000", port).replace("agent-lost", "failed")
+    reader.run("evq", "down")
+    reader.shell(f'{script}\necho "$EVQ_SECRET_HOOK" > key')
+    receive = "EVQ_SECRET_HOOK=$(cat key) exec python receiver.py"
+    with reader.running("bash", "-c", receive) as told:
+        reader.run("evq", "enqueue", "--project", "text", "--", "sh", "-c", "exit 3")
+        assert "failed (exit status 3)" in told.readline()
 
 
 def test_the_autoscaler(reader: Reader) -> None:

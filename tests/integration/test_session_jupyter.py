@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import uuid
 from contextlib import aclosing
@@ -11,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from clash import clashing
 from playwright.async_api import async_playwright, expect
 from starting import PATIENCE
 from websockets.asyncio.client import ClientConnection, connect
@@ -20,6 +22,7 @@ from evq.core.sdk.following import Happened, follow
 from evq.core.sdk.sessions.session import session_of, session_spec
 from evq.core.spec import Command, Spec
 from evq.core.state import Running, Task
+from evq.core.tunnels.hello import FREE
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 IDLE = 10.0
@@ -42,8 +45,6 @@ print("done")
 
 async def execute(kernel: ClientConnection, code: str) -> str:
     """What a kernel writes for some code, when it has run it."""
-    import json
-
     id = uuid.uuid4().hex
     head = {"msg_id": id, "msg_type": "execute_request", "username": "", "session": id}
     message = {
@@ -65,6 +66,18 @@ async def execute(kernel: ClientConnection, code: str) -> str:
                 said += answer["content"].get("text", "") + answer["content"].get("evalue", "")
             if answer["msg_type"] == "status" and answer["content"]["execution_state"] == "idle":
                 return said
+
+
+SILENT = f"sleep {IDLE * 1.6}; echo still-$((40 + 2))\r"
+
+
+async def shows(terminal: ClientConnection, word: str) -> None:
+    """Return when a terminal of Jupyter shows the word."""
+    said = ""
+    async with asyncio.timeout(PATIENCE * 2):
+        while word not in said:
+            kind, *text = json.loads(await terminal.recv())
+            said += text[0] if kind == "stdout" else ""
 
 
 async def running(queue: Any, task: str) -> Task:
@@ -133,13 +146,39 @@ async def test_a_session_with_jupyter(
                     text = {"type": "file", "format": "text", "content": ""}
                     assert (await web.put("/api/contents/go", json=text)).status_code == 201
                     assert await computing == "done\n"
+                # So is a program in a terminal.
+                name = (await web.post("/api/terminals", json={})).json()["name"]
+                where = f"{tunnel.url.replace('http', 'ws')}terminals/websocket/{name}"
+                async with connect(where, additional_headers=login, proxy=None) as terminal:
+                    await terminal.send(json.dumps(["stdin", SILENT]))
+                    await shows(terminal, "still-42")
             # The tunnel is open, and nobody does anything.
             ended = (await queue.ended(task)).state
         assert (ended.outcome, ended.outputs) == (Outcome.COMPLETED, {"ended": "idle for 10 s"})
         path = await queue.client.load(task, "changes", tmp_path / "fetched")
         assert (path / "result.txt").read_text() == "from the kernel"
         assert tunnel.token not in repr([await queue.envelopes(task), await queue.records(task)])
+        await it_takes_another_port(queue, spec, until)
     finally:
         if (await queue.client.get(task)).ended is None:
             await queue.client.abort(task)
             await queue.ended(task)
+
+
+async def it_takes_another_port(queue: Any, spec: Spec, until: Any) -> None:
+    """If somebody else has that of a session before Jupyter has started."""
+    task = (await queue.client.enqueue(clashing(spec))).task
+    await queue.line(task, "somebody else has")
+    async with await queue.client.tunnel(task, FREE) as tunnel:
+
+        async def answers() -> bool:
+            async with httpx.AsyncClient(base_url=tunnel.url, trust_env=False) as web:
+                web.headers["Authorization"] = f"token {tunnel.token}"
+                try:
+                    return (await web.get("/api/kernels", timeout=1)).json() == []
+                except httpx.TransportError:
+                    return False
+
+        await until(answers)
+    await queue.client.abort(task)
+    await queue.ended(task)

@@ -18,14 +18,18 @@ from typing import Any
 
 import msgspec
 import pytest
+from clash import clashing
 from starting import PATIENCE
 
 from evq.core.errors import NotFound, UsageError
 from evq.core.events import Outcome
+from evq.core.sdk.sessions.serving import runs_in_terminal
 from evq.core.sdk.sessions.session import session_of, session_spec
 from evq.core.sdk.sessions.terminal import SIZE, STATUS, TEXT, piece, read_piece
+from evq.core.sdk.tunnels.tunnel import Tunnel
 from evq.core.spec import Command, Spec
 from evq.core.state import Ended
+from evq.core.tunnels.hello import FREE
 
 LEAVE = "--drain-timeout=0.1"
 
@@ -195,6 +199,70 @@ async def test_who_does_not_know_the_token_gets_no_shell(queue: Any, start_agent
             assert b"10 20" in said and data == b"7"
             writer.close()
     await queue.client.abort(task)
+
+
+async def test_a_port_that_somebody_else_takes_is_replaced_by_another(
+    queue: Any, start_agent: Any
+) -> None:
+    start_agent([queue], LEAVE).ready()
+    spec = Spec(entry=Command(("session",)), name="session", queue=queue.name)
+    session = clashing(session_spec(spec, "terminal", 0))
+    task = (await queue.client.enqueue(session)).task
+    taken = int((await queue.line(task, "somebody else has")).split()[-1])
+    await queue.line(task, "terminals can be opened")
+    async with await queue.client.tunnel(task, FREE) as tunnel:
+        assert await said_to("echo in-$((40 + 2)); exit", tunnel) == b"in-42"
+        assert tunnel.address[1] != taken
+    await queue.client.abort(task)
+
+
+async def test_sessions_of_one_worker_do_not_meet(queue: Any, start_agent: Any) -> None:
+    start_agent([queue], LEAVE, "--slots=4").ready()
+    tasks = [await enqueued(queue, idle=0) for _ in range(4)]
+    for task in tasks:
+        await queue.line(task, "terminals can be opened")
+        async with await queue.client.tunnel(task, FREE) as tunnel:
+            assert await said_to("echo in-$EVQ_TASK_ID; exit", tunnel) == f"in-{task}".encode()
+    for task in tasks:
+        await queue.client.abort(task)
+
+
+async def said_to(line: str, tunnel: Tunnel) -> bytes:
+    """The word that begins with `in-` among what a shell of the session says to a line."""
+    reader, writer = await asyncio.open_connection(*tunnel.address)
+    greeting = {"token": tunnel.token, "rows": 24, "columns": 200}
+    writer.write(json.dumps(greeting).encode() + b"\n" + piece(TEXT, line.encode() + b"\r"))
+    said, kind, data = b"", TEXT, b""
+    while kind != STATUS:
+        said += data
+        kind, data = await asyncio.wait_for(read_piece(reader), PATIENCE)
+    writer.close()
+    return re.findall(rb"in-[a-z0-9]+\b", said)[-1]
+
+
+async def test_what_runs_in_the_foreground_of_a_terminal_is_seen(
+    tmp_path: Path, until: Any
+) -> None:
+    variables = {"PATH": os.environ["PATH"], "PS1": "at the $((40 + 2)) ", "HOME": str(tmp_path)}
+    here = Terminal(["/bin/bash", "--norc", "--noprofile", "-i"], tmp_path, variables)
+    try:
+        await here.shows("at the 42")
+        assert not runs_in_terminal(os.getpid())
+        here.type("sh -c 'echo began-$((40 + 2)); exec sleep 1000'\r")
+        await here.shows("began-42")  # so that it hears of the ^C, and not a shell on its way to it
+        await until(lambda: runs_in_terminal(os.getpid()))
+        assert not runs_in_terminal(here.pid)  # its shell is ours
+        here.type("\x03")
+        await here.shows("at the 42")
+        here.type("sleep 1000 & echo behind-$((40 + 2))\r")
+        await here.shows("behind-42")
+        await here.shows("at the 42")
+        assert not runs_in_terminal(os.getpid())
+        here.type("kill %1; exec cat\r")  # it is the shell, or its successor
+        await until(lambda: b"cat" in Path(f"/proc/{here.pid}/cmdline").read_bytes())
+        assert not runs_in_terminal(os.getpid())
+    finally:
+        here.close()
 
 
 async def test_a_session_lost_with_its_agent_does_not_run_again(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starting import PATIENCE
@@ -86,6 +88,25 @@ def test_the_examples_of_tunnels(user: User) -> None:
     said = user.run(sys.executable, "-c", PYTHON.replace("8765", port))
     assert re.match(r"http://127\.0\.0\.1:\d+/ 32\n", said) and "200 OK" in said
     user.run("evq", "abort", "@")
+
+
+def status(url: str) -> int:
+    """What is answered at the address; 0 if nobody is there."""
+    try:
+        with urllib.request.urlopen(url, timeout=60) as page:
+            return int(page.status)
+    except OSError:
+        return 0
+
+
+async def test_the_example_of_a_free_port(user: User, until: Any) -> None:
+    evq, enqueue, *words = shlex.split(SHELL[3])
+    task = user.run(evq, enqueue, "--quiet", *words).strip()
+    show = ("evq", "show", task, "--json")
+    await until(lambda: json.loads(user.run(*show))["state"] == "running")
+    with user.running("evq", "tunnel", task) as url:
+        assert await until(lambda: status(url)) == 200
+    user.run("evq", "abort", task)
 
 
 def test_sessions_are_listed_and_stopped(user: User) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from starting import PATIENCE
 from evq.cli.stack import embedded
 from evq.core.bus.connect import Login, connect
 from evq.core.errors import Conflict, Denied, TunnelFailed
+from evq.core.events import Outcome
 from evq.core.sdk.client import Client
 from evq.core.sdk.connect import open_client
 from evq.core.sdk.tunnels import tunnel as tunnels
@@ -106,6 +108,45 @@ async def test_a_port_that_is_not_declared_is_refused_by_both_ends(
     with pytest.raises(TunnelFailed, match="does not let port 1 be reached"):
         await served.client.tunnel(task, 1)
     await served.client.abort(task)
+
+
+FREE = """\
+import socket, sys, evq
+def serve(word):
+    with socket.create_server(("127.0.0.1", evq.port())) as listener:
+        print("serving", word, flush=True)
+        visitor, _ = listener.accept()
+        visitor.recv(100)
+        visitor.sendall(b"\\r\\n\\r\\n" + word)
+        visitor.close()
+print("up", flush=True)
+sys.stdin.read()
+serve(b"first")
+serve(b"second")
+"""
+
+
+async def test_a_free_port_is_the_one_that_the_task_was_given_last(served: Any, gate: Any) -> None:
+    command = f"{gate.wait} | {sys.executable} -c '{FREE}'"
+    task = await served.enqueue("sh", "-c", command, ports=(0,))
+    await served.line(task, "up")
+    told: list[str] = []
+    async with await served.client.tunnel(task, 0) as tunnel:
+        tunnel.notice = told.append
+        assert await fetch(tunnel.address) == ""
+        assert told == ["the task has not asked for its free port yet"]
+        await gate.reached()
+        gate.open()
+        for word in ("first", "second"):
+            await served.line(task, f"serving b'{word}'")
+            assert await fetch(tunnel.address) == word
+    assert any(line.startswith("tunnel to the free port for ") for line in await served.lines(task))
+
+
+async def test_who_has_declared_no_free_port_is_given_none(served: Any) -> None:
+    task = await served.run(sys.executable, "-c", "import evq; evq.port()", ports=(8888,))
+    assert task.state.outcome is Outcome.FAILED
+    assert "has no free port" in "".join(await served.lines(task.id))
 
 
 async def test_a_task_that_does_not_run_is_not_reached(queue: Any) -> None:

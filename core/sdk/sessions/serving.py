@@ -1,4 +1,5 @@
-"""Is a session inside of a task: `python -m evq_session jupyter PORT IDLE`, or `terminal …`.
+"""Is a session inside of a task: `python -m evq_session jupyter PORT IDLE`, or `terminal …`. The
+PORT 0 is one that its agent finds free.
 
 It stands alone, as `evq_session.py`, beside the task's `evq.py` and other files of that kind, and
 uses the standard library only. JupyterLab runs with the Python in the folder EVQ_TOOLS; its kernel
@@ -10,11 +11,13 @@ the files that were changed are saved as the artifact `changes`.
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -34,6 +37,9 @@ LEFT_OUT = {".git", "__pycache__", ".ipynb_checkpoints", ".venv", "node_modules"
 
 LONGEST_TICK = 15.0
 """Seconds between two looks whether somebody does something."""
+
+NOBODY = "-1"
+"""The foreground of a terminal that was hung up."""
 
 ASK_SECONDS = 10.0
 END_SECONDS = 5.0
@@ -60,8 +66,24 @@ def _told_to_end(*_: object) -> None:
 
 
 def _terminals(port: int, idle: float) -> str:
-    import_module("evq_terminal").serve(port, idle, os.environ.pop(TOKEN))
+    with _listener(port) as listener:
+        import_module("evq_terminal").serve(listener, idle, os.environ.pop(TOKEN))
     return idle_words(idle)
+
+
+def _listener(port: int) -> socket.socket:
+    """A socket at the port; at the next free one as long as somebody was quicker."""
+    while True:
+        try:
+            return socket.create_server(("127.0.0.1", port or _free_port()))
+        except OSError as error:
+            if port or error.errno != errno.EADDRINUSE:
+                raise
+
+
+def _free_port() -> int:
+    # Not by `evq`: an older one may be installed in the task's environment.
+    return int(import_module("evq_carrying").ask({"port": True})["port"])
 
 
 def idle_words(seconds: float) -> str:
@@ -81,16 +103,43 @@ def _jupyter(port: int, idle: float, top: Path) -> str:
         folder = Path(name)
         _describe_kernel(folder)
         _settle(folder)
-        process = subprocess.Popen(_argv(port), env={**os.environ, **_variables(folder, token)})
-        try:
-            return _watch(process, Jupyter(port, token), top, idle)
-        finally:
-            process.terminate()
+        variables = {**os.environ, **_variables(folder, token)}
+        while True:
+            chosen = port or _free_port()
+            process = subprocess.Popen(_argv(chosen), env=variables)
             try:
-                process.wait(END_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                return _watch(process, Jupyter(chosen, token), top, idle)
+            except _Failed as failed:
+                if port or not _is_taken(chosen):
+                    sys.exit(failed.code)
+                # Jupyter takes seconds to start, and somebody was quicker: once more with another.
+            finally:
+                _end(process)
+
+
+class _Failed(Exception):
+    """Jupyter ended with an exit status other than 0."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def _is_taken(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return True
+    return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _argv(port: int) -> list[str]:
@@ -143,14 +192,15 @@ def _settle(folder: Path) -> None:
 
 
 def _watch(process: subprocess.Popen[bytes], jupyter: Jupyter, top: Path, idle: float) -> str:
-    """Return when Jupyter was shut down, or has not been used for `idle` seconds; why."""
+    """Return when Jupyter was shut down, or has not been used for `idle` seconds; why. Raises
+    `_Failed`."""
     tick = min(LONGEST_TICK, max(0.2, idle / 10)) if idle else None
     active = time.monotonic()
     while True:
         try:
             code = process.wait(tick)
         except subprocess.TimeoutExpired:
-            if jupyter.is_used():
+            if jupyter.is_used() or runs_in_terminal(process.pid):
                 active = time.monotonic()
             elif time.monotonic() - active > idle:
                 # Whoever writes without running anything saves now and then.
@@ -160,7 +210,7 @@ def _watch(process: subprocess.Popen[bytes], jupyter: Jupyter, top: Path, idle: 
                 active = time.monotonic() - max(unchanged, 0.0)
             continue
         if code:
-            sys.exit(code)
+            raise _Failed(code)
         return "Jupyter was shut down"
 
 
@@ -191,6 +241,24 @@ class Jupyter:
             return json.loads(connection.getresponse().read())
         finally:
             connection.close()
+
+
+def runs_in_terminal(parent: int) -> bool:
+    """Whether a program runs in the foreground of a terminal whose shell is a child of `parent`,
+    and not the shell alone, at its prompt."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            stat = Path("/proc", pid, "stat").read_bytes()
+        except OSError:
+            continue  # it has ended
+        # The name before these may hold anything, also blanks and parentheses.
+        _, above, group, session, terminal, foreground = map(
+            bytes.decode, stat.rpartition(b")")[2].split()[:6]
+        )
+        is_shell = int(above) == parent and session == pid and terminal != "0"
+        if is_shell and foreground not in (group, NOBODY):
+            return True
+    return False
 
 
 # --- what was changed -----------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Literal
 
 import msgspec
@@ -11,6 +10,7 @@ from msgspec.structs import replace
 from ...errors import NotFound, UsageError
 from ...spec import Module, Spec
 from ...state import Task
+from ...tunnels.hello import FREE
 
 MODULE = "evq_session"
 TAG = "session"
@@ -20,15 +20,12 @@ Kind = Literal["jupyter", "terminal"]
 
 JUPYTER = ("jupyterlab>=4.4,<5", "ipykernel>=6.29,<8")
 
-PORTS = range(20000, 30000)
-"""Out of these the port on the worker is drawn: below those that kernels give to anybody. Two
-sessions of one machine hardly ever draw the same; the later one says so and fails then."""
-
 IDLE_SECONDS = 1800.0
 
 
 class Session(msgspec.Struct, frozen=True):
-    """What a session's task serves, at which port of its own; `idle` is in seconds, 0 is never."""
+    """What a session's task serves, and at which of its declared ports; `idle` is in seconds, 0 is
+    never."""
 
     kind: Kind
     port: int
@@ -48,11 +45,11 @@ def session_spec(spec: Spec, kind: Kind, idle: float) -> Spec:
         )
     if spec.nodes > 1:
         raise UsageError("a session runs on one machine", fix="leave --nodes out")
-    port = PORTS.start + secrets.randbelow(len(PORTS))
+    others = tuple(port for port in spec.ports if port != FREE)
     return replace(
         spec,
-        entry=Module(MODULE, (kind, str(port), f"{idle:g}")),
-        ports=(port, *spec.ports),
+        entry=Module(MODULE, (kind, str(FREE), f"{idle:g}")),
+        ports=(FREE, *others),
         tools=JUPYTER if kind == "jupyter" else (),
         tags=(*spec.tags, TAG),
         losses=0,

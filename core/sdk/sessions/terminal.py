@@ -16,6 +16,7 @@ import os
 import pty
 import shutil
 import signal
+import socket
 import struct
 import termios
 import time
@@ -48,9 +49,9 @@ async def read_piece(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     return kind, await reader.readexactly(length)
 
 
-def serve(port: int, idle: float, token: str) -> None:
+def serve(listener: socket.socket, idle: float, token: str) -> None:
     """Give shells to visitors until nothing was done in any for `idle` seconds (0: for ever)."""
-    asyncio.run(_Terminals(token).serve(port, idle))
+    asyncio.run(_Terminals(token).serve(listener, idle))
 
 
 class _Terminals:
@@ -59,8 +60,8 @@ class _Terminals:
         self._shells: set[_Shell] = set()
         self._active = time.monotonic()
 
-    async def serve(self, port: int, idle: float) -> None:
-        server = await asyncio.start_server(self._visit, "127.0.0.1", port)
+    async def serve(self, listener: socket.socket, idle: float) -> None:
+        server = await asyncio.start_server(self._visit, sock=listener)
         print("terminals can be opened", flush=True)
         try:
             while not idle or time.monotonic() - self._active < idle:

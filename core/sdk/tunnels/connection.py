@@ -96,6 +96,8 @@ class Connection:
         reset(writer)
         if self._broken.done():
             return self._broken.result()
+        if self._link.over.done():
+            return self._link.over.result().what
         error = ways.exception()
         reason = str(error) or type(error).__name__
         await self.refuse(reason)

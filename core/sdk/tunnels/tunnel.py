@@ -20,7 +20,7 @@ from ...handle import find
 from ...ports import AgentSilent, BusAway
 from ...state import Attempt, Claimed, Ended, Held, Queued, Running, Task
 from ...tunnels.frames import CHUNK, End, Welcome
-from ...tunnels.hello import MOST_CONNECTIONS, Hello
+from ...tunnels.hello import MOST_CONNECTIONS, Hello, port_text
 from .connection import reset
 from .link import Link
 
@@ -181,7 +181,7 @@ def undeclared(task: Task, port: int) -> TunnelFailed:
     """The error for a port that a task does not let be reached."""
     known = ", ".join(map(str, task.spec.ports))
     return TunnelFailed(
-        f"task {task.id} does not let port {port} be reached",
+        f"task {task.id} does not let {port_text(port)} be reached",
         why=f"it was enqueued with --port {known}" if known else "it was enqueued without --port",
         fix=f"evq clone {task.id} --port {port}",
     )
