@@ -100,11 +100,12 @@ class Cloud:
 
     def _halt(self, process: subprocess.Popen[bytes]) -> None:
         """A machine that is switched off ends everything on it."""
-        with suppress(psutil.NoSuchProcess):
+        with suppress(ProcessLookupError, psutil.NoSuchProcess):
+            os.killpg(process.pid, signal.SIGSTOP)  # nothing can begin meanwhile
             for one in psutil.Process(process.pid).children(recursive=True):
                 with suppress(psutil.NoSuchProcess):
                     one.send_signal(signal.SIGKILL)
-        process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
     def close(self) -> None:
