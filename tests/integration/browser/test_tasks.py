@@ -96,7 +96,7 @@ async def test_a_curve_moves(
     first, second = said % ("2.5", 1), said % ("1.5", 2)
     script = f'python3 -c "{first}"; {gate.wait}; python3 -c "{second}"; sleep 60'
     task = await apart.enqueue("sh", "-c", script)
-    never = ("--report-every", "0")
+    never = ("--report-every", "0", "--drain-timeout=0.1")
     start_agent([apart], *never, login=own_nats_server.login).ready()
     await gate.reached()
     await page.goto(f"{dashboard.url}/tasks/{task}?tab=curves")
@@ -113,7 +113,7 @@ async def test_the_curves_of_the_machine_move(
     apart: Any, page: Any, dashboard: Any, start_agent: Any, own_nats_server: Any
 ) -> None:
     task = await apart.enqueue("sleep", "600")
-    often = ("--sample-every", "0.1", "--report-every", "0.5")
+    often = ("--sample-every", "0.1", "--report-every", "0.5", "--drain-timeout=0.1")
     start_agent([apart], *often, login=own_nats_server.login).ready()
     await apart.event(task, Started)
     await page.goto(f"{dashboard.url}/tasks/{task}?tab=curves")
