@@ -11,7 +11,7 @@ from .access.ending import show_out
 from .access.guard import Guard
 from .api import make_api
 from .metrics import metrics_of
-from .opening import forget_unopened
+from .opening import forget_pages
 from .pages import add_pages
 from .source import Source
 
@@ -23,7 +23,7 @@ def make_app(source: Source, origins: frozenset[str]) -> ASGIApp:
     web.add_api_route("/metrics", metrics_of(source), include_in_schema=False)
     add_pages(source)
     app.on_startup(lambda: background_tasks.create(show_out(source.viewers), name="show out"))
-    app.on_startup(lambda: background_tasks.create(forget_unopened(), name="forget unopened"))
+    app.on_startup(lambda: background_tasks.create(forget_pages(), name="forget pages"))
     ui.run_with(
         web,
         title="evq",

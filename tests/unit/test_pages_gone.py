@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,17 @@ import pytest
 from nicegui import Client, core, ui
 from starlette.requests import Request
 
-from evq.projector.web.opening import forget_unopened, opened, while_open
+from evq.projector.web.opening import forget_pages, opened, while_open
 
 SCOPE = {"type": "http", "path": "/a-test", "query_string": b"", "headers": []}
 WEB = Path(__file__).parents[2] / "projector" / "web"
+
+
+class Ring:
+    """Something that only the garbage collector can take away, as most of a page is."""
+
+    def __init__(self) -> None:
+        self.next = self
 
 
 @pytest.fixture
@@ -71,12 +80,30 @@ async def test_unopened_pages_are_forgotten(
     client: Client, monkeypatch: pytest.MonkeyPatch, until: Any
 ) -> None:
     monkeypatch.setattr("evq.projector.web.opening._LOOK_SECONDS", 0.01)
-    looking = asyncio.create_task(forget_unopened())
+    looking = asyncio.create_task(forget_pages())
     fresh = Client(ui.page("/another"))
     client.created -= 60.0
     await until(lambda: client.is_deleted)
     assert not fresh.is_deleted
     looking.cancel()
+
+
+async def test_what_a_page_leaves_behind_goes_at_once(
+    client: Client, monkeypatch: pytest.MonkeyPatch, until: Any
+) -> None:
+    monkeypatch.setattr("evq.projector.web.opening._LOOK_SECONDS", 0.01)
+    gc.disable()
+    looking = asyncio.create_task(forget_pages())
+    try:
+        ring = Ring()
+        left = weakref.ref(ring)
+        del ring
+        await asyncio.sleep(0)  # it hears of pages that are deleted from here on
+        client.delete()
+        await until(lambda: left() is None)
+    finally:
+        gc.enable()
+        looking.cancel()
 
 
 def test_all_pages_wait_in_this_way() -> None:
