@@ -78,9 +78,8 @@ async def test_a_declared_port_is_reached_and_its_token_is_in_no_log(served: Any
         assert token == tunnel.token and len(token) > 20
         pages = await asyncio.gather(*(fetch(tunnel.address) for _ in range(50)))
         assert pages == [token] * 50
-    lines = await served.lines(task)
-    assert "serving [secret EVQ_PORT_TOKEN]" in lines
-    assert any(line.startswith(f"tunnel to port {port} for ") for line in lines)
+    await served.line(task, f"tunnel to port {port} for ")
+    assert "serving [secret EVQ_PORT_TOKEN]" in await served.lines(task)
     assert token not in repr([await served.envelopes(task), await served.records(task)])
     await served.client.abort(task)
 
