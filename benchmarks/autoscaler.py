@@ -78,7 +78,7 @@ async def scaled(home: Path, login: Login, args: argparse.Namespace) -> Run:
     """The bursts by machines that come and go."""
     os.environ |= {"EVQ_SERVER": login.server, "EVQ_TOKEN": str(login.token)}
     place = {"folder": str(home / "machines")}
-    kind = Kind("local", (QUEUE,), most=args.most, cost=HOUR, place=place)
+    kind = Kind(driver="local", queues=(QUEUE,), most=args.most, cost=HOUR, place=place)
     definition = Definition({"small": kind}, idle=args.idle, look=1.0)
     async with client(login) as opened:
         journal = autoscaler_journal(opened, "bench")

@@ -120,7 +120,7 @@ async def _pipeline(opened: Client) -> str:
 
 
 async def _autoscaler(opened: Client) -> None:
-    kind = Kind("hook", ("default",), gpus=8, most=4, cost=24.0)
+    kind = Kind(driver="hook", queues=("default",), gpus=8, most=4, cost=24.0)
     journal = autoscaler_journal(opened, "cloud")
     await journal.load()
     wished = machines.Defined(Definition({"h100": kind}, budget=100.0))
