@@ -237,10 +237,11 @@ async def test_a_large_result_comes_in_parts_and_in_bounded_memory(
                 assert rows[0][0] == count
                 count += len(rows)
                 total += len(frame)
-                peak = max(peak, psutil.Process(process.pid).memory_info().rss)
+                with suppress(psutil.NoSuchProcess):  # it is gone before its last frame is read
+                    peak = max(peak, psutil.Process(process.pid).memory_info().rss)
     assert count == 1_000_000
     assert total > 20 * 2**20
-    assert peak < 300 * 2**20
+    assert 0 < peak < 300 * 2**20
 
 
 async def test_more_rows_than_allowed_are_not_kept_quiet(cells: Cells, snapshot: Path) -> None:
