@@ -7,12 +7,14 @@ enqueues it again, and there is still one.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from functools import partial
 
 from ...core.errors import Conflict, EvqError, Superseded
 from ...core.ports import BusAway
 from ...core.sdk.author import now
+from ...core.sdk.bulk import end_each
 from ...core.sdk.client import Client
 from ...core.sdk.journal import Journal, journals
 from ...core.sdk.watch import watch
@@ -109,9 +111,7 @@ class Controller:
         definition = state.definition
         assert definition is not None
         if definition.overlap == "replace":
-            for task in left:
-                with suppress(Conflict):  # it has ended meanwhile
-                    await self._client.abort(task, f"schedule {journal.name} is due again")
+            await self._end(left, f"schedule {journal.name} is due again")
         try:
             spec = task_for(journal.name, state, due, unended=left)
             ran = Ran(
@@ -123,6 +123,12 @@ class Controller:
         else:
             words = f"enqueued {ran.text}{_next(state, due)}"
             await journal.decide(lambda _: (ran, words))
+
+    async def _end(self, tasks: Sequence[str], reason: str) -> None:
+        abort = partial(self._client.abort, reason=reason)
+        for one in await end_each(self._client, tasks, abort):
+            if one.error and not isinstance(one.error, Conflict):  # else it has ended meanwhile
+                raise one.error
 
     async def _unended(self, state: State) -> list[str]:
         """What of the last due time has not ended, as far as the next one wants to know."""
