@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from ...core import units
@@ -35,13 +37,12 @@ def read_condition(
 ) -> Condition:
     """What the options of `add` wait for. Raises `UsageError`."""
     given = {"--on": kinds, "--metric": metric, "--queue-longer": queue_longer}
-    named = [option for option, value in given.items() if value]
-    if len(named) != 1:
-        raise UsageError(
-            "a trigger needs one of --on, --metric and --queue-longer",
-            why=f"{' and '.join(named)} are given" if named else "it says what it waits for",
-            fix="--on failed",
-        )
+    _check_one(
+        given,
+        "a trigger needs one of --on, --metric and --queue-longer",
+        none="it says what it waits for",
+        fix="--on failed",
+    )
     filters = Filter(name=task_name, **which)
     if lasting and not queue_longer:
         raise UsageError("--for means nothing without --queue-longer")
@@ -66,13 +67,12 @@ def read_action(
 ) -> Do:
     """What the options of `add` do. Raises `UsageError`."""
     given = {"--do": command, "--webhook": webhook, "--alert": alerts, "-- WORDS": words}
-    named = [option for option, value in given.items() if value]
-    if len(named) != 1:
-        raise UsageError(
-            "a trigger does one thing: --do, --webhook, --alert, or what stands after --",
-            why=f"{' and '.join(named)} are given" if named else "nothing is given",
-            fix="evq trigger add NAME --on failed --alert team",
-        )
+    _check_one(
+        given,
+        "a trigger does one thing: --do, --webhook, --alert, or what stands after --",
+        none="nothing is given",
+        fix="evq trigger add NAME --on failed --alert team",
+    )
     if webhook:
         return Webhook(check_webhook(webhook))
     if alerts:
@@ -81,6 +81,13 @@ def read_action(
         # By the agent's own Python, so that `evq` is on its path.
         words = (*COMMAND, command)
     return Enqueue(*captured_array(of_enqueue(words)))
+
+
+def _check_one(given: Mapping[str, object], what: str, *, none: str, fix: str) -> None:
+    """Raise `UsageError` unless one option is given, and one alone; `none` says why if none is."""
+    named = [option for option, value in given.items() if value]
+    if len(named) != 1:
+        raise UsageError(what, why=f"{' and '.join(named)} are given" if named else none, fix=fix)
 
 
 def signed(name: str, do: Do, secret: str) -> Webhook:
