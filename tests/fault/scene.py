@@ -51,7 +51,9 @@ T = TypeVar("T")
 ACK_WAIT = 2.0
 """Seconds after which an unmentioned hint comes again: less than evq's own, for quick tests."""
 
-LEASE = 2.0
+LEASE = 4.0
+"""Seconds; an agent, or its supervisors, may stand still for half of it and lose nothing."""
+
 WITNESS = Path(__file__).parent / "witness.py"
 
 

@@ -60,6 +60,8 @@ async def chaos(scene: Scene, chance: random.Random) -> None:
         return sum(bool(scene.ended(task)) for task in tasks)
 
     async def interfere() -> None:
+        # However long agents take to come up, not all that they would run is aborted by then.
+        await until(ended, "a task has run")
         while ended() < TASKS:
             task, rank = chance.choice(tasks), chance.choice([None, chance.uniform(-10, 10)])
             with suppress(Rejected, Conflict):
