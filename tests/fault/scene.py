@@ -31,6 +31,7 @@ from waiting import PATIENCE, until
 
 from evq.core import wire
 from evq.core.bus.connect import Login, connect
+from evq.core.bus.requests import Requests
 from evq.core.events import (
     Aborted,
     Again,
@@ -44,7 +45,7 @@ from evq.core.events import (
 from evq.core.ports import Stored
 from evq.core.sdk.client import Client
 from evq.core.spec import Command, Spec
-from evq.core.subjects import LIFECYCLE_STREAM, Level
+from evq.core.subjects import LIFECYCLE_STREAM, TELEMETRY_STREAM, Level
 
 T = TypeVar("T")
 
@@ -70,6 +71,17 @@ class Server(Protocol):
     def resume(self) -> None: ...
 
 
+async def _write_telemetry_through(requests: Requests) -> None:
+    """Let what the server has confirmed outlive its death, in the stream of telemetry, too.
+
+    As evq makes it, the last milliseconds may be lost, and an agent that lost them looks the same.
+    """
+    info = msgspec.json.decode(await requests.api(f"STREAM.INFO.{TELEMETRY_STREAM}"))
+    await requests.api(f"STREAM.DELETE.{TELEMETRY_STREAM}")
+    config = info["config"] | {"persist_mode": "default"}
+    await requests.api(f"STREAM.CREATE.{TELEMETRY_STREAM}", config)
+
+
 class Scene:
     """One server, some agents, a client, and the log as it grows."""
 
@@ -89,6 +101,7 @@ class Scene:
         self.truth.mkdir(parents=True)
         bus = await self._stack.enter_async_context(connect(self.server.login, "scene", PATIENCE))
         await bus.prepare()
+        await _write_telemetry_through(bus.requests)
         self.client = Client(bus)
         await self.queue("q")
         following = asyncio.ensure_future(self._follow())
