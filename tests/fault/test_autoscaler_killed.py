@@ -242,6 +242,7 @@ async def _facts(play: Play) -> list[Fact]:
     return [noted.fact for noted in await journal.catch_up()]
 
 
+@pytest.mark.timeout(400)
 async def test_a_machine_that_its_owner_takes_back_is_replaced(play: Play) -> None:
     if not isinstance(play.place, Instances):
         pytest.skip("only a cloud takes machines back")

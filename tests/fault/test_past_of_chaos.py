@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import oracle
+import pytest
 from scene import Scene
 from waiting import until
 
@@ -34,6 +35,7 @@ FIELDS = ("state", "queue", "priority", "rank", "agent", "attempts", "failures",
 ENDS = ("exit_code", "cause", "outcome", "abort_reason")
 
 
+@pytest.mark.timeout(400)
 async def test_twenty_moments_of_a_chaotic_run(scene: Scene) -> None:
     chance = random.Random(7)
     await chaos(scene, chance)
