@@ -1,4 +1,4 @@
-"""Tasks with everything that a cleaning can take: lines, points, an artifact, code."""
+"""Tasks with everything that a cleaning can take: lines, points, an artifact, code, a notebook."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 from msgspec.structs import replace
 from waiting import until
 
-from evq.core import events, subjects, wire
-from evq.core.decide import Claim, Finish, Holder, SaveArtifact, Start
+from evq.core import events, notebooks, subjects, wire
+from evq.core.cleaning.cleaned import ALL as EVERY_KIND
+from evq.core.decide import Claim, EndPhase, Finish, Holder, SaveArtifact, Start
 from evq.core.events import Launch, Outcome
 from evq.core.handle import handle
 from evq.core.questions import Named
@@ -24,11 +25,9 @@ from evq.services.clean import carrying
 from evq.services.clean.policy import Policy, Rule
 
 DIGITS = Spec(entry=Command(("train",)), name="t", queue="q", project="digits", user="ada")
-EVERYTHING = Policy(
-    (Rule(("logs", "metrics", "artifacts", "code"), older=0.0, project=("digits",)),), min_age=0.0
-)
-ALL = {"logs": True, "metrics": True, "artifacts": True, "code": True}
-NOTHING = dict.fromkeys(ALL, False)
+EVERYTHING = Policy((Rule(EVERY_KIND, older=0.0, project=("digits",)),), min_age=0.0)
+ALL = dict.fromkeys(EVERY_KIND, True)
+NOTHING = dict.fromkeys(EVERY_KIND, False)
 
 
 class Lab:
@@ -58,7 +57,8 @@ class Lab:
         )
 
     async def live(self, task: str, content: bytes = b"") -> Task:
-        """Bring a task to its end: two lines, three points, and an artifact if there is content."""
+        """Bring a task to its end: two lines, three points, and if there is content an artifact
+        and a notebook of that."""
         known = await self.claim(task)
         await self._say(known)
         holder = Holder("i", len(known.attempts))
@@ -70,6 +70,9 @@ class Lab:
             with path.open("rb") as file:
                 digest, size = await artifacts.store(depot, file, 10**9)
             await self._does(task, SaveArtifact(holder, "model", digest, size, False, "nats"))
+            name = f"{notebooks.PREFIX}{digest}"
+            await self.client.bus.objects.put(name, path)
+            await self._does(task, EndPhase(holder, notebooks.PHASE, 0.0, None, name))
         return await self._does(task, Finish(holder, Outcome.COMPLETED, exit_code=0))
 
     async def task(self, code: Code | None = None, content: bytes = b"", **spec: Any) -> Task:
@@ -125,9 +128,11 @@ class Lab:
         }
         saved = [one.digest for attempt in task.attempts for one in attempt.saved]
         blobs = task.spec.code.blobs if task.spec.code else ()
+        ran = [attempt.notebook for attempt in task.attempts if attempt.notebook]
         return {
             "logs": events.Log in kinds or bool(rows["logs"]),
             "metrics": events.Metric in kinds or bool(rows["metrics"]),
             "artifacts": any([await bus.depot.size(one) is not None for one in saved]),
             "code": any([await bus.objects.has(blob) for blob in blobs]),
+            "notebooks": any([await bus.objects.has(name) for name in ran]),
         }

@@ -38,7 +38,7 @@ file_argument = click.argument("file", type=click.Path(dir_okay=False, path_type
 
 @click.group(cls=Family)
 def clean() -> None:
-    """Let go of logs, points, artifacts and code of tasks that have ended, by rules.
+    """Let go of logs, points, artifacts, code and notebooks of tasks that ended, by rules.
 
     The rules stand in a TOML file: docs/cleaning.md has all that may stand in it. Tasks and their
     events stay, and each task's history says what was removed of it, when, and by which rule.

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 import signal
+from pathlib import Path
 from typing import Any
 
+from lab import NOTHING, Lab
 from playwright.async_api import Locator, Page, expect
 
 from evq.core import subjects, wire
 from evq.core.events import Aborted, Started
 from evq.core.sdk.author import Author
 from evq.core.spec import Command, Spec
+from evq.services.clean import carrying
+from evq.services.clean.policy import Policy, Rule
 
 ACTOR = Author().by
 """Who comes with the link."""
@@ -107,6 +111,27 @@ async def test_a_curve_moves(
     await page.wait_for_function(
         f"() => JSON.stringify(({LAST_POINTS})()) === '[[\"loss\",1.5,2]]'"
     )
+
+
+async def test_curves_that_were_removed_are_spoken_of(
+    apart: Any, page: Any, dashboard: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(carrying, "SETTLE", 0.0)
+    lab = Lab(apart.client, tmp_path)
+    task = await lab.task()
+    await lab.clean(Policy((Rule(("metrics",), older=0.0),), min_age=0.0))
+    assert await lab.ends_with(task, NOTHING | {"logs": True})
+    await page.goto(f"{dashboard.url}/tasks/{task.id}?tab=curves")
+    gone = page.locator(".evq-curves-gone")
+    await expect(gone).to_contain_text("metrics were removed on")
+    await expect(gone).to_contain_text("test, rule 1: metrics, older than 0s")
+    await expect(gone).to_contain_text("loss: last 2, smallest 1, largest 3")
+    await expect(page.locator(".evq-curves-chart")).to_have_count(0)
+    # Those of a later attempt are drawn below these words.
+    await lab.client.retry(task.id)
+    await lab.live(task.id)
+    await page.wait_for_function(f"() => JSON.stringify(({LAST_POINTS})()) === '[[\"loss\",2,3]]'")
+    await expect(gone).to_contain_text("metrics were removed on")
 
 
 async def test_the_curves_of_the_machine_move(
