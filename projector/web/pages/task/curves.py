@@ -184,7 +184,8 @@ class CurvesPanel:
     async def _load_machine(self, task: Task) -> None:
         """Another attempt may have begun."""
         with self._client, suppress(EvqError):
-            if await self._machine.load(task):
+            # A chart that is drawn twice at once fails in the browser.
+            if await self._machine.load(task) and self._shown() != self._drawn:
                 self._draw()
 
     def _move(self, curve: Curve) -> None:
