@@ -14,7 +14,7 @@ from evq.core.bus.connect import Bus
 from evq.core.errors import Conflict, QueryFailed
 from evq.projector.follow import Follower, following
 from evq.projector.readers import AT_ONCE, Readers
-from evq.projector.store import Answer, Ask, Database
+from evq.projector.store import Answer, Ask, Busy, Database
 
 ENDLESS = "SELECT count(*) FROM range(1000000000000000::BIGINT) a, range(1000) b"
 EVENTS = "SELECT count(*) FROM _events"
@@ -181,3 +181,33 @@ async def test_a_copy_is_of_the_positions_that_it_is_said_to_be(
         adding.cancel()
         with suppress(asyncio.CancelledError):
             await adding
+
+
+async def test_a_copy_waits_for_who_reads_what_was_before(
+    bus: Bus, user: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    hold = Database.hold
+
+    def told(database: Database) -> None:
+        try:
+            hold(database)
+        except Busy:
+            loop.call_soon_threadsafe(refused.set)
+            raise
+
+    monkeypatch.setattr(Database, "hold", told)
+    async with projecting(bus, tmp_path / "evq.duckdb") as follower:
+        await user.add()
+        await follower.reach((1, 0, 0))
+        reader = await follower.alone(Database.beside)
+        with reader.transaction():
+            assert reader.rows(EVENTS) == [(1,)]
+            await user.add()
+            await follower.reach((2, 0, 0))
+            copying = asyncio.create_task(follower.copy(tmp_path / "copy.duckdb"))
+            await refused.wait()
+        lifecycle, _, _ = await copying
+        reader.close()
+    assert lifecycle == 2
