@@ -74,8 +74,9 @@ class PoolSoak:
         await self._start()
         for _ in range(self.options.kills):
             await asyncio.sleep(self.dice.uniform(0.3, 1.5) * self.options.longest)
-            self.kills.append(time.time())
             self.scene.agents[-1].kill()
+            # Behind the kill: nothing that is lost with the agent was claimed later.
+            self.kills.append(time.time())
             await self._start()
         for task, _ in self.scene.acked:
             await self._end(task)

@@ -95,13 +95,13 @@ class LeaseKeeper:
         """Renew without end."""
         while True:
             await self._bus.standing.wait()
+            self._nudge.clear()
             try:
                 await self.renew()
             except BusAway as away:
                 log.warning("the lease could not be renewed: %s", away)
                 await self._bus.wait(away)
                 continue
-            self._nudge.clear()
             try:
                 async with asyncio.timeout(self._config.renew_every):
                     await self._nudge.wait()

@@ -26,14 +26,15 @@ class AgentProcess:
             return found
         return []
 
-    @property
-    def forkserver(self) -> psutil.Process:
-        """The process that forks its supervisors."""
-        return psutil.Process(self.process.pid).children()[0]
-
     def supervisor_of(self, pid: int) -> psutil.Process:
         """The supervisor of the command `pid`."""
         found = psutil.Process(pid).parent()
+        assert found is not None
+        return found
+
+    def forkserver_of(self, pid: int) -> psutil.Process:
+        """The process that forked the supervisor of the command `pid`."""
+        found = self.supervisor_of(pid).parent()
         assert found is not None
         return found
 

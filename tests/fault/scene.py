@@ -31,6 +31,7 @@ from waiting import PATIENCE, until
 
 from evq.core import wire
 from evq.core.bus.connect import Login, connect
+from evq.core.bus.requests import Requests
 from evq.core.events import (
     Aborted,
     Again,
@@ -44,14 +45,16 @@ from evq.core.events import (
 from evq.core.ports import Stored
 from evq.core.sdk.client import Client
 from evq.core.spec import Command, Spec
-from evq.core.subjects import LIFECYCLE_STREAM, Level
+from evq.core.subjects import LIFECYCLE_STREAM, TELEMETRY_STREAM, Level
 
 T = TypeVar("T")
 
 ACK_WAIT = 2.0
 """Seconds after which an unmentioned hint comes again: less than evq's own, for quick tests."""
 
-LEASE = 2.0
+LEASE = 4.0
+"""Seconds; an agent, or its supervisors, may stand still for half of it and lose nothing."""
+
 WITNESS = Path(__file__).parent / "witness.py"
 
 
@@ -66,6 +69,17 @@ class Server(Protocol):
     def kill(self) -> None: ...
     def pause(self) -> None: ...
     def resume(self) -> None: ...
+
+
+async def _write_telemetry_through(requests: Requests) -> None:
+    """Let what the server has confirmed outlive its death, in the stream of telemetry, too.
+
+    As evq makes it, the last milliseconds may be lost, and an agent that lost them looks the same.
+    """
+    info = msgspec.json.decode(await requests.api(f"STREAM.INFO.{TELEMETRY_STREAM}"))
+    await requests.api(f"STREAM.DELETE.{TELEMETRY_STREAM}")
+    config = info["config"] | {"persist_mode": "default"}
+    await requests.api(f"STREAM.CREATE.{TELEMETRY_STREAM}", config)
 
 
 class Scene:
@@ -87,6 +101,7 @@ class Scene:
         self.truth.mkdir(parents=True)
         bus = await self._stack.enter_async_context(connect(self.server.login, "scene", PATIENCE))
         await bus.prepare()
+        await _write_telemetry_through(bus.requests)
         self.client = Client(bus)
         await self.queue("q")
         following = asyncio.ensure_future(self._follow())

@@ -17,9 +17,11 @@ async def completed(scene: Scene, task: str, attempt: int) -> None:
     assert (end.outcome, end.attempt) == (Outcome.COMPLETED, attempt), scene.kinds(task)
 
 
-async def one_at_work(scene: Scene, go: str, url: str | None = None) -> tuple[AgentProcess, str]:
+async def one_at_work(
+    scene: Scene, go: str, *options: str, url: str | None = None
+) -> tuple[AgentProcess, str]:
     """Agent `one` runs a task; `two` has nothing to do."""
-    one = await scene.agent("one", url=url)
+    one = await scene.agent("one", *options, url=url)
     task = await scene.enqueue(f"until={scene.gate(go)}")
     await scene.runs(task)
     await scene.agent("two")
@@ -60,7 +62,7 @@ async def test_a_cut_shorter_than_a_lease_costs_nothing(
     scene: Scene, cable: tuple[Cable, str]
 ) -> None:
     wire, url = cable
-    _, task = await one_at_work(scene, "go", url)
+    _, task = await one_at_work(scene, "go", "--lease", "20", url=url)
     for _ in range(3):
         wire.cut()
         wire.mend()
@@ -75,7 +77,7 @@ async def test_a_cut_longer_than_a_lease_gives_the_task_to_another(
     scene: Scene, cable: tuple[Cable, str]
 ) -> None:
     wire, url = cable
-    one, task = await one_at_work(scene, "go", url)
+    one, task = await one_at_work(scene, "go", url=url)
     child = (await scene.event(task, Started)).pid
     wire.cut()
     await scene.frozen(child)
@@ -94,7 +96,8 @@ async def test_a_lost_acknowledgement_changes_nothing(
 ) -> None:
     wire, url = cable
     go = scene.gate("go")
-    await scene.agent("one", url=url)
+    # Longer than agent two takes to come up: until then, agent one hears nothing.
+    await scene.agent("one", "--lease", "20", url=url)
     wire.mute_at = f'"kind":"{word}"'.encode()
     task = await scene.enqueue(f"until={go}")
     if word == "finished":

@@ -80,8 +80,9 @@ async def test_a_killed_supervisor_and_forkserver_cost_an_attempt(scene: Scene) 
     one = await scene.agent("one")
     task = await scene.enqueue(f"until={scene.gate('go')}")
     await scene.runs(task)
-    supervisor = one.supervisor_of((await scene.event(task, Started)).pid).pid
-    await infrastructure_fails(scene, one.forkserver.pid, supervisor, task=task, go="go")
+    child = (await scene.event(task, Started)).pid
+    both = (one.forkserver_of(child).pid, one.supervisor_of(child).pid)
+    await infrastructure_fails(scene, *both, task=task, go="go")
 
 
 async def test_a_killed_forkserver_costs_nothing(scene: Scene) -> None:
@@ -89,7 +90,7 @@ async def test_a_killed_forkserver_costs_nothing(scene: Scene) -> None:
     go = scene.gate("go")
     task = await scene.enqueue(f"until={go}")
     await scene.runs(task)
-    forkserver = one.forkserver.pid
+    forkserver = one.forkserver_of((await scene.event(task, Started)).pid).pid
     os.kill(forkserver, signal.SIGKILL)
     await scene.ends(forkserver)
     beside = await scene.enqueue()

@@ -18,7 +18,7 @@ from engine import WITH_PYTHON, missing
 from engine import client as docker_client
 from mortal_autoscaler import POINTS
 from msgspec.structs import replace
-from waiting import until
+from waiting import PATIENCE, until
 
 from evq.core.bus.connect import connect
 from evq.core.events import Outcome
@@ -161,7 +161,7 @@ async def play(own_nats_server: Any, place: Place, tmp_path: Path) -> AsyncItera
         "EVQ_STATE_DIR": str(tmp_path / "state"),
     }
     async with AsyncExitStack() as stack:
-        bus = await stack.enter_async_context(connect(own_nats_server.login, "test"))
+        bus = await stack.enter_async_context(connect(own_nats_server.login, "test", PATIENCE))
         await bus.prepare()
         yield Play(Client(bus), place, variables)
 
@@ -242,6 +242,7 @@ async def _facts(play: Play) -> list[Fact]:
     return [noted.fact for noted in await journal.catch_up()]
 
 
+@pytest.mark.timeout(400)
 async def test_a_machine_that_its_owner_takes_back_is_replaced(play: Play) -> None:
     if not isinstance(play.place, Instances):
         pytest.skip("only a cloud takes machines back")

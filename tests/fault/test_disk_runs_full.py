@@ -80,17 +80,16 @@ async def test_an_agent_pauses_on_a_full_disk_and_goes_on_with_room(
     assert paused.reason.startswith("disk: 4MiB free at ") and "floor 8MiB" in paused.reason
     task = await scene.enqueue()
 
-    async def listed() -> str:
-        (agent,) = await scene.client.agents()
-        return agent.paused
+    async def listed(reason: str) -> bool:
+        return [agent.paused for agent in await scene.client.agents()] == [reason]
 
-    assert await until(listed) == paused.reason
+    await until(lambda: listed(paused.reason), "listed as paused")
     assert Claimed not in map(type, scene.history(task))
     (disk / "somebody-elses").unlink()
     assert (await scene.end(task)).outcome is Outcome.COMPLETED
     resumed = await told(scene, AgentResumed)
     assert resumed.reason == f"after {paused.reason}"
-    assert not await listed()
+    await until(lambda: listed(""), "listed as at work")
     await scene.verdict()
 
 

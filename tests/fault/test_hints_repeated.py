@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 import msgspec
-from scene import Scene
+from scene import LEASE, Scene
 from waiting import until
 
 from evq.core import wire
@@ -40,7 +40,7 @@ async def test_repeated_hints_of_a_running_task_are_dropped(scene: Scene) -> Non
     for _ in range(4):
         await repeat_hint(scene, task)
     # Longer than a lease: a hint that is taken for the task's own would take the task over.
-    await scene.passes(5.0)
+    await scene.passes(LEASE + 3.0)
     assert scene.kinds(task) == ["claimed1", "started1"]
     go.touch()
     await scene.end(task)

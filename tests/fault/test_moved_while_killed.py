@@ -34,6 +34,8 @@ async def test_moves_and_dequeues_while_agents_are_killed(scene: Scene) -> None:
                 waiting.remove(task)
 
     async def kill() -> None:
+        # Nobody takes a task yet, so whatever ends is dequeued, and by then most were moved.
+        await until(ended, "a task is dequeued")
         agents = [await scene.agent(f"a{number}", "--slots", "2") for number in range(3)]
         for number in range(KILLS):
             goal = min(TASKS, ended() + 3)

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import oracle
+import pytest
 from scene import Scene
 from waiting import until
 
@@ -34,6 +35,7 @@ FIELDS = ("state", "queue", "priority", "rank", "agent", "attempts", "failures",
 ENDS = ("exit_code", "cause", "outcome", "abort_reason")
 
 
+@pytest.mark.timeout(400)
 async def test_twenty_moments_of_a_chaotic_run(scene: Scene) -> None:
     chance = random.Random(7)
     await chaos(scene, chance)
@@ -60,6 +62,8 @@ async def chaos(scene: Scene, chance: random.Random) -> None:
         return sum(bool(scene.ended(task)) for task in tasks)
 
     async def interfere() -> None:
+        # However long agents take to come up, not all that they would run is aborted by then.
+        await until(ended, "a task has run")
         while ended() < TASKS:
             task, rank = chance.choice(tasks), chance.choice([None, chance.uniform(-10, 10)])
             with suppress(Rejected, Conflict):

@@ -97,6 +97,16 @@ class Stage:
 
         await until(there, f"{count} decisions")
 
+    async def ended(self, controller: subprocess.Popen[bytes]) -> None:
+        """Return when a controller has ended; as long as things are decided, that may take long."""
+        while controller.poll() is None:
+            known = len(await self.facts())
+
+            async def goes_on(known: int = known) -> bool:
+                return controller.poll() is not None or len(await self.facts()) > known
+
+            await until(goes_on, "a decision, or the controller's end")
+
     async def run(self) -> Run:
         return run_of(await open_run(self.scene.client, self.name))
 
@@ -140,7 +150,7 @@ async def test_each_effect_counts_once_however_often_all_is_killed(scene: Scene)
         controller.kill()
         controller.wait()
     last = stage.controller()
-    await until(lambda: last.poll() is not None, "the run's end")
+    await stage.ended(last)
     await killing
 
     run = await stage.run()
@@ -166,7 +176,7 @@ async def test_each_effect_counts_once_however_often_all_is_killed(scene: Scene)
     again = await create(scene.client, thirty(effects))
     second = Stage(scene, again.name)
     controller = second.controller()
-    await until(lambda: controller.poll() is not None, "the second run's end")
+    await second.ended(controller)
     run = await second.run()
     assert run.state == "completed"
     assert all(isinstance(one, Done) and one.result.reused for one in run.parts.values())
@@ -181,8 +191,8 @@ async def test_a_controller_that_another_has_followed_decides_nothing_more(scene
     await stage.decided(2)
     second = stage.controller()
     agent = await scene.agent("one", "--slots", "2")
-    await until(lambda: first.poll() is not None, "the end of the first")
-    await until(lambda: second.poll() is not None, "the end of the run")
+    await stage.ended(first)
+    await stage.ended(second)
     assert (first.returncode, second.returncode) == (0, 0)
     assert (await stage.run()).state == "completed"
     speakers = [fact.holder for fact in await stage.facts() if fact.holder]

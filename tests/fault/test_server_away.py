@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from processes import AgentProcess
-from scene import Scene
+from scene import LEASE, Scene
 from waiting import until
 
 from evq.core.events import Claimed, Finished, Metric, Outcome, Started
@@ -30,7 +30,7 @@ async def test_a_server_that_restarts_costs_no_attempt(scene: Scene) -> None:
     scene.server.kill()
     scene.server.start()
     # Two more leases under a server that has forgotten who is there.
-    await scene.passes(2 * 2.0)
+    await scene.passes(2 * LEASE)
     go.touch()
     for task in tasks:
         await first_attempt_completed(scene, task)
@@ -120,7 +120,8 @@ async def test_the_result_of_a_command_that_took_the_server_along_is_kept(scene:
 
 
 async def test_a_result_on_disk_that_came_too_late_is_refused(scene: Scene) -> None:
-    one = await scene.agent("one", "--lease", "4")
+    # A task that froze before it has seen the gate would have no result.
+    one = await scene.agent("one", "--on-disconnect", "run")
     task, result = await ended_while_away(scene, one)
     one.kill()
     scene.server.start()
@@ -138,7 +139,7 @@ async def test_policy_run_lets_the_task_run_on(scene: Scene) -> None:
     task = await scene.enqueue(f"until={go}")
     await scene.runs(task)
     scene.server.kill()
-    await scene.passes(3.0)
+    await scene.passes(LEASE + 1.0)
     ticks = len(scene.steps(task))
     await until(lambda: len(scene.steps(task)) > ticks + 5, "it runs without a lease")
     scene.server.start()
