@@ -119,9 +119,7 @@ async def test_the_tables_show_the_fleet_and_follow_it(
         assert all(len(line) <= 80 for line in screen(pilot).split("\n"))
 
 
-async def test_rows_are_filtered_and_sorted(
-    bus: Any, make_spec: Any, sees: Any, into: Any
-) -> None:
+async def test_rows_are_filtered_and_sorted(bus: Any, make_spec: Any, sees: Any, into: Any) -> None:
     client = Client(bus)
     for name in ("bee", "ant", "cat"):
         await client.enqueue(make_spec(name=name))

@@ -181,7 +181,9 @@ async def test_a_driver_that_hangs_holds_up_nothing(
         await first_that(
             place,
             until,
-            lambda sample: sample.number > silent.number and used(50)(sample) and not sample.trouble,
+            lambda sample: (
+                sample.number > silent.number and used(50)(sample) and not sample.trouble
+            ),
         )
 
 
