@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ...core.ids import check_name
-from ...core.journal import holder_of
 from ...core.sdk.author import now
 from ...core.sdk.reading import read_text
 from ...services.autoscaler.definition import Definition, read_definition
@@ -113,14 +111,15 @@ def run(file: Path, name: str | None) -> None:
     """
     name, definition = _read(file, name)
 
-    async def work(client: Client) -> None:
-        from ...services.autoscaler.controller import serve
+    async def work(client: Client) -> int:
+        from ...services.autoscaler.terminal import serve_here
 
         await _define(client, name, definition)
         # Another one may be started meanwhile: then this one ends, and says so.
-        await serve(client, name, holder_of(f"pid{os.getpid()}", 1), output.say)
+        return await serve_here(client, name, output.say)
 
-    call(work)
+    if number := call(work):
+        raise SystemExit(128 + number)
 
 
 @autoscaler.command()
