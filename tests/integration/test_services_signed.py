@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
+from receiver import receiving
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
@@ -27,28 +26,16 @@ class Receiver:
     """A web server that keeps what is sent with a right signature, and counts the rest. What comes
     first is verified and refused, as if it were not ready."""
 
+    url: str
+
     def __init__(self) -> None:
         self.tried: list[str] = []
         self.verified: list[tuple[str, dict[str, Any]]] = []
         self.unsigned = 0
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(handler) -> None:
-                body = handler.rfile.read(int(handler.headers["Content-Length"]))
-                headers = {name.lower(): value for name, value in handler.headers.items()}
-                handler.send_response(self._take(body, headers))
-                handler.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
-        Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def _take(self, body: bytes, headers: dict[str, str]) -> int:
+    def take(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
         try:
-            content = Verifier(SECRET).verify(body, headers)
+            content = Verifier(SECRET).verify(body, dict(headers))
         except WebhookVerificationError:
             self.unsigned += 1
             return 204
@@ -58,16 +45,13 @@ class Receiver:
         self.verified.append((headers["webhook-id"], content))
         return 204
 
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    server = Receiver()
-    yield server
-    server.close()
+    receiver = Receiver()
+    with receiving(receiver.take) as address:
+        receiver.url = f"http://{address}/hook"
+        yield receiver
 
 
 @pytest.fixture
