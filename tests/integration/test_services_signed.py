@@ -9,11 +9,12 @@ import pytest
 from receiver import receiving
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
+from waiting import PATIENCE
 
 from evq.core.errors import UsageError
 from evq.core.events import Started
 from evq.core.fleet.services import QUEUE
-from evq.core.sdk.services import service
+from evq.core.sdk.services import begun, service
 from evq.core.state import Ended
 from evq.services.trigger import controller as triggers
 from evq.services.trigger.conditions import Events, Filter
@@ -145,6 +146,15 @@ async def test_what_happens_while_its_controller_is_away_is_told_after_a_retry(
     await served.client.retry(controller)
     await done(journal, until)
     assert journal.state.done == 1 and len(receiver.verified) == 1
+
+
+async def test_who_starts_a_controller_hears_that_its_agent_lacks_the_secret(
+    served: Any, receiver: Receiver
+) -> None:
+    await define(served, "hook", Webhook(receiver.url, "OTHER"))
+    started = await service(served.client, "trigger", "hook")
+    state = (await begun(served.client, started, PATIENCE)).task.state
+    assert isinstance(state, Ended) and state.evidence.startswith("[E33] this agent has no secret")
 
 
 async def test_a_secret_that_is_no_key_is_told_and_not_shown(
