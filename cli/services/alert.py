@@ -16,7 +16,7 @@ from ...core.spec import secret_names
 from ...services.alert.facts import Defined, Fact, Removed, Sent, State, Told, Undelivered
 from .. import output
 from ..calling import call, settings
-from ..options import Family, json_option, reason_option
+from ..options import Family, json_option, name_argument, reason_option
 from ..output import Column
 from .listing import say_all
 from .served import warn_if_secret_lacks
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ...core.sdk.client import Client
     from ...core.sdk.services import Service
 
-name_argument = click.argument("name")
 
 TEST_SECONDS = 60.0
 """How long `evq alert test` waits: an agent may have to start the controller first."""

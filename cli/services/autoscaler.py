@@ -14,7 +14,7 @@ from ...services.autoscaler.definition import Definition, read_definition
 from ...services.autoscaler.facts import Defined, Fact, Stage, State, Stopped, cost_of
 from .. import output
 from ..calling import call, warm_up
-from ..options import Family, json_option
+from ..options import Family, json_option, name_argument
 from ..output import Column
 from ..tasks.render import span
 from .listing import say_all
@@ -22,7 +22,6 @@ from .listing import say_all
 if TYPE_CHECKING:
     from ...core.sdk.client import Client
 
-name_argument = click.argument("name")
 file_argument = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 name_option = click.option("--name", metavar="NAME", help="Its name.  [that of the file]")
 

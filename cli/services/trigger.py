@@ -32,7 +32,7 @@ from ...services.trigger.facts import (
 )
 from .. import output
 from ..calling import call, warm_up
-from ..options import Family, json_option, reason_option
+from ..options import Family, json_option, name_argument, reason_option
 from ..output import Column
 from ..tasks.render import clock, iso
 from .listing import decisions, say_all, say_latest
@@ -42,8 +42,6 @@ from .trigger_options import read_action, read_condition, signed
 if TYPE_CHECKING:
     from ...core.sdk.client import Client
     from ...core.sdk.services import Service
-
-name_argument = click.argument("name")
 
 
 @click.group(cls=Family)
