@@ -20,7 +20,7 @@ from ...services.clean.plan import Plan
 from ...services.clean.policy import DAY, Policy, read_policy
 from .. import output
 from ..calling import call, warm_up
-from ..options import Family, json_option, reason_option
+from ..options import Family, json_option, name_argument, reason_option
 from ..output import Column
 from ..tasks.render import clock, iso, span
 from .listing import decisions, say_all, say_latest
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 LEAST_SECONDS = 60.0
 
-name_argument = click.argument("name")
 file_argument = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 import pytest
+from receiver import receiving
 
 from evq.core import wire
 from evq.core.events import Enqueued, Started
@@ -39,35 +38,21 @@ EVENTS = 100
 class Receiver:
     """A local web server that keeps what it is sent, in order: path, key, body."""
 
+    address: str
+
     def __init__(self) -> None:
         self.got: list[tuple[str, str, dict[str, Any]]] = []
-        got = self.got
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                key = self.headers.get("Idempotency-Key", "")
-                got.append((self.path, key, msgspec.json.decode(body)))
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"127.0.0.1:{self._server.server_port}"
-        Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def take(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
+        self.got.append((path, headers.get("idempotency-key", ""), msgspec.json.decode(body)))
+        return 200
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    server = Receiver()
-    yield server
-    server.close()
+    receiver = Receiver()
+    with receiving(receiver.take) as receiver.address:
+        yield receiver
 
 
 @pytest.fixture
