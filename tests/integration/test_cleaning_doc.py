@@ -59,7 +59,7 @@ def evq(tmp_path: Path) -> Iterator[Evq]:
     run("down")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_commands_do_what_is_said(evq: Evq) -> None:
     task = evq("enqueue", "-q", "default", "--env", "none", "--", "echo", "hello").stdout.split()[0]
     evq("wait", "@")
