@@ -11,9 +11,12 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from wire import Wire
 
 from evq.core.artifacts import Artifact
+from evq.core.bus.connect import Login
 from evq.core.bus.depots.folder import FolderDepot
 from evq.core.errors import ArtifactFailed
 from evq.core.events import ArtifactSaved, Lost, Outcome
@@ -21,7 +24,10 @@ from evq.core.sdk import artifacts
 
 MIB = 2**20
 LARGE = 96
-"""MiB: it takes a moment to be stored, in which things can be cut."""
+"""MiB: much more than is on its way at once."""
+
+PART = 28 * MIB
+"""How much of it goes through a wire that then stands still."""
 
 SAVE = f"""
 import evq
@@ -54,6 +60,15 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.fixture
+async def own_wire(own_nats_server: Any) -> AsyncIterator[tuple[Wire, Login]]:
+    """A wire to the test's own server, and the login for its near end."""
+    wire = Wire(own_nats_server.port)
+    url = await wire.open()
+    yield wire, msgspec.structs.replace(own_nats_server.login, server=url)
+    await wire.close()
+
+
 async def half_stored(apart: Any, until: Any) -> int:
     """How many bytes lie in the server when a part of the large file does."""
     depot = apart.client.bus.depot
@@ -76,15 +91,22 @@ async def check_stored_once(apart: Any, task: str, tmp_path: Path) -> None:
 
 
 async def test_an_agent_killed_while_it_saves(
-    apart: Any, own_nats_server: Any, start_agent: Any, until: Any, tmp_path: Path
+    apart: Any,
+    own_nats_server: Any,
+    own_wire: tuple[Wire, Login],
+    start_agent: Any,
+    until: Any,
+    tmp_path: Path,
 ) -> None:
-    here = {"login": own_nats_server.login}
-    one = start_agent([apart], "--lease", "1", folder=tmp_path / "one", **here).ready()
+    wire, login = own_wire
+    one = start_agent([apart], "--lease", "1", login=login, folder=tmp_path / "one").ready()
+    wire.allow(PART)
     task = await apart.enqueue("python3", "-c", SAVE)
     half = await half_stored(apart, until)
     one.process.kill()
+    wire.cut()
     assert await apart.client.artifacts(task) == {}
-    start_agent([apart], "--lease", "1", folder=tmp_path / "two", **here).ready()
+    start_agent([apart], login=own_nats_server.login, folder=tmp_path / "two").ready()
     ended = await apart.ended(task)
     assert ended.state.outcome is Outcome.COMPLETED
     assert await apart.event(task, Lost)
@@ -93,28 +115,44 @@ async def test_an_agent_killed_while_it_saves(
 
 
 async def test_a_server_killed_while_a_task_saves(
-    apart: Any, own_nats_server: Any, start_agent: Any, until: Any, tmp_path: Path
+    apart: Any,
+    own_nats_server: Any,
+    own_wire: tuple[Wire, Login],
+    start_agent: Any,
+    until: Any,
+    tmp_path: Path,
 ) -> None:
-    start_agent([apart], login=own_nats_server.login).ready()
+    wire, login = own_wire
+    start_agent([apart], login=login).ready()
+    wire.allow(PART)
     task = await apart.enqueue("python3", "-c", SAVE)
     await half_stored(apart, until)
     own_nats_server.restart()
+    wire.allow()
     assert (await apart.ended(task)).state.outcome is Outcome.COMPLETED
     assert await apart.lines(task, "oa") == ["large"]
     await check_stored_once(apart, task, tmp_path)
 
 
 async def test_a_server_killed_while_a_task_loads(
-    apart: Any, own_nats_server: Any, start_agent: Any, until: Any, tmp_path: Path
+    apart: Any,
+    own_nats_server: Any,
+    own_wire: tuple[Wire, Login],
+    start_agent: Any,
+    until: Any,
+    tmp_path: Path,
 ) -> None:
-    start_agent([apart], login=own_nats_server.login).ready()
+    wire, login = own_wire
+    start_agent([apart], login=login).ready()
     saved = await apart.run("python3", "-c", SAVE)
+    wire.allow(PART)
     place = tmp_path / "in"
     code = f"import evq; print(evq.load('{saved.id}', 'large', to={str(place)!r}).stat().st_size)"
     task = await apart.enqueue("python3", "-c", code)
     await until(lambda: [one for one in place.glob(".load-*") if one.stat().st_size > 8 * MIB])
     assert not (place / "large").exists()
     own_nats_server.restart()
+    wire.allow()
     assert (await apart.ended(task)).state.outcome is Outcome.COMPLETED
     assert await apart.lines(task, "o") == [str(LARGE * MIB)]
     assert os.listdir(place) == ["large"]
