@@ -16,7 +16,6 @@ import pytest
 from wire import Wire
 
 from evq.core.artifacts import Artifact
-from evq.core.bus.connect import Login
 from evq.core.bus.depots.folder import FolderDepot
 from evq.core.errors import ArtifactFailed
 from evq.core.events import ArtifactSaved, Lost, Outcome
@@ -24,10 +23,10 @@ from evq.core.sdk import artifacts
 
 MIB = 2**20
 LARGE = 96
-"""MiB: much more than is on its way at once."""
+"""MiB."""
 
-PART = 28 * MIB
-"""How much of it goes through a wire that then stands still."""
+MOST = (LARGE - 16) * MIB
+"""Bytes: with so many, a large file is on its way, and cannot have arrived."""
 
 SAVE = f"""
 import evq
@@ -61,11 +60,18 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-async def own_wire(own_nats_server: Any) -> AsyncIterator[tuple[Wire, Login]]:
-    """A wire to the test's own server, and the login for its near end."""
+async def far(
+    apart: Any, own_nats_server: Any, start_agent: Any, tmp_path: Path
+) -> AsyncIterator[tuple[Wire, Any]]:
+    """A wire to the server, and an agent at its far end."""
     wire = Wire(own_nats_server.port)
-    url = await wire.open()
-    yield wire, msgspec.structs.replace(own_nats_server.login, server=url)
+    login = msgspec.structs.replace(own_nats_server.login, server=await wire.open())
+    agent = start_agent([apart], login=login, folder=tmp_path / "far")
+    await asyncio.to_thread(agent.ready)
+    yield wire, agent
+    wire.allow()
+    agent.terminate()
+    await agent.over()
     await wire.close()
 
 
@@ -91,22 +97,16 @@ async def check_stored_once(apart: Any, task: str, tmp_path: Path) -> None:
 
 
 async def test_an_agent_killed_while_it_saves(
-    apart: Any,
-    own_nats_server: Any,
-    own_wire: tuple[Wire, Login],
-    start_agent: Any,
-    until: Any,
-    tmp_path: Path,
+    apart: Any, own_nats_server: Any, far: Any, start_agent: Any, until: Any, tmp_path: Path
 ) -> None:
-    wire, login = own_wire
-    one = start_agent([apart], "--lease", "1", login=login, folder=tmp_path / "one").ready()
-    wire.allow(PART)
+    wire, agent = far
+    wire.allow(MOST)
     task = await apart.enqueue("python3", "-c", SAVE)
     half = await half_stored(apart, until)
-    one.process.kill()
+    agent.process.kill()
     wire.cut()
     assert await apart.client.artifacts(task) == {}
-    start_agent([apart], login=own_nats_server.login, folder=tmp_path / "two").ready()
+    start_agent([apart], login=own_nats_server.login).ready()
     ended = await apart.ended(task)
     assert ended.state.outcome is Outcome.COMPLETED
     assert await apart.event(task, Lost)
@@ -115,16 +115,10 @@ async def test_an_agent_killed_while_it_saves(
 
 
 async def test_a_server_killed_while_a_task_saves(
-    apart: Any,
-    own_nats_server: Any,
-    own_wire: tuple[Wire, Login],
-    start_agent: Any,
-    until: Any,
-    tmp_path: Path,
+    apart: Any, own_nats_server: Any, far: Any, until: Any, tmp_path: Path
 ) -> None:
-    wire, login = own_wire
-    start_agent([apart], login=login).ready()
-    wire.allow(PART)
+    wire, _ = far
+    wire.allow(MOST)
     task = await apart.enqueue("python3", "-c", SAVE)
     await half_stored(apart, until)
     own_nats_server.restart()
@@ -135,21 +129,16 @@ async def test_a_server_killed_while_a_task_saves(
 
 
 async def test_a_server_killed_while_a_task_loads(
-    apart: Any,
-    own_nats_server: Any,
-    own_wire: tuple[Wire, Login],
-    start_agent: Any,
-    until: Any,
-    tmp_path: Path,
+    apart: Any, own_nats_server: Any, far: Any, until: Any, tmp_path: Path
 ) -> None:
-    wire, login = own_wire
-    start_agent([apart], login=login).ready()
+    wire, agent = far
     saved = await apart.run("python3", "-c", SAVE)
-    wire.allow(PART)
+    wire.allow(MOST)
     place = tmp_path / "in"
     code = f"import evq; print(evq.load('{saved.id}', 'large', to={str(place)!r}).stat().st_size)"
     task = await apart.enqueue("python3", "-c", code)
-    await until(lambda: [one for one in place.glob(".load-*") if one.stat().st_size > 8 * MIB])
+    cached = (agent.folder / "cache" / "artifacts").glob
+    await until(lambda: [one for one in cached("*/.*.part") if one.stat().st_size > 8 * MIB])
     assert not (place / "large").exists()
     own_nats_server.restart()
     wire.allow()
