@@ -123,7 +123,7 @@ async def test_what_has_ended_runs_again_whole(served) -> None:
     gang = await enqueue(served, "sh", "-c", "exit $RANK", nodes=2)
     await gang.ended()
     await served.client.retry(gang.ids[1], "once more")
-    tasks = await gang.ended(2)
+    tasks = await gang.ended()
     assert [len(task.past) for task in tasks] == [2, 2]
     assert decisive(tasks).state.exit_code == 1
 
