@@ -277,7 +277,7 @@ async def test_an_abort_ends_the_whole_tree(queue, start_agent, until):
 async def test_a_time_limit_with_grace(queue, start_agent, until):
     agent = start_agent([queue]).ready()
     script = "trap 'echo no' TERM; while true; do sleep 0.1; done"
-    wish = {"container": Container(BARE), "timeout": 0.5, "grace": 0.3}
+    wish = {"container": Container(BARE), "timeout": 3.0, "grace": 2.0}
     task = await queue.run("bash", "-c", script, **wish)
     assert task.state.outcome is Outcome.TIMED_OUT
     assert "no" in await queue.lines(task.id, "o")
