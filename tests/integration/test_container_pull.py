@@ -87,9 +87,7 @@ def push(name: str) -> None:
     engine.images.remove(f"{name}:1")
 
 
-async def test_an_image_is_pulled_once_and_its_digest_recorded(
-    queue, start_agent, registry, image
-):
+async def test_an_image_is_pulled_once_and_its_digest_recorded(queue, start_agent, registry, image):
     wire, _ = registry
     start_agent([queue]).ready()
     spec = {"entry": Command(("stat", "-c%s", "/opt/noise")), "container": Container(f"{image}:1")}
