@@ -171,6 +171,7 @@ async def it_takes_another_port(queue: Any, spec: Spec, until: Any) -> None:
     task = (await queue.client.enqueue(clashing(spec))).task
     await queue.event(task, Started)
     await queue.line(task, "somebody else has")
+    await queue.line(task, "it is given")
     async with await queue.client.tunnel(task, FREE) as tunnel:
 
         async def answers() -> bool:
