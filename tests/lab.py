@@ -56,6 +56,13 @@ class Lab:
             task, Claim("a", "i", slot=0, hint=known.place.hint, lease=30.0, waited=waited)
         )
 
+    async def fail(self, task: str) -> Task:
+        """Take a task, and let its command end with 1 at once."""
+        known = await self.claim(task)
+        holder = Holder("i", len(known.attempts))
+        await self._does(task, Start(holder, Launch(now(), 1, ("train",), "h", "/f")))
+        return await self._does(task, Finish(holder, Outcome.FAILED, exit_code=1))
+
     async def live(self, task: str, content: bytes = b"") -> Task:
         """Bring a task to its end: two lines, three points, and if there is content an artifact
         and a notebook of that."""

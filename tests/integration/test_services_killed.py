@@ -121,7 +121,7 @@ async def test_a_schedule_catches_up_by_its_policy(served: Any, until: Any) -> N
     await until(lambda: now() > down + 11 * SECOND)
     await client.change_queue(QueueResumed(QUEUE, "over"))
     await served.event(controller.task.id, Started, 2)
-    back = now()
+    back = (await client.get(controller.task.id)).attempts[1].launch.at
 
     async def each_goes_on() -> bool:
         for journal in journals.values():
@@ -129,6 +129,8 @@ async def test_a_schedule_catches_up_by_its_policy(served: Any, until: Any) -> N
         return all((one.state.last and one.state.last.at > back) for one in journals.values())
 
     await until(each_goes_on)
+    await client.abort(controller.task.id, "nothing more is to be due while it is judged")
+    await served.ended(controller.task.id)
     for name, journal in journals.items():
         await judge(client, name, journal.state.definition, down, back)
 
@@ -238,7 +240,8 @@ async def test_a_flood_of_alerts_arrives_as_few_messages(
 
     await until(delivered)
     titles = [body["title"] for _, _, body in receiver.got]
-    assert titles[0] == "first" and len(titles) <= 10 and titles[-1].endswith("messages")
+    assert titles[0] == "first" and len(titles) <= 10
+    assert any(title.endswith("messages") for title in titles)
     told = b"".join(stored.data for stored in await client.bus.log.history("evq.>"))
     assert receiver.address.encode() not in told
     assert not [line for line in await served.lines(task) if receiver.address in line]

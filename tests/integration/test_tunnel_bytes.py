@@ -13,6 +13,7 @@ import pytest
 from roundtrip import MEGABYTE, sent_and_back
 from starting import PATIENCE
 
+from evq.core.events import Started
 from evq.core.spec import Inline
 
 LEAVE = "--drain-timeout=0.1"
@@ -29,7 +30,7 @@ with socket.create_server(("127.0.0.1", evq.port())) as listener:
                 heard.update(data)
                 count += len(data)
                 visitor.sendall(data)
-            print("heard", count, heard.hexdigest(), flush=True)
+            print(f"heard {count} {heard.hexdigest()}", flush=True)
         except ConnectionError:
             open(os.environ["CUT"], "w").close()
         visitor.close()
@@ -41,6 +42,7 @@ async def echoing(queue: Any, cut: Path) -> str:
     its connection is reset."""
     spec = {"ports": (0,), "variables": {"CUT": str(cut)}}
     task = str(await queue.enqueue(entry=Inline(ECHO), **spec))
+    await queue.event(task, Started)
     await queue.line(task, "serving")
     return task
 
