@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
+from projecting import caught_up
 from waiting import until
 
 from evq.core import events, subjects, wire
 from evq.core.decide import Claim, Finish, Holder, SaveArtifact, Start
 from evq.core.events import Launch, Outcome
 from evq.core.handle import handle
-from evq.core.questions import Named
 from evq.core.sdk import artifacts
 from evq.core.sdk.author import now
 from evq.core.sdk.client import Client
@@ -99,10 +99,11 @@ class Lab:
 
     async def caught_up(self) -> None:
         """Return when the projector has read all that there is."""
-        _ = [row async for row in self.client.rows(Named("clean_left"))]
+        await caught_up(self.client)
 
     async def clean(self, policy: Policy = EVERYTHING) -> carrying.Freed:
         """Carry a policy out, once."""
+        await self.caught_up()
         since = await self.client.bus.log.last_seq() + 1
         return await carrying.carry_out(self.client, policy, "test", now(), since, print)
 
