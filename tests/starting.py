@@ -15,7 +15,8 @@ import msgspec
 
 from evq.core.bus.connect import Login
 
-PATIENCE = 30.0
+PATIENCE = 60.0
+"""Seconds after which a test does not hang any longer; what is well never takes so long."""
 
 
 class Program:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from projecting import caught_up
+
 from evq.core import events, subjects, wire
 from evq.core.ports import Entry
 from evq.core.retention import MOST_POINTS, Trimmed
@@ -207,6 +209,7 @@ async def test_the_room_is_given_back_and_the_export_keeps_everything(
         record = events.Log(attempt=1, claim=task.attempts[0].claim, first=3 + number, at=(5,),
                             stream="o", text=(line,))  # fmt: skip
         await user.say(task, record)
+    await caught_up(user)  # the copy for the export brings all that there is into the file
     await export(user, tmp_path / "history")
     file = projector.store / "evq.duckdb"
     await until(lambda: file.stat().st_size > 30 * 2**20)
