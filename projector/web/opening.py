@@ -14,6 +14,9 @@ PATIENCE_SECONDS = 10.0
 BUILD_SECONDS = 30.0
 """How long a page may take until it is there that asks before: NiceGUI allows 3 seconds."""
 
+BROWSER_SECONDS = 30.0
+"""How long an open browser may take for an answer: NiceGUI allows 1 second."""
+
 _LOOK_SECONDS = 2.0
 
 
