@@ -188,6 +188,8 @@ asyncio.run(main())
 """
 
 
+# Whoever was killed in the midst of it is missed by the projector half a minute later.
+@pytest.mark.timeout(400)
 async def test_a_copy_is_whole_whenever_its_maker_is_killed(
     projector: Any, user: Any, tmp_path: Path, nats_server: Any
 ) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from projecting import caught_up
 
 from evq.core import events, subjects, wire
@@ -197,6 +198,8 @@ async def test_a_rebuild_keeps_curves_of_which_the_stream_has_lost_a_part(
         assert contents(projector) == first
 
 
+# Between two copies of a database there are twenty times as long as one takes.
+@pytest.mark.timeout(400)
 async def test_the_room_is_given_back_and_the_export_keeps_everything(
     projector: Any, user: Any, until: Callable[..., Any], tmp_path: Path
 ) -> None:
