@@ -184,7 +184,7 @@ async def jetstream_bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
     async with connect(nats_server.login, "test", patience=PATIENCE) as bus:
         for stream in STREAMS:
             try:
-                await bus.requests.api(f"STREAM.DELETE.{stream}")
+                await bus.requests.api(f"STREAM.DELETE.{stream}", timeout=PATIENCE)
             except ApiError as error:
                 assert error.err_code == NO_SUCH_STREAM, error
         await bus.prepare()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
+from projecting import caught_up
 from waiting import until
 
 from evq.core import events, notebooks, subjects, wire
@@ -14,7 +15,6 @@ from evq.core.cleaning.cleaned import ALL as EVERY_KIND
 from evq.core.decide import Claim, EndPhase, Finish, Holder, SaveArtifact, Start
 from evq.core.events import Launch, Outcome
 from evq.core.handle import handle
-from evq.core.questions import Named
 from evq.core.sdk import artifacts
 from evq.core.sdk.author import now
 from evq.core.sdk.client import Client
@@ -109,10 +109,11 @@ class Lab:
 
     async def caught_up(self) -> None:
         """Return when the projector has read all that there is."""
-        _ = [row async for row in self.client.rows(Named("clean_left"))]
+        await caught_up(self.client)
 
     async def clean(self, policy: Policy = EVERYTHING) -> carrying.Freed:
         """Carry a policy out, once."""
+        await self.caught_up()
         since = await self.client.bus.log.last_seq() + 1
         return await carrying.carry_out(self.client, policy, "test", now(), since, print)
 

@@ -61,5 +61,6 @@ def _is_coming() -> bool:
     return (
         here is not None
         and here.url == login(known).server
-        and any(one.name == "services" and one.process for one in here.processes)
+        # One that has not begun yet has not ended either.
+        and any(one.name == "services" and one.last_exit is None for one in here.processes)
     )

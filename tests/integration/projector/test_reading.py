@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -74,10 +75,32 @@ async def test_slow_questions_delay_neither_the_projection_nor_others(
 async def test_a_question_is_ended_when_its_time_is_over(tmp_path: Path) -> None:
     database = Database(tmp_path / "evq.duckdb")
     database.start("EVQ", "now")
-    readers = Readers(database, seconds=0.2)
-    with pytest.raises(QueryFailed, match=r"ended after 0\.2 s"):
+    readers = Readers(database, seconds=2.0)
+    with pytest.raises(QueryFailed, match="ended after 2 s"):
         await readers.ask(lambda ask: ask(ENDLESS, {}))
     assert (await readers.ask(count_events))[1].rows == [(0,)]
+    readers.close()
+    database.close()
+
+
+async def test_a_question_is_ended_between_two_queries_too(tmp_path: Path) -> None:
+    database = Database(tmp_path / "evq.duckdb")
+    database.start("EVQ", "now")
+    readers = Readers(database)
+    between, on = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def question(ask: Ask) -> Answer:
+        loop.call_soon_threadsafe(between.set)
+        on.wait()
+        return ask(ENDLESS, {})
+
+    asking = asyncio.create_task(readers.ask(question))
+    await between.wait()
+    asking.cancel()
+    loop.call_soon(on.set)  # when it has been told to end, and nothing was being read
+    with pytest.raises(asyncio.CancelledError):
+        await asking
     readers.close()
     database.close()
 
