@@ -50,7 +50,7 @@ async def run(login: Any, point: str, over: Callable[[], Any] | None = None) -> 
             process.kill()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_killed_at_each_point_it_ends_as_if_undisturbed(
     own_nats_server: Any, tmp_path: Path
 ) -> None:
