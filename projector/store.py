@@ -364,8 +364,7 @@ def _open(path: Path, config: dict[str, Any]) -> duckdb.DuckDBPyConnection:
         _raise_if_held(path, error)
         text = str(error)
         if "WAL" in text and any(word in text for word in _UNUSABLE_WAL):
-            # All that the file holds without its WAL agrees with the position in it: what the
-            # WAL held is read from the stream again.
+            # What the WAL held is read from the stream again, from the position in the file on.
             _move_wal_away(path)
             return _connect(path, config)
         raise EvqError(
