@@ -20,9 +20,10 @@ from pathlib import Path
 
 import ground
 import msgspec
-from history import SECOND, History, Message, Plan, Tenure
+from history import History, Message, Plan, Tenure
 from machines import CONFIG, Held
 from old_samples import write_old_samples
+from voice import SECOND
 
 from evq.core import subjects, wire
 from evq.core.bus.connect import Bus, Login, connect

@@ -58,7 +58,10 @@ class Running(msgspec.Struct, frozen=True):
 
 def read_running(database: Database) -> list[Running]:
     """The attempts that a history left running."""
-    return [Running(*row[:5], tuple(row[5])) for row in database.rows(_RUNNING)]
+    return [
+        Running(task, queue, agent, attempt, claim, tuple(gpus))
+        for task, queue, agent, attempt, claim, gpus in database.rows(_RUNNING)
+    ]
 
 
 class Fleet:

@@ -5,7 +5,8 @@ By minute for two days, by hour for as long as there are tasks; see projector/sa
 
 from __future__ import annotations
 
-from history import DAY, SECOND, Plan
+from history import DAY, Plan
+from voice import SECOND
 
 from evq.projector.samples.columns import GPU, HOUR, KINDS, MACHINE, MINUTE, TASK, Kind, stored
 from evq.projector.store import Database

@@ -23,6 +23,7 @@ import ground
 
 from evq.core import events, subjects, wire
 from evq.core.bus.connect import Bus, Login, connect
+from evq.core.bus.loop import loop_factory
 from evq.core.spec import Command, Spec
 from evq.projector import main as projector
 from evq.projector.store import Database, database_file
@@ -152,7 +153,7 @@ def timed(name: str, login: Login, store: Path) -> float:
 def part(name: str, address: str, store: Path) -> int:
     """One measured part."""
     login = Login(server=address, token=os.environ["EVQ_TOKEN"])
-    with asyncio.Runner(loop_factory=projector.loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         if name == "read":
             return 0 if runner.run(read_bare(login)) else 1
         rebuild, verify = name == "rebuild", name == "verify"

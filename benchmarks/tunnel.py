@@ -114,7 +114,7 @@ def ssh(folder: Path, port: int) -> Iterator[int | None]:
         wait_for(far)
         quiet = ("StrictHostKeyChecking=no", f"UserKnownHostsFile={os.devnull}")
         tunnel = subprocess.Popen(
-            ["ssh", "-N", "-i", folder / "user", "-p", str(far), "127.0.0.1"]
+            ["ssh", "-N", "-i", str(folder / "user"), "-p", str(far), "127.0.0.1"]
             + [word for one in quiet for word in ("-o", one)]
             + ["-L", f"127.0.0.1:{near}:127.0.0.1:{port}"],
             stderr=subprocess.DEVNULL,

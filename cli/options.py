@@ -90,6 +90,8 @@ def wanted_color(wish: str | None, environ: Mapping[str, str]) -> bool | None:
     return None
 
 
+name_argument = click.argument("name")
+
 reason_option = click.option(
     "--reason", default="", metavar="TEXT", help="Why; it is kept in the log."
 )

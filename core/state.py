@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from .artifacts import Artifact
 from .cleaning.cleaned import Removal
 from .events import Cause, DependencyEnd, Launch, Outcome, Package, Usage
+from .notebooks import PHASE
 from .spec import Spec
 
 
@@ -97,6 +98,11 @@ class Attempt(msgspec.Struct, frozen=True):
     def commit(self) -> str | None:
         """The commit of a remote that it ran, once it is known."""
         return next((one.commit for one in self.phases if one.commit), None)
+
+    @property
+    def notebook(self) -> str:
+        """The object with its notebook and the outputs; empty if none ran."""
+        return next((one.detail for one in self.phases if one.name == PHASE), "")
 
     @property
     def seconds(self) -> float | None:

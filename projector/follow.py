@@ -19,7 +19,7 @@ from typing import TypeVar
 from ..core.bus.connect import Bus
 from ..core.bus.requests import ApiError
 from ..core.bus.stream import Stream, StreamInfo
-from ..core.errors import Conflict
+from ..core.errors import Conflict, QueryFailed
 from ..core.past import Moment
 from ..core.ports import BusAway, Stored
 from .history import clean, trim
@@ -27,9 +27,9 @@ from .history.compact import Compacted, adopt, compact, copy_of, discard, is_was
 from .identity import FORGET, check_identity, is_shorter
 from .inbox import Inbox, Rhythm
 from .projection import FAR, Batch, Projection
-from .readers import Readers, being_opened
+from .readers import LONGEST_SECONDS, Readers, being_opened
 from .samples.roll_up import KEEP_SECONDS, LOOK_SECONDS, Housekeeping
-from .store import Answer, Database, Failed, Position, Question, room
+from .store import Answer, Busy, Database, Failed, Position, Question, room
 
 T = TypeVar("T")
 Say = Callable[[str], None]
@@ -39,6 +39,7 @@ WATCH_SECONDS = 2.0
 LEAST_ROOM = 2**30
 _NO_ROOM_SECONDS = 5.0
 _REOPEN_SECONDS = 1.0
+_HOLD_SECONDS = 0.02
 
 
 class Follower:
@@ -156,14 +157,9 @@ class Follower:
     async def copy(self, target: Path) -> tuple[int, int, int]:
         """Copy the database to a file, beside the writing; the positions at which it was then.
 
-        Raises `Conflict`.
+        Raises `Conflict`, or `QueryFailed` if others read for too long.
         """
-
-        def hold(database: Database) -> tuple[Database, dict[str, Position]]:
-            database.hold()
-            return database, database.positions()
-
-        database, positions = await self.alone(hold)
+        database, positions = await self._hold()
         try:
             await asyncio.to_thread(database.copy, target)
         except ValueError as closed:
@@ -172,6 +168,26 @@ class Follower:
             await self.alone(Database.release)
         lifecycle, telemetry, samples = (positions[one.name].seq for one in self._streams)
         return lifecycle, telemetry, samples
+
+    async def _hold(self) -> tuple[Database, dict[str, Position]]:
+        """Let the file stand, at these positions, as soon as no reader is in the way."""
+
+        def hold(database: Database) -> tuple[Database, dict[str, Position]]:
+            database.hold()
+            return database, database.positions()
+
+        end = time.monotonic() + LONGEST_SECONDS
+        while True:
+            try:
+                return await self.alone(hold)
+            except Busy as busy:
+                if time.monotonic() > end:
+                    raise QueryFailed(
+                        "there is no copy of the database to be asked",
+                        why=f"others have read it for {LONGEST_SECONDS:g} s",
+                        fix="try again",
+                    ) from busy
+            await asyncio.sleep(_HOLD_SECONDS)
 
     # --- following ----------------------------------------------------------------------------
 

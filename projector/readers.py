@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
@@ -23,6 +23,9 @@ AT_ONCE = 8
 LONGEST_SECONDS = 30.0
 """A question that is read for longer is ended."""
 
+_AGAIN_SECONDS = 0.05
+"""Between two queries an interrupt is lost: whoever is to end is told so until it has ended."""
+
 
 class Readers:
     """The readers of one open database."""
@@ -33,6 +36,7 @@ class Readers:
         self._present = _Pool([database.reader() for _ in range(AT_ONCE)])
         self._past = _Pool([PastReader(database.beside())])
         self._threads = ThreadPoolExecutor(AT_ONCE + 1, "reader")
+        self._at_work: set[Future[tuple[int, Answer]]] = set()
         self._closed = False
 
     async def ask(self, question: Question, moment: Moment | None = None) -> tuple[int, Answer]:
@@ -52,14 +56,16 @@ class Readers:
             if self._closed:
                 raise being_opened()
             reader = pool.idle.pop()
+            working = self._threads.submit(work, reader)
+            self._at_work.add(working)
+            reading = asyncio.wrap_future(working)
             loop = asyncio.get_running_loop()
-            reading = loop.run_in_executor(self._threads, work, reader)
-            end = loop.call_later(self._seconds, reader.interrupt)
+            end = loop.call_later(self._seconds, _end, reader, working)
             try:
                 return await asyncio.shield(reading)
             except asyncio.CancelledError:
                 # Nobody wants it any more, but the reader cannot be lent before it is done.
-                reader.interrupt()
+                _end(reader, working)
                 with suppress(Exception):
                     await reading
                 raise
@@ -73,6 +79,7 @@ class Readers:
                 ) from error
             finally:
                 end.cancel()
+                self._at_work.discard(working)
                 pool.idle.append(reader)
 
     def close(self) -> None:
@@ -80,8 +87,11 @@ class Readers:
         connections is closed. May be called in any thread."""
         self._closed = True
         readers: list[_Reads] = [*self._present.all, *self._past.all]
-        for reader in readers:
-            reader.interrupt()
+        self._threads.shutdown(wait=False)
+        while at_work := [one for one in tuple(self._at_work) if not one.done()]:
+            for reader in readers:
+                reader.interrupt()
+            wait(at_work, _AGAIN_SECONDS)
         self._threads.shutdown()
         for reader in readers:
             reader.close()
@@ -92,6 +102,13 @@ class Readers:
             why="it was not answered by then",
             fix="ask for less: fewer days, fewer tasks",
         )
+
+
+def _end(reader: _Reads, working: Future[tuple[int, Answer]]) -> None:
+    """End what a reader does; to be called in the loop."""
+    if not working.done():
+        reader.interrupt()
+        asyncio.get_running_loop().call_later(_AGAIN_SECONDS, _end, reader, working)
 
 
 class _Reads(Protocol):

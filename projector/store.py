@@ -1,8 +1,7 @@
 """The DuckDB file: opened by one process, written by one thread, and read by others beside it.
 
-A position in a stream is kept in the same transaction as the rows that follow from it. So after
-any exception, and after any crash, it is enough to open the file again and to go on from the
-position that it names.
+A position in a stream is kept in the same transaction as the rows that follow from it: after any
+exception or crash it is enough to open the file again and to go on from there.
 """
 
 from __future__ import annotations
@@ -37,6 +36,9 @@ Failed = duckdb.Error
 
 Interrupted = duckdb.InterruptException
 """What a reader raises that was told to end."""
+
+Busy = duckdb.TransactionException
+"""What `hold` raises while somebody reads in a moment before the last change."""
 
 Unfit = (duckdb.DataError, duckdb.InvalidInputException, OverflowError, TypeError, ValueError)
 """What a value that the database cannot hold raises."""
@@ -362,8 +364,7 @@ def _open(path: Path, config: dict[str, Any]) -> duckdb.DuckDBPyConnection:
         _raise_if_held(path, error)
         text = str(error)
         if "WAL" in text and any(word in text for word in _UNUSABLE_WAL):
-            # All that the file holds without its WAL agrees with the position in it: what the
-            # WAL held is read from the stream again.
+            # What the WAL held is read from the stream again, from the position in the file on.
             _move_wal_away(path)
             return _connect(path, config)
         raise EvqError(

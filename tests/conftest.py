@@ -33,8 +33,12 @@ from evq.core.bus.requests import ApiError
 # A job in a shell's background ignores ^C, and so would every program that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# How long an example takes says how busy the machine is, and nothing of the code.
-hypothesis.settings.register_profile("house", deadline=None)
+# How long an example takes says how busy the machine is, and nothing of the code. What is tried is
+# the same in each run, so that a test fails by a change of the code and not by a day's luck;
+# `EVQ_TEST_CHANCE` lets it be something else each time.
+hypothesis.settings.register_profile(
+    "house", deadline=None, derandomize="EVQ_TEST_CHANCE" not in os.environ
+)
 hypothesis.settings.load_profile("house")
 
 NO_SUCH_STREAM = 10059
@@ -180,7 +184,7 @@ async def jetstream_bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
     async with connect(nats_server.login, "test", patience=PATIENCE) as bus:
         for stream in STREAMS:
             try:
-                await bus.requests.api(f"STREAM.DELETE.{stream}")
+                await bus.requests.api(f"STREAM.DELETE.{stream}", timeout=PATIENCE)
             except ApiError as error:
                 assert error.err_code == NO_SUCH_STREAM, error
         await bus.prepare()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from evq.core.events import Aborted, Finished, Phase
+from starting import PATIENCE
+
+from evq.core.events import Phase
 from evq.core.gangs.gang import member_id
 from evq.core.handle import load_gang
 from evq.core.state import Ended
@@ -28,11 +30,16 @@ class Gang:
         """The `number`-th event of this kind of each member, when all have it."""
         return await asyncio.gather(*(self.queue.event(one, kind, number) for one in self.ids))
 
-    async def ended(self, times: int = 1):
-        await self.events(Finished | Aborted, times)
-        tasks = await self.tasks()
-        assert all(isinstance(task.state, Ended) for task in tasks)
-        return tasks
+    async def ended(self):
+        """All members, when none waits or runs. One that nobody had taken ends by the word of
+        another's end, so that no event of its own is waited for."""
+        subjects = [lifecycle(self.queue.name, one) for one in self.ids]
+        log = self.queue.client.bus.log
+        async with asyncio.timeout(PATIENCE), log.follow(1, subjects) as batches:
+            async for _ in batches:
+                tasks = await self.tasks()
+                if all(isinstance(task.state, Ended) for task in tasks):
+                    return tasks
 
     async def history(self):
         """(rank, sequence, event) of all members, in the log's order."""

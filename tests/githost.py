@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import ssl
 import subprocess
 import sys
@@ -21,6 +20,11 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from evq.cli.stack import embedded
+
+LOCAL = embedded.Address("127.0.0.1", 0)
+"""Any free port, which a `Port` keeps for the program that is to listen there."""
 
 PERSON = ("-c", "user.name=A", "-c", "user.email=a@example.org")
 FREE = ("-c", "protocol.file.allow=always", "-c", "core.protectHFS=false")
@@ -186,27 +190,29 @@ def certificate(folder: Path) -> Path:
 @contextmanager
 def git_daemon(root: Path) -> Iterator[str]:
     """`git daemon` for the repositories in `root`; gives their address, without a slash."""
-    port = free_port()
+    port = embedded.Port(LOCAL)
     argv = ["git", "daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1"]
-    argv += [f"--port={port}", f"--base-path={root}", "--verbose", str(root)]
+    argv += [f"--port={port.number}", f"--base-path={root}", "--verbose", str(root)]
     # In a session of its own: git starts another program, which does the work.
     process = subprocess.Popen(
         argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
     )
     try:
         assert process.stderr is not None and b"Ready" in process.stderr.readline()
-        yield f"git://127.0.0.1:{port}"
+        yield f"git://127.0.0.1:{port.number}"
     finally:
         os.killpg(process.pid, 15)
         process.wait()
         process.stderr.close()
+        port.release()
 
 
 class SshHost:
     """`sshd` as the user who runs the tests, with one key that it lets in."""
 
     def __init__(self, folder: Path) -> None:
-        self.port = free_port()
+        self._port = embedded.Port(LOCAL)
+        self.port = self._port.number
         for name in ("host", "user"):
             make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
             subprocess.run(make, check=True)
@@ -248,19 +254,13 @@ class SshHost:
         self._process.wait()
         assert self._process.stderr is not None
         self._process.stderr.close()
+        self._port.release()
 
 
 def sshd() -> str | None:
     """The server's program, if it is installed and this user may start it."""
     found = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
     return found if os.geteuid() == 0 else None
-
-
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def pointer(content: bytes) -> bytes:

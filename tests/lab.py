@@ -1,4 +1,4 @@
-"""Tasks with everything that a cleaning can take: lines, points, an artifact, code."""
+"""Tasks with everything that a cleaning can take: lines, points, an artifact, code, a notebook."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
+from projecting import caught_up
 from waiting import until
 
-from evq.core import events, subjects, wire
-from evq.core.decide import Claim, Finish, Holder, SaveArtifact, Start
+from evq.core import events, notebooks, subjects, wire
+from evq.core.cleaning.cleaned import ALL as EVERY_KIND
+from evq.core.decide import Claim, EndPhase, Finish, Holder, SaveArtifact, Start
 from evq.core.events import Launch, Outcome
 from evq.core.handle import handle
-from evq.core.questions import Named
 from evq.core.sdk import artifacts
 from evq.core.sdk.author import now
 from evq.core.sdk.client import Client
@@ -24,11 +25,9 @@ from evq.services.clean import carrying
 from evq.services.clean.policy import Policy, Rule
 
 DIGITS = Spec(entry=Command(("train",)), name="t", queue="q", project="digits", user="ada")
-EVERYTHING = Policy(
-    (Rule(("logs", "metrics", "artifacts", "code"), older=0.0, project=("digits",)),), min_age=0.0
-)
-ALL = {"logs": True, "metrics": True, "artifacts": True, "code": True}
-NOTHING = dict.fromkeys(ALL, False)
+EVERYTHING = Policy((Rule(EVERY_KIND, older=0.0, project=("digits",)),), min_age=0.0)
+ALL = dict.fromkeys(EVERY_KIND, True)
+NOTHING = dict.fromkeys(EVERY_KIND, False)
 
 
 class Lab:
@@ -57,8 +56,16 @@ class Lab:
             task, Claim("a", "i", slot=0, hint=known.place.hint, lease=30.0, waited=waited)
         )
 
+    async def fail(self, task: str) -> Task:
+        """Take a task, and let its command end with 1 at once."""
+        known = await self.claim(task)
+        holder = Holder("i", len(known.attempts))
+        await self._does(task, Start(holder, Launch(now(), 1, ("train",), "h", "/f")))
+        return await self._does(task, Finish(holder, Outcome.FAILED, exit_code=1))
+
     async def live(self, task: str, content: bytes = b"") -> Task:
-        """Bring a task to its end: two lines, three points, and an artifact if there is content."""
+        """Bring a task to its end: two lines, three points, and if there is content an artifact
+        and a notebook of that."""
         known = await self.claim(task)
         await self._say(known)
         holder = Holder("i", len(known.attempts))
@@ -70,6 +77,9 @@ class Lab:
             with path.open("rb") as file:
                 digest, size = await artifacts.store(depot, file, 10**9)
             await self._does(task, SaveArtifact(holder, "model", digest, size, False, "nats"))
+            name = f"{notebooks.PREFIX}{digest}"
+            await self.client.bus.objects.put(name, path)
+            await self._does(task, EndPhase(holder, notebooks.PHASE, 0.0, None, name))
         return await self._does(task, Finish(holder, Outcome.COMPLETED, exit_code=0))
 
     async def task(self, code: Code | None = None, content: bytes = b"", **spec: Any) -> Task:
@@ -99,10 +109,11 @@ class Lab:
 
     async def caught_up(self) -> None:
         """Return when the projector has read all that there is."""
-        _ = [row async for row in self.client.rows(Named("clean_left"))]
+        await caught_up(self.client)
 
     async def clean(self, policy: Policy = EVERYTHING) -> carrying.Freed:
         """Carry a policy out, once."""
+        await self.caught_up()
         since = await self.client.bus.log.last_seq() + 1
         return await carrying.carry_out(self.client, policy, "test", now(), since, print)
 
@@ -125,9 +136,11 @@ class Lab:
         }
         saved = [one.digest for attempt in task.attempts for one in attempt.saved]
         blobs = task.spec.code.blobs if task.spec.code else ()
+        ran = [attempt.notebook for attempt in task.attempts if attempt.notebook]
         return {
             "logs": events.Log in kinds or bool(rows["logs"]),
             "metrics": events.Metric in kinds or bool(rows["metrics"]),
             "artifacts": any([await bus.depot.size(one) is not None for one in saved]),
             "code": any([await bus.objects.has(blob) for blob in blobs]),
+            "notebooks": any([await bus.objects.has(name) for name in ran]),
         }

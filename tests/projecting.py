@@ -12,11 +12,32 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from waiting import until
 
 from evq.core.bus.connect import Login
+from evq.core.errors import Conflict
+from evq.core.questions import Named
+from evq.core.sdk.client import Client
 from evq.projector.store import Database, database_file
 
 READY = "the projector answers"
+POSITIONS = ("lifecycle_seq", "telemetry_seq", "samples_seq")
+
+
+async def caught_up(client: Client) -> None:
+    """Return when the projector has read all that the streams hold now. A question alone waits for
+    that, too, but for two seconds at most."""
+    bus = client.bus
+    ends = [await stream.last_seq() for stream in (bus.log, bus.telemetry, bus.samples)]
+
+    async def so() -> bool:
+        try:
+            (row,) = [row async for row in client.rows(Named("status"))]
+        except Conflict:  # its database is being opened again
+            return False
+        return all(row[name] >= end for name, end in zip(POSITIONS, ends, strict=True))
+
+    await until(so)
 
 
 class Projector:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import msgspec
@@ -14,6 +15,11 @@ NOON = 1_780_056_000_000_000
 """2026-05-29T12:00:00Z, in microseconds."""
 
 SECOND = 1_000_000
+
+
+def since_noon() -> float:
+    """How many seconds after noon it is now."""
+    return time.time() - NOON / SECOND
 
 
 def figure(value: float) -> Figure:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-PATIENCE = float(os.environ.get("EVQ_TEST_PATIENCE", "40"))
+PATIENCE = float(os.environ.get("EVQ_TEST_PATIENCE", "60"))
 LOOK_EVERY = 0.005
 
 

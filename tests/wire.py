@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import suppress
 
 
 class Wire:
-    """Carries bytes to a server: it can be cut, or swallow what the server says."""
+    """Carries bytes to a server: it can be cut, stand still, or swallow what the server says."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._ends: set[asyncio.StreamWriter] = set()
         self._listener: asyncio.Server | None = None
+        self._left = math.inf
+        self._flowing = asyncio.Event()
+        self._flowing.set()
         self.mute = False
         """Set: what the server says is lost. It hears everything."""
 
@@ -41,10 +45,23 @@ class Wire:
             while data := await reader.read(65536):
                 if client_speaks:
                     self.heard(data)
+                await self._passed(len(data))
                 if client_speaks or not self.mute:
                     writer.write(data)
         writer.close()
         self._ends.discard(writer)
+
+    async def _passed(self, count: int) -> None:
+        self._left -= count
+        if self._left < 0:
+            self._flowing.clear()
+        await self._flowing.wait()
+
+    def allow(self, count: float = math.inf) -> None:
+        """Let about so many more bytes through, of both sides together; then the wire stands
+        still."""
+        self._left = count
+        self._flowing.set()
 
     def admit(self) -> None:
         """Whether a new connection is let through; `OSError` refuses it."""
@@ -58,6 +75,7 @@ class Wire:
             end.transport.abort()
 
     async def close(self) -> None:
+        self.allow()
         self.cut()
         assert self._listener is not None
         self._listener.close()

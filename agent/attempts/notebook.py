@@ -14,6 +14,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ...core.notebooks import PHASE as PHASE
+from ...core.notebooks import PREFIX
 from ...core.ports import BusAway
 from ...core.sdk.notebook import PATH, output_of
 from ...core.sdk.sessions.serving import TOOLS
@@ -66,7 +68,7 @@ async def keep(means: Means, notebook: Path, redactor: Redactor) -> str | None:
     written = output_of(notebook)
     if written.is_symlink() or not written.is_file():
         return None
-    name = f"notebook-{await asyncio.to_thread(_redact, written, redactor)}"
+    name = f"{PREFIX}{await asyncio.to_thread(_redact, written, redactor)}"
     while True:
         try:
             await means.bus.objects.put(name, written)

@@ -138,11 +138,13 @@ class MachineWatch:
         began = time.monotonic()
         due, number = began + LEAST_SECONDS, 0
         while not self._stop.wait(config.sample_every):
+            if self._hurry:
+                # Before the look, which sees what began until now; what begins later hurries again.
+                self._hurry, due = False, min(due, began + LEAST_SECONDS)
             summary.add(self._look(host, gpus))
             here = time.monotonic()
-            if here < (began + LEAST_SECONDS if self._hurry else due):
+            if here < due:
                 continue
-            self._hurry = False
             yield summary.sample(
                 agent=config.name,
                 instance=self._instance,

@@ -232,7 +232,8 @@ class Lookout:
         return True
 
     async def _keep_reservation(self, level: Level) -> None:
-        if not await self._say(level, self._word):
+        # After a silence of ours it may have run out, and nobody else have taken it.
+        if not (await self._say(level, self._word) or await self._begin(level)):
             self._reserved = None
             await self._changed()
 

@@ -16,15 +16,15 @@ from ...core.spec import secret_names
 from ...services.alert.facts import Defined, Fact, Removed, Sent, State, Told, Undelivered
 from .. import output
 from ..calling import call, settings
-from ..options import Family, json_option, reason_option
+from ..options import Family, json_option, name_argument, reason_option
 from ..output import Column
 from .listing import say_all
-from .served import warn_unserved
+from .served import warn_if_secret_lacks
 
 if TYPE_CHECKING:
     from ...core.sdk.client import Client
+    from ...core.sdk.services import Service
 
-name_argument = click.argument("name")
 
 TEST_SECONDS = 60.0
 """How long `evq alert test` waits: an agent may have to start the controller first."""
@@ -69,11 +69,11 @@ def add(name: str, secret: str, digest: str, dashboard: str | None) -> None:
     definition = Defined(
         secret=secret, most=most, seconds=seconds, dashboard=dashboard or _dashboard()
     )
-    call(lambda client: _define(client, name, definition))
+    controller = call(lambda client: _define(client, name, definition))
     output.say(f"alert {output.bold(name)}  to the address in the secret {secret}")
     output.note(f"  {output.dim('try')}   evq alert test {name}")
     output.note(f"  {output.dim('undo')}  evq alert remove {name}")
-    warn_unserved()
+    call(lambda client: warn_if_secret_lacks(client, controller))
 
 
 def _read_digest(written: str) -> tuple[int, float]:
@@ -96,7 +96,7 @@ def _dashboard() -> str:
     return found.ui if found else ""
 
 
-async def _define(client: Client, name: str, definition: Defined) -> None:
+async def _define(client: Client, name: str, definition: Defined) -> Service:
     from ...services.alert.controller import open_journal, start
 
     journal = open_journal(client, name)
@@ -112,7 +112,7 @@ async def _define(client: Client, name: str, definition: Defined) -> None:
         return definition, f"is defined: to the address in the secret {definition.secret}"
 
     await journal.decide(choose)
-    await start(client, name, definition.secret)
+    return await start(client, name, definition.secret)
 
 
 @alert.command()

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ...core.ids import check_name
-from ...core.journal import holder_of
 from ...core.sdk.author import now
 from ...core.sdk.reading import read_text
 from ...services.autoscaler.definition import Definition, read_definition
 from ...services.autoscaler.facts import Defined, Fact, Stage, State, Stopped, cost_of
 from .. import output
 from ..calling import call, warm_up
-from ..options import Family, json_option
+from ..options import Family, json_option, name_argument
 from ..output import Column
 from ..tasks.render import span
 from .listing import say_all
@@ -24,7 +22,6 @@ from .listing import say_all
 if TYPE_CHECKING:
     from ...core.sdk.client import Client
 
-name_argument = click.argument("name")
 file_argument = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 name_option = click.option("--name", metavar="NAME", help="Its name.  [that of the file]")
 
@@ -113,14 +110,15 @@ def run(file: Path, name: str | None) -> None:
     """
     name, definition = _read(file, name)
 
-    async def work(client: Client) -> None:
-        from ...services.autoscaler.controller import serve
+    async def work(client: Client) -> int:
+        from ...services.autoscaler.terminal import serve_here
 
         await _define(client, name, definition)
         # Another one may be started meanwhile: then this one ends, and says so.
-        await serve(client, name, holder_of(f"pid{os.getpid()}", 1), output.say)
+        return await serve_here(client, name, output.say)
 
-    call(work)
+    if number := call(work):
+        raise SystemExit(128 + number)
 
 
 @autoscaler.command()

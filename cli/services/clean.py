@@ -20,7 +20,7 @@ from ...services.clean.plan import Plan
 from ...services.clean.policy import DAY, Policy, read_policy
 from .. import output
 from ..calling import call, warm_up
-from ..options import Family, json_option, reason_option
+from ..options import Family, json_option, name_argument, reason_option
 from ..output import Column
 from ..tasks.render import clock, iso, span
 from .listing import decisions, say_all, say_latest
@@ -32,13 +32,12 @@ if TYPE_CHECKING:
 
 LEAST_SECONDS = 60.0
 
-name_argument = click.argument("name")
 file_argument = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 
 
 @click.group(cls=Family)
 def clean() -> None:
-    """Let go of logs, points, artifacts and code of tasks that have ended, by rules.
+    """Let go of logs, points, artifacts, code and notebooks of tasks that ended, by rules.
 
     The rules stand in a TOML file: docs/cleaning.md has all that may stand in it. Tasks and their
     events stay, and each task's history says what was removed of it, when, and by which rule.

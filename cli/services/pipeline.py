@@ -19,7 +19,7 @@ from ...services.pipeline.run import Run
 from .. import output
 from ..calling import call, settings
 from ..failure import INTERRUPTED
-from ..options import Family, json_option, reason_option
+from ..options import Family, json_option, name_argument, reason_option
 from ..submit.request import pairs
 from ..tasks.render import clock
 from .pipeline_again import go_on, stop_run
@@ -43,7 +43,6 @@ def pipeline() -> None:
     """
 
 
-name_argument = click.argument("name")
 fresh_option = click.option("--fresh", is_flag=True, help="Take no result of an earlier run.")
 code_option = click.option(
     "--code", is_flag=True, help="With the code of this folder as it is now, not that of the run."

@@ -30,7 +30,7 @@ from ...services.schedule.facts import (
 from ...services.schedule.when import Cron, Every, Once, When, when_text
 from .. import output
 from ..calling import call, warm_up
-from ..options import Family, json_option, reason_option
+from ..options import Family, json_option, name_argument, reason_option
 from ..output import Column
 from ..tasks.render import iso
 from .captured import captured_array, cloned, of_enqueue
@@ -39,8 +39,6 @@ from .served import warn_unserved
 
 if TYPE_CHECKING:
     from ...core.sdk.client import Client
-
-name_argument = click.argument("name")
 
 
 @click.group(cls=Family)

@@ -18,7 +18,7 @@ from ...services.sweep.study import export as write_study
 from .. import output
 from ..calling import call, warm_up
 from ..failure import INTERRUPTED
-from ..options import Family, json_option, reason_option
+from ..options import Family, json_option, name_argument, reason_option
 from ..output import Column
 from ..submit.unserved import autoscaler_for, say_unserved
 from .served import warn_if_unserved
@@ -43,9 +43,6 @@ def sweep() -> None:
       evq sweep best lr-search
       evq sweep extend lr-search --trials 20
     """
-
-
-name_argument = click.argument("name")
 
 
 @sweep.command()

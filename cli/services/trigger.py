@@ -32,17 +32,16 @@ from ...services.trigger.facts import (
 )
 from .. import output
 from ..calling import call, warm_up
-from ..options import Family, json_option, reason_option
+from ..options import Family, json_option, name_argument, reason_option
 from ..output import Column
 from ..tasks.render import clock, iso
 from .listing import decisions, say_all, say_latest
-from .served import warn_unserved
+from .served import warn_if_secret_lacks
 from .trigger_options import read_action, read_condition, signed
 
 if TYPE_CHECKING:
     from ...core.sdk.client import Client
-
-name_argument = click.argument("name")
+    from ...core.sdk.services import Service
 
 
 @click.group(cls=Family)
@@ -109,17 +108,19 @@ def add(
     do = read_action(words, command, webhook, alerts)
     if secret:
         do = signed(name, do, secret)
-    state = call(lambda client: _define(client, name, on, do, replace))
+    state, controller = call(lambda client: _define(client, name, on, do, replace))
     if as_json:
         output.say_json(document(name, state))
         return
     output.say(f"trigger {output.bold(name)}  {condition_text(on)}: {action_text(do)}")
     output.note(f"  {output.dim('try')}   evq trigger test {name}")
     output.note(f"  {output.dim('undo')}  evq trigger remove {name}")
-    warn_unserved()
+    call(lambda client: warn_if_secret_lacks(client, controller))
 
 
-async def _define(client: Client, name: str, on: Condition, do: Do, replace: bool) -> State:
+async def _define(
+    client: Client, name: str, on: Condition, do: Do, replace: bool
+) -> tuple[State, Service]:
     from ...services.alert.controller import load_journal as load_alert
     from ...services.trigger.controller import JOURNALS, start
 
@@ -139,8 +140,7 @@ async def _define(client: Client, name: str, on: Condition, do: Do, replace: boo
     state = await JOURNALS.define(client, name, definition, words, taken=known)
     if before and secret_of(before.do) != secret_of(do):
         await _end_own(client, name, before.do)
-    await start(client, name, do)
-    return state
+    return state, await start(client, name, do)
 
 
 async def _end_own(client: Client, name: str, do: Do) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ...core.cleaning.cleaned import removal_of, removal_text
 from ...core.errors import NotFound, UsageError
 from ...core.spec import Notebook
 from ...core.state import Task
@@ -48,11 +49,16 @@ async def _fetch(client: Client, selector: str, file: str | None) -> Path:
 
 
 def _stored(task: Task) -> str:
-    """The name under which the last notebook that ran is stored."""
-    for attempt in reversed(task.attempts):
-        for phase in attempt.phases:
-            if phase.name == "notebook" and phase.detail:
-                return phase.detail
+    """The name under which the last notebook that ran is stored. Raises `NotFound`."""
+    ran = next((attempt for attempt in reversed(task.attempts) if attempt.notebook), None)
+    if ran and (removal := removal_of(task, "notebooks", ran.number)):
+        raise NotFound(
+            f"task {task.id} has no notebook any more",
+            why=removal_text(removal),
+            fix=f"evq retry {task.id} runs it again",
+        )
+    if ran:
+        return ran.notebook
     raise NotFound(
         f"there is no notebook of task {task.id} yet",
         why=f"the task is {task.name_of_state}; the notebook is stored when an attempt ends",

@@ -10,10 +10,11 @@ import msgspec
 if TYPE_CHECKING:
     from ..state import Task
 
-What = Literal["logs", "metrics", "artifacts", "code"]
-"""What may go of a task: its lines, the points of its curves, what it saved, its snapshot."""
+What = Literal["logs", "metrics", "artifacts", "code", "notebooks"]
+"""What may go of a task: its lines, the points of its curves, what it saved, its snapshot, its
+notebooks with their outputs."""
 
-ALL: tuple[What, ...] = ("logs", "metrics", "artifacts", "code")
+ALL: tuple[What, ...] = ("logs", "metrics", "artifacts", "code", "notebooks")
 
 
 class Cleaned(
@@ -21,8 +22,8 @@ class Cleaned(
 ):
     """Somebody lets go what the task's attempts left behind; the task itself stays.
 
-    `what` is some of `logs`, `metrics`, `artifacts` and `code`, `size` their bytes, about.
-    `telemetry` is the sequence of the last record that this is about.
+    `what` is some of `logs`, `metrics`, `artifacts`, `code` and `notebooks`, `size` their bytes,
+    about. `telemetry` is the sequence of the last record that this is about.
     """
 
     what: tuple[What, ...]
@@ -85,5 +86,6 @@ def left_of(task: Task) -> tuple[What, ...]:
         "metrics": bool(task.attempts),
         "artifacts": any(attempt.saved for attempt in task.attempts),
         "code": task.spec.code is not None,
+        "notebooks": any(attempt.notebook for attempt in task.attempts),
     }
     return tuple(what for what in ALL if have[what] and not removal_of(task, what))

@@ -50,8 +50,8 @@ class Autoscaler(msgspec.Struct, frozen=True):
 async def autoscalers_for(client: Client, queue: str) -> list[Autoscaler]:
     """The autoscalers in force that have machines for the queue, by their names.
 
-    Reads their journals: ask only if nobody serves the queue. Of one that runs in a terminal
-    nobody knows whether it still does.
+    Reads their journals: ask only if nobody serves the queue. Of one that was killed in its
+    terminal nobody knows that it has ended.
     """
     names = await journals(client, SERVICE)
     found = await asyncio.gather(*(_in_force(client, name, queue) for name in names))
@@ -59,9 +59,11 @@ async def autoscalers_for(client: Client, queue: str) -> list[Autoscaler]:
 
 
 class _Wish(msgspec.Struct, frozen=True):
-    """What is wished of an autoscaler, as far as it matters to tasks."""
+    """What is wished of an autoscaler, as far as it matters to tasks; `left` is the holder that
+    ended last in a terminal, empty if none did."""
 
     kinds: dict[str, MachineKind] = {}
+    left: str = ""
     words: str = ""
     at: int = 0
 
@@ -73,6 +75,8 @@ def _evolve(wish: _Wish, noted: Noted[dict[str, Any]]) -> _Wish:
             return replace(wish, kinds=msgspec.convert(kinds, dict[str, MachineKind]))
         case {"what": "stopped"}:
             return replace(wish, kinds={})
+        case {"what": "left"}:
+            return replace(wish, left=noted.holder)
     return wish
 
 
@@ -86,7 +90,7 @@ async def _in_force(client: Client, name: str, queue: str) -> Autoscaler | None:
     if not kinds:
         return None
     controller = await _controller(client, name)
-    if controller is None and not _in_a_terminal(journal.speaker):
+    if controller is None and (journal.speaker == wish.left or not _is_terminal(journal.speaker)):
         return None
     return Autoscaler(name, kinds, wish.words, wish.at, controller)
 
@@ -100,5 +104,5 @@ async def _controller(client: Client, name: str) -> Task | None:
     return found.task if found.runs else None
 
 
-def _in_a_terminal(speaker: str) -> bool:
+def _is_terminal(speaker: str) -> bool:
     return bool(speaker) and not is_task_id(speaker.partition(".")[0])

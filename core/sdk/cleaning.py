@@ -17,6 +17,7 @@ from ..decide import Clean, Rejected, decide
 from ..entries import event_entry
 from ..events import Log, Metric
 from ..handle import find
+from ..notebooks import PREFIX as NOTEBOOK
 from ..ports import Depot, Entry, Lying, Objects, WrongSequence
 from ..state import Task
 from .artifacts import open_depot
@@ -26,10 +27,10 @@ AT_ONCE = 200
 """Events in a batch; the server takes 1000."""
 
 CODE = "code"
-"""Where code lies, beside the depots of artifacts."""
+"""Where code lies, and notebooks with their outputs, beside the depots of artifacts."""
 
-SNAPSHOTS = ("base-", "snap-")
-"""How names of bundles of code begin; what else lies there is no task's code."""
+PREFIXES = ("base-", "snap-", NOTEBOOK)
+"""How names of bundles of code and of notebooks begin; what else lies there is no task's."""
 
 CONTENT_AGE = 86_400.0
 """Seconds for which content is left alone: it is stored, or touched, before a task names it."""
@@ -85,13 +86,16 @@ async def _append(
 
 
 async def lying(bus: Bus, place: str) -> list[Lying]:
-    """What lies in a depot, or of the code. Raises `ArtifactFailed` for a depot out of reach."""
+    """What lies in a depot, or of code and notebooks.
+
+    Raises `ArtifactFailed` for a depot out of reach.
+    """
     found = [one async for one in _place(bus, place).all()]
-    return [one for one in found if _is_code(one)] if place == CODE else found
+    return [one for one in found if _is_a_tasks(one)] if place == CODE else found
 
 
-def _is_code(one: Lying) -> bool:
-    return not one.whole or one.digest.startswith(SNAPSHOTS)
+def _is_a_tasks(one: Lying) -> bool:
+    return not one.whole or one.digest.startswith(PREFIXES)
 
 
 def unnamed(

@@ -19,7 +19,7 @@ from ..events import Enqueued, Envelope
 from ..fleet.services import QUEUE
 from ..ids import check_name, task_id_for_key
 from ..spec import Code, Module, Spec
-from ..state import Ended, Task
+from ..state import Ended, Running, State, Task
 from .author import host_name, user_name
 
 if TYPE_CHECKING:
@@ -136,22 +136,32 @@ async def _last(client: Client, kind: str, name: str) -> tuple[int, Task | None]
         number, last = number + 1, await client.get(task)
 
 
+async def begun(client: Client, known: Service, patience: float = 10.0) -> Service:
+    """A service when its controller runs, or has ended because its agent cannot run it; as it is
+    after `patience` seconds, if neither comes."""
+    try:
+        async with asyncio.timeout(patience):
+            return await _come_to(client, known, (Running, Ended))
+    except TimeoutError:
+        return Service(known.kind, known.name, await client.get(known.task.id))
+
+
 async def ended(client: Client, known: Service, reason: str, patience: float = 10.0) -> Service:
     """A service that was told to end, when it has; who does not within `patience` seconds is
     stopped."""
     try:
         async with asyncio.timeout(patience):
-            return await _over(client, known)
+            return await _come_to(client, known, (Ended,))
     except TimeoutError:
         await client.abort(known.task.id, reason)
-        return await _over(client, known)
+        return await _come_to(client, known, (Ended,))
 
 
-async def _over(client: Client, known: Service) -> Service:
+async def _come_to(client: Client, known: Service, states: tuple[type[State], ...]) -> Service:
     subject = subjects.lifecycle(known.task.spec.queue, known.task.id)
-    async with client.bus.log.follow(known.task.seq, [subject]) as batches:
+    async with client.bus.log.follow(max(1, known.task.seq), [subject]) as batches:
         async for _ in batches:
             task = await client.get(known.task.id)
-            if isinstance(task.state, Ended):
+            if isinstance(task.state, states):
                 return Service(known.kind, known.name, task)
     raise AssertionError("following a stream has no end")

@@ -7,6 +7,8 @@ from typing import Any
 
 from nicegui import ui
 
+from .opening import BROWSER_SECONDS
+
 Row = Mapping[str, Any]
 """Its keys are ours: a key that begins with a colon would be run by the browser."""
 
@@ -100,6 +102,12 @@ class Grid:
             self._sent = {row[self._key]: row for row in rows}
             self.element.run_grid_method("setGridOption", "rowData", list(rows))
             self._fit()
+
+    async def selected(self) -> list[Row]:
+        """The rows that the user has selected."""
+        answer = self.element.run_grid_method("getSelectedRows", timeout=BROWSER_SECONDS)
+        rows: list[Row] = await answer
+        return rows
 
     def forget_order(self) -> None:
         """Somebody has changed the order in the browser: the next one is sent whatever it is."""

@@ -11,6 +11,12 @@ from nicegui import Client, app, background_tasks, ui
 PATIENCE_SECONDS = 10.0
 """How long a page waits for the browser that fetched it; one that comes later loads it anew."""
 
+BUILD_SECONDS = 30.0
+"""How long a page may take until it is there that asks before: NiceGUI allows 3 seconds."""
+
+BROWSER_SECONDS = 30.0
+"""How long an open browser may take for an answer: NiceGUI allows 1 second."""
+
 _LOOK_SECONDS = 2.0
 
 

@@ -26,6 +26,10 @@ class Stopped(msgspec.Struct, frozen=True, tag_field="what", tag="stopped"):
     """Somebody wants all machines to go, and the autoscaler with them."""
 
 
+class Left(msgspec.Struct, frozen=True, tag_field="what", tag="left"):
+    """Its holder, which ran in a terminal, has ended; machines stay as they are."""
+
+
 class Wanted(msgspec.Struct, frozen=True, tag_field="what", tag="wanted"):
     """A machine is going to be had. Whoever asks for it under this name twice gets it once."""
 
@@ -81,7 +85,17 @@ class Gone(msgspec.Struct, frozen=True, tag_field="what", tag="gone"):
 
 
 Fact = (
-    Defined | Stopped | Wanted | Launched | Refused | Arrived | Draining | Recalled | Ending | Gone
+    Defined
+    | Stopped
+    | Left
+    | Wanted
+    | Launched
+    | Refused
+    | Arrived
+    | Draining
+    | Recalled
+    | Ending
+    | Gone
 )
 
 
@@ -162,6 +176,8 @@ def evolve(state: State, noted: Noted[Fact]) -> State:
             return replace(state, definition=definition, stopped=False, kinds=kinds)
         case Stopped():
             return replace(state, stopped=True)
+        case Left():
+            return state
         case Wanted(name, kind):
             machine = Machine(name, kind, Stage.WANTED, noted.at, noted.at)
             return replace(_with(state, machine), last=state.last + 1)

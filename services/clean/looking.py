@@ -12,6 +12,7 @@ import msgspec
 from ...core.cleaning.cleaned import What
 from ...core.events import Cleaned
 from ...core.ids import is_task_id
+from ...core.notebooks import PHASE
 from ...core.questions import Head, Sql
 from ...core.sdk.cleaning import CODE
 from ...core.sdk.client import Client
@@ -28,7 +29,7 @@ BEHIND = 0.2
 _ENDED = "('completed', 'failed', 'aborted', 'timed_out')"
 
 # A line and a point take more room than their text: what their time and their names need.
-_GONE = """
+_GONE = f"""
 WITH gone AS (SELECT task, what, max(seq) AS seq FROM removals GROUP BY ALL),
 again AS (
     SELECT task, arg_max(seq, seq) FILTER (kind = 'requeued') AS seq FROM events
@@ -41,7 +42,12 @@ coded AS (
     FROM events e LEFT JOIN gone g ON g.task = e.task AND g.what = 'code'
         LEFT JOIN again r ON r.task = e.task
     WHERE e.kind = 'enqueued' AND (e.data -> '$.spec.code.blobs') IS NOT NULL
-        AND (g.seq IS NULL OR r.seq > g.seq))"""
+        AND (g.seq IS NULL OR r.seq > g.seq)),
+ran AS (
+    SELECT p.task, p.detail AS notebook
+    FROM phases p JOIN attempts a USING (task, attempt)
+        LEFT JOIN gone g ON g.task = p.task AND g.what = 'notebooks'
+    WHERE p.name = '{PHASE}' AND p.detail <> '' AND (g.seq IS NULL OR a.claim > g.seq))"""
 
 _LEFT = f"""{_GONE},
 last AS (SELECT task, max(claim) AS claim FROM attempts GROUP BY task),
@@ -50,22 +56,27 @@ points AS (SELECT task, count(*)::BIGINT * 40 AS bytes FROM metrics GROUP BY tas
 contents AS (
     SELECT task, to_json(list(DISTINCT [depot, digest, size::VARCHAR]))::VARCHAR AS those
     FROM saved WHERE there GROUP BY task),
-code AS (SELECT task, to_json(list(DISTINCT blob))::VARCHAR AS blobs FROM coded GROUP BY task)
+code AS (SELECT task, to_json(list(DISTINCT blob))::VARCHAR AS blobs FROM coded GROUP BY task),
+notebooks AS (
+    SELECT task, to_json(list(DISTINCT notebook))::VARCHAR AS those FROM ran GROUP BY task)
 SELECT t.task, t.project, t.queue, t."user", t.state, t.tags, t.gang,
     t.archived IS NOT NULL AS archived, epoch_us(t.ended) AS ended,
     CASE WHEN gl.seq IS NULL OR last.claim > gl.seq THEN l.bytes END AS logs,
     CASE WHEN gm.seq IS NULL OR last.claim > gm.seq THEN p.bytes END AS metrics,
-    contents.those AS contents, code.blobs AS blobs
+    contents.those AS contents, code.blobs AS blobs, notebooks.those AS notebooks
 FROM tasks t LEFT JOIN last USING (task) LEFT JOIN lines l USING (task)
     LEFT JOIN points p USING (task) LEFT JOIN contents USING (task) LEFT JOIN code USING (task)
+    LEFT JOIN notebooks USING (task)
     LEFT JOIN gone gl ON gl.task = t.task AND gl.what = 'logs'
     LEFT JOIN gone gm ON gm.task = t.task AND gm.what = 'metrics'
 WHERE t.state IN {_ENDED}
     AND (l.bytes IS NOT NULL OR p.bytes IS NOT NULL OR contents.those IS NOT NULL
-        OR code.blobs IS NOT NULL)"""
+        OR code.blobs IS NOT NULL OR notebooks.those IS NOT NULL)"""
 
 _NAMED = f"""{_GONE}
 SELECT '{CODE}' AS place, blob AS name, count(DISTINCT task) AS tasks FROM coded GROUP BY ALL
+UNION ALL
+SELECT '{CODE}', notebook, count(DISTINCT task) FROM ran GROUP BY ALL
 UNION ALL
 SELECT depot, digest, count(DISTINCT task) FROM saved WHERE there GROUP BY ALL"""
 
@@ -109,7 +120,7 @@ _GANGS = f"SELECT DISTINCT gang FROM tasks WHERE gang IS NOT NULL AND state NOT 
 
 
 async def look(client: Client, sizes: dict[Content, int]) -> Look:
-    """All that a plan asks about; `sizes` are those of the code that is there.
+    """All that a plan asks about; `sizes` are those of what is there.
 
     Raises `ProjectorAway`.
     """
@@ -187,7 +198,7 @@ class Asking:
 
 def _left(row: dict[str, Any], sizes: dict[Content, int]) -> Left:
     contents = msgspec.json.decode(row["contents"] or "[]", type=list[tuple[str, str, str]])
-    blobs = msgspec.json.decode(row["blobs"] or "[]", type=list[str])
+    blobs, notebooks = _names(row["blobs"]), _names(row["notebooks"])
     return Left(
         task=row["task"],
         ended=row["ended"],
@@ -202,7 +213,12 @@ def _left(row: dict[str, Any], sizes: dict[Content, int]) -> Left:
         metrics=row["metrics"] or 0,
         artifacts={(depot, digest): int(size) for depot, digest, size in contents},
         code={(CODE, blob): sizes.get((CODE, blob), 0) for blob in blobs},
+        notebooks={(CODE, name): sizes.get((CODE, name), 0) for name in notebooks},
     )
+
+
+def _names(written: str | None) -> list[str]:
+    return msgspec.json.decode(written or "[]", type=list[str])
 
 
 async def _wanted_by_services(

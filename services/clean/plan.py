@@ -11,13 +11,13 @@ from ...core.cleaning.cleaned import What
 from .policy import Policy, Rule
 
 Content = tuple[str, str]
-"""Where content lies (a depot, or `code`), and its name there."""
+"""Where content lies (a depot, or `code`, with which notebooks lie), and its name there."""
 
 
 class Left(msgspec.Struct, frozen=True, kw_only=True):
     """A task that has ended and what is left of it; `ended` in microseconds since 1970.
 
-    `logs` and `metrics` are bytes, `artifacts` and `code` have the size of each content.
+    `logs` and `metrics` are bytes, the others have the size of each content.
     """
 
     task: str
@@ -33,10 +33,19 @@ class Left(msgspec.Struct, frozen=True, kw_only=True):
     metrics: int = 0
     artifacts: dict[Content, int] = {}
     code: dict[Content, int] = {}
+    notebooks: dict[Content, int] = {}
 
     def contents(self, what: What) -> dict[Content, int]:
         """The contents of a kind: those that others may name, too."""
-        return {"artifacts": self.artifacts, "code": self.code}.get(what, {})
+        match what:
+            case "artifacts":
+                return self.artifacts
+            case "code":
+                return self.code
+            case "notebooks":
+                return self.notebooks
+            case "logs" | "metrics":
+                return {}
 
     def size(self, what: What) -> int:
         """The bytes of a kind; null if none is there."""
@@ -45,12 +54,12 @@ class Left(msgspec.Struct, frozen=True, kw_only=True):
                 return self.logs
             case "metrics":
                 return self.metrics
-            case "artifacts" | "code":
+            case "artifacts" | "code" | "notebooks":
                 return sum(self.contents(what).values())
 
     def has(self, what: What) -> bool:
         """Whether anything of a kind is left."""
-        return bool(self.contents(what)) if what in ("artifacts", "code") else self.size(what) > 0
+        return bool(self.contents(what)) or self.size(what) > 0
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -179,8 +188,9 @@ def _shares(policy: Policy, look: Look, choices: Sequence[Choice]) -> tuple[Shar
         if len(share.examples) < EXAMPLES:
             share.examples.append(choice.task)
         for what in choice.what:
-            free = 0 if what in ("artifacts", "code") else one.size(what)
-            for content, size in one.contents(what).items():
+            contents = one.contents(what)
+            free = 0 if contents else one.size(what)
+            for content, size in contents.items():
                 left[content] = left.get(content, 1) - 1
                 free += size if left[content] == 0 and content not in look.kept else 0
             share.bytes[what] = share.bytes.get(what, 0) + free

@@ -166,7 +166,7 @@ class Played:
                 **more,
             },
         )
-        await self.bus.presence.put(self.NAME, encode_presence(presence), 60)
+        await self.bus.presence.put(self.NAME, encode_presence(presence), 600)
 
     async def does(self, task: str, command: decide.Command) -> Task:
         """Append what `command` leads to."""

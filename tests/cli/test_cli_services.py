@@ -7,6 +7,11 @@ from typing import Any
 
 import pytest
 
+from evq.core.decide import Finish
+from evq.core.events import Cause, Outcome
+from evq.core.sdk.client import Client
+from evq.core.sdk.services import services
+
 NIGHTLY = ("schedule", "add", "nightly", "--cron", "0 3 * * *", "--tz", "Europe/Berlin")
 
 
@@ -49,7 +54,6 @@ async def test_a_schedule_is_made_shown_and_removed(evq: Any) -> None:
 async def test_the_code_is_sent_when_the_schedule_is_made(evq: Any, jetstream_bus: Any) -> None:
     evq.repository()
     await evq(*NIGHTLY, "--", "train.py")
-    from evq.core.sdk.client import Client
     from evq.services.schedule.controller import load_journal
 
     definition = (await load_journal(Client(jetstream_bus), "nightly")).state.definition
@@ -164,6 +168,38 @@ async def test_an_alert_stores_the_name_of_its_address_alone(evq: Any, jetstream
     value = await evq("alert", "add", "two", "--secret", "slack://a-token/of/somebody")
     assert value.status == 2 and "a-token" not in value.err
     assert (await evq("alert", "add", "two", "--secret", "A", "--digest", "many")).status == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("trigger", ("--on", "failed", "--webhook", "http://localhost:9/", "--secret", "HOOK")),
+        ("alert", ("--secret", "HOOK")),
+    ],
+)
+@pytest.mark.parametrize("lacks", [True, False])
+async def test_that_an_agent_lacks_the_secret_is_said_at_once(
+    evq: Any, played: Any, jetstream_bus: Any, until: Any, kind: str, words: Any, lacks: bool
+) -> None:
+    client = Client(jetstream_bus)
+    evidence = "[E33] this agent has no secret HOOK (looked in: variables EVQ_SECRET_*)"
+    await played.appear("services", client=True)
+    async with evq.start(kind, "add", "team", *words) as process:
+        [controller] = await until(lambda: services(client, kind))
+        task = controller.task.id
+        await played.claims(task)
+        if lacks:
+            cause = Cause.ENVIRONMENT
+            finish = Finish(
+                played.holder, Outcome.FAILED, cause=cause, evidence=evidence, final=True
+            )
+            await played.does(task, finish)
+        else:
+            await played.starts(task)
+        _, err = await process.communicate()
+    assert process.returncode == 0
+    said = f"its task {task} failed: {evidence}\n  mend that, and evq retry {task}\n"
+    assert (said in err.decode(), "warning" in err.decode()) == (lacks, lacks)
 
 
 async def test_the_examples_of_the_docs_are_accepted(evq: Any) -> None:

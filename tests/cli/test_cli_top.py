@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import RichLog
+from textual.widgets import DataTable, Input, RichLog
 
 from evq.cli.top.app import Top
 from evq.core.events import AbortRequested, DrainRequested, Moved
@@ -66,6 +66,25 @@ def sees(until: Callable[..., Any]) -> Callable[[Pilot[None], str], Any]:
     return seeing
 
 
+@pytest.fixture
+def into(until: Callable[..., Any]) -> Callable[..., Any]:
+    """`await into(pilot, "m", "asked")` presses a key and returns when what is typed next goes to
+    that field, or to a field or table of that kind."""
+
+    async def pressing(pilot: Pilot[None], key: str, wanted: str | type = DataTable) -> None:
+        await pilot.press(key)
+
+        def there() -> bool:
+            focused = pilot.app.focused
+            if isinstance(wanted, type):
+                return isinstance(focused, wanted)
+            return focused is not None and focused.id == wanted
+
+        await until(there, f"{wanted} after {key}")
+
+    return pressing
+
+
 async def events_of(bus: Any, subject: str, kind: type) -> list[Any]:
     found = [decode(stored.data) for stored in await bus.log.history(subject)]
     return [one for one in found if isinstance(getattr(one, "event", None), kind)]
@@ -100,9 +119,7 @@ async def test_the_tables_show_the_fleet_and_follow_it(
         assert all(len(line) <= 80 for line in screen(pilot).split("\n"))
 
 
-async def test_rows_are_filtered_and_sorted(
-    bus: Any, make_spec: Any, sees: Any, until: Any
-) -> None:
+async def test_rows_are_filtered_and_sorted(bus: Any, make_spec: Any, sees: Any, into: Any) -> None:
     client = Client(bus)
     for name in ("bee", "ant", "cat"):
         await client.enqueue(make_spec(name=name))
@@ -113,15 +130,16 @@ async def test_rows_are_filtered_and_sorted(
         await sees(pilot, r"(?s)NAME▼.*ant.*bee.*cat")
         await pilot.press("S")
         await sees(pilot, r"(?s)NAME▲.*cat.*bee.*ant")
-        await pilot.press("slash", "a", "n", "t", "enter")
-        await sees(pilot, r"ant")
-        assert not re.search("bee|cat", screen(pilot))
+        await into(pilot, "slash", Input)
+        await pilot.press(*"ant")
+        await into(pilot, "enter")
+        await sees(pilot, r"(?s)^(?!.*(bee|cat)).*ant")
         await pilot.press("escape")
         await sees(pilot, r"(?s)cat.*bee.*ant")
 
 
 async def test_one_goes_down_into_a_worker_a_queue_a_task_and_its_log(
-    bus: Any, played: Any, make_spec: Any, sees: Any
+    bus: Any, played: Any, make_spec: Any, sees: Any, into: Any
 ) -> None:
     client = Client(bus)
     task = (await client.enqueue(make_spec())).task
@@ -130,9 +148,13 @@ async def test_one_goes_down_into_a_worker_a_queue_a_task_and_its_log(
     running = await played.starts(task)
     await played.says(running, ("s", "set up"), ("o", "step 1"), ("e", "warning"))
     async with shown(bus) as pilot:
+        await sees(pilot, r"laptop +busy|laptop +idle")
         await pilot.press("enter")
         await sees(pilot, r"worker +laptop on laptop")
-        await pilot.press("escape", "3", "enter")
+        await into(pilot, "escape")
+        await into(pilot, "3")
+        await sees(pilot, r"default +open")
+        await pilot.press("enter")
         await sees(pilot, r"tasks +0 wait, 0 in set-up, 1 run")
         await pilot.press("enter")
         await sees(pilot, rf"task {task}  train.py")
@@ -142,9 +164,10 @@ async def test_one_goes_down_into_a_worker_a_queue_a_task_and_its_log(
         await played.says(running, ("o", "step 2"), ("o", "50%\r100%"))
         await sees(pilot, r"(?s)step 2.*\n +100%")
         assert "50%" not in screen(pilot)
-        await pilot.press("slash", *"step", "enter")
-        await sees(pilot, r"only 'step'")
-        assert "warning" not in screen(pilot)
+        await into(pilot, "slash", Input)
+        await pilot.press(*"step")
+        await into(pilot, "enter", RichLog)
+        await sees(pilot, r"(?s)^(?!.*warning).*only 'step'")
         await played.ends(task)
         await sees(pilot, rf"log of {task} train.py: completed")
         assert isinstance(pilot.app.screen.query_one(RichLog), RichLog)
@@ -153,68 +176,93 @@ async def test_one_goes_down_into_a_worker_a_queue_a_task_and_its_log(
 async def test_why_is_what_the_verb_says(bus: Any, make_spec: Any, sees: Any) -> None:
     await Client(bus).enqueue(make_spec())
     async with shown(bus) as pilot:
-        await pilot.press("4", "w")
+        await pilot.press("4")
+        await sees(pilot, r"train.py +queued")
+        await pilot.press("w")
         await sees(pilot, r"no agent serves queue default, and no agent is there at all")
 
 
 async def test_actions_ask_first_and_are_recorded(
-    bus: Any, played: Any, make_spec: Any, sees: Any
+    bus: Any, played: Any, make_spec: Any, sees: Any, into: Any
 ) -> None:
     client = Client(bus)
     tasks = [(await client.enqueue(make_spec())).task for _ in range(2)]
     await played.appear("default")
     await played.claims(tasks[0])
     async with shown(bus) as pilot:
-        await pilot.press("4", "a")
+        await into(pilot, "4")
+        await sees(pilot, rf"{tasks[0]} +train.py +claimed")
+        await into(pilot, "a", "reason")
         await sees(pilot, rf"Abort task {tasks[0]}")
-        await pilot.press("escape", "a", *"why not", "enter")
+        await into(pilot, "escape")
+        await into(pilot, "a", "reason")
+        await pilot.press(*"why not")
+        await into(pilot, "enter")
         await sees(pilot, r"is told to end")
         (abort,) = await events_of(bus, lifecycle("default", tasks[0]), AbortRequested)
         assert (abort.event.reason, abort.by) == ("why not", client.author.by)
 
-        await pilot.press("down", "m")
+        await pilot.press("down")
+        await into(pilot, "m", "asked")
         await sees(pilot, rf"Move task {tasks[1]}")
-        await pilot.press(*"night", "enter", "enter")
+        await pilot.press(*"night")
+        await into(pilot, "enter", "reason")
+        await into(pilot, "enter")
         await sees(pilot, rf"{tasks[1]} +train.py +queued +\S+ +night")
         (moved,) = await events_of(bus, lifecycle("default", tasks[1]), Moved)
         assert (moved.event.queue, moved.event.reason) == ("night", "evq top")
 
-        await pilot.press("1", "d", "enter")
+        await into(pilot, "1")
+        await into(pilot, "d", "reason")
+        await into(pilot, "enter")
         await sees(pilot, r"laptop takes nothing more")
         (drain,) = await events_of(bus, agent_events("laptop"), DrainRequested)
         assert drain.by == client.author.by
 
-        await pilot.press("3", "p", *"maintenance", "enter")
+        await into(pilot, "3")
+        await into(pilot, "p", "reason")
+        await pilot.press(*"maintenance")
+        await into(pilot, "enter")
         await sees(pilot, r"default +paused")
         assert (await client.queue("default")).reason == "maintenance"
-        await pilot.press("p", "enter")
+        await into(pilot, "p", "reason")
+        await into(pilot, "enter")
         await sees(pilot, r"default +open")
 
 
 async def test_what_cannot_be_done_is_said_as_the_verb_says_it(
-    bus: Any, played: Any, make_spec: Any, sees: Any
+    bus: Any, played: Any, make_spec: Any, sees: Any, into: Any
 ) -> None:
     await Client(bus).enqueue(make_spec())
     await played.appear("default")
     async with shown(bus) as pilot:
-        await pilot.press("4", "r", "enter")
+        await into(pilot, "4")
+        await sees(pilot, r"train.py +queued")
+        await into(pilot, "r", "reason")
+        await into(pilot, "enter")
         await sees(pilot, r"error\[E\d\d\]")
-        await pilot.press("1", "u", "enter")
+        await into(pilot, "1")
+        await into(pilot, "u", "reason")
+        await into(pilot, "enter")
         await sees(pilot, r"agent\W+laptop\W+is\W+not\W+drained")
 
 
 async def test_read_only_changes_nothing_and_says_so(
-    bus: Any, played: Any, make_spec: Any, sees: Any
+    bus: Any, played: Any, make_spec: Any, sees: Any, until: Any
 ) -> None:
     task = (await Client(bus).enqueue(make_spec())).task
     await played.appear("default")
     before = await bus.log.last_seq()
     async with shown(bus, read_only=True) as pilot:
         await sees(pilot, "read-only")
+        tables = pilot.app.screen
         for keys in (["4", "a"], ["r"], ["m"], ["1", "d"], ["u"], ["3", "p"]):
             await pilot.press(*keys)
             await sees(pilot, r"not done")
-            await pilot.press("enter", "escape")
+            await pilot.press("enter")
+            await until(lambda: pilot.app.screen is not tables)
+            await pilot.press("escape")
+            await until(lambda: pilot.app.screen is tables)
     assert await bus.log.last_seq() == before
     assert (await Client(bus).get(task)).name_of_state == "queued"
 

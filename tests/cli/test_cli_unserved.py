@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import pytest
 
 from evq.core.bus.connect import Bus
 from evq.core.journal import holder_of
+from evq.core.sdk.autoscalers import autoscalers_for
 from evq.core.sdk.client import Client
 from evq.services.autoscaler.journal import autoscaler_journal
 
@@ -98,6 +100,29 @@ async def test_one_in_a_terminal_counts_until_it_is_stopped(cloud: Any, jetstrea
     assert [one["ok"] for one in why["reasons"] if one["text"].startswith(words)] == [True]
     await cloud("autoscaler", "stop", "cloud")
     known = await cloud("enqueue", "-q", "burst", "--json", "--", "true")
+    assert known.json["autoscaler"] is None
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_one_that_ends_in_its_terminal_counts_no_more(
+    evq: Any, jetstream_bus: Bus, until: Any, number: int, status: int
+) -> None:
+    client = Client(jetstream_bus)
+    (evq.cwd / "cloud.toml").write_text(WISH)
+
+    async def in_force() -> list[str]:
+        return [one.name for one in await autoscalers_for(client, "burst")]
+
+    for _ in range(2):  # it goes on when it is run again
+        async with evq.start("autoscaler", "run", "cloud.toml") as process:
+            await until(in_force)
+            process.send_signal(number)
+            out, err = await process.communicate()
+        assert (process.returncode, err) == (status, b""), out
+        assert await in_force() == []
+    (listed,) = (await evq("autoscaler", "ls", "--json")).json
+    assert (listed["words"], listed["stopped"]) == ("it has ended in its terminal", False)
+    known = await evq("enqueue", "-q", "burst", "--json", "--", "true")
     assert known.json["autoscaler"] is None
 
 

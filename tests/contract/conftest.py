@@ -13,17 +13,19 @@ from evq.core.bus import hints
 from evq.core.bus.connect import Bus, connect
 from evq.core.bus.memory import MemoryBus, MemoryServer
 
-ACK_WAIT = 1.0
+ACK_WAIT = 3.0
+"""Seconds: long enough that nobody here is silent for so long who only was kept waiting."""
+
 AnyBus = Bus | MemoryBus
 
 
 class MemoryWorld:
     """A server in memory whose clock can be turned."""
 
-    def __init__(self) -> None:
+    def __init__(self, ack_wait: float) -> None:
         self._ahead = 0.0
         self.server = MemoryServer(lambda: time.monotonic() + self._ahead)
-        self.server.queues.ack_wait = ACK_WAIT
+        self.server.queues.ack_wait = ack_wait
 
     async def client(self) -> AnyBus:
         return MemoryBus(self.server)
@@ -52,18 +54,18 @@ World = MemoryWorld | JetStreamWorld
 
 @pytest.fixture
 async def jetstream_world(
-    nats_server: Any, jetstream_bus: Bus, monkeypatch: pytest.MonkeyPatch
+    nats_server: Any, jetstream_bus: Bus, monkeypatch: pytest.MonkeyPatch, ack_wait: float
 ) -> AsyncIterator[JetStreamWorld]:
-    monkeypatch.setattr(hints, "ACK_WAIT", ACK_WAIT)
+    monkeypatch.setattr(hints, "ACK_WAIT", ack_wait)
     async with AsyncExitStack() as stack:
         yield JetStreamWorld(nats_server.login, stack)
 
 
 @pytest.fixture(params=["memory", "jetstream"])
-def world(request: pytest.FixtureRequest) -> World:
+def world(request: pytest.FixtureRequest, ack_wait: float) -> World:
     """A clean server of either kind. `client()` connects to it, `pass_time` hurries its leases."""
     if request.param == "memory":
-        return MemoryWorld()
+        return MemoryWorld(ack_wait)
     return request.getfixturevalue("jetstream_world")
 
 

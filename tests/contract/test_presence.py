@@ -8,6 +8,9 @@ import pytest
 
 from evq.core.ports import WrongSequence
 
+BRIEF = 3
+"""Seconds that a value lives which nobody renews; so long nobody is kept waiting here."""
+
 
 async def test_put_is_seen_by_all(bus: Any, peer: Any) -> None:
     assert await bus.presence.get("w1") is None
@@ -26,10 +29,10 @@ async def test_the_last_value_counts(bus: Any, peer: Any) -> None:
 
 
 async def test_what_is_not_renewed_vanishes(world: Any, bus: Any, until: Any) -> None:
-    await bus.presence.put("brief", b"x", 1)
     await bus.presence.put("long", b"y", 60)
+    await bus.presence.put("brief", b"x", BRIEF)
     assert await bus.presence.get("brief") == b"x"
-    world.pass_time(2)
+    world.pass_time(BRIEF + 1)
 
     async def gone() -> bool:
         return await bus.presence.get("brief") is None
@@ -40,10 +43,10 @@ async def test_what_is_not_renewed_vanishes(world: Any, bus: Any, until: Any) ->
 
 async def test_renewing_keeps_it(world: Any, bus: Any, until: Any) -> None:
     """The one that is renewed outlives one that was put at the same time."""
-    await bus.presence.put("renewed", b"x", 1)
-    await bus.presence.put("silent", b"x", 1)
+    await bus.presence.put("renewed", b"x", BRIEF)
+    await bus.presence.put("silent", b"x", BRIEF)
     await bus.presence.put("renewed", b"x", 60)
-    world.pass_time(2)
+    world.pass_time(BRIEF + 1)
 
     async def gone() -> bool:
         return await bus.presence.get("silent") is None
@@ -69,9 +72,8 @@ async def test_the_mark_of_a_removal_takes_nothing_with_it(
     await bus.presence.put("w1", b"one", 60)
     await bus.presence.remove("w1")
     await bus.presence.put("w1", b"again", 60)
-    await bus.presence.put("measure", b"", 1)
-    await bus.presence.put("later", b"x", 2)
-    world.pass_time(3)
+    await bus.presence.put("later", b"x", BRIEF)
+    world.pass_time(BRIEF + 1)
 
     async def gone() -> bool:
         return await bus.presence.get("later") is None
@@ -102,8 +104,8 @@ async def test_what_is_taken_back_can_be_followed(bus: Any, peer: Any) -> None:
 
 
 async def test_a_name_that_ran_out_is_free(world: Any, bus: Any, peer: Any, until: Any) -> None:
-    await bus.presence.put("w1", b"ours", 1, expect=0)
-    world.pass_time(2)
+    await bus.presence.put("w1", b"ours", BRIEF, expect=0)
+    world.pass_time(BRIEF + 1)
 
     async def gone() -> bool:
         return await peer.presence.last("w1") is None

@@ -100,7 +100,7 @@ async def test_killed_at_each_point_it_ends_as_if_undisturbed(
             for task in tasks:
                 assert await lab.ends_with(task, NOTHING), (point, task.id)
                 assert await removals(lab, task.id) == Counter(
-                    logs=1, metrics=1, artifacts=1, code=1
+                    logs=1, metrics=1, artifacts=1, code=1, notebooks=1
                 )
         assert await lab.has(living[0]) == ALL
         assert (await lab.has(living[1]))["code"]

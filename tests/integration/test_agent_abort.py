@@ -26,6 +26,9 @@ while True:
     signal.pause()
 """
 
+OBSTINATE = "trap '{gate}; exit 3' TERM; echo ready; while :; do sleep 0.01; done"
+"""Ends when it was told to and the gate is open."""
+
 DAEMON = """
 import os, signal
 if os.fork() == 0:
@@ -39,6 +42,23 @@ if os.fork() == 0:
 os.wait()
 signal.pause()
 """
+
+ORPHAN = """
+import os, signal
+reader, writer = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print(os.getpid())
+        os.write(writer, b"!")
+        while True:
+            signal.pause()
+    os._exit(0)
+os.wait()
+os.read(reader, 1)
+"""
+"""Ends when its daemon has said who it is."""
 
 BACKEND = """
 def get_requires_for_build_wheel(settings=None):
@@ -123,7 +143,7 @@ async def test_a_task_that_runs_may_tidy_up(served, plain_python):
 
 
 async def test_a_task_that_does_not_listen_is_killed(served, plain_python):
-    task = await served.enqueue(plain_python, "-u", "-c", STUBBORN, grace=0.1)
+    task = await served.enqueue(plain_python, "-u", "-c", STUBBORN, grace=2.0)
     await served.line(task, "ready")
     ended = await aborted(served, task)
     assert ended.state.exit_code == -9
@@ -139,19 +159,20 @@ async def test_who_left_the_session_is_ended_too(served, plain_python):
 
 
 async def test_what_is_left_of_a_task_that_ended_is_ended(served, plain_python):
-    code = DAEMON.replace("os.wait()\nsignal.pause()", "os.wait()")
-    task = await served.run(plain_python, "-u", "-c", code)
+    task = await served.run(plain_python, "-u", "-c", ORPHAN)
     assert task.state.outcome is Outcome.COMPLETED
     (pid,) = await served.lines(task.id)
     assert not alive(int(pid))
 
 
-async def test_once_is_enough(served, plain_python):
-    task = await served.enqueue(plain_python, "-u", "-c", STUBBORN, grace=0.2)
+async def test_once_is_enough(served, gate):
+    task = await served.enqueue("sh", "-c", OBSTINATE.format(gate=gate.wait), grace=300.0)
     await served.line(task, "ready")
     await served.client.abort(task, "not wanted")
+    await gate.reached()
     with pytest.raises(Rejected, match="is being aborted already"):
         await served.client.abort(task, "really not")
+    gate.open()
     await served.ended(task)
     with pytest.raises(Rejected, match="has ended already"):
         await served.client.abort(task, "at all")

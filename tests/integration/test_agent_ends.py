@@ -5,14 +5,11 @@ import asyncio
 import pytest
 
 from evq.core.errors import Conflict
-from evq.core.events import Cause, Finished, Lost, Outcome, Retry
+from evq.core.events import Cause, Finished, Lost, Outcome, Retry, Started
 
-STUBBORN = """
-import signal
-signal.signal(signal.SIGTERM, lambda *_: print("no", flush=True))
-while True:
-    signal.pause()
-"""
+LISTENING = "trap 'echo saved; exit 3' TERM; while :; do sleep 0.01; done"
+STUBBORN = "trap 'echo no' TERM; while :; do sleep 0.01; done"
+"""A shell, which is ready to be told long before any time has run out."""
 
 
 async def test_the_exit_status_decides(served):
@@ -25,13 +22,18 @@ async def test_the_exit_status_decides(served):
     assert tasks[2].state.evidence == "reason"
 
 
-async def test_the_whole_life_stands_in_the_log(served):
-    task = await served.run("sh", "-c", "sleep 0.1; exit 3", name="life")
+async def test_the_whole_life_stands_in_the_log(served, gate):
+    code = f"{gate.wait}; exit 3"
+    id = await served.enqueue("sh", "-c", code, name="life")
+    await served.event(id, Started)
+    await gate.reached()
+    gate.open()
+    task = await served.ended(id)
     (attempt,) = task.attempts
     kinds = [type(envelope.event).__name__ for envelope in await served.envelopes(task.id)]
     assert kinds == ["Claimed", "Started", "Finished"]
     assert attempt.agent == served.agent.name and attempt.hint == task.origin
-    assert attempt.launch.argv == ("sh", "-c", "sleep 0.1; exit 3") and attempt.launch.pid > 1
+    assert attempt.launch.argv == ("sh", "-c", code) and attempt.launch.pid > 1
     assert attempt.claimed <= attempt.launch.at <= attempt.end.at
     assert attempt.end.usage.max_rss > 0 and attempt.end.usage.wall > 0
 
@@ -64,17 +66,16 @@ async def test_requirements_without_an_environment(served):
 
 
 async def test_time_runs_out_for_one_who_listens(served):
-    code = "trap 'echo saved; exit 3' TERM; while :; do sleep 0.01; done"
-    task = await served.run("sh", "-c", code, timeout=1.0)
+    task = await served.run("sh", "-c", LISTENING, timeout=2.0)
     assert (task.state.outcome, task.state.cause) == (Outcome.TIMED_OUT, Cause.TIME)
-    assert task.state.exit_code == 3 and task.state.evidence == "it ran longer than 1 s"
+    assert task.state.exit_code == 3 and task.state.evidence == "it ran longer than 2 s"
     assert "saved" in await served.lines(task.id, "o")
 
 
-async def test_time_runs_out_for_one_who_does_not(served, plain_python):
-    task = await served.run(plain_python, "-u", "-c", STUBBORN, timeout=2.0, grace=0.1)
+async def test_time_runs_out_for_one_who_does_not(served):
+    task = await served.run("sh", "-c", STUBBORN, timeout=2.0, grace=2.0)
     assert (task.state.outcome, task.state.exit_code) == (Outcome.TIMED_OUT, -9)
-    assert await served.lines(task.id) == ["no"]
+    assert await served.lines(task.id, "o") == ["no"]
 
 
 async def test_a_failure_is_tried_again_after_a_while(served):

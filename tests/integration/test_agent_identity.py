@@ -22,7 +22,6 @@ from evq.core.errors import Conflict
 from evq.core.events import AgentDown, AgentUp
 from evq.core.sdk.client import Client
 
-LEASE = "2"
 COUNT = itertools.count()
 
 
@@ -96,10 +95,10 @@ def start_on(
     """`start_on("alpha", "one")` starts an agent `one` on that host."""
     server = make_server(tmp_path, host="0.0.0.0")
 
-    def start(host: str, name: str) -> Any:
+    def start(host: str, name: str, lease: float = 10) -> Any:
         login = replace(server.login, server=f"nats://{machines.gateway(host)}:{server.port}")
         return start_agent(
-            [queue], "--lease", LEASE, name=name, login=login, folder=tmp_path / host,
+            [queue], "--lease", str(lease), name=name, login=login, folder=tmp_path / host,
             before=machines.inside(host),
         )  # fmt: skip
 
@@ -137,7 +136,7 @@ async def test_on_a_second_host_the_name_is_refused_and_told_who_has_it(
 async def test_a_name_is_free_when_its_agent_has_ended_or_is_silent_for_a_lease(
     start_on: Any, until: Any
 ) -> None:
-    first = await up(start_on.login, start_on("alpha", "one"), until)
+    first = await up(start_on.login, start_on("alpha", "one", lease=2), until)
     first.process.send_signal(signal.SIGKILL)
     await first.over()
     second = await up(start_on.login, start_on("beta", "one"), until)
@@ -162,7 +161,8 @@ async def test_whoever_was_replaced_in_its_silence_ends(
 ) -> None:
     first = start_agent([queue], "--lease", "1").ready()
     first.process.send_signal(signal.SIGSTOP)
-    second = start_agent([queue], "--lease", "1", name=first.name, folder=tmp_path / "b").ready()
+    # Its own hold on the name is not to run out in a silence of its own.
+    second = start_agent([queue], "--lease", "60", name=first.name, folder=tmp_path / "b").ready()
     first.process.send_signal(signal.SIGCONT)
     assert await first.over() == Conflict.exit_code
     assert f"error[E04]: an agent named {first.name} is running on host" in first.said

@@ -14,7 +14,7 @@ from evq.core.events import Claimed, Finished
 from evq.core.queueing.queues import QueuePaused, QueueResumed
 from evq.core.spec import Command, Spec
 from evq.core.state import Ended
-from evq.core.subjects import LIFECYCLE_STREAM, Level
+from evq.core.subjects import LIFECYCLE_STREAM, Level, lifecycle
 
 TASKS = 120
 
@@ -39,8 +39,17 @@ async def order_of(queue: Any, tasks: list[str]) -> list[str]:
 
 @pytest.fixture
 async def busy(queue: Any, gate: Any, start_agent: Any) -> Any:
-    """The queue of an agent whose one slot is taken until the gate is opened."""
-    start_agent([queue]).ready()
+    """The queue of an agent whose one slot is taken until the gate is opened.
+
+    It has run tasks that were moved like those of the tests: of new lanes it hears in its own time.
+    """
+    await queue.client.change_queue(QueuePaused(queue.name, "until they are moved"))
+    first, second = await enqueue_many(queue, 2)
+    await queue.client.put(first, Move(queue.name, 5, 1.0, "to the front"))
+    await queue.client.put(second, Move(queue.name, 8, None, "a higher priority"))
+    queue.agent = start_agent([queue]).ready()
+    await queue.client.change_queue(QueueResumed(queue.name, "now"))
+    await order_of(queue, [first, second])
     await queue.enqueue("sh", "-c", gate.wait)
     await gate.reached()
     return queue
@@ -91,8 +100,9 @@ async def test_a_requeued_task_runs_where_it_was_moved_to(
     assert (await queue.ended(task, 2)).place.priority == 7
 
 
-async def test_nothing_is_taken_from_a_paused_queue(busy: Any, gate: Any) -> None:
+async def test_nothing_is_taken_from_a_paused_queue(busy: Any, gate: Any, until: Any) -> None:
     await busy.client.change_queue(QueuePaused(busy.name, "maintenance"))
+    await until(lambda: f"queue {busy.name} is paused" in busy.agent.said)
     task = await busy.enqueue("true")
     gate.open()
     # What ran goes on to its end; then the agent has a free slot, and the queue is not its.
@@ -142,7 +152,8 @@ async def test_moves_and_dequeues_while_several_agents_drain(
     """Whatever is moved where, and when: each task runs once, or never if it was dequeued."""
     chance, client = random.Random(20), queue.client
     tasks = await enqueue_many(queue, TASKS)
-    await client.change_queue(QueuePaused(queue.name, "until all are there"))
+    for one in (queue, other_queue):
+        await client.change_queue(QueuePaused(one.name, "until all are there"))
     for _ in range(3):
         start_agent([queue, other_queue], "--slots", "2", "--lease", "5").ready()
     dequeued: set[str] = set()
@@ -163,16 +174,28 @@ async def test_moves_and_dequeues_while_several_agents_drain(
                 refused += 1
                 return
 
-    await client.change_queue(QueueResumed(queue.name, "now"))
+    async def play_all(tasks: list[str]) -> None:
+        for start in range(0, len(tasks), 6):
+            await asyncio.gather(*(play(task) for task in tasks[start : start + 6]))
+
+    async def are_late() -> bool:
+        history = await client.bus.log.history(lifecycle(queue.name, "*"))
+        return any(stored.subject.endswith(tuple(late)) for stored in history)
+
     players = chance.sample(tasks, TASKS)
-    for start in range(0, TASKS, 6):
-        await asyncio.gather(*(play(task) for task in players[start : start + 6]))
+    early, late = players[: TASKS // 2], players[TASKS // 2 :]
+    await play_all(early)
+    assert dequeued and not refused
+    for one in (queue, other_queue):
+        await client.change_queue(QueueResumed(one.name, "now"))
+    await until(are_late, "an agent has a task before it is moved")
+    await play_all(late)
     await asyncio.gather(*(queue.event(task, Finished) for task in tasks if task not in dequeued))
     for task in tasks:
         found = await client.get(task)
         assert isinstance(found.state, Ended)
         assert len(found.attempts) == (0 if task in dequeued else 1), found
-    assert 0 < len(dequeued) < TASKS and 0 < refused < TASKS
+    assert refused
 
     async def used_up() -> bool:
         levels = [one for one in await client.bus.hints.levels() if one.queue in names]

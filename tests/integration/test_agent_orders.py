@@ -168,9 +168,9 @@ async def test_after_the_drain_s_timeout_tasks_are_given_back(queue: Any, start_
 def start(own_nats_server: Any, apart: Any, start_agent: Any) -> Any:
     """Start an agent of one name there."""
 
-    def start() -> Any:
+    def start(lease: float = 1) -> Any:
         login = own_nats_server.login
-        return start_agent([apart], "--lease", "1", name="one", login=login).ready()
+        return start_agent([apart], "--lease", str(lease), name="one", login=login).ready()
 
     return start
 
@@ -203,10 +203,10 @@ async def test_it_gives_its_task_back_and_that_is_told_later(
 async def test_what_ended_meanwhile_is_told_later(
     own_nats_server: Any, apart: Any, start: Any, gate: Any
 ) -> None:
-    agent = start()
+    agent = start(lease=5)  # so that the command ends before it would be frozen
     task = await apart.enqueue("sh", "-c", gate.wait)
     await gate.reached()
-    own_nats_server.pause()  # so that the command is not frozen at once
+    own_nats_server.pause()
     agent.terminate()
     gate.open()
     own_nats_server.kill()

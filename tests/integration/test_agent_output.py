@@ -1,5 +1,7 @@
 """What tasks write, line by line, within bounds."""
 
+from collections import Counter
+
 from evq.core.events import Log
 
 MIB = 2**20
@@ -38,7 +40,8 @@ print("after it")
 
 
 async def test_each_stream_keeps_its_order_and_its_times(served, plain_python):
-    task = await served.run(plain_python, "-c", BOTH)
+    # Written line by line: half of one is shown if the rest takes a second.
+    task = await served.run(plain_python, "-u", "-c", BOTH)
     out, error = await served.lines(task.id, "o"), await served.lines(task.id, "e")
     assert out == [f"out {number:040}" for number in range(3000)] + ["caf\ufffd é", " no end"]
     assert error == [f"error {number:040}" for number in range(3000)]
@@ -102,4 +105,6 @@ async def test_one_huge_line(served, plain_python):
     assert served.agent.memory("VmHWM") - before < 32 * MIB
     lines = await served.lines(task.id, "o")
     assert lines[-1] == "after it" and "bytes of this line left out" in lines[-2]
-    assert {len(line) for line in lines[:-3]} == {8192} and sum(map(len, lines)) < 1.1 * MIB
+    # A piece may be shorter for which the agent has waited for a second.
+    sizes = Counter(map(len, lines))
+    assert max(sizes) == 8192 and sizes[8192] >= 127 and sum(map(len, lines)) < 1.1 * MIB

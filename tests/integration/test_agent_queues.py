@@ -17,9 +17,13 @@ async def enqueue_many(queue, count: int, **spec) -> list[str]:
     return [receipt.task for receipt in await queue.client.enqueue_many(wanted)]
 
 
-async def claims_after_one(queues, gate, start_agent, *options, enqueue):
-    """The claims of an agent with one slot, of all that `enqueue` did while it was busy."""
+async def claims_after_one(queues, gate, start_agent, *options, priorities=(5,), enqueue):
+    """The claims of an agent with one slot, of all that `enqueue` did while it was busy.
+
+    It has run a task of each priority in each queue before: of new ones it hears in its own time.
+    """
     start_agent(queues, *options).ready()
+    known = [await queue.run("true", priority=p) for queue in queues for p in priorities]
     first = await queues[0].enqueue("sh", "-c", gate.wait)
     await gate.reached()
     tasks = await enqueue()
@@ -27,8 +31,8 @@ async def claims_after_one(queues, gate, start_agent, *options, enqueue):
     for queue in queues:
         await asyncio.gather(*(queue.ended(task) for name, task in tasks if name == queue.name))
     claims = sorted([claim for queue in queues for claim in await queue.claims()])
-    assert claims[0][1:] == (queues[0].name, first)
-    return [(name, task) for _, name, task in claims[1:]]
+    assert [task for _, _, task in claims[: len(known) + 1]] == [*(one.id for one in known), first]
+    return [(name, task) for _, name, task in claims[len(known) + 1 :]]
 
 
 @pytest.mark.parametrize("order", ["strict", "round-robin"])
@@ -67,12 +71,18 @@ async def test_priorities_inside_a_queue(queue, gate, start_agent):
         wanted.extend((queue.name, task) for p in (9, 5, 1, 0) for task in tasks[p])
         return wanted
 
-    assert await claims_after_one([queue], gate, start_agent, enqueue=enqueue) == wanted
+    priorities = (0, 1, 5, 9)
+    claims = await claims_after_one(
+        [queue], gate, start_agent, priorities=priorities, enqueue=enqueue
+    )
+    assert claims == wanted
 
 
 async def test_what_waits_at_the_start_comes_by_priority_too(queue, start_agent):
+    # The first of all says that there is a higher priority: the agent may hear of them one by one.
+    high = await enqueue_many(queue, 1, priority=8)
     low = await enqueue_many(queue, 2, priority=1)
-    high = await enqueue_many(queue, 2, priority=8)
+    high += await enqueue_many(queue, 1, priority=8)
     start_agent([queue]).ready()
     await asyncio.gather(*(queue.ended(task) for task in low + high))
     assert [task for _, _, task in await queue.claims()] == high + low
@@ -89,7 +99,8 @@ async def test_a_queue_that_comes_into_being_later_is_seen_at_once(queue, other_
 
 async def test_no_more_runs_than_there_are_slots(queue, start_agent, tmp_path):
     file = tmp_path / "runs"
-    code = f"echo + >> {file}; sleep 0.02; echo - >> {file}"
+    code = f"echo + >> {file}; until [ $(grep -c + {file}) -ge {SLOTS} ]; do sleep 0.01; done"
+    code += f"; sleep 0.02; echo - >> {file}"
     wanted = [
         Spec(entry=Command(("sh", "-c", code)), name="run", queue=queue.name, manager="none")
         for _ in range(24)

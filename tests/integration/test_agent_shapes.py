@@ -1,6 +1,7 @@
 """What a task may be besides a script: a notebook, code on the command line, code of a remote."""
 
 import json
+import zlib
 
 import pytest
 from disk import git, write
@@ -22,7 +23,7 @@ def cell(source, *tags):
     return {
         "cell_type": "code",
         "execution_count": None,
-        "id": f"c{abs(hash(source)) % 10**6}",
+        "id": f"c{zlib.crc32(source.encode())}",
         "metadata": {"tags": list(tags)},
         "outputs": [],
         "source": source,

@@ -277,7 +277,7 @@ async def test_an_abort_ends_the_whole_tree(queue, start_agent, until):
 async def test_a_time_limit_with_grace(queue, start_agent, until):
     agent = start_agent([queue]).ready()
     script = "trap 'echo no' TERM; while true; do sleep 0.1; done"
-    wish = {"container": Container(BARE), "timeout": 0.5, "grace": 0.3}
+    wish = {"container": Container(BARE), "timeout": 3.0, "grace": 2.0}
     task = await queue.run("bash", "-c", script, **wish)
     assert task.state.outcome is Outcome.TIMED_OUT
     assert "no" in await queue.lines(task.id, "o")
@@ -309,16 +309,20 @@ def look(task: str, *words: str) -> str:
 @pytest.mark.skipif(not shutil.which("docker"), reason="a shell needs docker's command line")
 async def test_a_shell_in_a_running_container_and_in_a_failed_one(queue, start_agent, until):
     agent = start_agent([queue]).ready()
-    script = "echo mine > file; touch /only/here; echo ready; sleep 1000"
+    script = (
+        "echo mine > file; touch /only/here; echo ready $(pwd);"
+        "until test -e end; do sleep 0.05; done; exit 3"
+    )
     setup = "mkdir -p /only"
-    wish = {"container": Container(BARE), "setup": setup, "timeout": 3.0, "variables": {"A": "b c"}}
+    wish = {"container": Container(BARE), "setup": setup, "variables": {"A": "b c"}}
     task = await queue.enqueue("sh", "-c", script, **wish)
-    await queue.line(task, "ready")
+    folder = Path((await queue.line(task, "ready")).split()[1])
     pid = (await queue.event(task, Started)).pid
     command = "cat file; ls /only; echo $A"
     assert look(task, "--pid", str(pid), "--command", command) == "mine\nhere\nb c\n"
+    (folder / "end").touch()
     ended = await queue.ended(task)
-    assert ended.state.outcome is Outcome.TIMED_OUT
+    assert (ended.state.outcome, ended.state.exit_code) == (Outcome.FAILED, 3)
     kept = agent.folder / "state/agents" / agent.name / "work" / f"{task}-1"
     await until(kept.with_name(f"{kept.name}.json").exists)
     # The files of the image are as they were before the command; those of the task are kept.

@@ -199,9 +199,13 @@ async def test_queries_that_would_take_everything_end(
         await run(cells, snapshot, text, timeout=1.0)
 
 
+LONG = Sql("SELECT repeat('x', 10000) FROM range(1000)")
+"""Whoever answers it waits to be read, and is there to be looked at."""
+
+
 async def test_its_memory_is_limited_by_the_kernel(cells: Cells, snapshot: Path) -> None:
     async with cells.cell() as process:
-        frames = ask(process, snapshot, Sql("SELECT 1"))
+        frames = ask(process, snapshot, LONG)
         assert await anext(frames)
         soft, _ = psutil.Process(process.pid).rlimit(psutil.RLIMIT_AS)
         assert 0 < soft <= 4 * 2**30
@@ -213,7 +217,7 @@ async def test_its_environment_is_empty(
 ) -> None:
     monkeypatch.setenv("EVQ_TOKEN", "secret")
     async with cells.cell() as process:
-        frames = ask(process, snapshot, Sql("SELECT 1"))
+        frames = ask(process, snapshot, LONG)
         await anext(frames)
         assert set(psutil.Process(process.pid).environ()) <= {"LANG", "TZ", "MALLOC_ARENA_MAX"}
         assert os.getsid(process.pid) == process.pid
@@ -333,7 +337,7 @@ async def test_a_query_that_is_given_up_leaves_no_process(
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part is Linux only")
 async def test_it_has_no_network(cells: Cells, snapshot: Path) -> None:
     async with cells.cell() as process:
-        frames = ask(process, snapshot, Sql("SELECT 1"))
+        frames = ask(process, snapshot, LONG)
         await anext(frames)
         ours, theirs = (os.stat(f"/proc/{pid}/ns/net").st_ino for pid in ("self", process.pid))
         await frames.aclose()

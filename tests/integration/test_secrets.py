@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import secrets
 import shlex
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +23,9 @@ from evq.core.spec import Code, Script
 HOSTILE = """
 import base64, html, json, os, shlex, socket, subprocess, sys, time, urllib.parse
 import evq
+
+def print(*words):  # in one piece: a line that is late would be shown as far as it is there
+    os.write(1, " ".join(map(str, words)).encode() + b"\\n")
 
 token = os.environ["TOKEN"]
 data = token.encode()
@@ -123,8 +128,16 @@ async def stored(queue: Any, cache: Path) -> list[bytes]:
     found = [one.data for one in await bus.log.history("evq.>")]
     records = [one.data for one in await bus.telemetry.history("evqtel.>")]
     lines = [line.encode() for record in records for line in json.loads(record).get("text", ())]
-    files = [file.read_bytes() for file in cache.rglob("*") if file.is_file()]
-    return [*found, *records, b"\n".join(lines), b"".join(lines), *files]
+    return [*found, *records, b"\n".join(lines), b"".join(lines), *contents(cache)]
+
+
+def contents(folder: Path) -> Iterator[bytes]:
+    """What stands in the files below a folder in which somebody is at work."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                if (path := Path(place, name)).is_file():
+                    yield path.read_bytes()
 
 
 async def nowhere(queue: Any, agent: Any, *values: str) -> None:

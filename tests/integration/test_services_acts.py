@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 from projecting import Projector
+from receiver import receiving
 
 from evq.core.events import Cause, Started
 from evq.core.fleet.services import QUEUE
@@ -247,27 +246,15 @@ async def test_a_queue_that_is_too_long_is_told_once(
 async def test_a_webhook_that_fails_is_called_again_under_its_key(served: Any, until: Any) -> None:
     calls: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            calls.append(self.headers["Idempotency-Key"])
-            self.send_response(503 if len(calls) < 3 else 204)
-            self.end_headers()
+    def take(path: str, headers: Mapping[str, str], body: bytes) -> int:
+        calls.append(headers["idempotency-key"])
+        return 503 if len(calls) < 3 else 204
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        url = f"http://127.0.0.1:{server.server_port}/hook"
+    with receiving(take) as address:
         on = Events(("failed",), Filter(queue=served.name))
-        journal, _ = await trigger(served.client, "hook", on, Webhook(url))
+        journal, _ = await trigger(served.client, "hook", on, Webhook(f"http://{address}/hook"))
         await served.run("sh", "-c", "echo gone wrong >&2; exit 3")
         await done(journal, until)
-    finally:
-        server.shutdown()
-        server.server_close()
     assert journal.state.done == 1 and len(calls) == 3 and len(set(calls)) == 1
     assert calls[0].startswith("trigger-hook-")
     assert "the webhook answered 204" in await journal_words(served.client, "hook")

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import sys
 from collections.abc import Iterator
 
 import pytest
 from reader import ROOT, Reader, blocks, reading
 
+from evq.cli.stack import embedded
 from evq.services.autoscaler.definition import read_definition
 
 TRAIN = 'import argparse\nargparse.ArgumentParser().add_argument("--epochs")\nprint("trained")\n'
@@ -80,9 +80,8 @@ def test_triggers(reader: Reader) -> None:
 def test_signed_webhooks(reader: Reader) -> None:
     _, script = blocks("docs/triggers.md", "sh")
     (receiver,) = blocks("docs/triggers.md", "python")
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = str(one.getsockname()[1])
+    kept = embedded.Port(embedded.Address("127.0.0.1", 0))
+    port = str(kept.number)
     (reader.work / "receiver.py").write_text(receiver.replace("9000", port))
     script = script.replace("9000", port).replace("agent-lost", "failed")
     reader.run("evq", "down")
@@ -91,6 +90,7 @@ def test_signed_webhooks(reader: Reader) -> None:
     with reader.running("bash", "-c", receive) as told:
         reader.run("evq", "enqueue", "--project", "text", "--", "sh", "-c", "exit 3")
         assert "failed (exit status 3)" in told.readline()
+    kept.release()
 
 
 def test_the_autoscaler(reader: Reader) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 import pytest
+from receiver import receiving
 
 from evq.core import wire
 from evq.core.events import Enqueued, Started
@@ -39,35 +38,21 @@ EVENTS = 100
 class Receiver:
     """A local web server that keeps what it is sent, in order: path, key, body."""
 
+    address: str
+
     def __init__(self) -> None:
         self.got: list[tuple[str, str, dict[str, Any]]] = []
-        got = self.got
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                key = self.headers.get("Idempotency-Key", "")
-                got.append((self.path, key, msgspec.json.decode(body)))
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"127.0.0.1:{self._server.server_port}"
-        Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def take(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
+        self.got.append((path, headers.get("idempotency-key", ""), msgspec.json.decode(body)))
+        return 200
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    server = Receiver()
-    yield server
-    server.close()
+    receiver = Receiver()
+    with receiving(receiver.take) as receiver.address:
+        yield receiver
 
 
 @pytest.fixture
@@ -136,7 +121,7 @@ async def test_a_schedule_catches_up_by_its_policy(served: Any, until: Any) -> N
     await until(lambda: now() > down + 11 * SECOND)
     await client.change_queue(QueueResumed(QUEUE, "over"))
     await served.event(controller.task.id, Started, 2)
-    back = now()
+    back = (await client.get(controller.task.id)).attempts[1].launch.at
 
     async def each_goes_on() -> bool:
         for journal in journals.values():
@@ -144,6 +129,8 @@ async def test_a_schedule_catches_up_by_its_policy(served: Any, until: Any) -> N
         return all((one.state.last and one.state.last.at > back) for one in journals.values())
 
     await until(each_goes_on)
+    await client.abort(controller.task.id, "nothing more is to be due while it is judged")
+    await served.ended(controller.task.id)
     for name, journal in journals.items():
         await judge(client, name, journal.state.definition, down, back)
 
@@ -253,7 +240,8 @@ async def test_a_flood_of_alerts_arrives_as_few_messages(
 
     await until(delivered)
     titles = [body["title"] for _, _, body in receiver.got]
-    assert titles[0] == "first" and len(titles) <= 10 and titles[-1].endswith("messages")
+    assert titles[0] == "first" and len(titles) <= 10
+    assert any(title.endswith("messages") for title in titles)
     told = b"".join(stored.data for stored in await client.bus.log.history("evq.>"))
     assert receiver.address.encode() not in told
     assert not [line for line in await served.lines(task) if receiver.address in line]

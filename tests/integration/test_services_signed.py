@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
+from receiver import receiving
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
+from waiting import PATIENCE
 
 from evq.core.errors import UsageError
 from evq.core.events import Started
 from evq.core.fleet.services import QUEUE
-from evq.core.sdk.services import service
+from evq.core.sdk.services import begun, service
 from evq.core.state import Ended
 from evq.services.trigger import controller as triggers
 from evq.services.trigger.conditions import Events, Filter
@@ -27,28 +27,16 @@ class Receiver:
     """A web server that keeps what is sent with a right signature, and counts the rest. What comes
     first is verified and refused, as if it were not ready."""
 
+    url: str
+
     def __init__(self) -> None:
         self.tried: list[str] = []
         self.verified: list[tuple[str, dict[str, Any]]] = []
         self.unsigned = 0
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(handler) -> None:
-                body = handler.rfile.read(int(handler.headers["Content-Length"]))
-                headers = {name.lower(): value for name, value in handler.headers.items()}
-                handler.send_response(self._take(body, headers))
-                handler.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
-        Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def _take(self, body: bytes, headers: dict[str, str]) -> int:
+    def take(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
         try:
-            content = Verifier(SECRET).verify(body, headers)
+            content = Verifier(SECRET).verify(body, dict(headers))
         except WebhookVerificationError:
             self.unsigned += 1
             return 204
@@ -58,16 +46,13 @@ class Receiver:
         self.verified.append((headers["webhook-id"], content))
         return 204
 
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    server = Receiver()
-    yield server
-    server.close()
+    receiver = Receiver()
+    with receiving(receiver.take) as address:
+        receiver.url = f"http://{address}/hook"
+        yield receiver
 
 
 @pytest.fixture
@@ -161,6 +146,15 @@ async def test_what_happens_while_its_controller_is_away_is_told_after_a_retry(
     await served.client.retry(controller)
     await done(journal, until)
     assert journal.state.done == 1 and len(receiver.verified) == 1
+
+
+async def test_who_starts_a_controller_hears_that_its_agent_lacks_the_secret(
+    served: Any, receiver: Receiver
+) -> None:
+    await define(served, "hook", Webhook(receiver.url, "OTHER"))
+    started = await service(served.client, "trigger", "hook")
+    state = (await begun(served.client, started, PATIENCE)).task.state
+    assert isinstance(state, Ended) and state.evidence.startswith("[E33] this agent has no secret")
 
 
 async def test_a_secret_that_is_no_key_is_told_and_not_shown(

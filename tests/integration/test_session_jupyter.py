@@ -17,7 +17,7 @@ from playwright.async_api import async_playwright, expect
 from starting import PATIENCE
 from websockets.asyncio.client import ClientConnection, connect
 
-from evq.core.events import Outcome
+from evq.core.events import Outcome, Started
 from evq.core.sdk.following import Happened, follow
 from evq.core.sdk.sessions.session import session_of, session_spec
 from evq.core.spec import Command, Spec
@@ -121,11 +121,12 @@ async def test_a_session_with_jupyter(
     try:
         port = session_of(await running(queue, task)).port
         async with await queue.client.tunnel(task, port) as tunnel:
-            async with httpx.AsyncClient(base_url=tunnel.url, trust_env=False) as web:
+            address = {"base_url": tunnel.url, "trust_env": False, "timeout": PATIENCE}
+            async with httpx.AsyncClient(**address) as web:
 
                 async def answers() -> bool:
                     try:
-                        return (await web.get("/api")).status_code == 200
+                        return (await web.get("/api", timeout=5)).status_code == 200
                     except httpx.TransportError:
                         return False
 
@@ -168,7 +169,9 @@ async def test_a_session_with_jupyter(
 async def it_takes_another_port(queue: Any, spec: Spec, until: Any) -> None:
     """If somebody else has that of a session before Jupyter has started."""
     task = (await queue.client.enqueue(clashing(spec))).task
+    await queue.event(task, Started)
     await queue.line(task, "somebody else has")
+    await queue.line(task, "it is given")
     async with await queue.client.tunnel(task, FREE) as tunnel:
 
         async def answers() -> bool:

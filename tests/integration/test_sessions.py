@@ -22,7 +22,7 @@ from clash import clashing
 from starting import PATIENCE
 
 from evq.core.errors import NotFound, UsageError
-from evq.core.events import Outcome
+from evq.core.events import Outcome, Started
 from evq.core.sdk.sessions.serving import runs_in_terminal
 from evq.core.sdk.sessions.session import session_of, session_spec
 from evq.core.sdk.sessions.terminal import SIZE, STATUS, TEXT, piece, read_piece
@@ -129,7 +129,8 @@ async def test_a_terminal_from_its_start_to_its_idle_end(
     assert await here.shows(rf"token=\[\] task={task}")
     here.resize(40, 77)
     os.kill(here.pid, signal.SIGWINCH)
-    here.type("stty size; echo made > made.txt\r")
+    # What is typed may be there before the size, of which a signal tells.
+    here.type("until stty size | grep 40.77; do :; done; echo made > made.txt\r")
     await here.shows(r"40 77\r\n")
     # A program that computes is use, however long it says nothing.
     here.type("sleep 8; echo still-$((40 + 2))\r")
@@ -148,8 +149,7 @@ async def test_a_session_is_gone_on_with_and_stopped(
     queue: Any, start_agent: Any, terminal: Any
 ) -> None:
     start_agent([queue], LEAVE).ready()
-    task = await enqueued(queue, idle=0)
-    await queue.line(task, "terminals can be opened")
+    task = await opened(queue)
     here = terminal("session", "connect", task, "--end")
     await here.shows(r"leaves at once")
     here.type("echo in-$EVQ_TASK_ID\r")
@@ -163,8 +163,7 @@ async def test_enter_tilde_dot_leaves_a_shell_that_hangs(
     queue: Any, start_agent: Any, terminal: Any
 ) -> None:
     start_agent([queue], LEAVE).ready()
-    task = await enqueued(queue, idle=0)
-    await queue.line(task, "terminals can be opened")
+    task = await opened(queue)
     here = terminal("session", "connect", task)
     await here.shows(r"leaves at once")
     here.type("trap '' INT; echo hangs; cat /dev/zero > /dev/null\r")
@@ -179,8 +178,7 @@ async def test_enter_tilde_dot_leaves_a_shell_that_hangs(
 
 async def test_who_does_not_know_the_token_gets_no_shell(queue: Any, start_agent: Any) -> None:
     start_agent([queue], LEAVE).ready()
-    task = await enqueued(queue, idle=0)
-    await queue.line(task, "terminals can be opened")
+    task = await opened(queue)
     port = session_of(await queue.client.get(task)).port
     async with await queue.client.tunnel(task, port) as tunnel:
         for token, answers in (("", False), ("x" * 32, False), (tunnel.token, True)):
@@ -209,7 +207,7 @@ async def test_a_port_that_somebody_else_takes_is_replaced_by_another(
     session = clashing(session_spec(spec, "terminal", 0))
     task = (await queue.client.enqueue(session)).task
     taken = int((await queue.line(task, "somebody else has")).split()[-1])
-    await queue.line(task, "terminals can be opened")
+    await can_be_opened(queue, task)
     async with await queue.client.tunnel(task, FREE) as tunnel:
         assert await said_to("echo in-$((40 + 2)); exit", tunnel) == b"in-42"
         assert tunnel.address[1] != taken
@@ -218,9 +216,8 @@ async def test_a_port_that_somebody_else_takes_is_replaced_by_another(
 
 async def test_sessions_of_one_worker_do_not_meet(queue: Any, start_agent: Any) -> None:
     start_agent([queue], LEAVE, "--slots=4").ready()
-    tasks = [await enqueued(queue, idle=0) for _ in range(4)]
+    tasks = [await opened(queue) for _ in range(4)]
     for task in tasks:
-        await queue.line(task, "terminals can be opened")
         async with await queue.client.tunnel(task, FREE) as tunnel:
             assert await said_to("echo in-$EVQ_TASK_ID; exit", tunnel) == f"in-{task}".encode()
     for task in tasks:
@@ -269,8 +266,7 @@ async def test_a_session_lost_with_its_agent_does_not_run_again(
     queue: Any, start_agent: Any
 ) -> None:
     agent = start_agent([queue], "--lease", "1").ready()
-    task = await enqueued(queue, idle=0)
-    await queue.line(task, "terminals can be opened")
+    task = await opened(queue)
     agent.process.send_signal(signal.SIGKILL)
     start_agent([queue], "--lease", "1").ready()
     ended = await queue.ended(task)
@@ -278,10 +274,18 @@ async def test_a_session_lost_with_its_agent_does_not_run_again(
     assert len(ended.attempts) == 1
 
 
-async def enqueued(queue: Any, idle: float) -> str:
-    """A terminal session without code."""
+async def opened(queue: Any) -> str:
+    """A terminal session without code, which never is idle, when one can be there."""
     spec = Spec(entry=Command(("session",)), name="session", queue=queue.name)
-    return str((await queue.client.enqueue(session_spec(spec, "terminal", idle))).task)
+    task = str((await queue.client.enqueue(session_spec(spec, "terminal", idle=0))).task)
+    await can_be_opened(queue, task)
+    return task
+
+
+async def can_be_opened(queue: Any, task: str) -> None:
+    """Return when terminals of a session can be opened, and the log has it that it runs."""
+    await queue.event(task, Started)
+    await queue.line(task, "terminals can be opened")
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 from starting import PATIENCE
 
+from evq.cli.stack import embedded
+
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "sessions.md").read_text()
 SHELL = re.findall(r"^```sh\n(.*?)^```", DOCUMENT, re.M | re.S)
 (PYTHON,) = re.findall(r"^```python\n(.*?)^```", DOCUMENT, re.M | re.S)
@@ -71,23 +73,31 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
 
 
 def test_the_examples_of_tunnels(user: User) -> None:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = str(one.getsockname()[1])
+    kept = embedded.Port(embedded.Address("127.0.0.1", 0))
+    port = str(kept.number)
     enqueue, tunnel = SHELL[1].replace("8765", port).splitlines()
     (user.folder / "work").mkdir()
     user.run(*enqueue.split())
     end = time.monotonic() + PATIENCE
-    while "Serving" not in user.run("evq", "logs", "@", "--setup"):
-        with socket.socket() as one:
-            if one.connect_ex(("127.0.0.1", int(port))) == 0:
-                break
+    while state(user, "@") != "running" or not listens(kept.number):
         assert time.monotonic() < end
+    kept.release()
     with user.running(*tunnel.split()) as url, urllib.request.urlopen(url, timeout=60) as page:
         assert page.status == 200
     said = user.run(sys.executable, "-c", PYTHON.replace("8765", port))
     assert re.match(r"http://127\.0\.0\.1:\d+/ 32\n", said) and "200 OK" in said
     user.run("evq", "abort", "@")
+
+
+def state(user: User, task: str) -> str:
+    """What the log has of a task."""
+    return str(json.loads(user.run("evq", "show", task, "--json"))["state"])
+
+
+def listens(port: int) -> bool:
+    """Whether somebody does at this machine's port."""
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
 
 
 def status(url: str) -> int:
@@ -102,8 +112,7 @@ def status(url: str) -> int:
 async def test_the_example_of_a_free_port(user: User, until: Any) -> None:
     evq, enqueue, *words = shlex.split(SHELL[3])
     task = user.run(evq, enqueue, "--quiet", *words).strip()
-    show = ("evq", "show", task, "--json")
-    await until(lambda: json.loads(user.run(*show))["state"] == "running")
+    await until(lambda: state(user, task) == "running")
     with user.running("evq", "tunnel", task) as url:
         assert await until(lambda: status(url)) == 200
     user.run("evq", "abort", task)
@@ -118,5 +127,6 @@ def test_sessions_are_listed_and_stopped(user: User) -> None:
     assert task in listed and "look" in listed
     assert task in user.run("evq", "session", "ls", "--json")
     assert user.run("evq", "session", "stop", task) == f"session {task} ends\n"
+    end = time.monotonic() + PATIENCE
     while user.run("evq", "session", "ls"):
         assert time.monotonic() < end

@@ -30,13 +30,14 @@ from evq.core.sdk.identity import Identity, born
 SECONDS = 20.0
 
 STUBBORN = """
-import signal, sys
-signal.signal(signal.SIGTERM, lambda *_: print("not yet", flush=True))
-signal.signal(signal.SIGINT, lambda *_: print("nor now", flush=True))
-print("here", flush=True)
+import os, signal
+signal.signal(signal.SIGTERM, lambda *_: os.write(1, b"not yet\\n"))
+signal.signal(signal.SIGINT, lambda *_: os.write(1, b"nor now\\n"))
+os.write(1, b"here\\n")
 while True:
     signal.pause()
 """
+"""One signal may come while the other is handled: what is written has no buffer."""
 
 
 def python(code: str, *stop: tuple[signal.Signals, float]) -> Process:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from roundtrip import MEGABYTE, sent_and_back
 from starting import PATIENCE
 
+from evq.core.events import Started
 from evq.core.spec import Inline
 
 LEAVE = "--drain-timeout=0.1"
-MEGABYTE = 1 << 20
 
 ECHO = """\
 import hashlib, os, socket, evq
@@ -29,7 +30,7 @@ with socket.create_server(("127.0.0.1", evq.port())) as listener:
                 heard.update(data)
                 count += len(data)
                 visitor.sendall(data)
-            print("heard", count, heard.hexdigest(), flush=True)
+            print(f"heard {count} {heard.hexdigest()}", flush=True)
         except ConnectionError:
             open(os.environ["CUT"], "w").close()
         visitor.close()
@@ -41,22 +42,9 @@ async def echoing(queue: Any, cut: Path) -> str:
     its connection is reset."""
     spec = {"ports": (0,), "variables": {"CUT": str(cut)}}
     task = str(await queue.enqueue(entry=Inline(ECHO), **spec))
+    await queue.event(task, Started)
     await queue.line(task, "serving")
     return task
-
-
-async def sent_and_back(address: tuple[str, int], data: bytes) -> bytes:
-    """What comes back of `data`, which is sent while the answer is read."""
-    reader, writer = await asyncio.open_connection(*address, limit=MEGABYTE)
-
-    async def send() -> None:
-        writer.write(data)
-        await writer.drain()
-        writer.write_eof()
-
-    _, back = await asyncio.gather(send(), reader.read())
-    writer.close()
-    return back
 
 
 async def test_fifty_megabytes_go_to_a_task_and_back(served: Any, tmp_path: Path) -> None:

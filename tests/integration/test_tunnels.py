@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from starting import PATIENCE
 from evq.cli.stack import embedded
 from evq.core.bus.connect import Login, connect
 from evq.core.errors import Conflict, Denied, TunnelFailed
-from evq.core.events import Outcome
+from evq.core.events import Outcome, Started
 from evq.core.sdk.client import Client
 from evq.core.sdk.connect import open_client
 from evq.core.sdk.tunnels import tunnel as tunnels
@@ -30,6 +29,7 @@ SERVER = """\
 import http.server, os, socketserver
 class Server(http.server.ThreadingHTTPServer):
     address_family = 2
+    request_queue_size = 100
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         body = os.environ["EVQ_PORT_TOKEN"].encode()
@@ -39,24 +39,34 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
     def log_message(self, *words): pass
 server = Server(("127.0.0.1", PORT), Handler)
-print("serving", os.environ["EVQ_PORT_TOKEN"], flush=True)
+print("serving " + os.environ["EVQ_PORT_TOKEN"], flush=True)
 server.serve_forever()
 """
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+@contextmanager
+def kept_port() -> Iterator[int]:
+    """A port at which nobody listens but who is told of it."""
+    port = embedded.Port(embedded.Address("127.0.0.1", 0))
+    try:
+        yield port.number
+    finally:
+        port.release()
 
 
 async def serving(queue: Any, **spec: Any) -> tuple[str, int]:
     """A task that serves its token at a port, when it does."""
-    port = free_port()
-    entry = Inline(SERVER.replace('("127.0.0.1", PORT)', f'("127.0.0.1", {port})'))
-    task = await queue.enqueue(entry=entry, ports=(port,), **spec)
-    await queue.line(task, "serving")
-    return task, port
+    with kept_port() as port:
+        entry = Inline(SERVER.replace('("127.0.0.1", PORT)', f'("127.0.0.1", {port})'))
+        task = await queue.enqueue(entry=entry, ports=(port,), **spec)
+        await runs(queue, task, "serving")
+        return task, port
+
+
+async def runs(queue: Any, task: str, word: str) -> None:
+    """Return when a task has said the word, and the log has it that it runs."""
+    await queue.event(task, Started)
+    await queue.line(task, word)
 
 
 async def fetch(address: tuple[str, int]) -> str:
@@ -113,7 +123,7 @@ FREE = """\
 import socket, sys, evq
 def serve(word):
     with socket.create_server(("127.0.0.1", evq.port())) as listener:
-        print("serving", word, flush=True)
+        print(f"serving {word}", flush=True)
         visitor, _ = listener.accept()
         visitor.recv(100)
         visitor.sendall(b"\\r\\n\\r\\n" + word)
@@ -128,7 +138,7 @@ serve(b"second")
 async def test_a_free_port_is_the_one_that_the_task_was_given_last(served: Any, gate: Any) -> None:
     command = f"{gate.wait} | {sys.executable} -c '{FREE}'"
     task = await served.enqueue("sh", "-c", command, ports=(0,))
-    await served.line(task, "up")
+    await runs(served, task, "up")
     told: list[str] = []
     async with await served.client.tunnel(task, 0) as tunnel:
         tunnel.notice = told.append
@@ -155,13 +165,13 @@ async def test_a_task_that_does_not_run_is_not_reached(queue: Any) -> None:
 
 
 async def test_where_nothing_listens_the_reason_is_told(served: Any, gate: Any) -> None:
-    task = await served.enqueue("sh", "-c", f"echo up; {gate.wait}", ports=(free_port(),))
-    await served.line(task, "up")
     told: list[str] = []
-    (port,) = (await served.client.get(task)).spec.ports
-    async with await served.client.tunnel(task, port) as tunnel:
-        tunnel.notice = told.append
-        assert await fetch(tunnel.address) == ""
+    with kept_port() as port:
+        task = await served.enqueue("sh", "-c", f"echo up; {gate.wait}", ports=(port,))
+        await runs(served, task, "up")
+        async with await served.client.tunnel(task, port) as tunnel:
+            tunnel.notice = told.append
+            assert await fetch(tunnel.address) == ""
     assert told == [f"nothing listens on port {port} of the task"]
     await gate.reached()
     gate.open()
@@ -219,7 +229,7 @@ async def test_after_a_restart_of_the_server_new_connections_go_through(
         own_nats_server.restart()
         writer.write(b"GET / HTTP/1.0\r\n\r\n")
         with suppress(ConnectionError):  # broken off, or it came through
-            await asyncio.wait_for(reader.read(), PATIENCE)
+            await asyncio.wait_for(reader.read(), PATIENCE * 2)
         writer.close()
 
         async def again() -> bool:
@@ -260,12 +270,12 @@ async def admin_of(login: Login, queue: Any) -> AsyncIterator[Any]:
 async def test_who_may_not_ask_for_tunnels_is_refused(
     users: Callable[[str], Login], queue: Any, start_agent: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tunnels, "ANSWER_SECONDS", 1.0)
     async with admin_of(users("admin"), queue) as mine:
         start_agent([mine], LEAVE, login=users("admin")).ready()
         task, port = await serving(mine)
         async with await mine.client.tunnel(task, port) as tunnel:
             assert await fetch(tunnel.address) == tunnel.token
+        monkeypatch.setattr(tunnels, "ANSWER_SECONDS", 1.0)
         with pytest.raises(Denied, match="refuses this request"):
             async with open_client(users("viewer")) as viewer:
                 assert (await viewer.get(task)).id == task

@@ -14,8 +14,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from lab import Lab
 
-from evq.core.events import DrainRequested, Retry
+from evq.core.events import DrainRequested
 from evq.core.queueing.queues import QueuePaused
 from evq.core.spec import After, Limits
 
@@ -219,10 +220,12 @@ async def test_passed_by_and_reserved(why, queue, start_agent, gates, until):
     await asyncio.gather(*(queue.ended(task) for task in (first, second, wide, narrow)))
 
 
-async def test_a_retry_that_is_not_due(why, queue, start_agent):
+async def test_a_retry_that_is_not_due(why, queue, start_agent, tmp_path):
+    lab = Lab(queue.client, tmp_path)
+    task = await lab.enqueue(queue=queue.name, retries=9)
+    for _ in range(7):  # so often that it is due in a minute
+        await lab.fail(task)
     start_agent([queue]).ready()
-    task = await queue.enqueue("false", retries=3)
-    await queue.event(task, Retry, 2)
     found = await why(task)
     assert found["waits_for"] == "retry_delay"
-    assert found["because"].startswith("it failed 2 times and is due in")
+    assert found["because"].startswith("it failed 7 times and is due in")

@@ -17,6 +17,7 @@ from evq.services.autoscaler.definition import Definition, read_definition
 from evq.services.autoscaler.facts import (
     Defined,
     Ending,
+    Left,
     Refused,
     Stage,
     Stopped,
@@ -74,6 +75,16 @@ def test_an_idle_machine_is_drained_then_ended_then_gone() -> None:
     assert world.state.machines == {} and world.machines == {}
     assert world.state.gone == {"idle": 1}
     assert world.state.cost(world.now) == pytest.approx(61 / 3600)
+
+
+def test_machines_stay_when_the_terminal_is_left() -> None:
+    world = World(Definition({"small": SMALL}))
+    world.wait(2)
+    world.turn()
+    before = world.state
+    world.note(Left(), "it has ended in its terminal")
+    assert (world.state.machines, world.state.stopped) == (before.machines, False)
+    assert world.state.words == "it has ended in its terminal"
 
 
 def test_the_least_stay() -> None:

@@ -154,6 +154,18 @@ def test_shared_content_counts_once_for_what_fits() -> None:
     assert chosen(by(Rule(("code",), most=100), of=tasks)) == {}
 
 
+def test_notebooks_go_by_a_rule_that_names_them() -> None:
+    same = ("code", "notebook-1")
+    tasks = tuple(left(f"t{age}", age, notebooks={same: 100}) for age in range(2, 4))
+    look = Look(left=tasks, named={same: 2})
+    assert "notebooks" not in by(Rule(("logs", "code"), older=0), look=look).shares[0].bytes
+    found = by(Rule(("notebooks",), older=0), look=look)
+    assert chosen(found) == dict.fromkeys(("t2", "t3"), ("notebooks",))
+    assert found.shares[0].bytes == {"notebooks": 100}
+    found = by(Rule(("notebooks",), keep_last=1), look=look)
+    assert chosen(found) == {"t3": ("notebooks",)} and found.shares[0].bytes == {"notebooks": 0}
+
+
 def test_what_is_needed_stays_and_the_rest_goes() -> None:
     task = left("a", 40, artifacts={("nats", "d"): 1})
     look = Look(left=(task,), held={("a", "artifacts"): "is an input"}, live_gangs={"g"})
@@ -181,6 +193,7 @@ def ended() -> Task:
         task,
         events.Claimed(attempt=1, agent="a", instance="i", slot=0, hint=1, lease=10.0),
         events.ArtifactSaved(attempt=1, name="model.pt", digest="d", size=3),
+        events.Phase(attempt=1, name="notebook", seconds=0.0, detail="notebook-1"),
         events.Finished(attempt=1, outcome=events.Outcome.COMPLETED, exit_code=0),
     )
 
@@ -195,7 +208,7 @@ def test_what_went_is_known_and_goes_once() -> None:
     event = decide(task, clean("artifacts", "logs"))
     assert event == events.Cleaned(what=("logs", "artifacts"), reason="old", telemetry=7)
     after = happened(task, event)
-    assert left_of(after) == ("metrics", "code") and artifacts_of(after) == {}
+    assert left_of(after) == ("metrics", "code", "notebooks") and artifacts_of(after) == {}
     with pytest.raises(NotFound, match="any more") as failed:
         find_artifact(after, "model.pt")
     assert failed.value.why == "artifacts were removed on 1970-01-01 by ada@box: old"
@@ -211,6 +224,18 @@ def test_a_task_that_has_not_ended_keeps_everything() -> None:
         decide(happened(task, events.Requeued("again")), clean())
 
 
+def test_who_left_no_notebook_has_none_to_lose() -> None:
+    task = happened(
+        create(1, 1, "ada@box", events.Enqueued("k3f9", SPEC)),
+        events.Claimed(attempt=1, agent="a", instance="i", slot=0, hint=1, lease=10.0),
+        events.Phase(attempt=1, name="notebook", seconds=0.0),
+        events.Finished(attempt=1, outcome=events.Outcome.FAILED, exit_code=1),
+    )
+    assert left_of(task) == ("logs", "metrics", "code")
+    with pytest.raises(Rejected, match="nothing of that is left"):
+        decide(task, clean("notebooks"))
+
+
 def test_what_a_later_attempt_leaves_is_its_own() -> None:
     task = happened(ended(), events.Cleaned(what=ALL, reason="old"), events.Requeued("again"))
     assert removal_of(task, "code") is None, "it names its code again"
@@ -218,10 +243,12 @@ def test_what_a_later_attempt_leaves_is_its_own() -> None:
         task,
         events.Claimed(attempt=2, agent="a", instance="i", slot=0, hint=1, lease=10.0),
         events.ArtifactSaved(attempt=2, name="model.pt", digest="e", size=3),
+        events.Phase(attempt=2, name="notebook", seconds=0.0, detail="notebook-1"),
         events.Finished(attempt=2, outcome=events.Outcome.COMPLETED, exit_code=0),
     )
-    assert find_artifact(task, "model.pt") == Artifact("model.pt", "e", 3, task.seq - 1)
+    assert find_artifact(task, "model.pt") == Artifact("model.pt", "e", 3, task.seq - 2)
     assert removal_of(task, "logs", 1) and not removal_of(task, "logs", 2)
+    assert removal_of(task, "notebooks", 1) and not removal_of(task, "notebooks", 2)
     assert left_of(task) == ALL
     assert isinstance(decide(task, Requeue("again")), events.Requeued)
 

@@ -72,7 +72,7 @@ ANY_EVENT: st.SearchStrategy[Any] = st.one_of(
     ),
     st.just(events.Archived("r")),
     st.just(events.Unarchived("r")),
-    st.just(events.Cleaned(what=("logs", "code"), reason="r")),
+    st.just(events.Cleaned(what=("logs", "code", "notebooks"), reason="r")),
     st.just(Unknown("i", 1, "b", "paused", 2)),
 )
 HISTORY = st.lists(ANY_EVENT, max_size=25).map(

@@ -170,12 +170,12 @@ async def test_a_keyring_that_waits_for_its_owner_is_not_waited_for(
 ) -> None:
     import keyring
 
-    unlocked = threading.Event()
+    before, unlocked = {*threading.enumerate()}, threading.Event()
     monkeypatch.setattr(keyring, "get_password", lambda *_: unlocked.wait() and None)
     monkeypatch.setattr(secret_sources, "KEYRING_SECONDS", 0.05)
     with pytest.raises(SecretFailed, match="the keyring has not answered"):
         await SecretSources({}, (), None).resolve(spec("MISSING"))
-    (waiting,) = [thread for thread in threading.enumerate() if thread.name == "secrets"]
+    (waiting,) = [one for one in {*threading.enumerate()} - before if one.name == "secrets"]
     assert waiting.daemon
     unlocked.set()
     waiting.join(30)

@@ -173,6 +173,30 @@ def test_the_reservation_ends_with_its_task():
     played(story())
 
 
+def test_a_reservation_that_ran_out_while_its_agent_was_silent_goes_on():
+    async def story():
+        fleet, chance = Fleet(), random.Random(4)
+        agent = fleet.agent(cpus=8, slots=16, patience=PATIENCE)
+        flood = asyncio.ensure_future(_flood(fleet, 40, 12, chance))
+        await later(5)
+        big = await fleet.enqueue(1, cpus=8, name="big")
+        while not agent.taker.lookout.reserved:
+            await later(0.05)
+        presence = fleet.client.bus.presence
+        (place,) = [name for name in await presence.all() if "reser" in name]
+        await presence.remove(place)
+        end = asyncio.get_running_loop().time() + agent.taker.lookout.pause * 1.1
+        while big not in {run.task for run in fleet.runs}:
+            assert agent.taker.lookout.reserved
+            assert place in await presence.all() or asyncio.get_running_loop().time() < end
+            await later(0.01)
+        await flood
+        await fleet.until_done()
+        await fleet.stop()
+
+    played(story())
+
+
 @pytest.mark.parametrize("how", ["the agent pauses", "its queue is paused"])
 def test_no_room_is_kept_for_what_cannot_be_taken(how):
     async def story():

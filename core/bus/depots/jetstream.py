@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import BinaryIO
 
 import msgspec
@@ -19,7 +20,7 @@ from ...errors import ArtifactFailed, ServerFull
 from ...ports import Entry, Lying, WrongSequence
 from ...subjects import ARTIFACTS_BUCKET
 from ..bucket import Bucket, Meta, Options, whole
-from ..requests import Requests
+from ..requests import ApiError, Requests
 from .source import Source
 from .words import no_room, no_such_content
 
@@ -148,7 +149,8 @@ class JetStreamDepot:
             f"CONSUMER.CREATE.{stream}.{name}.{subject}",
             {"stream_name": stream, "config": config, "action": "create"},
         )
-        await self._requests.api(f"CONSUMER.DELETE.{stream}.{name}")
+        with suppress(ApiError):  # it goes by itself, too
+            await self._requests.api(f"CONSUMER.DELETE.{stream}.{name}")
         return msgspec.json.decode(answer, type=_Consumer).num_pending
 
     def all(self) -> AsyncIterator[Lying]:

@@ -11,7 +11,9 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from wire import Wire
 
 from evq.core.artifacts import Artifact
 from evq.core.bus.depots.folder import FolderDepot
@@ -21,7 +23,10 @@ from evq.core.sdk import artifacts
 
 MIB = 2**20
 LARGE = 96
-"""MiB: it takes a moment to be stored, in which things can be cut."""
+"""MiB."""
+
+MOST = (LARGE - 16) * MIB
+"""Bytes: with so many, a large file is on its way, and cannot have arrived."""
 
 SAVE = f"""
 import evq
@@ -54,6 +59,22 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.fixture
+async def far(
+    apart: Any, own_nats_server: Any, start_agent: Any, tmp_path: Path
+) -> AsyncIterator[tuple[Wire, Any]]:
+    """A wire to the server, and an agent at its far end."""
+    wire = Wire(own_nats_server.port)
+    login = msgspec.structs.replace(own_nats_server.login, server=await wire.open())
+    agent = start_agent([apart], login=login, folder=tmp_path / "far")
+    await asyncio.to_thread(agent.ready)
+    yield wire, agent
+    wire.allow()
+    agent.terminate()
+    await agent.over()
+    await wire.close()
+
+
 async def half_stored(apart: Any, until: Any) -> int:
     """How many bytes lie in the server when a part of the large file does."""
     depot = apart.client.bus.depot
@@ -76,15 +97,16 @@ async def check_stored_once(apart: Any, task: str, tmp_path: Path) -> None:
 
 
 async def test_an_agent_killed_while_it_saves(
-    apart: Any, own_nats_server: Any, start_agent: Any, until: Any, tmp_path: Path
+    apart: Any, own_nats_server: Any, far: Any, start_agent: Any, until: Any, tmp_path: Path
 ) -> None:
-    here = {"login": own_nats_server.login}
-    one = start_agent([apart], "--lease", "1", folder=tmp_path / "one", **here).ready()
+    wire, agent = far
+    wire.allow(MOST)
     task = await apart.enqueue("python3", "-c", SAVE)
     half = await half_stored(apart, until)
-    one.process.kill()
+    agent.process.kill()
+    wire.cut()
     assert await apart.client.artifacts(task) == {}
-    start_agent([apart], "--lease", "1", folder=tmp_path / "two", **here).ready()
+    start_agent([apart], login=own_nats_server.login).ready()
     ended = await apart.ended(task)
     assert ended.state.outcome is Outcome.COMPLETED
     assert await apart.event(task, Lost)
@@ -93,28 +115,33 @@ async def test_an_agent_killed_while_it_saves(
 
 
 async def test_a_server_killed_while_a_task_saves(
-    apart: Any, own_nats_server: Any, start_agent: Any, until: Any, tmp_path: Path
+    apart: Any, own_nats_server: Any, far: Any, until: Any, tmp_path: Path
 ) -> None:
-    start_agent([apart], login=own_nats_server.login).ready()
+    wire, _ = far
+    wire.allow(MOST)
     task = await apart.enqueue("python3", "-c", SAVE)
     await half_stored(apart, until)
     own_nats_server.restart()
+    wire.allow()
     assert (await apart.ended(task)).state.outcome is Outcome.COMPLETED
     assert await apart.lines(task, "oa") == ["large"]
     await check_stored_once(apart, task, tmp_path)
 
 
 async def test_a_server_killed_while_a_task_loads(
-    apart: Any, own_nats_server: Any, start_agent: Any, until: Any, tmp_path: Path
+    apart: Any, own_nats_server: Any, far: Any, until: Any, tmp_path: Path
 ) -> None:
-    start_agent([apart], login=own_nats_server.login).ready()
+    wire, agent = far
     saved = await apart.run("python3", "-c", SAVE)
+    wire.allow(MOST)
     place = tmp_path / "in"
     code = f"import evq; print(evq.load('{saved.id}', 'large', to={str(place)!r}).stat().st_size)"
     task = await apart.enqueue("python3", "-c", code)
-    await until(lambda: [one for one in place.glob(".load-*") if one.stat().st_size > 8 * MIB])
+    cached = (agent.folder / "cache" / "artifacts").glob
+    await until(lambda: [one for one in cached("*/.*.part") if one.stat().st_size > 8 * MIB])
     assert not (place / "large").exists()
     own_nats_server.restart()
+    wire.allow()
     assert (await apart.ended(task)).state.outcome is Outcome.COMPLETED
     assert await apart.lines(task, "o") == [str(LARGE * MIB)]
     assert os.listdir(place) == ["large"]

@@ -12,11 +12,17 @@ from typing import Any
 import httpx
 import pytest
 from playwright.async_api import expect
+from starting import PATIENCE
 
 from evq.core.sdk.viewers import Role, Viewers
 from evq.projector.web.access.policy import ANY_INLINE
 
 HTML = {"accept": "text/html"}
+
+
+def asking(dashboard: Any) -> httpx.AsyncClient:
+    """Somebody who asks the dashboard, and waits as long as a browser would."""
+    return httpx.AsyncClient(base_url=dashboard.url, timeout=PATIENCE)
 
 
 @pytest.fixture
@@ -33,7 +39,7 @@ PATHS = ("/", "/sql", "/api/queues", "/metrics", "/_nicegui/x", "/nowhere")
 
 
 async def test_nobody_gets_in_without_a_token(dashboard: Any) -> None:
-    async with httpx.AsyncClient(base_url=dashboard.url) as web:
+    async with asking(dashboard) as web:
         for path in PATHS:
             for more in ({}, {"authorization": "Bearer wrong"}, {"cookie": "evq-80=x"}):
                 answer = await web.get(path, headers=more)
@@ -43,7 +49,7 @@ async def test_nobody_gets_in_without_a_token(dashboard: Any) -> None:
 
 
 async def test_a_link_is_exchanged_for_a_cookie(dashboard: Any, token: str) -> None:
-    async with httpx.AsyncClient(base_url=dashboard.url) as web:
+    async with asking(dashboard) as web:
         answer = await web.get("/", params={"token": token, "state": "failed"})
         assert answer.status_code == 303
         assert answer.headers["location"] == "/?state=failed"
@@ -54,7 +60,7 @@ async def test_a_link_is_exchanged_for_a_cookie(dashboard: Any, token: str) -> N
 
 async def test_the_doorstep_leads_only_to_our_own_pages(dashboard: Any, token: str) -> None:
     own = {"origin": dashboard.url}
-    async with httpx.AsyncClient(base_url=dashboard.url) as web:
+    async with asking(dashboard) as web:
         for to in ("//evil.example/x", "/\\evil.example", "https://evil.example"):
             answer = await web.post("/login", data={"token": token, "to": to}, headers=own)
             assert answer.status_code == 303 and answer.headers["location"] == "/"
@@ -75,14 +81,14 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 
 
 async def test_a_foreign_page_gets_nothing_with_our_login(dashboard: Any, bearer: Any) -> None:
-    async with httpx.AsyncClient(base_url=dashboard.url) as web:
+    async with asking(dashboard) as web:
         for method, foreign in itertools.product(METHODS, FOREIGN):
             answer = await web.request(method, "/", headers=bearer | foreign)
             assert answer.status_code == 403, (method, foreign)
 
 
 async def test_what_changes_something_must_name_its_origin(dashboard: Any, token: str) -> None:
-    async with httpx.AsyncClient(base_url=dashboard.url) as web:
+    async with asking(dashboard) as web:
         await web.get("/", params={"token": token})
         assert (await web.post("/nowhere")).status_code == 403
         own = {"origin": dashboard.url}
@@ -90,7 +96,7 @@ async def test_what_changes_something_must_name_its_origin(dashboard: Any, token
 
 
 async def test_a_foreign_websocket_is_refused(dashboard: Any, token: str) -> None:
-    async with httpx.AsyncClient(base_url=dashboard.url) as web:
+    async with asking(dashboard) as web:
         await web.get("/", params={"token": token})
         headers = {
             "connection": "Upgrade",
@@ -107,7 +113,7 @@ async def test_a_foreign_websocket_is_refused(dashboard: Any, token: str) -> Non
 
 
 async def test_every_answer_has_a_strict_policy(dashboard: Any, bearer: Any) -> None:
-    async with httpx.AsyncClient(base_url=dashboard.url) as web:
+    async with asking(dashboard) as web:
         for path in ("/", "/nowhere", "/_nicegui/nothing"):
             answer = await web.get(path, headers=bearer)
             policy = answer.headers["content-security-policy"]
@@ -125,7 +131,7 @@ async def test_every_answer_has_a_strict_policy(dashboard: Any, bearer: Any) -> 
 async def test_a_user_who_is_removed_is_out(dashboard: Any, tmp_path: Path) -> None:
     viewers = Viewers(tmp_path / "dashboard")
     token = viewers.add("ada", Role.VIEWER)
-    async with httpx.AsyncClient(base_url=dashboard.url) as web:
+    async with asking(dashboard) as web:
         assert (await web.get("/", params={"token": token})).status_code == 303
         assert (await web.get("/")).status_code == 200
         viewers.remove("ada")

@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 import httpx
 import pytest
+from projecting import caught_up
 from prometheus_client.parser import text_string_to_metric_families
 
 from evq.core.events import Aborted
@@ -40,6 +41,7 @@ async def test_what_there_is(api: Any, apart: Any, until: Any) -> None:
     assert (queue["name"], queue["queued"]) == ("q", 1)
     fleet = (await api.get("/fleet")).json()
     assert fleet["connected"] and fleet["queues"] == [queue] and fleet["agents"] == []
+    await caught_up(apart.client)
     (row,) = (await api.get("/tasks", params={"state": "queued"})).json()["rows"]
     assert row["task"] == task
     assert (await api.get("/tasks", params={"state": "running"})).json()["rows"] == []
@@ -75,6 +77,7 @@ async def test_what_somebody_does_is_recorded_under_their_name(
     assert done.json() == {"done": "aborted"}
     event = await apart.event(task, Aborted)
     assert event.reason == "not needed"
+    await caught_up(apart.client)
     rows = (await api.get(f"/tasks/{task}/events")).json()["rows"]
     assert [row["by"] for row in rows if row["kind"] == "aborted"] == ["ada"]
 
@@ -83,6 +86,7 @@ async def test_what_somebody_does_is_recorded_under_their_name(
     tagged = await api.post(f"/tasks/{task}/tag", json={"add": ["paper"], "remove": ["none"]})
     assert tagged.json() == {"done": "tagged paper"}
     assert (await api.post(f"/tasks/{task}/archive", json=why)).json() == {"done": "archived"}
+    await caught_up(apart.client)
     assert (await api.get("/tasks")).json()["rows"] == []
     (row,) = (await api.get("/tasks", params={"archived": True})).json()["rows"]
     assert (row["task"], row["tags"]) == (task, ["paper"])
@@ -114,6 +118,7 @@ async def test_a_wrong_request_is_told_so_in_our_words(api: Any) -> None:
 
 async def test_sql_as_a_parquet_file(api: Any, apart: Any, tmp_path: Path) -> None:
     task = await apart.enqueue("true")
+    await caught_up(apart.client)
     query = {"text": "select task from tasks", "format": "parquet"}
     answer = await api.post("/sql", json=query)
     assert answer.headers["content-type"] == "application/vnd.apache.parquet"
@@ -125,6 +130,7 @@ async def test_sql_as_a_parquet_file(api: Any, apart: Any, tmp_path: Path) -> No
 
 async def test_questions_and_sql(api: Any, apart: Any) -> None:
     await apart.enqueue("true")
+    await caught_up(apart.client)
     answer = (await api.get("/questions/long-waiting", params={"queue": "q"})).json()
     assert len(answer["rows"]) == 1
     text = "select queue, count(*) as n from tasks where queue = $queue group by queue"

@@ -82,7 +82,7 @@ async def test_what_is_not_there(web: Any, task: str) -> None:
     for path in ("nothing", "best/out?attempt=2", "..%2f..%2fetc%2fpasswd"):
         answer = await web.get(f"/tasks/{task}/artifacts/{path}")
         assert answer.status_code == 404 and "no artifact" in answer.text
-    nobody = httpx.AsyncClient(base_url=str(web.base_url))
+    nobody = httpx.AsyncClient(base_url=str(web.base_url), timeout=30)
     async with nobody:
         refused = await nobody.get(f"/tasks/{task}/artifacts/best/out")
         assert refused.status_code in (302, 303, 401, 403)

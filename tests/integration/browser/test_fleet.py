@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import waiting
 from playwright.async_api import Locator, Page, expect
 
 from evq.core import subjects, wire
@@ -18,12 +19,15 @@ ACTOR = Author().by
 
 STAYS = "window.opened = true"
 
+PLACED = "(cells) => cells.map((cell) => [cell.getBoundingClientRect().y, cell.innerText])"
+
 
 async def rows(grid: Locator, column: str) -> list[str]:
     """What stands in a column of a grid, from top to bottom."""
     cells = grid.locator(f'[col-id="{column}"].ag-cell')
-    placed = [(await cell.bounding_box(), await cell.inner_text()) for cell in await cells.all()]
-    return [text for box, text in sorted(placed, key=lambda one: one[0]["y"] if one[0] else 0)]
+    # At one moment: a row that was counted may be gone before it is read.
+    placed = await cells.evaluate_all(PLACED)
+    return [text for _, text in sorted(placed, key=lambda one: one[0])]
 
 
 def tile(page: Page, key: str) -> Locator:
@@ -35,11 +39,21 @@ def cell(page: Page, grid: str, row: str, column: str) -> Locator:
     return page.locator(f'.evq-{grid} [row-id="{row}"] [col-id="{column}"]')
 
 
+async def known(page: Page, grid: str, row: str) -> None:
+    """Return when the overview, which the page shows first, has a queue or a worker: before that it
+    has no page of its own."""
+    await expect(page.locator(f'.evq-{grid} [row-id="{row}"]').first).to_be_visible()
+
+
 async def said(queue: Any, subject: str, kind: Any) -> list[Any]:
-    """The envelopes with events of a kind under a subject."""
-    history = await queue.client.bus.log.history(subject)
-    found = [wire.decode(stored.data) for stored in history]
-    return [one for one in found if isinstance(getattr(one, "event", None), kind)]
+    """The envelopes with events of a kind under a subject, as soon as there is one."""
+
+    async def found() -> list[Any]:
+        history = await queue.client.bus.log.history(subject)
+        envelopes = [wire.decode(stored.data) for stored in history]
+        return [one for one in envelopes if isinstance(getattr(one, "event", None), kind)]
+
+    return await waiting.until(found)
 
 
 async def test_a_task_is_seen_from_its_queue_to_its_end(
@@ -76,6 +90,9 @@ async def test_a_drag_reorders_and_the_next_claim_obeys(
     await page.goto(dashboard.url + "/?queue=q")
     line = page.locator(".evq-line")
     await until(lambda: _is(line, tasks))
+    # When it is known why they wait the line is drawn anew, which ends a drag.
+    for task in tasks:
+        await expect(cell(page, "line", task, "reason")).to_contain_text("no agent")
     await drag(page, line, 2, 0)
     wanted = [tasks[2], tasks[0], tasks[1]]
     await expect(page.locator(".evq-snack")).to_contain_text(f"{tasks[2]} is number 1 of 3")
@@ -92,6 +109,7 @@ async def test_a_move_can_be_undone(
     apart: Any, page: Any, dashboard: Any, until: Callable[..., Any]
 ) -> None:
     tasks = [await apart.enqueue("true") for _ in range(3)]
+    await known(page, "queues", "q")
     await page.goto(dashboard.url + "/queues/q")
     line = page.locator(".evq-line")
     await until(lambda: _is(line, tasks))
@@ -104,6 +122,7 @@ async def test_a_move_can_be_undone(
 
 async def test_a_pause_has_an_author_and_a_reason(apart: Any, page: Any, dashboard: Any) -> None:
     await apart.enqueue("true")
+    await known(page, "queues", "q")
     await page.goto(dashboard.url + "/queues/q")
     await page.get_by_role("button", name="Pause").click()
     await page.get_by_role("textbox").fill("new switch")
@@ -121,6 +140,7 @@ async def test_a_drain_has_an_author_and_a_reason(
     apart: Any, page: Any, dashboard: Any, start_agent: Any, own_nats_server: Any
 ) -> None:
     agent = start_agent([apart], login=own_nats_server.login).ready()
+    await known(page, "workers", agent.name)
     await page.goto(f"{dashboard.url}/workers/{agent.name}")
     await page.get_by_role("button", name="Drain").click()
     await page.get_by_role("textbox").fill("new driver")
@@ -211,6 +231,7 @@ async def test_a_queue_and_a_worker_are_looked_back_at(
     running = now()
     gate.open()
     await apart.ended(task)
+    await known(page, "workers", agent.name)
     await page.goto(f"{dashboard.url}/workers/{agent.name}?at={running}")
     await expect(page.locator(".evq-past")).to_contain_text("as it was on")
     await expect(cell(page, "running", task, "name")).to_have_text("seen")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from playwright.async_api import expect
@@ -21,11 +22,9 @@ async def test_a_run_is_drawn_as_it_goes_on(apart: Any, page: Any, dashboard: An
     journal = await create(apart.client, Created(definition, edges=graph(definition).parents))
     await page.goto(dashboard.url + "/services")
     # Its last decision stands in another grid, above.
-    cell = page.get_by_role("gridcell", name="digits-1").last
-    await expect(cell).to_be_visible(timeout=20_000)
-    await cell.click()
+    await page.locator(".evq-pipelines").get_by_role("gridcell", name="digits-1").first.click()
     await expect(page.get_by_text("Run digits-1")).to_be_visible()
-    assert "run=digits-1" in page.url
+    await expect(page).to_have_url(re.compile("run=digits-1"))
 
     task = "0123456789ab"
     plans = tuple(Plan(name, task) for name in ("train[0]", "train[1]"))
@@ -42,7 +41,7 @@ async def test_a_run_is_drawn_as_it_goes_on(apart: Any, page: Any, dashboard: An
         await journal.decide(lambda _, fact=fact, words=words: (fact, words))
     # What tasks do wakes the page; what is decided comes with it.
     await apart.enqueue("true", queue="later")
-    await expect(page.get_by_role("gridcell", name="no data there")).to_be_visible(timeout=20_000)
+    await expect(page.get_by_role("gridcell", name="no data there")).to_be_visible()
     await expect(page.get_by_role("gridcell", name="cached")).to_be_visible()
     await expect(page.get_by_role("gridcell", name="the run has failed").last).to_be_visible()
     canvas = page.locator(".evq-pipeline-graph canvas")

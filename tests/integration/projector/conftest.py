@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from projecting import Projector
+from projecting import Projector, caught_up
 
 from evq.core import events, subjects, wire
 from evq.core.bus.connect import Bus, connect
@@ -41,9 +41,13 @@ class User(Client):
         return await self.enqueue(SPEC)
 
     async def ask(self, question: str, /, **params: Any) -> list[dict[str, Any]]:
+        """The rows of an answer that knows of all that was written before, on any machine."""
+        await caught_up(self)
         return [row async for row in self.rows(Named(question, params))]
 
     async def sql(self, text: str, **limits: Any) -> list[list[Any]]:
+        """Of a copy: all that was written before is in the first one, and in later ones soon."""
+        await caught_up(self)
         return [list(row.values()) async for row in self.rows(Sql(text, **limits))]
 
     async def claim(self, task: str) -> Task:

@@ -64,9 +64,12 @@ async def test_a_plan_changes_nothing_and_says_what_goes(projector: Any, lab: La
     task = await lab.task(await lab.code("a"), b"y" * 5000)
     other = await lab.task(await lab.code("b"), b"z" * 100, project="other")
     last = await lab.client.bus.log.last_seq()
+    await lab.caught_up()
     found = await carrying.planned(lab.client, EVERYTHING, now())
     assert [(choice.task, choice.what) for choice in found.choices] == [(task.id, tuple(ALL))]
-    assert found.shares[0].bytes == {"logs": 86, "metrics": 120, "artifacts": 5000, "code": 1000}
+    assert found.shares[0].bytes == {
+        "logs": 86, "metrics": 120, "artifacts": 5000, "code": 1000, "notebooks": 5000
+    }  # fmt: skip
     assert await lab.client.bus.log.last_seq() == last
     assert await lab.has(task) == await lab.has(other) == ALL
 
@@ -80,9 +83,9 @@ async def test_what_the_policy_says_goes_and_nothing_else(projector: Any, lab: L
     running = await lab.claim(await lab.enqueue(await lab.code("c")))
     queued = await lab.enqueue(await lab.code("d"))
     freed = await lab.clean()
-    assert (freed.tasks, freed.contents, freed.messages) == (2, 2, 4)
+    assert (freed.tasks, freed.contents, freed.messages) == (2, 3, 4)
     assert await lab.ends_with(alone, NOTHING)
-    assert await lab.ends_with(old, NOTHING | {"artifacts": True, "code": True})
+    assert await lab.ends_with(old, NOTHING | {"artifacts": True, "code": True, "notebooks": True})
     assert await lab.has(shares) == ALL
     for name in (running.id, queued):
         assert (await lab.has(await lab.client.get(name)))["code"]
@@ -93,7 +96,7 @@ async def test_what_the_policy_says_goes_and_nothing_else(projector: Any, lab: L
     (figures,) = await lab.client.sql(f"FROM metric_latest WHERE task = '{old.id}'")
     assert (figures["n"], figures["min"], figures["value"]) == (3, 1.0, 2.0)
     reason = (await lab.client.get(old.id)).removed[0].reason
-    assert reason.startswith("test, rule 1: logs, metrics, artifacts, code of digits")
+    assert reason.startswith("test, rule 1: logs, metrics, artifacts, code, notebooks of digits")
     with pytest.raises(NotFound, match="any more"):
         await lab.client.load(old.id, "model")
     with pytest.raises(NotFound, match="is not on the server any more"):
@@ -106,6 +109,25 @@ async def test_what_the_policy_says_goes_and_nothing_else(projector: Any, lab: L
     assert (await lab.client.retry(alone.id)).name_of_state == "queued"
     await lab.clean()
     assert (await lab.has(await lab.client.get(alone.id)))["code"]
+
+
+async def test_notebooks_are_a_kind_of_their_own(projector: Any, lab: Lab) -> None:
+    await projector.start()
+    old = await lab.task(content=b"first")
+    kept = await lab.task(content=b"kept", project="other")
+    only = Policy((Rule(("notebooks",), older=0.0, project=("digits",)),), min_age=0.0)
+    freed = await lab.clean(only)
+    assert (freed.tasks, freed.contents, freed.messages) == (1, 1, 0)
+    left = {"logs": True, "metrics": True, "artifacts": True, "code": False}
+    assert await lab.ends_with(old, left | {"notebooks": False})
+    # What a later attempt leaves is named by that, may it be the same once more.
+    await lab.client.retry(old.id)
+    again = await lab.live(old.id, b"first")
+    logs = Policy((Rule(("logs",), older=0.0),), min_age=0.0)
+    assert (await lab.clean(logs)).contents == 0
+    assert (await lab.has(again))["notebooks"] and (await lab.has(kept))["notebooks"]
+    assert (await lab.clean(only)).tasks == 1
+    assert not (await lab.has(again))["notebooks"]
 
 
 async def test_the_log_says_the_same_whoever_is_killed_and_after_a_rebuild(
@@ -165,6 +187,7 @@ async def test_what_others_need_stays(projector: Any, lab: Lab) -> None:
     removed = await _schedule(lab.client, "removed", gone)
     await removed.decide(lambda _: (Removed("done"), "is removed"))
     await keep(lab.client, "0" * 32, Kept(cached.id, artifacts=("model",)))
+    await lab.caught_up()
     found = await carrying.planned(lab.client, EVERYTHING, now())
     assert found.spared == {
         "is an input of a task that has not ended": 1,
@@ -212,7 +235,7 @@ async def test_who_enqueues_while_content_is_removed_keeps_it(
     monkeypatch.setattr(carrying.looking, "named", named)
     freed = await lab.clean()
     assert made and freed.contents == 0
-    assert await lab.has(made[0]) == ALL
+    assert await lab.ends_with(made[0], ALL)
     assert (await lab.client.get(old.id)).removed
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from projecting import caught_up
 
 from evq.core import subjects, wire
 from evq.core.events import AgentResumed
@@ -32,6 +33,8 @@ async def test_decisions_are_a_view(projector: Any, user: Any, until: Any) -> No
     subject = subjects.service_events("sweep", "lr")
     await user.bus.log.append(Entry(subject, wire.encode(stray), stray.id))
 
+    await caught_up(user)
+
     async def asked(text: str) -> list[dict[str, Any]]:
         return [row async for row in user.rows(Sql(text))]
 
@@ -46,7 +49,7 @@ async def test_decisions_are_a_view(projector: Any, user: Any, until: Any) -> No
         ("sweep", "lr", "t.1", "trial 0 begins"),
     ]
     rows = await asked(
-        "SELECT fact ->> '$.what' AS what, fact ->> '$.trial' AS trial FROM decisions"
+        "SELECT fact ->> '$.what' AS what, fact ->> '$.trial' AS trial FROM decisions ORDER BY seq"
     )
     assert rows[1] == {"what": "began", "trial": "0"}
     [dead] = await asked("FROM dead_letters")

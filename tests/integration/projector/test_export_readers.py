@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from projecting import caught_up
 
 from evq.core.sdk.export import Exported, export
 
@@ -22,6 +23,7 @@ async def exported(projector: Any, user: Any, tmp_path: Path) -> Exported:
         task = await user.live((await user.add()).task)
         await user.points(task, *VALUES)
         await user.lines(task, name)
+        await caught_up(user)
         done = await export(user, tmp_path / "history")
     return done
 

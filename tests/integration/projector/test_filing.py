@@ -71,6 +71,7 @@ async def test_the_live_fleet_forgets_and_remembers(user: Any, projector: Any) -
         await shows(names[2], names[0])
         assert names[1] not in fleet.tasks
         async with live_fleet(user) as other:
+            await other.caught_up()
             assert [task.id for task in other.ended] == [names[2], names[0]]
         await user.unarchive(names[1], "not yet")
         await shows(*reversed(names))
@@ -94,6 +95,7 @@ async def test_a_projector_archives_by_age(
     monkeypatch.setattr(archive, "_AT_ONCE", 2)
     async with following(user.bus, tmp_path / "db.duckdb", print) as follower:
         reading = asyncio.create_task(follower.run())
+        await follower.reach((await user.bus.log.last_seq(), 0, 0))
         caretaker = asyncio.create_task(archive_by_age(user.bus, follower, 0.0, first=0.0))
 
         async def all_of_them() -> bool:

@@ -71,6 +71,7 @@ async def test_the_state_comes_from_the_projector_and_goes_on_with_the_log(
         seen = (await fleet.changed()).version
 
         await user.claim(waiting)
+        await caught_up(fleet, user)
         changes = await fleet.changed(seen)
         assert changes.tasks == {waiting} and changes.queues == {"q"}
         assert fleet.tasks[waiting].state == "claimed"
@@ -229,8 +230,8 @@ async def test_after_chaos_and_a_restarted_server_it_is_what_a_fresh_fold_is(
                 await caught_up(fleet, client)
             await shows_the_truth(fleet, client)
 
-            fresh = Model(await load_state(client, 1000, 500), 1000, 500)
             await until_it_says(fleet, lambda: fleet.projected == fleet.seq)
+            fresh = Model(await load_state(client, 1000, 500), 1000, 500)
             fresh_ended = list(reversed(fresh.ended))
             assert dict(fleet.tasks) == fresh.tasks
             assert [task.id for task in fleet.ended] == fresh_ended

@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from projecting import caught_up
 from sampled import sample
 
 from evq.cli.analytics.local import answer
@@ -77,6 +78,7 @@ async def say(user: Any, event: Any) -> None:
     await user.bus.log.append(entry)
 
 
+@pytest.mark.timeout(400)
 async def test_a_named_question_has_the_servers_answer(
     projector: Any, user: Any, tmp_path: Path
 ) -> None:
@@ -123,6 +125,7 @@ async def local(projector: Any, user: Any, tmp_path: Path) -> Local:
     """An export; no projector runs any more."""
     await projector.start()
     await live(user)
+    await caught_up(user)
     await export(user, tmp_path / "history")
     assert projector.end(signal.SIGTERM) == 0
     return Local(tmp_path / "history", tmp_path)

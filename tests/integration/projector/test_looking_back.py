@@ -7,6 +7,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from projecting import caught_up
 
 from evq.core import events, subjects, wire
 from evq.core.decide import Move
@@ -20,6 +21,7 @@ from evq.core.sdk.past import Past, find_moment
 
 
 async def past(user: Any, seq: int) -> Past:
+    await caught_up(user)
     return Past(user, await find_moment(user.bus.log, BySequence(seq)))
 
 
@@ -88,6 +90,7 @@ async def test_the_server_s_clock_says_which_moment_is_meant(projector: Any, use
     log = user.bus.log
     await projector.start()
     tasks = [(await user.add()).task for _ in range(3)]
+    await caught_up(user)
     at = await log.stored_at(2)
     moment = await find_moment(log, ByClock(at))
     assert moment == Moment(2, at)
@@ -113,6 +116,7 @@ async def test_what_a_task_said_later_is_not_told(projector: Any, user: Any) -> 
             attempt=1, claim=claim, at=(when,), name=("loss",), step=(0,), value=(value,)
         )
         await user.say(task, record)
+    await caught_up(user)
     now = await told(user, Named("tasks"), "metrics")
     assert now == [["loss=1"]]
     then = Past(user, Moment(await user.bus.log.last_seq(), at + 5_000_000))

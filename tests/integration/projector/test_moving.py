@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from projecting import caught_up
 
 from evq.cli.fleet.move import move as verb
 from evq.cli.fleet.move import undo
@@ -32,6 +33,7 @@ async def stand(user: Any, queue: str = "q") -> list[tuple[str, int]]:
 
 
 async def moved(user: Any, tasks: list[str], where: Where, **there: Any) -> list[Outcome]:
+    await caught_up(user)
     done = await Mover(user, "a test", **there).move(tasks, where)
     assert not any(one.error for one in done), done
     return done

@@ -11,12 +11,13 @@ from typing import Any
 import msgspec
 import psutil
 import pytest
+from projecting import caught_up
 
 from evq.core import events, subjects, wire
 from evq.core.decide import DeclareLost
 from evq.core.errors import NotFound, QueryFailed, UsageError
 from evq.core.handle import find, handle
-from evq.core.questions import Head, Sql
+from evq.core.questions import Head, Named, Sql
 from evq.core.state import Task
 
 # --- what it says is what the log says ------------------------------------------------------------
@@ -24,12 +25,13 @@ from evq.core.state import Task
 
 async def test_an_answer_knows_of_everything_written_before(projector: Any, user: Any) -> None:
     await projector.start()
+    await caught_up(user)
     for _ in range(5):
-        receipt = await user.add()
-        shown = await user.ask("show", task=receipt.task)
-        assert msgspec.json.decode(shown[0]["fold"], type=Task) == await user.get(receipt.task)
-    assert await user.resolve(receipt.task[:8]) == receipt.task
-    assert [row["position"] for row in await user.ask("why", task=receipt.task)] == [5]
+        task = (await user.add()).task
+        (shown,) = [row async for row in user.rows(Named("show", {"task": task}))]
+        assert msgspec.json.decode(shown["fold"], type=Task) == await user.get(task)
+    assert await user.resolve(task[:8]) == task
+    assert [row["position"] async for row in user.rows(Named("why", {"task": task}))] == [5]
 
 
 async def test_a_life_in_all_views(projector: Any, user: Any) -> None:

@@ -9,15 +9,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from sampled import NOON, SECOND, sample
+from sampled import sample, since_noon
 
 from evq.core import subjects, wire
 from evq.core.fleet.samples import Sample
 from evq.projector.samples.columns import HOUR, MINUTE
 from evq.projector.samples.roll_up import roll_up
-
-NOW = time.time() - NOON / SECOND
-"""Now, in seconds after the noon of `sampled`."""
 
 
 async def tell(user: Any, *samples: Sample) -> None:
@@ -29,7 +26,8 @@ async def tell(user: Any, *samples: Sample) -> None:
 
 async def test_the_questions_about_machines(projector: Any, user: Any) -> None:
     await projector.start()
-    await tell(user, sample(NOW - 60, cpu=10), sample(NOW, cpu=20), sample(NOW, agent="b"))
+    now = since_noon()
+    await tell(user, sample(now - 60, cpu=10), sample(now, cpu=20), sample(now, agent="b"))
     [machine] = await user.ask("machine", agent="a")
     assert machine["cpu"] == {"mean": 20, "max": 22, "last": 19}
     assert machine["memory"]["mean"] == 100 * 2**20
@@ -59,7 +57,7 @@ async def test_a_tasks_curve_is_that_of_its_last_attempt(projector: Any, user: A
     shares = sample().shares
     assert shares
     own = msgspec.structs.replace(shares, task=(task.id,), claim=(task.attempts[0].claim,))
-    await tell(user, sample(NOW, shares=own))
+    await tell(user, sample(since_noon(), shares=own))
     [minute] = await user.ask("task_curve", task=task.id)
     assert (minute["attempt"], minute["cpu"]["mean"]) == (1, 200)
     assert await user.sql("SELECT t.name FROM task_latest JOIN tasks t USING (task)") == [["train"]]
@@ -68,10 +66,11 @@ async def test_a_tasks_curve_is_that_of_its_last_attempt(projector: Any, user: A
 async def test_killed_again_and_again_it_has_every_sample_once(
     projector: Any, user: Any, until: Any
 ) -> None:
+    now = since_noon()
     for round in range(4):
         await projector.start()
         # Two hours apart: each round has minutes and hours to sum up.
-        await tell(user, *(sample(NOW - 90_000 + round * 7200 + at) for at in range(0, 600, 20)))
+        await tell(user, *(sample(now - 90_000 + round * 7200 + at) for at in range(0, 600, 20)))
         assert (await user.ask("status"))[0]["samples_seq"] == 30 * (round + 1)
         assert projector.end(signal.SIGKILL) == -signal.SIGKILL
     await projector.start()
@@ -89,7 +88,8 @@ async def test_killed_again_and_again_it_has_every_sample_once(
 
 async def test_a_lost_end_is_forgotten(projector: Any, user: Any) -> None:
     await projector.start()
-    await tell(user, sample(NOW - 8000), sample(NOW))
+    now = since_noon()
+    await tell(user, sample(now - 8000), sample(now))
     await user.ask("status")
     assert projector.end(signal.SIGTERM) == 0
     database = projector.database()
@@ -102,7 +102,7 @@ async def test_a_lost_end_is_forgotten(projector: Any, user: Any) -> None:
     await projector.start()
     assert "EVQSAM has lost its end: back to 2" in projector.said
     assert await user.sql("SELECT sum(readings)::BIGINT FROM machine_hours") == [[40]]
-    await tell(user, sample(NOW, cpu=77))
+    await tell(user, sample(now, cpu=77))
     assert [row["cpu"]["mean"] for row in await user.ask("machine")] == [77]
     assert projector.end(signal.SIGTERM) == 0
     assert await projector.run("--verify") == 0, projector.said
@@ -111,7 +111,7 @@ async def test_a_lost_end_is_forgotten(projector: Any, user: Any) -> None:
 async def test_verify_finds_what_is_missing_and_what_is_too_much(projector: Any, user: Any) -> None:
     await projector.start()
     # By a clock that is fast: older samples may be summed up by now, and do not count any more.
-    soon = time.time() - NOON / SECOND + 300
+    soon = since_noon() + 300
     await tell(user, sample(soon), sample(soon + 60))
     await user.ask("status")
     assert projector.end(signal.SIGTERM) == 0
@@ -131,7 +131,7 @@ async def test_a_rebuild_keeps_what_the_stream_has_lost(
     projector: Any, user: Any, summed_up: bool
 ) -> None:
     await projector.start()
-    old = NOW - 7200
+    old = since_noon() - 7200
     await tell(user, sample(old), sample(old, agent="gone"), sample(old + 1, cpu=50))
     await user.ask("status")
     assert projector.end(signal.SIGTERM) == 0
@@ -141,7 +141,7 @@ async def test_a_rebuild_keeps_what_the_stream_has_lost(
             roll_up(database, unit, time.time())
         database.close()
     await user.bus.requests.api("STREAM.PURGE.EVQSAM", {"seq": 3})
-    await tell(user, sample(NOW, cpu=30))
+    await tell(user, sample(old + 7200, cpu=30))
     assert await projector.run("--rebuild") == 0, projector.said
     await projector.start()
     assert await user.sql("SELECT count(*) FROM machine_samples") == [[4]]
@@ -159,7 +159,8 @@ async def test_a_rebuild_keeps_what_the_stream_has_lost(
 async def test_what_is_older_than_it_is_to_be_kept_goes(
     projector: Any, user: Any, until: Any
 ) -> None:
-    await tell(user, sample(NOW - 3 * 86_400, cpu=5), sample(NOW, cpu=6))
+    now = since_noon()
+    await tell(user, sample(now - 3 * 86_400, cpu=5), sample(now, cpu=6))
     await projector.start()
 
     async def gone() -> bool:

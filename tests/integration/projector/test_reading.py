@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from evq.core.bus.connect import Bus
 from evq.core.errors import Conflict, QueryFailed
 from evq.projector.follow import Follower, following
 from evq.projector.readers import AT_ONCE, Readers
-from evq.projector.store import Answer, Ask, Database
+from evq.projector.store import Answer, Ask, Busy, Database
 
 ENDLESS = "SELECT count(*) FROM range(1000000000000000::BIGINT) a, range(1000) b"
 EVENTS = "SELECT count(*) FROM _events"
@@ -74,10 +75,32 @@ async def test_slow_questions_delay_neither_the_projection_nor_others(
 async def test_a_question_is_ended_when_its_time_is_over(tmp_path: Path) -> None:
     database = Database(tmp_path / "evq.duckdb")
     database.start("EVQ", "now")
-    readers = Readers(database, seconds=0.2)
-    with pytest.raises(QueryFailed, match=r"ended after 0\.2 s"):
+    readers = Readers(database, seconds=2.0)
+    with pytest.raises(QueryFailed, match="ended after 2 s"):
         await readers.ask(lambda ask: ask(ENDLESS, {}))
     assert (await readers.ask(count_events))[1].rows == [(0,)]
+    readers.close()
+    database.close()
+
+
+async def test_a_question_is_ended_between_two_queries_too(tmp_path: Path) -> None:
+    database = Database(tmp_path / "evq.duckdb")
+    database.start("EVQ", "now")
+    readers = Readers(database)
+    between, on = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def question(ask: Ask) -> Answer:
+        loop.call_soon_threadsafe(between.set)
+        on.wait()
+        return ask(ENDLESS, {})
+
+    asking = asyncio.create_task(readers.ask(question))
+    await between.wait()
+    asking.cancel()
+    loop.call_soon(on.set)  # when it has been told to end, and nothing was being read
+    with pytest.raises(asyncio.CancelledError):
+        await asking
     readers.close()
     database.close()
 
@@ -181,3 +204,33 @@ async def test_a_copy_is_of_the_positions_that_it_is_said_to_be(
         adding.cancel()
         with suppress(asyncio.CancelledError):
             await adding
+
+
+async def test_a_copy_waits_for_who_reads_what_was_before(
+    bus: Bus, user: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    hold = Database.hold
+
+    def told(database: Database) -> None:
+        try:
+            hold(database)
+        except Busy:
+            loop.call_soon_threadsafe(refused.set)
+            raise
+
+    monkeypatch.setattr(Database, "hold", told)
+    async with projecting(bus, tmp_path / "evq.duckdb") as follower:
+        await user.add()
+        await follower.reach((1, 0, 0))
+        reader = await follower.alone(Database.beside)
+        with reader.transaction():
+            assert reader.rows(EVENTS) == [(1,)]
+            await user.add()
+            await follower.reach((2, 0, 0))
+            copying = asyncio.create_task(follower.copy(tmp_path / "copy.duckdb"))
+            await refused.wait()
+        lifecycle, _, _ = await copying
+        reader.close()
+    assert lifecycle == 2

@@ -9,6 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+from projecting import caught_up
+
 from evq.core import events, subjects, wire
 from evq.core.ports import Entry
 from evq.core.retention import MOST_POINTS, Trimmed
@@ -195,6 +198,8 @@ async def test_a_rebuild_keeps_curves_of_which_the_stream_has_lost_a_part(
         assert contents(projector) == first
 
 
+# Between two copies of a database there are twenty times as long as one takes.
+@pytest.mark.timeout(400)
 async def test_the_room_is_given_back_and_the_export_keeps_everything(
     projector: Any, user: Any, until: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -207,6 +212,7 @@ async def test_the_room_is_given_back_and_the_export_keeps_everything(
         record = events.Log(attempt=1, claim=task.attempts[0].claim, first=3 + number, at=(5,),
                             stream="o", text=(line,))  # fmt: skip
         await user.say(task, record)
+    await caught_up(user)  # the copy for the export brings all that there is into the file
     await export(user, tmp_path / "history")
     file = projector.store / "evq.duckdb"
     await until(lambda: file.stat().st_size > 30 * 2**20)

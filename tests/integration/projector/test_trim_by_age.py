@@ -7,14 +7,13 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sampled import NOON, SECOND, sample
+from sampled import SECOND, sample, since_noon
 
 from evq.core import subjects, wire
 from evq.core.events import Envelope
@@ -27,8 +26,6 @@ from evq.projector.main import _parse as parse
 
 DAY = 86_400
 AGES = Ages(metrics=90.0 * DAY, logs=30.0 * DAY, minutes=50.0 * DAY)
-NOW = time.time() - NOON / SECOND
-"""Now, in seconds after the noon of `sampled`."""
 
 
 class Days:
@@ -92,13 +89,22 @@ COUNTS = """SELECT (SELECT count(*) FROM _metrics), (SELECT count(*) FROM _logs)
     (SELECT count(*) FROM _machine_minutes), (SELECT count(*) FROM _machine_hours)"""
 
 
+async def read(follower: Follower, until: Callable[..., Any], count: int) -> None:
+    """Return when what `say` has said is in the database."""
+
+    async def so() -> bool:
+        return (await figures(follower, COUNTS))[:2] == [count, 2]
+
+    await until(so)
+
+
 async def say(user: Any, count: int) -> None:
     """A task that has ended, with a curve and two lines, and samples of three hours ago."""
     task = await user.live((await user.add()).task)
     await user.points(task, *(float(n) for n in range(count)))
     await user.lines(task, "one", "two")
     for minute in range(5):
-        made = sample(NOW - 3 * 3600 + 60 * minute)
+        made = sample(since_noon() - 3 * 3600 + 60 * minute)
         data, id = wire.encode_sample(made), os.urandom(8).hex()
         await user.bus.samples.publish(subjects.samples(made.agent), data, id)
 
@@ -113,6 +119,7 @@ async def test_each_day_what_is_too_old_goes(
         async def summed_up() -> bool:
             return (await figures(follower, COUNTS))[3] > 0
 
+        await read(follower, until, 5000)
         await until(summed_up)
         assert await days.nap() == FIRST_SECONDS
         days.pass_by(0)
@@ -165,6 +172,7 @@ async def test_what_no_setting_names_stays(
     days = Days()
     await say(user, 5000)
     async with projecting(user, tmp_path, ages, days) as follower:
+        await read(follower, until, 5000)
         await days.nap()
         days.pass_by(1000)
         await days.nap()
@@ -182,12 +190,12 @@ async def test_what_no_setting_names_stays(
 
 
 async def test_while_the_server_is_away_it_looks_again_in_a_minute(
-    own_user: Any, own_nats_server: Any, tmp_path: Path
+    own_user: Any, own_nats_server: Any, until: Callable[..., Any], tmp_path: Path
 ) -> None:
     days = Days()
     await say(own_user, 2000)
     async with projecting(own_user, tmp_path, AGES, days) as follower:
-        assert (await figures(follower, COUNTS))[0] == 2000
+        await read(follower, until, 2000)
         await days.nap()
         own_nats_server.kill()
         days.pass_by(100)
@@ -231,7 +239,7 @@ async def test_minutes_go_when_they_are_told_to(
     await say(user, 10)
 
     async def hours() -> list[list[Any]]:
-        return await user.sql("SELECT ts, readings FROM machine_hours")
+        return await user.sql("SELECT ts, readings FROM machine_hours ORDER BY ts")
 
     async def would_go(age: str) -> int:
         told = await evq(nats_server.login, tmp_path, "trim", "--minutes", age)

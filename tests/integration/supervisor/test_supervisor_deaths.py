@@ -19,12 +19,12 @@ async def main(how, script):
     server = await Forkserver.start()
     await server.warm(2)
     supervisor = await server.supervisor()
-    lease = 3600 if how == "frozen" else 0.5
-    supervisor.lease(time.clock_gettime(time.CLOCK_BOOTTIME) + lease, "stop")
     reader, writer = os.pipe()
     env = dict(os.environ)
     await supervisor.spawn(["sh", "-c", script], cwd="/", env=env, stdout=writer, stderr=writer)
     command = os.read(reader, 100).decode().strip()
+    lease = 3600 if how == "frozen" else 0.5
+    supervisor.lease(time.clock_gettime(time.CLOCK_BOOTTIME) + lease, "stop")
     if how == "frozen":
         supervisor.freeze()
     print(supervisor.pid, command, flush=True)

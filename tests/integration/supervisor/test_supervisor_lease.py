@@ -27,11 +27,11 @@ async def test_freeze_and_thaw_reach_the_whole_tree(shell):
 async def test_a_lease_that_runs_out_freezes_and_only_a_thaw_ends_that(shell):
     frozen = asyncio.Event()
     shell.supervisor.on_frozen = frozen.set
-    shell.supervisor.lease(shell.soon(0.1), "freeze")
     pid = await shell.start("sh", "-c", "while :; do echo x; read x <fifo; done")
+    assert await shell.line() == "x"
+    shell.supervisor.lease(shell.soon(0.1), "freeze")
     await frozen.wait()
     await shell.until(pid, "T")
-    assert await shell.line() == "x"
     shell.supervisor.lease(shell.soon(shell.FAR), "freeze")
     # The supervisor looks at one message after the other: this one is not lost on a stopped tree.
     shell.supervisor.freeze()
@@ -85,8 +85,8 @@ async def test_the_next_attempt_knows_nothing_of_this_one(forkserver, shell):
 
 
 async def test_the_policy_stop(shell):
-    shell.supervisor.lease(shell.soon(0.1), "stop")
     await shell.start("sh", "-c", shell.DEAF)
+    shell.supervisor.lease(shell.soon(0.1), "stop")
     exit = await shell.supervisor.wait()
     assert (exit.exit_code, exit.lease_ran_out) in ((-9, True), (-15, True))
     with pytest.raises(SpawnFailed, match="lease"):

@@ -76,9 +76,12 @@ async def first_that(place: Place, until: Until, condition: Callable[[Sample], b
 async def test_the_machine_is_told_of_again_and_again(tmp_path: Path, until: Until) -> None:
     place = Place(tmp_path, NoGpus())
     async with place.running():
-        last = await first_that(place, until, lambda sample: sample.number == 2)
+        # One that was made while the machine had no time for more may be of one reading.
+        last = await first_that(
+            place, until, lambda sample: sample.number >= 2 and sample.readings > 1
+        )
     assert (last.agent, last.instance, last.trouble) == ("w", "i", "")
-    assert last.readings > 1 and 0.1 <= last.seconds < 30
+    assert 0.1 <= last.seconds < 30
     machine = last.machine
     assert machine.memory and machine.memory_total and 0 < machine.memory[0] < machine.memory_total
     assert machine.disk and machine.disk_total and 0 < machine.disk[2] <= machine.disk_total
@@ -165,19 +168,23 @@ async def test_a_driver_that_hangs_holds_up_nothing(
     gpus = GpusOfATest()
     place = Place(tmp_path, gpus)
     async with place.running():
-        await first_that(place, until, used(50))
+        before = await first_that(place, until, used(50))
         gpus.answers.clear()
-        sample = await first_that(place, until, lambda sample: bool(sample.trouble))
-        assert "has not answered for" in sample.trouble
-        assert sample.machine.cpu
-        silent = sample.number
-        gone = await first_that(place, until, lambda sample: sample.number == silent + 2)
-        assert gone.gpus and gone.gpus.utilisation == (None,)
-        gpus.answers.set()
-        again = await first_that(
-            place, until, lambda sample: sample.number > silent and used(50)(sample)
+        silent = await first_that(
+            place, until, lambda sample: sample.number > before.number and not_seen(sample)
         )
-        assert again.trouble == ""
+        assert "has not answered for" in silent.trouble
+        assert silent.machine.cpu
+        await first_that(place, until, lambda sample: sample.number == silent.number + 2)
+        gpus.answers.set()
+        # A thread that was kept from running looks like a driver that hangs, for a moment.
+        await first_that(
+            place,
+            until,
+            lambda sample: (
+                sample.number > silent.number and used(50)(sample) and not sample.trouble
+            ),
+        )
 
 
 def used(percent: float) -> Callable[[Sample], bool]:
@@ -186,6 +193,11 @@ def used(percent: float) -> Callable[[Sample], bool]:
         return bool(figure) and figure[2] == percent  # type: ignore[index]
 
     return is_used
+
+
+def not_seen(sample: Sample) -> bool:
+    """Whether the GPU is known, and nothing was heard of it."""
+    return bool(sample.trouble and sample.gpus and sample.gpus.utilisation == (None,))
 
 
 async def test_a_gpu_that_is_lost_is_told_of(tmp_path: Path, until: Until) -> None:

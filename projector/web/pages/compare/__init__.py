@@ -9,7 +9,7 @@ from nicegui import ui
 from .....core.errors import EvqError
 from ...address import Address
 from ...frame import frame
-from ...opening import opened
+from ...opening import BUILD_SECONDS, opened
 from ...source import Source
 from ..tasks.table import SHEET
 from .page import ComparePage
@@ -21,7 +21,7 @@ MOST = 100
 def add(source: Source) -> None:
     """Put the page under `/compare`."""
 
-    @ui.page("/compare")
+    @ui.page("/compare", response_timeout=BUILD_SECONDS)
     async def page(tasks: str = "", all: str = "") -> None:
         names = list(dict.fromkeys(name for name in tasks.split(",") if name))
         ui.add_head_html(SHEET)

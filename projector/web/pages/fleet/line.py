@@ -218,7 +218,7 @@ class Line:
         ui.menu_item(name, act)
 
     async def _move_selected(self, where: Where, queue: str | None = None) -> None:
-        tasks = [row["task"] for row in await self.grid.element.get_selected_rows()]
+        tasks = [row["task"] for row in await self.grid.selected()]
         if not tasks:
             ui.notify("select the tasks first: click on their rows", type="info")
             return
@@ -258,7 +258,7 @@ class Line:
 
     def _ask_dequeue(self) -> None:
         async def selected() -> None:
-            rows = await self.grid.element.get_selected_rows()
+            rows = await self.grid.selected()
             if not rows:
                 ui.notify("select the tasks first: click on their rows", type="info")
                 return

@@ -52,6 +52,8 @@ class ServicesPage:
         self._source = source
         self._address = address
         self._asking = False
+        self._missed = False
+        """Whether tasks have changed while it was asking."""
         ui.label("Services").classes("evq-head")
         self._services = Grid(
             _SERVICES,
@@ -84,7 +86,11 @@ class ServicesPage:
         follow(self._source.fleet, version, self._changed, SECONDS)
 
     def _changed(self, changes: Changes) -> None:
-        if (changes.tasks or changes.everything) and not self._asking:
+        if not (changes.tasks or changes.everything):
+            return
+        if self._asking:
+            self._missed = True
+        else:
             self._ask_again()
 
     def _ask_again(self) -> None:
@@ -92,7 +98,7 @@ class ServicesPage:
 
     async def _ask(self, *, fresh: bool = True) -> None:
         """Bring all parts up to now. What is asked after the first answer is as fresh as that."""
-        self._asking = True
+        self._asking, self._missed = True, False
         ask = self._source.named if fresh else self._source.known
         try:
             services = await ask("services_now")
@@ -104,11 +110,13 @@ class ServicesPage:
             await self._sweeps.ask()
             await self._draw()
             if services.behind and not fresh:
-                self._ask_again()  # the fleet may have told of it before it was followed
+                self._missed = True  # the fleet may have told of it before it was followed
         except EvqError as error:
             self._title.text = str(error)
         finally:
             self._asking = False
+        if self._missed:
+            self._ask_again()
 
     async def _draw(self) -> None:
         task = self._address["task"]

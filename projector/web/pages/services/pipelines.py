@@ -47,6 +47,7 @@ class Pipelines:
         self._title = ui.label().classes("evq-head evq-pipeline")
         self._graph = ui.echart({}).classes("w-full evq-pipeline-graph").style("height: 340px")
         self._parts = Grid(_PARTS, "name", [], narrow=("name", "state", "task"))
+        self._runs.element.classes("evq-pipelines")
         self._runs.element.on("rowClicked", self._choose, ["data"])
         self._parts.element.on("rowClicked", self._open_task, ["data"])
         self._show_one(False)

@@ -56,6 +56,7 @@ class Sweeps:
         self._shares.classes("w-1/3")
         self._axes = ui.echart({}).classes("w-full").style("height: 300px")
         self._trials = Grid(_TRIALS, "task", [], narrow=("number", "state", "value"))
+        self._sweeps.element.classes("evq-sweeps")
         self._sweeps.element.on("rowClicked", self._choose, ["data"])
         self._trials.element.on("rowClicked", self._open_task, ["data"])
         self._show_one(False)

@@ -10,6 +10,7 @@ from .....core.questions import Named, Sql
 from .....core.sdk.saved import all_queries, save_query
 from ...acting import actor_client, may
 from ...address import Address
+from ...opening import BROWSER_SECONDS
 from ...source import Source
 from .named import NamedQueries
 from .result import Result
@@ -17,6 +18,7 @@ from .schema import show_schema
 
 TIMEOUT = 30.0
 ROWS = 10_000
+_IS_DARK = "document.body.classList.contains('body--dark')"
 
 
 class SqlPage:
@@ -51,7 +53,7 @@ class SqlPage:
     async def open(self, name: str) -> None:
         """Ask for what stands beside the editor; begin with the named query, if one is named."""
         self._save.set_visibility(may(self._source))
-        if await ui.run_javascript("document.body.classList.contains('body--dark')"):
+        if await ui.run_javascript(_IS_DARK, timeout=BROWSER_SECONDS):
             self._editor.theme = "vscodeDark"
         try:
             self._named.show(await all_queries(self._source.client, fresh=bool(name)))

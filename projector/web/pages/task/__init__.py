@@ -7,6 +7,7 @@ from nicegui import ui
 from .....core.errors import EvqError
 from ...address import Address
 from ...frame import frame
+from ...opening import BUILD_SECONDS
 from ...source import Source
 from .artifacts import add_artifact_files
 from .log_file import add_log_file
@@ -20,7 +21,7 @@ def add(source: Source) -> None:
     add_log_file(source)
     add_artifact_files(source)
 
-    @ui.page("/tasks/{task}")
+    @ui.page("/tasks/{task}", response_timeout=BUILD_SECONDS)
     async def page(
         task: str,
         tab: str = "log",

@@ -8,14 +8,15 @@ from typing import Any
 
 from nicegui import background_tasks, ui
 
+from .....core.cleaning.cleaned import Removal, removal_of, removal_text
 from .....core.errors import EvqError
 from .....core.events import Metric, Telemetry
 from .....core.state import Attempt, Task
 from ...address import Address
 from ...curves import curves_of
-from ...points import Curve
+from ...points import Curve, finite
 from ...source import Source
-from .chart import Across, height, options, series, title
+from .chart import Across, height, number_text, options, series, title
 from .machine import MachineCurves
 from .story import Story
 
@@ -36,6 +37,7 @@ class CurvesPanel:
         self._story = story
         self._address = address
         self._metrics: dict[str, Curve] = {}
+        self._figures: dict[str, str] = {}
         self._machine = MachineCurves(source, self._move)
         self._chart: ui.echart | None = None
         self._drawn: list[Curve] = []
@@ -54,6 +56,7 @@ class CurvesPanel:
                 {"time": "by time", "step": "by step"}, value=address["x"] or "time"
             ).props("dense no-caps")
             self._log = ui.switch("log scale", value=address["scale"] == "log").props("dense")
+        self._gone = ui.label().classes("text-sm opacity-70 whitespace-pre-line evq-curves-gone")
         self._place = ui.column().classes("w-full gap-0 evq-curves")
         for control in (self._chosen, self._across, self._log):
             control.on_value_change(self._choose)
@@ -86,6 +89,7 @@ class CurvesPanel:
                 str(row["name"]): Curve(row["name"], curves.get((task.id, row["name"]), ()))
                 for row in found.rows
             }
+            self._figures = {str(row["name"]): _figures(row) for row in found.rows}
             await self._machine.load(task)
         except EvqError as error:
             ui.notify(f"The curves cannot be had: {error}", type="warning")
@@ -99,9 +103,12 @@ class CurvesPanel:
 
     # --- drawing --------------------------------------------------------------------------------
 
-    def _shown(self) -> list[Curve]:
+    def _wanted(self) -> list[Curve]:
         chosen = self._chosen.value or list(self._metrics)[:AT_ONCE]
-        metrics = [self._metrics[name] for name in chosen if name in self._metrics]
+        return [self._metrics[name] for name in chosen if name in self._metrics]
+
+    def _shown(self) -> list[Curve]:
+        metrics = [curve for curve in self._wanted() if curve.points or not self._removal]
         # Samples of the machine have no step.
         return metrics + (self._machine.curves if self._across.value == "time" else [])
 
@@ -110,9 +117,11 @@ class CurvesPanel:
         self._touched.clear()
         self._place.clear()
         self._chart = None
+        self._say_gone()
         with self._place:
             if not self._drawn:
-                ui.label("It has told no metrics.").classes("text-sm opacity-70")
+                if not self._removal:
+                    ui.label("It has told no metrics.").classes("text-sm opacity-70")
                 return
             self._chart = (
                 ui.echart(options(self._drawn, self._by, log=self._log.value))
@@ -120,6 +129,18 @@ class CurvesPanel:
                 .style(f"height: {height(len(self._drawn))}px")
                 .classes("evq-curves-chart")
             )
+
+    @property
+    def _removal(self) -> Removal | None:
+        """How points went, of the first attempt at least; null if none did."""
+        return removal_of(self._story.task, "metrics", 1)
+
+    def _say_gone(self) -> None:
+        """Say what went in place of curves, and the figures that stay."""
+        empty = [curve.name for curve in self._wanted() if not curve.points]
+        figures = [self._figures[name] for name in empty if name in self._figures]
+        removal = self._removal
+        self._gone.text = "\n".join([removal_text(removal), *figures]) if removal else ""
 
     @property
     def _by(self) -> Across:
@@ -157,12 +178,14 @@ class CurvesPanel:
 
     def _change(self, task: Task) -> None:
         if self._loaded:
+            self._say_gone()
             background_tasks.create(self._load_machine(task))
 
     async def _load_machine(self, task: Task) -> None:
         """Another attempt may have begun."""
         with self._client, suppress(EvqError):
-            if await self._machine.load(task):
+            # A chart that is drawn twice at once fails in the browser.
+            if await self._machine.load(task) and self._shown() != self._drawn:
                 self._draw()
 
     def _move(self, curve: Curve) -> None:
@@ -182,3 +205,11 @@ class CurvesPanel:
         curve = self._metrics.setdefault(name, Curve(name))
         if curve.add(at, step, value):
             self._move(curve)
+
+
+def _figures(row: dict[str, Any]) -> str:
+    """What stays of a metric whose points went."""
+    last, least, most = (
+        number_text(finite(row[one])) or str(row[one]) for one in ("last", "min", "max")
+    )
+    return f"{row['name']}: last {last}, smallest {least}, largest {most}"
