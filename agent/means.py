@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core.author import Author
 from ..core.bus.connect import Bus, Login
 from ..core.fleet.presence import AgentPresence
-from ..core.handle import Author
 from .attempts.kept import Kept
 from .attempts.lease import LeaseKeeper
 from .attempts.results import Results

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from . import subjects, wire
+from .author import Author
 from .events import Again, Envelope
 from .fleet.resources import request_of
 from .ports import Entry
 from .state import Task
 from .subjects import Level
-
-if TYPE_CHECKING:
-    from .handle import Author
 
 
 def lifecycle_of(task: Task) -> str:

@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
 from . import subjects, wire
 from .arrays.giving import turn_entries
+from .author import Author
 from .decide import Command, decide
 from .entries import event_entry, hint_entry, level_of, lifecycle_of
 from .errors import NotFound
-from .events import Again, Enqueued, Envelope, Event, Lifecycle, Moved
+from .events import Again, Enqueued, Envelope, Lifecycle, Moved
 from .evolve import create, evolve
 from .gangs import gang
 from .gangs.dependents import Word, word_of_end
@@ -29,12 +30,6 @@ from .state import Ended, Task
 from .wire import Broken, Unknown
 
 _T = TypeVar("_T")
-
-
-class Author(Protocol):
-    """Who writes events: gives them an id, a time and a name."""
-
-    def envelope(self, event: Event) -> Envelope: ...
 
 
 class Written(msgspec.Struct, frozen=True):

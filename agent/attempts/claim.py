@@ -12,11 +12,12 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from ...core import state
+from ...core.author import Author
 from ...core.bus.connect import Bus
 from ...core.decide import Claim, DeclareLost, NoPermit, Rejected
 from ...core.errors import NotFound
 from ...core.fleet.presence import decode_presence, presence_key
-from ...core.handle import Author, from_hint, handle, load, refresh, tell_holders, tell_the_rest
+from ...core.handle import from_hint, handle, load, refresh, tell_holders, tell_the_rest
 from ...core.ports import BusAway, Delivery, Stored
 from ...core.state import Attempt, Task
 from ..config import Config

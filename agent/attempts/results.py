@@ -12,10 +12,11 @@ from pathlib import Path
 
 import msgspec
 
+from ...core.author import Author
 from ...core.bus.connect import Bus
 from ...core.decide import Finish, GiveBack, Rejected
 from ...core.errors import NotFound
-from ...core.handle import Author, handle, load
+from ...core.handle import handle, load
 
 log = logging.getLogger(__name__)
 

@@ -10,11 +10,12 @@ import asyncio
 import logging
 from pathlib import Path
 
+from ...core.author import Author
 from ...core.bus.connect import Bus
 from ...core.decide import DeclareLost, Rejected
 from ...core.errors import NotFound
 from ...core.fleet.presence import presence_key
-from ...core.handle import Author, from_hint, handle, load, refresh
+from ...core.handle import from_hint, handle, load, refresh
 from ...core.ports import BusAway
 from ...core.state import Queued, Task
 from ..gpus.ledger import Left

@@ -10,12 +10,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
+from ...core.author import Author
 from ...core.bus.connect import Bus
 from ...core.decide import DeclareLost, Rejected
 from ...core.errors import Conflict, NotFound
 from ...core.fleet.presence import AgentPresence, decode_presence, presence_key
 from ...core.fleet.resources import user_token
-from ...core.handle import Author, find, handle
+from ...core.handle import find, handle
 from ...core.ports import BusAway, Stored, WrongSequence
 from ...core.queueing.granting import Tally, load_tally, read_tally, returning, tally_entry
 from ...core.queueing.permits import Permit, Permits

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from .. import subjects, wire
+from ..author import Author
 from ..decide import Rejected, Release, decide
 from ..entries import event_entry, hint_entry, level_of
 from ..errors import Conflict, NotFound
@@ -19,8 +20,6 @@ from .turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-    from ..handle import Author
 
     Find = Callable[[str], Awaitable[Task]]
 

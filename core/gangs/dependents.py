@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from ..author import Author
 from ..decide import EndDependencies, Rejected, decide
 from ..entries import event_entry, hint_entry
 from ..errors import NotFound
@@ -21,9 +21,6 @@ from ..ports import Entry
 from ..state import Claimed, Ended, Held, Queued, Running, Task
 from ..subjects import Level
 from .dependencies import ends_of
-
-if TYPE_CHECKING:
-    from ..handle import Author
 
 Find = Callable[[str], Awaitable[Task]]
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from .. import subjects, wire
+from ..author import Author
 from ..decide import NoPermit
 from ..errors import Conflict
 from ..events import Envelope
 from ..ports import Entry, Log, Stored
 from ..state import Attempt, Task
 from .permits import Permit, Permits
-
-if TYPE_CHECKING:
-    from ..handle import Author
 
 
 class Tally(msgspec.Struct, frozen=True):

@@ -14,11 +14,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from ..author import Author
 from ..bus.connect import Bus
 from ..bus.waiting import first_of
 from ..events import AgentDown, AgentLost, AgentNews, Envelope
 from ..fleet.presence import presence_key
-from ..handle import Author
 from ..ports import BusAway, Entry, Stored, WrongSequence
 from ..subjects import agent_events
 from ..wire import decode, encode
