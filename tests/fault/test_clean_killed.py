@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +50,20 @@ async def run(login: Any, point: str, over: Callable[[], Any] | None = None) -> 
             process.kill()
 
 
+@pytest.fixture
+async def projector(own_nats_server: Any, tmp_path: Path) -> AsyncIterator[Projector]:
+    """A projector that answers, and that does not outlive the test."""
+    started = Projector(own_nats_server.login, tmp_path / "store", until)
+    await started.start()
+    yield started
+    if started.process:
+        started.end(signal.SIGKILL)
+
+
 @pytest.mark.timeout(600)
 async def test_killed_at_each_point_it_ends_as_if_undisturbed(
-    own_nats_server: Any, tmp_path: Path
+    own_nats_server: Any, projector: Projector, tmp_path: Path
 ) -> None:
-    projector = Projector(own_nats_server.login, tmp_path / "store", until)
-    await projector.start()
     async with connect(own_nats_server.login, "test", patience=30) as bus:
         await bus.prepare()
         lab = Lab(Client(bus), tmp_path)

@@ -95,14 +95,14 @@ async def controller_of(agent: AgentProcess, name: str) -> psutil.Process:
     return found
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 async def test_sixty_trials_over_kills_of_controller_and_agents(scene: Scene) -> None:
     agents = await fleet(scene)
     undisturbed = await whole(scene, "quiet")
     sweep = await Sweep.create(scene.client, "killed", DEFINITION, base(scene))
     facts = []
     controller_kills = agent_kills = 0
-    async with asyncio.timeout(200), aclosing(sweep.follow()) as noted:
+    async with asyncio.timeout(500), aclosing(sweep.follow()) as noted:
         async for one in noted:
             facts.append(one)
             if not isinstance(one.fact, TrialEnded):
