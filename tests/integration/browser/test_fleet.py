@@ -41,7 +41,7 @@ def cell(page: Page, grid: str, row: str, column: str) -> Locator:
 
 async def known(page: Page, grid: str, row: str) -> None:
     """Return when the overview, which the page shows first, has a queue or a worker: before that it
-    has no page of its own."""
+    can neither be chosen nor has it a page of its own."""
     await expect(page.locator(f'.evq-{grid} [row-id="{row}"]').first).to_be_visible()
 
 
@@ -87,6 +87,7 @@ async def test_a_drag_reorders_and_the_next_claim_obeys(
     until: Callable[..., Any],
 ) -> None:
     tasks = [await apart.enqueue("true") for _ in range(3)]
+    await known(page, "queues", "q")
     await page.goto(dashboard.url + "/?queue=q")
     line = page.locator(".evq-line")
     await until(lambda: _is(line, tasks))
@@ -180,6 +181,7 @@ async def test_the_slider_shows_what_was(
     then = now()
     second = await apart.enqueue("true")
     await apart.client.abort(first, "not needed")
+    await known(page, "queues", "q")
     await page.goto(dashboard.url + "/?queue=q")
     line = page.locator(".evq-line")
     await until(lambda: _is(line, [second]))
