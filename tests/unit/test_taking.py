@@ -7,7 +7,7 @@ import random
 from collections import Counter
 
 import pytest
-from fleet import Fleet, later, played
+from fleet import Fleet, Simulated, later, played
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -76,6 +76,20 @@ async def _flood(fleet: Fleet, seconds: float, rate: float, chance: random.Rando
         await later(1 / rate)
 
 
+async def _room_kept(
+    fleet: Fleet, seconds: float, seed: int, slots: int = 16
+) -> tuple[Simulated, str, asyncio.Future[None]]:
+    """An agent that keeps room for a task as big as its machine, the task, and the small ones that
+    go on to come for so many seconds."""
+    agent = fleet.agent(cpus=8, slots=slots, patience=PATIENCE)
+    flood = asyncio.ensure_future(_flood(fleet, seconds, 12, random.Random(seed)))
+    await later(5)
+    big = await fleet.enqueue(1, cpus=8, name="big")
+    while not agent.taker.lookout.reserved:
+        await later(0.05)
+    return agent, big, flood
+
+
 def test_without_patience_a_big_task_starves():
     """What the reservation is for: the same story with an agent that never loses its patience."""
 
@@ -128,13 +142,8 @@ def test_a_fleet_keeps_room_on_one_agent_and_works_on_the_others(seed):
 
 def test_what_needs_nothing_of_the_reserved_room_goes_on():
     async def story():
-        fleet, chance = Fleet(), random.Random(3)
-        agent = fleet.agent(cpus=8, slots=32, patience=PATIENCE)
-        flood = asyncio.ensure_future(_flood(fleet, 30, 12, chance))
-        await later(5)
-        await fleet.enqueue(1, cpus=8, name="big")
-        while not agent.taker.lookout.reserved:
-            await later(0.05)
+        fleet = Fleet()
+        agent, _, flood = await _room_kept(fleet, 30, 3, slots=32)
         free = [await fleet.enqueue(0.1, name="light") for _ in range(3)]
         begun = len(fleet.runs)
         await later(0.01)
@@ -149,13 +158,8 @@ def test_what_needs_nothing_of_the_reserved_room_goes_on():
 
 def test_the_reservation_ends_with_its_task():
     async def story():
-        fleet, chance = Fleet(), random.Random(4)
-        agent = fleet.agent(cpus=8, slots=16, patience=PATIENCE)
-        flood = asyncio.ensure_future(_flood(fleet, 40, 12, chance))
-        await later(5)
-        big = await fleet.enqueue(1, cpus=8, name="big")
-        while not agent.taker.lookout.reserved:
-            await later(0.05)
+        fleet = Fleet()
+        agent, big, flood = await _room_kept(fleet, 40, 4)
         assert big in agent.taker.lookout.reserved
         (passed,) = agent.taker.lookout.passed
         assert passed.task == big
@@ -175,13 +179,8 @@ def test_the_reservation_ends_with_its_task():
 
 def test_a_reservation_that_ran_out_while_its_agent_was_silent_goes_on():
     async def story():
-        fleet, chance = Fleet(), random.Random(4)
-        agent = fleet.agent(cpus=8, slots=16, patience=PATIENCE)
-        flood = asyncio.ensure_future(_flood(fleet, 40, 12, chance))
-        await later(5)
-        big = await fleet.enqueue(1, cpus=8, name="big")
-        while not agent.taker.lookout.reserved:
-            await later(0.05)
+        fleet = Fleet()
+        agent, big, flood = await _room_kept(fleet, 40, 4)
         presence = fleet.client.bus.presence
         (place,) = [name for name in await presence.all() if "reser" in name]
         await presence.remove(place)
@@ -200,13 +199,8 @@ def test_a_reservation_that_ran_out_while_its_agent_was_silent_goes_on():
 @pytest.mark.parametrize("how", ["the agent pauses", "its queue is paused"])
 def test_no_room_is_kept_for_what_cannot_be_taken(how):
     async def story():
-        fleet, chance = Fleet(), random.Random(8)
-        agent = fleet.agent(cpus=8, slots=16, patience=PATIENCE)
-        flood = asyncio.ensure_future(_flood(fleet, 25, 12, chance))
-        await later(5)
-        await fleet.enqueue(1, cpus=8, name="big")
-        while not agent.taker.lookout.reserved:
-            await later(0.05)
+        fleet = Fleet()
+        agent, _, flood = await _room_kept(fleet, 25, 8)
         if how == "the agent pauses":
             agent.taker.paused = True
             await agent.taker.look_again()
@@ -222,12 +216,9 @@ def test_no_room_is_kept_for_what_cannot_be_taken(how):
 
 def test_a_more_urgent_task_goes_before_the_reservation():
     async def story():
-        fleet, chance = Fleet(), random.Random(5)
-        agent = fleet.agent(cpus=8, slots=16, patience=PATIENCE)
-        flood = asyncio.ensure_future(_flood(fleet, 30, 12, chance))
-        await later(5)
-        await fleet.enqueue(1, cpus=8, name="big")
-        while not agent.taker.lookout.reserved or agent.room.free.cpus < 1:
+        fleet = Fleet()
+        agent, _, flood = await _room_kept(fleet, 30, 5)
+        while agent.room.free.cpus < 1:
             await later(0.05)
         urgent = await fleet.enqueue(0.1, cpus=1, name="urgent", priority=9)
         await later(0.001)
