@@ -21,10 +21,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from evq.cli.stack import embedded
+from ports import kept_port
 
-LOCAL = embedded.Address("127.0.0.1", 0)
-"""Any free port, which a `Port` keeps for the program that is to listen there."""
+from evq.cli.stack import embedded
 
 PERSON = ("-c", "user.name=A", "-c", "user.email=a@example.org")
 FREE = ("-c", "protocol.file.allow=always", "-c", "core.protectHFS=false")
@@ -190,28 +189,27 @@ def certificate(folder: Path) -> Path:
 @contextmanager
 def git_daemon(root: Path) -> Iterator[str]:
     """`git daemon` for the repositories in `root`; gives their address, without a slash."""
-    port = embedded.Port(LOCAL)
-    argv = ["git", "daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1"]
-    argv += [f"--port={port.number}", f"--base-path={root}", "--verbose", str(root)]
-    # In a session of its own: git starts another program, which does the work.
-    process = subprocess.Popen(
-        argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
-    )
-    try:
-        assert process.stderr is not None and b"Ready" in process.stderr.readline()
-        yield f"git://127.0.0.1:{port.number}"
-    finally:
-        os.killpg(process.pid, 15)
-        process.wait()
-        process.stderr.close()
-        port.release()
+    with kept_port() as port:
+        argv = ["git", "daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1"]
+        argv += [f"--port={port}", f"--base-path={root}", "--verbose", str(root)]
+        # In a session of its own: git starts another program, which does the work.
+        process = subprocess.Popen(
+            argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+        )
+        try:
+            assert process.stderr is not None and b"Ready" in process.stderr.readline()
+            yield f"git://127.0.0.1:{port}"
+        finally:
+            os.killpg(process.pid, 15)
+            process.wait()
+            process.stderr.close()
 
 
 class SshHost:
     """`sshd` as the user who runs the tests, with one key that it lets in."""
 
     def __init__(self, folder: Path) -> None:
-        self._port = embedded.Port(LOCAL)
+        self._port = embedded.Port(embedded.Address("127.0.0.1", 0))
         self.port = self._port.number
         for name in ("host", "user"):
             make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]

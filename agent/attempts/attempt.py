@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar
 
-from ...core import events, state
+from ...core import events, notebooks, state
 from ...core.decide import (
     BeginPhase,
     ClaimLost,
@@ -216,7 +216,7 @@ class Attempt:
         if end and isinstance(spec.entry, Notebook):
             file, redactor = folder / spec.entry.path, self._recorder.redactor
             stored = await notebook.keep(self._means, file, redactor)
-            await self.write(EndPhase(self.holder, notebook.PHASE, 0.0, None, stored or ""))
+            await self.write(EndPhase(self.holder, notebooks.PHASE, 0.0, None, stored or ""))
         return end
 
     def _memory_death(self, exit_code: int) -> str:

@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ...core.notebooks import PHASE as PHASE
 from ...core.notebooks import PREFIX
 from ...core.ports import BusAway
 from ...core.sdk.notebook import PATH, output_of

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from docker.errors import ImageNotFound
 from engine import BARE, client, needs_engine
+from ports import kept_port
 from wire import Wire
 
-from evq.cli.stack.embedded import Address, Port
 from evq.core.events import Cause, Outcome
 from evq.core.spec import Command, Container
 
@@ -41,23 +41,21 @@ http: {{addr: "127.0.0.1:{port}"}}
 @pytest.fixture
 async def registry(tmp_path, until) -> AsyncIterator[tuple[Wire, str]]:
     """A wire to an empty registry, and the address of its near end."""
-    kept = Port(Address("127.0.0.1", 0))
-    port = kept.number
-    settings = tmp_path / "registry.yml"
-    settings.write_text(SETTINGS.format(folder=tmp_path / "registry", port=port))
-    process = subprocess.Popen([REGISTRY, "serve", settings], stderr=subprocess.DEVNULL)
+    with kept_port() as port:
+        settings = tmp_path / "registry.yml"
+        settings.write_text(SETTINGS.format(folder=tmp_path / "registry", port=port))
+        process = subprocess.Popen([REGISTRY, "serve", settings], stderr=subprocess.DEVNULL)
 
-    def answers() -> bool:
-        with socket.socket() as one:
-            return one.connect_ex(("127.0.0.1", port)) == 0
+        def answers() -> bool:
+            with socket.socket() as one:
+                return one.connect_ex(("127.0.0.1", port)) == 0
 
-    await until(answers)
-    wire = Wire(port)
-    yield wire, (await wire.open()).removeprefix("nats://")
-    await wire.close()
-    process.terminate()
-    process.wait()
-    kept.release()
+        await until(answers)
+        wire = Wire(port)
+        yield wire, (await wire.open()).removeprefix("nats://")
+        await wire.close()
+        process.terminate()
+        process.wait()
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from ports import kept_port
 from reader import ROOT, Reader, blocks, reading
 
-from evq.cli.stack import embedded
 from evq.services.autoscaler.definition import read_definition
 
 TRAIN = 'import argparse\nargparse.ArgumentParser().add_argument("--epochs")\nprint("trained")\n'
@@ -80,17 +80,16 @@ def test_triggers(reader: Reader) -> None:
 def test_signed_webhooks(reader: Reader) -> None:
     _, script = blocks("docs/triggers.md", "sh")
     (receiver,) = blocks("docs/triggers.md", "python")
-    kept = embedded.Port(embedded.Address("127.0.0.1", 0))
-    port = str(kept.number)
-    (reader.work / "receiver.py").write_text(receiver.replace("9000", port))
-    script = script.replace("9000", port).replace("agent-lost", "failed")
-    reader.run("evq", "down")
-    reader.shell(f'{script}\necho "$EVQ_SECRET_HOOK" > key')
-    receive = "EVQ_SECRET_HOOK=$(cat key) exec python receiver.py"
-    with reader.running("bash", "-c", receive) as told:
-        reader.run("evq", "enqueue", "--project", "text", "--", "sh", "-c", "exit 3")
-        assert "failed (exit status 3)" in told.readline()
-    kept.release()
+    with kept_port() as number:
+        port = str(number)
+        (reader.work / "receiver.py").write_text(receiver.replace("9000", port))
+        script = script.replace("9000", port).replace("agent-lost", "failed")
+        reader.run("evq", "down")
+        reader.shell(f'{script}\necho "$EVQ_SECRET_HOOK" > key')
+        receive = "EVQ_SECRET_HOOK=$(cat key) exec python receiver.py"
+        with reader.running("bash", "-c", receive) as told:
+            reader.run("evq", "enqueue", "--project", "text", "--", "sh", "-c", "exit 3")
+            assert "failed (exit status 3)" in told.readline()
 
 
 def test_the_autoscaler(reader: Reader) -> None:

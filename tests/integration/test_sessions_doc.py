@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import kept_port
 from starting import PATIENCE
-
-from evq.cli.stack import embedded
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "sessions.md").read_text()
 SHELL = re.findall(r"^```sh\n(.*?)^```", DOCUMENT, re.M | re.S)
@@ -73,15 +72,14 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
 
 
 def test_the_examples_of_tunnels(user: User) -> None:
-    kept = embedded.Port(embedded.Address("127.0.0.1", 0))
-    port = str(kept.number)
-    enqueue, tunnel = SHELL[1].replace("8765", port).splitlines()
-    (user.folder / "work").mkdir()
-    user.run(*enqueue.split())
-    end = time.monotonic() + PATIENCE
-    while state(user, "@") != "running" or not listens(kept.number):
-        assert time.monotonic() < end
-    kept.release()
+    with kept_port() as number:
+        port = str(number)
+        enqueue, tunnel = SHELL[1].replace("8765", port).splitlines()
+        (user.folder / "work").mkdir()
+        user.run(*enqueue.split())
+        end = time.monotonic() + PATIENCE
+        while state(user, "@") != "running" or not listens(number):
+            assert time.monotonic() < end
     with user.running(*tunnel.split()) as url, urllib.request.urlopen(url, timeout=60) as page:
         assert page.status == 200
     said = user.run(sys.executable, "-c", PYTHON.replace("8765", port))

@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import kept_port
 from starting import PATIENCE
 
 from evq.cli.stack import embedded
@@ -42,16 +43,6 @@ server = Server(("127.0.0.1", PORT), Handler)
 print("serving " + os.environ["EVQ_PORT_TOKEN"], flush=True)
 server.serve_forever()
 """
-
-
-@contextmanager
-def kept_port() -> Iterator[int]:
-    """A port at which nobody listens but who is told of it."""
-    port = embedded.Port(embedded.Address("127.0.0.1", 0))
-    try:
-        yield port.number
-    finally:
-        port.release()
 
 
 async def serving(queue: Any, **spec: Any) -> tuple[str, int]:
@@ -241,23 +232,23 @@ async def test_after_a_restart_of_the_server_new_connections_go_through(
 @pytest.fixture
 def users(tmp_path: Path) -> Iterator[Callable[[str], Login]]:
     """Logins at a server with permissions: `admin`, and `viewer`, who may ask for no tunnel."""
-    port = embedded.Port(embedded.Address("127.0.0.1", 0))
-    config = tmp_path / "users.conf"
-    config.write_text(
-        f"listen: 127.0.0.1:{port.number}\n"
-        f'jetstream {{ store_dir: "{tmp_path / "store"}" }}\n'
-        "authorization { users: [\n"
-        "  { user: admin, password: secret }\n"
-        '  { user: viewer, password: secret, permissions: { publish: { deny: ["evqtun.>"] } } }\n'
-        "] }\n"
-    )
-    argv = (str(embedded.find_server(None).path), "-c", str(config))
-    process = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
-    url = f"nats://127.0.0.1:{port.number}"
-    yield lambda name: Login(server=url, user=name, password="secret")
-    process.terminate()
-    process.wait(PATIENCE)
-    port.release()
+    with kept_port() as port:
+        config = tmp_path / "users.conf"
+        config.write_text(
+            f"listen: 127.0.0.1:{port}\n"
+            f'jetstream {{ store_dir: "{tmp_path / "store"}" }}\n'
+            "authorization { users: [\n"
+            "  { user: admin, password: secret }\n"
+            "  { user: viewer, password: secret,\n"
+            '    permissions: { publish: { deny: ["evqtun.>"] } } }\n'
+            "] }\n"
+        )
+        argv = (str(embedded.find_server(None).path), "-c", str(config))
+        process = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
+        url = f"nats://127.0.0.1:{port}"
+        yield lambda name: Login(server=url, user=name, password="secret")
+        process.terminate()
+        process.wait(PATIENCE)
 
 
 @asynccontextmanager
